@@ -1,0 +1,2 @@
+//! The kaspa peer-to-peer protocol over blocking sockets.
+pub mod wire;

@@ -1,0 +1,199 @@
+//! Network addresses, and the messages that ask for and carry them.
+
+use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::subnetwork::{choice_size, read_choice, write_choice};
+use super::{DecodeError, EncodeError, Services, SubnetworkId};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Where a node can be reached, and what it offers there.
+///
+/// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NetAddress {
+    /// What the node offers.
+    pub services: Services,
+    /// Its IP address; IPv4 as `::ffff:a.b.c.d`.
+    pub ip: Ipv6Addr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl NetAddress {
+    pub(crate) const SIZE: usize = 26;
+
+    /// The address of a node that offers `services`.
+    #[must_use]
+    pub fn new(address: SocketAddr, services: Services) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { services, ip, port: address.port() }
+    }
+
+    /// The address to dial, IPv4 where it is one.
+    #[must_use]
+    pub fn socket_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip.to_canonical(), self.port)
+    }
+}
+
+impl Codec for NetAddress {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            services: Services::from_bits_retain(input.u64("services")?),
+            ip: Ipv6Addr::from(*input.array::<16>("ip address")?),
+            port: input.u16_be("port")?,
+        })
+    }
+
+    fn size(&self) -> usize {
+        Self::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.services.bits());
+        out.put_bytes(&self.ip.octets());
+        out.put_u16_be(self.port);
+    }
+}
+
+/// An address with the time at which it was last known to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimedAddress {
+    /// When it was last seen, in unix seconds, by the sender's clock.
+    pub time: i64,
+    /// The address.
+    pub address: NetAddress,
+}
+
+impl TimedAddress {
+    pub(crate) const SIZE: usize = 8 + NetAddress::SIZE;
+}
+
+impl Codec for TimedAddress {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { time: input.i64("last seen")?, address: NetAddress::read(input)? })
+    }
+
+    fn size(&self) -> usize {
+        Self::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_i64(self.time);
+        self.address.write(out);
+    }
+}
+
+/// Which nodes' addresses are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressScope {
+    /// Those of every subnetwork.
+    All,
+    /// Those of full nodes.
+    FullNodes,
+    /// Those of partial nodes of one subnetwork.
+    Subnetwork(SubnetworkId),
+}
+
+impl From<Option<SubnetworkId>> for AddressScope {
+    /// The scope of nodes like one of this subnetwork, `None` being a full node.
+    fn from(subnetwork: Option<SubnetworkId>) -> Self {
+        subnetwork.map_or(Self::FullNodes, Self::Subnetwork)
+    }
+}
+
+impl AddressScope {
+    fn choice(self) -> Option<Option<SubnetworkId>> {
+        match self {
+            Self::All => None,
+            Self::FullNodes => Some(None),
+            Self::Subnetwork(id) => Some(Some(id)),
+        }
+    }
+}
+
+impl Codec for AddressScope {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        if input.bool("include all subnetworks")? { Ok(Self::All) } else { read_choice(input).map(Self::from) }
+    }
+
+    fn size(&self) -> usize {
+        1 + self.choice().map_or(0, choice_size)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let choice = self.choice();
+        out.put_bool(choice.is_none());
+        if let Some(choice) = choice {
+            write_choice(choice, out);
+        }
+    }
+}
+
+/// `getaddr`: asks for addresses of other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GetAddr {
+    /// Which nodes are asked for.
+    pub scope: AddressScope,
+}
+
+impl GetAddr {
+    /// Asks for nodes of every subnetwork.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { scope: AddressScope::All }
+    }
+}
+
+impl Codec for GetAddr {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        AddressScope::read(input).map(|scope| Self { scope })
+    }
+
+    fn size(&self) -> usize {
+        self.scope.size()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.scope.write(out);
+    }
+}
+
+/// `addr`: addresses of other nodes, at most [`MAX`](Self::MAX).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Addr {
+    /// Which nodes these are.
+    pub scope: AddressScope,
+    /// The addresses.
+    pub addresses: Vec<TimedAddress>,
+}
+
+impl Addr {
+    /// The most addresses one message can carry.
+    pub const MAX: usize = 1000;
+}
+
+impl Codec for Addr {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let scope = AddressScope::read(input)?;
+        let count = input.count("addresses", Self::MAX as u64)?;
+        let addresses = input.list(count, TimedAddress::SIZE, TimedAddress::read)?;
+        Ok(Self { scope, addresses })
+    }
+
+    fn size(&self) -> usize {
+        self.scope.size() + varint_size(self.addresses.len() as u64) + self.addresses.len() * TimedAddress::SIZE
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("addresses", self.addresses.len(), Self::MAX as u64)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.scope.write(out);
+        out.put_varint(self.addresses.len() as u64);
+        self.addresses.iter().for_each(|address| address.write(out));
+    }
+}

@@ -1,0 +1,213 @@
+//! Blocks: a header, and transactions as validated bytes.
+
+use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::tx::{SMALLEST_TX, TxLayout, walk};
+use super::{BlockHeader, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
+use std::{fmt, slice};
+
+/// `block`: a block, as validated bytes.
+///
+/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the block.
+///
+/// ```
+/// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};
+///
+/// let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() })?;
+/// let block = Block::new(BlockHeader::default(), [&tx])?;
+/// for tx in block.transactions() {
+///     println!("{} spends {} outputs", tx.id(), tx.inputs().len());
+/// }
+/// assert_eq!(block.hash(), block.header().hash());
+/// # Ok::<(), kaspa_peer::wire::EncodeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Block {
+    header: BlockHeader,
+    bytes: Vec<u8>,
+    layouts: Vec<TxLayout>,
+    /// The gas of a transaction that may not have any: such a block can be received and not be sent.
+    forbidden_gas: Option<u64>,
+}
+
+impl Block {
+    /// The most transactions a block can have.
+    pub const MAX_TRANSACTIONS: usize = 1_000_001;
+
+    /// A block of this header and these transactions.
+    ///
+    /// # Errors
+    ///
+    /// When the protocol cannot carry it, see [`EncodeError`].
+    pub fn new<'a>(
+        header: BlockHeader,
+        transactions: impl IntoIterator<Item = &'a Transaction>,
+    ) -> Result<Self, EncodeError> {
+        header.check()?;
+        let transactions: Vec<TxRef<'_>> = transactions.into_iter().map(Transaction::as_ref).collect();
+        check_count("transactions", transactions.len(), Self::MAX_TRANSACTIONS as u64)?;
+        let mut bytes = Vec::new();
+        header.write(&mut bytes);
+        bytes.put_varint(transactions.len() as u64);
+        for tx in transactions {
+            tx.check()?;
+            bytes.put_bytes(tx.as_bytes());
+        }
+        check_count("block", bytes.len(), super::MAX_PAYLOAD.into())?;
+        // Made of checked parts, so this decodes; were it not so, the caller would get an error and not a broken block.
+        Self::from_vec(bytes).map_err(|_| EncodeError::TooMany { field: "transactions", found: 0, max: 0 })
+    }
+
+    pub(super) fn from_vec(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        let mut input = Decoder::new(&bytes);
+        let header = BlockHeader::read(&mut input)?;
+        let count = input.count("transactions", Self::MAX_TRANSACTIONS as u64)?;
+        let mut forbidden_gas = None;
+        let layouts = input.list(count, SMALLEST_TX, |input| {
+            let start = input.peek();
+            let layout = walk(input)?;
+            if !layout.is_native()
+                && let Err(EncodeError::BuiltInGas { gas }) = TxRef::new(start, layout).check()
+            {
+                forbidden_gas = Some(gas);
+            }
+            Ok(layout)
+        })?;
+        input.finish()?;
+        Ok(Self { header, bytes, layouts, forbidden_gas })
+    }
+
+    /// The block's header.
+    #[must_use]
+    pub fn header(&self) -> &BlockHeader {
+        &self.header
+    }
+
+    /// The block's hash, by which inventory and rejects name it.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        Hash::of(self.bytes.get(..self.header.size()).unwrap_or_default())
+    }
+
+    /// Its transactions, in order.
+    #[must_use]
+    pub fn transactions(&self) -> Transactions<'_> {
+        let skipped = self.header.size() + varint_size(self.layouts.len() as u64);
+        Transactions { bytes: self.bytes.get(skipped..).unwrap_or_default(), layouts: self.layouts.iter() }
+    }
+
+    /// Its bytes: the raw payload of the `block` message.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The parts as plain data, to change and build another from.
+    #[must_use]
+    pub fn fields(&self) -> BlockFields {
+        BlockFields { header: self.header.clone(), transactions: self.transactions().map(TxRef::fields).collect() }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block")
+            .field("hash", &self.hash())
+            .field("header", &self.header)
+            .field("transactions", &self.layouts.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+impl<'a> IntoIterator for &'a Block {
+    type Item = TxRef<'a>;
+    type IntoIter = Transactions<'a>;
+
+    fn into_iter(self) -> Transactions<'a> {
+        self.transactions()
+    }
+}
+
+impl Codec for Block {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Self::from_vec(input.bytes(input.left(), "block")?.to_vec())
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        self.forbidden_gas.map_or(Ok(()), |gas| Err(EncodeError::BuiltInGas { gas }))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_bytes(&self.bytes);
+    }
+}
+
+/// The transactions of a block.
+#[derive(Debug, Clone)]
+pub struct Transactions<'a> {
+    bytes: &'a [u8],
+    layouts: slice::Iter<'a, TxLayout>,
+}
+
+impl<'a> Iterator for Transactions<'a> {
+    type Item = TxRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<TxRef<'a>> {
+        let layout = *self.layouts.next()?;
+        let (tx, rest) = self.bytes.split_at_checked(layout.len as usize)?;
+        self.bytes = rest;
+        Some(TxRef::new(tx, layout))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.layouts.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Transactions<'_> {}
+
+/// The parts of a block as plain data. Can be sent as it is, without making a [`Block`] first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct BlockFields {
+    /// The block's header.
+    pub header: BlockHeader,
+    /// Its transactions, at most [`Block::MAX_TRANSACTIONS`].
+    pub transactions: Vec<TxFields>,
+}
+
+impl TryFrom<&BlockFields> for Block {
+    type Error = EncodeError;
+
+    fn try_from(fields: &BlockFields) -> Result<Self, EncodeError> {
+        let transactions = fields.transactions.iter().map(Transaction::new).collect::<Result<Vec<_>, _>>()?;
+        Self::new(fields.header.clone(), &transactions)
+    }
+}
+
+impl Codec for BlockFields {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Block::read(input).map(|block| block.fields())
+    }
+
+    fn size(&self) -> usize {
+        let transactions: usize = self.transactions.iter().map(Codec::size).sum();
+        self.header.size() + varint_size(self.transactions.len() as u64) + transactions
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        self.header.check()?;
+        check_count("transactions", self.transactions.len(), Block::MAX_TRANSACTIONS as u64)?;
+        self.transactions.iter().try_for_each(Codec::check)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.header.write(out);
+        out.put_varint(self.transactions.len() as u64);
+        self.transactions.iter().for_each(|tx| tx.write(out));
+    }
+}

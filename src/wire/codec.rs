@@ -1,0 +1,276 @@
+//! Primitives: a cursor over a slice, and the opposite of each of its reads.
+//!
+//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or reserved.
+
+use super::{DecodeError, EncodeError, Hash, MAX_PAYLOAD};
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable outside.
+pub trait Codec: Sized {
+    /// Takes the value off the cursor.
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+
+    /// How many bytes [`write`](Self::write) appends.
+    fn size(&self) -> usize;
+
+    /// Whether the value can be sent at all.
+    fn check(&self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    /// Appends the value. Called only after [`check`](Self::check) said yes.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// A cursor over the bytes of one payload.
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    rest: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Decoder<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, len: bytes.len() }
+    }
+
+    pub fn at(&self) -> usize {
+        self.len - self.rest.len()
+    }
+
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// What is left, without taking it.
+    pub fn peek(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    #[cold]
+    fn truncated(&self, field: &'static str, needed: u64) -> DecodeError {
+        DecodeError::Truncated { field, at: self.at(), needed, left: self.left() }
+    }
+
+    #[inline]
+    pub fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        match self.rest.split_at_checked(count) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.truncated(field, count as u64)),
+        }
+    }
+
+    #[inline]
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N], DecodeError> {
+        match self.rest.split_first_chunk() {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.truncated(field, N as u64)),
+        }
+    }
+
+    #[inline]
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+        self.array(field).map(|&[byte]| byte)
+    }
+
+    #[inline]
+    pub fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        self.u8(field).map(|byte| byte != 0)
+    }
+
+    #[inline]
+    pub fn u16_be(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array::<2>(field).map(|bytes| BigEndian::read_u16(bytes))
+    }
+
+    #[inline]
+    pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.array::<4>(field).map(|bytes| LittleEndian::read_u32(bytes))
+    }
+
+    #[inline]
+    pub fn i32(&mut self, field: &'static str) -> Result<i32, DecodeError> {
+        self.array::<4>(field).map(|bytes| LittleEndian::read_i32(bytes))
+    }
+
+    #[inline]
+    pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        self.array::<8>(field).map(|bytes| LittleEndian::read_u64(bytes))
+    }
+
+    #[inline]
+    pub fn i64(&mut self, field: &'static str) -> Result<i64, DecodeError> {
+        self.array::<8>(field).map(|bytes| LittleEndian::read_i64(bytes))
+    }
+
+    #[inline]
+    pub fn hash(&mut self, field: &'static str) -> Result<Hash, DecodeError> {
+        self.array(field).map(|&bytes| Hash(bytes))
+    }
+
+    #[inline]
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let at = self.at();
+        let (value, width, least) = match self.u8(field)? {
+            0xfd => (LittleEndian::read_u16(self.array::<2>(field)?).into(), 3, 0xfd),
+            0xfe => (self.u32(field)?.into(), 5, 0x1_0000),
+            0xff => (self.u64(field)?, 9, 0x1_0000_0000),
+            small => return Ok(small.into()),
+        };
+        if value < least {
+            return Err(DecodeError::NonCanonical { field, at, value, width });
+        }
+        Ok(value)
+    }
+
+    /// A varint that counts items or bytes, refused above `max`.
+    #[inline]
+    pub fn count(&mut self, field: &'static str, max: u64) -> Result<usize, DecodeError> {
+        let at = self.at();
+        let found = self.varint(field)?;
+        if found > max {
+            return Err(DecodeError::TooMany { field, at, found, max });
+        }
+        // Every `max` fits a u32, so this fails on no machine that runs this.
+        usize::try_from(found).map_err(|_| DecodeError::TooMany { field, at, found, max })
+    }
+
+    #[inline]
+    pub fn var_bytes(&mut self, field: &'static str, max: u64) -> Result<&'a [u8], DecodeError> {
+        let count = self.count(field, max)?;
+        self.bytes(count, field)
+    }
+
+    /// `count` items of which each takes at least `smallest` bytes: reserves for no more than can be there.
+    pub fn list<T>(
+        &mut self,
+        count: usize,
+        smallest: usize,
+        mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let mut items = Vec::with_capacity(count.min(self.left() / smallest));
+        for _ in 0..count {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    /// `count` hashes, in one go.
+    pub fn hashes(&mut self, count: usize, field: &'static str) -> Result<Vec<Hash>, DecodeError> {
+        let bytes = self.bytes(count.saturating_mul(Hash::SIZE), field)?;
+        let (chunks, _) = bytes.as_chunks::<{ Hash::SIZE }>();
+        Ok(chunks.iter().map(|&chunk| Hash(chunk)).collect())
+    }
+
+    /// Everything must have been taken.
+    pub fn finish(&self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { at: self.at(), left: self.left() }) }
+    }
+}
+
+/// Appending the primitives, in the same vocabulary.
+pub(crate) trait Put {
+    fn put_bytes(&mut self, bytes: &[u8]);
+
+    fn put_u8(&mut self, value: u8) {
+        self.put_bytes(&[value]);
+    }
+
+    fn put_bool(&mut self, value: bool) {
+        self.put_u8(value.into());
+    }
+
+    fn put_u16_be(&mut self, value: u16) {
+        let mut bytes = [0; 2];
+        BigEndian::write_u16(&mut bytes, value);
+        self.put_bytes(&bytes);
+    }
+
+    fn put_u32(&mut self, value: u32) {
+        let mut bytes = [0; 4];
+        LittleEndian::write_u32(&mut bytes, value);
+        self.put_bytes(&bytes);
+    }
+
+    fn put_i32(&mut self, value: i32) {
+        let mut bytes = [0; 4];
+        LittleEndian::write_i32(&mut bytes, value);
+        self.put_bytes(&bytes);
+    }
+
+    fn put_u64(&mut self, value: u64) {
+        let mut bytes = [0; 8];
+        LittleEndian::write_u64(&mut bytes, value);
+        self.put_bytes(&bytes);
+    }
+
+    fn put_i64(&mut self, value: i64) {
+        let mut bytes = [0; 8];
+        LittleEndian::write_i64(&mut bytes, value);
+        self.put_bytes(&bytes);
+    }
+
+    fn put_hash(&mut self, hash: &Hash) {
+        self.put_bytes(&hash.0);
+    }
+
+    fn put_varint(&mut self, value: u64) {
+        if let Ok(small @ 0..0xfd) = u8::try_from(value) {
+            self.put_u8(small);
+        } else if let Ok(short) = u16::try_from(value) {
+            let mut bytes = [0xfd, 0, 0];
+            if let Some(tail) = bytes.last_chunk_mut::<2>() {
+                LittleEndian::write_u16(tail, short);
+            }
+            self.put_bytes(&bytes);
+        } else if let Ok(word) = u32::try_from(value) {
+            self.put_u8(0xfe);
+            self.put_u32(word);
+        } else {
+            self.put_u8(0xff);
+            self.put_u64(value);
+        }
+    }
+
+    fn put_var_bytes(&mut self, bytes: &[u8]) {
+        self.put_varint(bytes.len() as u64);
+        self.put_bytes(bytes);
+    }
+}
+
+impl Put for Vec<u8> {
+    #[inline]
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// How many bytes [`Put::put_varint`] appends.
+pub(crate) fn varint_size(value: u64) -> usize {
+    match value {
+        0..0xfd => 1,
+        0xfd..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    }
+}
+
+/// How many bytes [`Put::put_var_bytes`] appends.
+pub(crate) fn var_bytes_size(bytes: &[u8]) -> usize {
+    varint_size(bytes.len() as u64) + bytes.len()
+}
+
+/// The limit on strings, which is also that on scripts.
+pub(crate) const MAX_VAR_BYTES: u64 = MAX_PAYLOAD as u64;
+
+/// Refuses a list that is too long to be sent.
+pub(crate) fn check_count(field: &'static str, found: usize, max: u64) -> Result<(), EncodeError> {
+    let found = found as u64;
+    if found > max { Err(EncodeError::TooMany { field, found, max }) } else { Ok(()) }
+}

@@ -1,0 +1,155 @@
+//! The names of messages: the 25 that this crate knows, and any other that is well-formed.
+
+use super::ParseError;
+use super::message::for_each_message;
+use std::{fmt, str::FromStr};
+
+/// The name of a command that is not one of the 25, but could be one: 1 to 12 printable ASCII characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnknownCommand([u8; 12]);
+
+impl UnknownCommand {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let length = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
+        self.0.get(..length).and_then(|name| str::from_utf8(name).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for UnknownCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The command field as a number, to be matched on.
+const fn packed(name: &[u8]) -> u128 {
+    let mut value = 0;
+    let mut rest = name;
+    let mut shift = 0;
+    while let [byte, tail @ ..] = rest {
+        value |= (*byte as u128) << shift;
+        shift += 8;
+        rest = tail;
+    }
+    value
+}
+
+fn well_formed(field: &[u8; 12]) -> bool {
+    let length = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    let (name, padding) = field.split_at_checked(length).unwrap_or_default();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic) && padding.iter().all(|&byte| byte == 0)
+}
+
+macro_rules! commands {
+    ($($variant:ident $type:ident $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
+        /// The type of a message, by the name it has on the wire.
+        ///
+        /// ```
+        /// use kaspa_peer::wire::Command;
+        ///
+        /// assert_eq!(Command::GetBlockInvs.name(), "getblockinvs");
+        /// assert_eq!("ping".parse(), Ok(Command::Ping));
+        /// assert!(!"hello".parse::<Command>().is_ok_and(|command| command.is_known()));
+        /// ```
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Command {
+            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant,)*
+            /// A command that this crate does not know.
+            Unknown(UnknownCommand),
+        }
+
+        impl Command {
+            /// The commands that this crate knows.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            /// The name on the wire.
+            #[must_use]
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Unknown(command) => command.name(),
+                }
+            }
+
+            /// The largest payload that a message of this type may have, in bytes.
+            #[must_use]
+            pub fn payload_limit(self) -> u32 {
+                match self {
+                    $(Self::$variant => const { $limit as u32 },)*
+                    Self::Unknown(_) => super::MAX_PAYLOAD,
+                }
+            }
+
+            /// The command in a frame's header; `None` when the field is malformed.
+            #[allow(non_upper_case_globals)]
+            pub(crate) fn from_field(field: &[u8; 12]) -> Option<Self> {
+                $(const $variant: u128 = packed($name.as_bytes());)*
+                let mut wide = [0; 16];
+                wide.first_chunk_mut::<12>()?.copy_from_slice(field);
+                match u128::from_le_bytes(wide) {
+                    $($variant => Some(Self::$variant),)*
+                    _ if well_formed(field) => Some(Self::Unknown(UnknownCommand(*field))),
+                    _ => None,
+                }
+            }
+
+            /// The command as a frame's header has it.
+            pub(crate) fn to_field(self) -> [u8; 12] {
+                match self {
+                    $(Self::$variant => const { packed($name.as_bytes()).to_le_bytes() }.first_chunk().copied().unwrap_or_default(),)*
+                    Self::Unknown(UnknownCommand(field)) => field,
+                }
+            }
+
+            /// The place of the command in [`ALL`](Self::ALL); one past its end for an unknown command.
+            pub(crate) fn index(self) -> usize {
+                #[allow(dead_code)]
+                enum Index { $($variant,)* Unknown }
+                (match self {
+                    $(Self::$variant => Index::$variant,)*
+                    Self::Unknown(_) => Index::Unknown,
+                }) as usize
+            }
+        }
+    };
+}
+
+for_each_message!(commands);
+
+impl Command {
+    /// Whether this is one of the 25 commands that this crate knows.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Command {
+    type Err = ParseError;
+
+    /// Takes 1 to 12 printable ASCII characters; a name that is none of the known ones gives [`Command::Unknown`].
+    fn from_str(name: &str) -> Result<Self, ParseError> {
+        let mut field = [0; 12];
+        field
+            .get_mut(..name.len())
+            .map(|start| start.copy_from_slice(name.as_bytes()))
+            .and_then(|()| Self::from_field(&field))
+            .filter(|command| command.name() == name)
+            .ok_or(ParseError { what: "not a command", expected: "1 to 12 printable ASCII characters" })
+    }
+}

@@ -1,0 +1,298 @@
+//! Pulling frames out of a byte stream that arrives in any pieces.
+
+use super::frame::{Header, checksum};
+use super::{Command, FrameError, HEADER_SIZE, MAX_PAYLOAD, Network, RawFrame};
+use std::io::{self, Read};
+
+/// A payload up to this size is assembled in the shared buffer; a larger one is read straight into a buffer of its own.
+const SMALL: usize = 16 * 1024;
+
+/// The shared buffer begins this small, for the handshake and quiet peers …
+const FIRST_BUFFER: usize = 4 * 1024;
+
+/// … and becomes this large when reads fill it.
+const LARGE_BUFFER: usize = 256 * 1024;
+
+/// The first reservation for a large payload, whatever length is claimed; later ones are as large as what has arrived.
+const FIRST_CHUNK: usize = 64 * 1024;
+
+/// After so many reads in a row that left the large buffer almost empty, it is given back.
+const QUIET_READS: u32 = 64;
+
+/// Takes bytes in pieces of any size and gives frames.
+///
+/// Memory grows with the bytes that arrive, never with a length that a header claims.
+///
+/// ```
+/// use kaspa_peer::wire::{Frame, FrameDecoder, Message, Network, Ping};
+///
+/// let frame = Frame::encode(&Ping { nonce: 7 }, Network::Simnet)?;
+/// let mut decoder = FrameDecoder::new(Network::Simnet);
+/// for byte in frame.as_bytes() {
+///     assert!(decoder.next_frame()?.is_none());
+///     decoder.feed(&[*byte]);
+/// }
+/// let message = decoder.next_frame()?.map(|frame| frame.decode()).transpose()?;
+/// assert_eq!(message, Some(Message::Ping(Ping { nonce: 7 })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameDecoder {
+    network: Network,
+    max_unknown: u32,
+    buffer: Vec<u8>,
+    /// Where in the buffer bytes begin when it is empty, see `aligned`.
+    origin: usize,
+    start: usize,
+    end: usize,
+    quiet_reads: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Header,
+    /// A large payload, on its way into its own buffer.
+    Payload {
+        command: Command,
+        length: usize,
+        checksum: [u8; 4],
+        payload: Vec<u8>,
+    },
+    /// The rest of a refused payload.
+    Skip(usize),
+    /// Out of step for good.
+    Lost(FrameError),
+}
+
+impl FrameDecoder {
+    /// A decoder at the start of a stream of `network`.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self {
+            network,
+            max_unknown: MAX_PAYLOAD,
+            buffer: Vec::new(),
+            origin: 0,
+            start: 0,
+            end: 0,
+            quiet_reads: 0,
+            state: State::Header,
+        }
+    }
+
+    /// Sets the largest payload of a message with an unknown command, in bytes; [`MAX_PAYLOAD`] unless set.
+    #[must_use]
+    pub fn max_unknown(mut self, bytes: u32) -> Self {
+        self.max_unknown = bytes;
+        self
+    }
+
+    /// Adds bytes that arrived.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        // Errors only when a reader does, and a slice does not.
+        while !bytes.is_empty() && self.read_from(&mut bytes).is_ok_and(|count| count > 0) {}
+    }
+
+    /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
+    ///
+    /// Of a large payload it reads as many bytes as have arrived of it so far, at least 64 KiB or what is missing, before
+    /// it returns; only the stream's end or failure makes it return earlier.
+    ///
+    /// # Errors
+    ///
+    /// The stream's. What arrived before stays, so that reading can go on after one that is harmless.
+    pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
+        if let State::Payload { length, payload, .. } = &mut self.state
+            && payload.len() < *length
+        {
+            let before = payload.len();
+            let chunk = (*length - before).min(before.max(FIRST_CHUNK));
+            payload.reserve_exact(chunk);
+            source.take(chunk as u64).read_to_end(payload)?;
+            return Ok(payload.len() - before);
+        }
+        self.make_room();
+        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let room = free.len();
+        let count = loop {
+            match source.read(free) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?.min(room),
+            }
+        };
+        self.end += count;
+        self.resize_for(count, room);
+        Ok(count)
+    }
+
+    /// Moves what is left to the front, and makes sure that something fits behind it.
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (self.origin, self.origin);
+        } else if self.start > self.origin {
+            self.buffer.copy_within(self.start..self.end, self.origin);
+            (self.start, self.end) = (self.origin, self.origin + self.end - self.start);
+        }
+        if self.end == self.buffer.len() {
+            self.reallocate((2 * (self.end - self.start)).max(FIRST_BUFFER));
+        }
+    }
+
+    fn reallocate(&mut self, size: usize) {
+        let (mut buffer, origin) = aligned(size);
+        let kept = self.buffer.get(self.start..self.end).unwrap_or_default();
+        if let Some(place) = buffer.get_mut(origin..origin + kept.len()) {
+            place.copy_from_slice(kept);
+        }
+        (self.start, self.end) = (origin, origin + kept.len());
+        (self.buffer, self.origin) = (buffer, origin);
+    }
+
+    fn resize_for(&mut self, count: usize, room: usize) {
+        let large = self.buffer.len() >= LARGE_BUFFER;
+        if count == room && !large {
+            self.reallocate(LARGE_BUFFER);
+        } else if large && count < FIRST_BUFFER {
+            self.quiet_reads += 1;
+            if self.quiet_reads > QUIET_READS && self.end - self.start < FIRST_BUFFER / 2 {
+                self.reallocate(FIRST_BUFFER);
+                self.quiet_reads = 0;
+            }
+        } else {
+            self.quiet_reads = 0;
+        }
+    }
+
+    /// The next frame that is wholly there; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// A frame that is not one. If the error is [in step](FrameError::in_step) the next call goes on behind that frame;
+    /// otherwise every call gives the error again.
+    pub fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
+        let buffered = self.end - self.start;
+        match &mut self.state {
+            State::Lost(error) => return Err(error.clone()),
+            State::Skip(left) => {
+                let skipped = buffered.min(*left);
+                *left -= skipped;
+                self.start += skipped;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                self.state = State::Header;
+            }
+            State::Payload { .. } => return self.next_large(),
+            State::Header => {}
+        }
+        let Some((header, rest)) =
+            self.buffer.get(self.start..self.end).and_then(|bytes| bytes.split_first_chunk::<HEADER_SIZE>())
+        else {
+            return Ok(None);
+        };
+        let (header, length, command) = match Header::read(header) {
+            Ok(header) => match header.check(self.network, self.max_unknown) {
+                Ok(command) => (header, header.length as usize, command),
+                Err(error) => {
+                    self.start += HEADER_SIZE;
+                    let skip = State::Skip(header.length as usize);
+                    self.state = if error.in_step() { skip } else { State::Lost(error.clone()) };
+                    return Err(error);
+                }
+            },
+            // 24 bytes are enough for a header.
+            Err(_) => return Ok(None),
+        };
+        if rest.len() < length && length <= SMALL {
+            return Ok(None);
+        }
+        if rest.len() < length {
+            let mut payload = Vec::with_capacity(length.min(FIRST_CHUNK.max(rest.len())));
+            payload.extend_from_slice(rest);
+            self.start = self.end;
+            self.state = State::Payload { command, length, checksum: header.checksum, payload };
+            return Ok(None);
+        }
+        let begin = self.start + HEADER_SIZE;
+        self.start = begin + length;
+        let payload = self.buffer.get(begin..self.start).unwrap_or_default();
+        verify(command, header.checksum, payload)?;
+        Ok(Some(RawFrame::borrowed(command, payload)))
+    }
+
+    /// The frame whose payload has its own buffer, once it is whole.
+    fn next_large(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
+        if let State::Payload { length, payload, .. } = &self.state
+            && payload.len() < *length
+        {
+            return Ok(None);
+        }
+        if let State::Payload { command, checksum, payload, .. } = std::mem::replace(&mut self.state, State::Header) {
+            verify(command, checksum, &payload)?;
+            return Ok(Some(RawFrame::owned(command, payload)));
+        }
+        Ok(None)
+    }
+
+    /// How many bytes the frame that is being read lacks for sure.
+    pub(super) fn missing(&self) -> usize {
+        let buffered = self.end - self.start;
+        match (&self.state, self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk())) {
+            (State::Payload { length, payload, .. }, _) => length - payload.len(),
+            (State::Header, Some(header)) => {
+                let length = Header::read(header).map_or(0, |header| header.length as usize);
+                (HEADER_SIZE + length).saturating_sub(buffered)
+            }
+            _ => HEADER_SIZE.saturating_sub(buffered),
+        }
+    }
+
+    /// Whether part of a frame is there, so that more must come.
+    #[must_use]
+    pub fn is_mid_frame(&self) -> bool {
+        self.start != self.end || !matches!(self.state, State::Header)
+    }
+
+    /// Says that the stream ended.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Truncated`] when it ended inside a frame. Not for the rest of a frame that was refused already.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        let buffered = self.end - self.start;
+        let header = self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk());
+        match (&self.state, header) {
+            (State::Payload { length, payload, .. }, _) => {
+                Err(FrameError::Truncated { part: "payload", needed: *length, found: payload.len() })
+            }
+            (State::Header, Some(header)) => {
+                let needed = Header::read(header).map_or(0, |header| header.length as usize);
+                Err(FrameError::Truncated { part: "payload", needed, found: buffered - HEADER_SIZE })
+            }
+            (State::Header, None) if buffered > 0 => {
+                Err(FrameError::Truncated { part: "header", needed: HEADER_SIZE, found: buffered })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn verify(command: Command, found: [u8; 4], payload: &[u8]) -> Result<(), FrameError> {
+    let computed = checksum(payload);
+    if found == computed { Ok(()) } else { Err(FrameError::Checksum { command, found, computed }) }
+}
+
+/// A zeroed buffer with room for `size` bytes from the given offset on. A large one starts 128 bytes into a page: on some processors a read into
+/// the place where the allocator puts large blocks (16 bytes into one) is several times slower.
+fn aligned(size: usize) -> (Vec<u8>, usize) {
+    const PAGE: usize = 4096;
+    const PLACE: usize = 128;
+    if size < LARGE_BUFFER {
+        return (vec![0; size], 0);
+    }
+    let buffer = vec![0; size + PAGE];
+    let origin = (PAGE + PLACE - buffer.as_ptr().addr() % PAGE) % PAGE;
+    (buffer, origin)
+}

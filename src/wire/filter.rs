@@ -1,0 +1,134 @@
+//! Bloom filters, and blocks reduced by them.
+
+use super::codec::{Codec, Decoder, Put, check_count, var_bytes_size, varint_size};
+use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
+
+/// `filterload`: sets the bloom filter by which the receiver chooses transactions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct FilterLoad {
+    /// The filter's bits, at most [`MAX_FILTER`](Self::MAX_FILTER) bytes.
+    pub filter: Vec<u8>,
+    /// How many hash functions it uses, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
+    pub hash_functions: u32,
+    /// A random number that is mixed into the hash functions.
+    pub tweak: u32,
+    /// When matches update the filter: 0 never, 1 always; other values are carried as they are.
+    pub update: u8,
+}
+
+impl FilterLoad {
+    /// The longest filter, in bytes.
+    pub const MAX_FILTER: usize = 36_000;
+
+    /// The most hash functions.
+    pub const MAX_HASH_FUNCTIONS: u32 = 50;
+}
+
+impl Codec for FilterLoad {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let filter = input.var_bytes("filter", Self::MAX_FILTER as u64)?.to_vec();
+        let at = input.at();
+        let hash_functions = input.u32("hash functions")?;
+        let message = Self { filter, hash_functions, tweak: input.u32("tweak")?, update: input.u8("update flag")? };
+        if hash_functions > Self::MAX_HASH_FUNCTIONS {
+            let (found, max) = (hash_functions.into(), Self::MAX_HASH_FUNCTIONS.into());
+            return Err(DecodeError::TooMany { field: "hash functions", at, found, max });
+        }
+        Ok(message)
+    }
+
+    fn size(&self) -> usize {
+        var_bytes_size(&self.filter) + 9
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("filter", self.filter.len(), Self::MAX_FILTER as u64)?;
+        let (found, max) = (self.hash_functions.into(), Self::MAX_HASH_FUNCTIONS.into());
+        if found > max { Err(EncodeError::TooMany { field: "hash functions", found, max }) } else { Ok(()) }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_var_bytes(&self.filter);
+        out.put_u32(self.hash_functions);
+        out.put_u32(self.tweak);
+        out.put_u8(self.update);
+    }
+}
+
+/// `filteradd`: adds one element to the bloom filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct FilterAdd {
+    /// The element, at most [`MAX`](Self::MAX) bytes.
+    pub data: Vec<u8>,
+}
+
+impl FilterAdd {
+    /// The longest element, in bytes.
+    pub const MAX: usize = 520;
+}
+
+impl Codec for FilterAdd {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.var_bytes("filter element", Self::MAX as u64).map(|data| Self { data: data.to_vec() })
+    }
+
+    fn size(&self) -> usize {
+        var_bytes_size(&self.data)
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("filter element", self.data.len(), Self::MAX as u64)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_var_bytes(&self.data);
+    }
+}
+
+/// `merkleblock`: a block's header, and the proof that the transactions that match a filter are in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct MerkleBlock {
+    /// The block's header.
+    pub header: BlockHeader,
+    /// How many transactions the block has.
+    pub transactions: u32,
+    /// The hashes of the partial Merkle tree; its leaves are transaction ids.
+    pub hashes: Vec<Hash>,
+    /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
+    pub flags: Vec<u8>,
+}
+
+impl MerkleBlock {
+    /// The most flag bytes.
+    pub const MAX_FLAGS: usize = 125_000;
+}
+
+impl Codec for MerkleBlock {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let header = BlockHeader::read(input)?;
+        let transactions = input.u32("transaction count")?;
+        let count = input.count("merkle hashes", Block::MAX_TRANSACTIONS as u64)?;
+        let hashes = input.hashes(count, "merkle hashes")?;
+        let flags = input.var_bytes("merkle flags", Self::MAX_FLAGS as u64)?.to_vec();
+        Ok(Self { header, transactions, hashes, flags })
+    }
+
+    fn size(&self) -> usize {
+        let hashes = varint_size(self.hashes.len() as u64) + self.hashes.len() * Hash::SIZE;
+        self.header.size() + 4 + hashes + var_bytes_size(&self.flags)
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        self.header.check()?;
+        check_count("merkle hashes", self.hashes.len(), Block::MAX_TRANSACTIONS as u64)?;
+        check_count("merkle flags", self.flags.len(), Self::MAX_FLAGS as u64)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.header.write(out);
+        out.put_u32(self.transactions);
+        out.put_varint(self.hashes.len() as u64);
+        self.hashes.iter().for_each(|hash| out.put_hash(hash));
+        out.put_var_bytes(&self.flags);
+    }
+}

@@ -1,0 +1,196 @@
+//! Frames: a 24-byte header and a payload.
+
+use super::codec::{Decoder, Put};
+use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network};
+use sha2::{Digest, Sha256};
+use std::{fmt, sync::Arc};
+
+/// The largest payload of any message, in bytes.
+pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
+
+/// The size of a frame's header, in bytes.
+pub const HEADER_SIZE: usize = 24;
+
+/// What stands before a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) magic: u32,
+    pub(crate) command: [u8; 12],
+    pub(crate) length: u32,
+    pub(crate) checksum: [u8; 4],
+}
+
+impl Header {
+    pub(crate) fn read(bytes: &[u8; HEADER_SIZE]) -> Result<Self, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        Ok(Self {
+            magic: input.u32("magic")?,
+            command: *input.array("command")?,
+            length: input.u32("length")?,
+            checksum: *input.array("checksum")?,
+        })
+    }
+
+    /// Checks all that can be checked before the payload is there, in the protocol's order.
+    pub(crate) fn check(&self, network: Network, max_unknown: u32) -> Result<Command, FrameError> {
+        let Self { magic, command: field, length, .. } = *self;
+        if length > MAX_PAYLOAD {
+            return Err(FrameError::Oversize { length, max: MAX_PAYLOAD });
+        }
+        if magic != network.magic() {
+            return Err(FrameError::Network { found: magic, expected: network });
+        }
+        let command = Command::from_field(&field).ok_or(FrameError::Command { found: field })?;
+        let max = if command.is_known() { command.payload_limit() } else { max_unknown };
+        if length > max { Err(FrameError::TypeLimit { command, length, max }) } else { Ok(command) }
+    }
+}
+
+/// The checksum of a payload: the first 4 bytes of its double SHA-256.
+pub(crate) fn checksum(payload: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(Sha256::digest(payload)).into();
+    [a, b, c, d]
+}
+
+/// Appends a whole frame, in room reserved once.
+pub(crate) fn encode_frame<M: Encode + ?Sized>(
+    message: &M,
+    network: Network,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    message.validate()?;
+    let length = message.encoded_len();
+    out.reserve_exact(HEADER_SIZE + length);
+    let start = out.len();
+    out.put_u32(network.magic());
+    out.put_bytes(&message.command().to_field());
+    // Not over the limit of its type, as was just checked.
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    out.put_bytes(&[0; 4]);
+    message.write_payload(out);
+    if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER_SIZE>())
+        && let Some(place) = header.last_chunk_mut()
+    {
+        *place = checksum(payload);
+    }
+    Ok(())
+}
+
+/// A message encoded for one network, ready to be sent to any number of peers: cloning it copies no bytes.
+///
+/// ```
+/// use kaspa_peer::wire::{Frame, Network, Ping};
+///
+/// let frame = Frame::encode(&Ping { nonce: 7 }, Network::Simnet)?;
+/// assert_eq!(frame.as_bytes().len(), 24 + 8);
+/// # Ok::<(), kaspa_peer::wire::EncodeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    network: Network,
+    command: Command,
+    bytes: Arc<Vec<u8>>,
+}
+
+impl Frame {
+    /// Encodes a message, once.
+    ///
+    /// # Errors
+    ///
+    /// When the protocol cannot carry it.
+    pub fn encode<M: Encode + ?Sized>(message: &M, network: Network) -> Result<Self, EncodeError> {
+        let mut bytes = Vec::new();
+        encode_frame(message, network, &mut bytes)?;
+        Ok(Self { network, command: message.command(), bytes: Arc::new(bytes) })
+    }
+
+    /// The network whose peers can be sent this.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The type of message.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        self.command
+    }
+
+    /// Header and payload, as they go over the wire.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.bytes)
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("network", &self.network)
+            .field("command", &self.command)
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// A frame off a stream, with its header and checksum verified and its payload not yet decoded.
+#[derive(Debug)]
+pub struct RawFrame<'a> {
+    command: Command,
+    payload: RawPayload<'a>,
+}
+
+#[derive(Debug)]
+enum RawPayload<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+}
+
+impl<'a> RawFrame<'a> {
+    pub(super) fn borrowed(command: Command, payload: &'a [u8]) -> Self {
+        Self { command, payload: RawPayload::Borrowed(payload) }
+    }
+
+    pub(super) fn owned(command: Command, payload: Vec<u8>) -> Self {
+        Self { command, payload: RawPayload::Owned(payload) }
+    }
+
+    /// The type of message.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        self.command
+    }
+
+    /// The bytes behind the header.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match &self.payload {
+            RawPayload::Borrowed(payload) => payload,
+            RawPayload::Owned(payload) => payload,
+        }
+    }
+
+    /// How many bytes the frame took on the wire, its header included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        HEADER_SIZE + self.payload().len()
+    }
+
+    /// Decodes the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Payload`] when it is not what its command says.
+    pub fn decode(self) -> Result<Message, FrameError> {
+        let command = self.command;
+        match self.payload {
+            RawPayload::Borrowed(payload) => Message::decode(command, payload),
+            RawPayload::Owned(payload) => Message::decode_vec(command, payload),
+        }
+        .map_err(|error| FrameError::Payload { command, error })
+    }
+}

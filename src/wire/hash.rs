@@ -1,0 +1,95 @@
+//! 32-byte hashes, as blocks, transactions and their parts are named.
+
+use super::ParseError;
+use sha2::{Digest, Sha256};
+use std::{fmt, str::FromStr};
+
+/// A hash, in the byte order of the wire.
+///
+/// People are shown, and write, the reversed order: that is what [`Display`](fmt::Display) gives and [`FromStr`] takes.
+///
+/// ```
+/// use kaspa_peer::wire::Hash;
+///
+/// let genesis: Hash = "0f2bd52ea69aac311a59428cd5d17e3833e62706f68a1c7c50bef0664459229b".parse()?;
+/// assert_eq!(genesis.as_bytes()[0], 0x9b);
+/// # Ok::<(), kaspa_peer::wire::ParseError>(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hash(pub(crate) [u8; 32]);
+
+impl Hash {
+    /// The size of a hash, in bytes.
+    pub const SIZE: usize = 32;
+
+    /// The hash of 32 zero bytes, which names nothing.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// A hash from its bytes in wire order.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes in wire order.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The double SHA-256 of `data`, by which everything in kaspa is named.
+    #[must_use]
+    pub fn of(data: &[u8]) -> Self {
+        Self::finish(Sha256::new_with_prefix(data))
+    }
+
+    /// The double SHA-256 of what `first` has been fed.
+    pub(crate) fn finish(first: Sha256) -> Self {
+        Self(Sha256::digest(first.finalize()).into())
+    }
+}
+
+impl From<[u8; 32]> for Hash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_reversed_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_reversed_hex(&self.0, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = ParseError;
+
+    /// Takes exactly 64 hex digits in the reversed order.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a hash", expected: "64 hex digits" })
+    }
+}
+
+pub(crate) fn write_reversed_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+pub(crate) fn parse_reversed_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().rev().zip(digits.chunks_exact(2)) {
+        let &[high, low] = pair else { return None };
+        *byte = nibble(high)? << 4 | nibble(low)?;
+    }
+    Some(bytes)
+}

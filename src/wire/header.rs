@@ -1,0 +1,149 @@
+//! Block headers, and the messages that ask for and carry them.
+
+use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::{DecodeError, EncodeError, Hash};
+
+/// The header of a block: what its hash is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct BlockHeader {
+    /// The block's version.
+    pub version: i32,
+    /// The hashes of its parents, at most [`MAX_PARENTS`](Self::MAX_PARENTS); none for a genesis block.
+    pub parents: Vec<Hash>,
+    /// The root of the Merkle tree of the transactions' hashes.
+    pub hash_merkle_root: Hash,
+    /// The root of the Merkle tree of the accepted transactions' ids.
+    pub accepted_id_merkle_root: Hash,
+    /// The commitment to the set of unspent outputs.
+    pub utxo_commitment: Hash,
+    /// When the block was made, in unix seconds.
+    pub time: i64,
+    /// The difficulty target, in compact form.
+    pub bits: u32,
+    /// The number that makes the hash meet the target.
+    pub nonce: u64,
+}
+
+impl BlockHeader {
+    /// The most parents a block can have.
+    pub const MAX_PARENTS: usize = 255;
+
+    /// The size of a header without parents, in bytes.
+    const SMALLEST: usize = 121;
+    const LARGEST: usize = Self::SMALLEST + Self::MAX_PARENTS * Hash::SIZE;
+
+    /// The block's hash: the double SHA-256 of its header. Only meaningful for a header that can be sent.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut bytes = Vec::with_capacity(self.size());
+        self.write(&mut bytes);
+        Hash::of(&bytes)
+    }
+}
+
+impl Codec for BlockHeader {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let version = input.i32("block version")?;
+        let parents = input.u8("parent count")?;
+        Ok(Self {
+            version,
+            parents: input.hashes(parents.into(), "parents")?,
+            hash_merkle_root: input.hash("hash merkle root")?,
+            accepted_id_merkle_root: input.hash("accepted id merkle root")?,
+            utxo_commitment: input.hash("utxo commitment")?,
+            time: input.i64("block time")?,
+            bits: input.u32("bits")?,
+            nonce: input.u64("nonce")?,
+        })
+    }
+
+    fn size(&self) -> usize {
+        Self::SMALLEST + self.parents.len() * Hash::SIZE
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("parents", self.parents.len(), Self::MAX_PARENTS as u64)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.version);
+        out.put_u8(u8::try_from(self.parents.len()).unwrap_or(u8::MAX));
+        self.parents.iter().for_each(|parent| out.put_hash(parent));
+        out.put_hash(&self.hash_merkle_root);
+        out.put_hash(&self.accepted_id_merkle_root);
+        out.put_hash(&self.utxo_commitment);
+        out.put_i64(self.time);
+        out.put_u32(self.bits);
+        out.put_u64(self.nonce);
+    }
+}
+
+/// `getheaders`: asks for the headers between two blocks. Unknown to kaspad from v0.1.2 on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct GetHeaders {
+    /// The block after which the headers start.
+    pub low: Hash,
+    /// The block with which they end.
+    pub high: Hash,
+}
+
+impl Codec for GetHeaders {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { low: input.hash("low hash")?, high: input.hash("high hash")? })
+    }
+
+    fn size(&self) -> usize {
+        2 * Hash::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_hash(&self.low);
+        out.put_hash(&self.high);
+    }
+}
+
+/// `headers`: block headers, at most [`MAX`](Self::MAX). Unknown to kaspad from v0.1.2 on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Headers {
+    /// The headers.
+    pub headers: Vec<BlockHeader>,
+}
+
+impl Headers {
+    /// The most headers one message can carry.
+    pub const MAX: usize = 2000;
+
+    pub(crate) const MAX_PAYLOAD: usize = 9 + Self::MAX * (BlockHeader::LARGEST + 1);
+}
+
+impl Codec for Headers {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let count = input.count("headers", Self::MAX as u64)?;
+        let headers = input.list(count, BlockHeader::SMALLEST + 1, |input| {
+            let header = BlockHeader::read(input)?;
+            let at = input.at();
+            match input.varint("transaction count")? {
+                0 => Ok(header),
+                found => Err(DecodeError::NotZero { field: "transaction count", at, found }),
+            }
+        })?;
+        Ok(Self { headers })
+    }
+
+    fn size(&self) -> usize {
+        varint_size(self.headers.len() as u64) + self.headers.iter().map(|header| header.size() + 1).sum::<usize>()
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("headers", self.headers.len(), Self::MAX as u64)?;
+        self.headers.iter().try_for_each(Codec::check)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_varint(self.headers.len() as u64);
+        for header in &self.headers {
+            header.write(out);
+            out.put_u8(0);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Inventory: what a node has, wants, or does not have.
+
+use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::{DecodeError, EncodeError, Hash};
+use std::fmt;
+
+/// What an [`Inventory`] item names. Types without a name here are carried as they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InventoryType(pub u32);
+
+impl InventoryType {
+    /// Nothing.
+    pub const ERROR: Self = Self(0);
+    /// A transaction, by its id.
+    pub const TX: Self = Self(1);
+    /// A block, by its hash.
+    pub const BLOCK: Self = Self(2);
+    /// A block reduced by the bloom filter that the asking peer loaded.
+    pub const FILTERED_BLOCK: Self = Self(3);
+    /// A block, asked for or announced while catching up.
+    pub const SYNC_BLOCK: Self = Self(4);
+    /// A block that the sender lacks as an ancestor of another; known to kaspad from v0.5.0 on.
+    pub const MISSING_ANCESTOR: Self = Self(5);
+}
+
+impl fmt::Display for InventoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match *self {
+            Self::ERROR => "ERROR",
+            Self::TX => "MSG_TX",
+            Self::BLOCK => "MSG_BLOCK",
+            Self::FILTERED_BLOCK => "MSG_FILTERED_BLOCK",
+            Self::SYNC_BLOCK => "MSG_SYNC_BLOCK",
+            Self::MISSING_ANCESTOR => "MSG_MISSING_ANCESTOR",
+            Self(other) => return write!(f, "MSG_{other}"),
+        })
+    }
+}
+
+impl fmt::Debug for InventoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// One thing a node may have: its type and its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Inventory {
+    /// What it is.
+    pub kind: InventoryType,
+    /// Its name: the id of a transaction, the hash of a block.
+    pub hash: Hash,
+}
+
+impl Inventory {
+    pub(crate) const SIZE: usize = 36;
+
+    /// An item of any type.
+    #[must_use]
+    pub const fn new(kind: InventoryType, hash: Hash) -> Self {
+        Self { kind, hash }
+    }
+
+    /// A transaction, by its **id**.
+    #[must_use]
+    pub const fn tx(id: Hash) -> Self {
+        Self::new(InventoryType::TX, id)
+    }
+
+    /// A block, by its hash.
+    #[must_use]
+    pub const fn block(hash: Hash) -> Self {
+        Self::new(InventoryType::BLOCK, hash)
+    }
+
+    /// A block, wanted or announced while catching up.
+    #[must_use]
+    pub const fn sync_block(hash: Hash) -> Self {
+        Self::new(InventoryType::SYNC_BLOCK, hash)
+    }
+}
+
+impl fmt::Display for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.hash)
+    }
+}
+
+/// The most items that one `inv`, `getdata` or `notfound` can carry.
+pub const MAX_INVENTORY: usize = 131_072;
+
+fn read_items(input: &mut Decoder<'_>) -> Result<Vec<Inventory>, DecodeError> {
+    let count = input.count("inventory", MAX_INVENTORY as u64)?;
+    let bytes = input.bytes(count * Inventory::SIZE, "inventory")?;
+    let (items, _) = bytes.as_chunks::<{ Inventory::SIZE }>();
+    Ok(items
+        .iter()
+        .map(|item| {
+            let (kind, hash) = item.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+            let hash = hash.first_chunk::<32>().unwrap_or(&[0; 32]);
+            Inventory { kind: InventoryType(u32::from_le_bytes(*kind)), hash: Hash(*hash) }
+        })
+        .collect())
+}
+
+fn items_size(items: &[Inventory]) -> usize {
+    varint_size(items.len() as u64) + size_of_val(items)
+}
+
+fn write_items(items: &[Inventory], out: &mut Vec<u8>) {
+    out.put_varint(items.len() as u64);
+    for item in items {
+        let mut bytes = [0; Inventory::SIZE];
+        let (kind, hash) = bytes.split_at_mut(4);
+        kind.copy_from_slice(&item.kind.0.to_le_bytes());
+        hash.copy_from_slice(&item.hash.0);
+        out.put_bytes(&bytes);
+    }
+}
+
+macro_rules! inventory_messages {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+        pub struct $name {
+            /// The items, at most [`MAX_INVENTORY`].
+            pub items: Vec<Inventory>,
+        }
+
+        impl Codec for $name {
+            fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+                read_items(input).map(|items| Self { items })
+            }
+
+            fn size(&self) -> usize {
+                items_size(&self.items)
+            }
+
+            fn check(&self) -> Result<(), EncodeError> {
+                check_count("inventory", self.items.len(), MAX_INVENTORY as u64)
+            }
+
+            fn write(&self, out: &mut Vec<u8>) {
+                write_items(&self.items, out);
+            }
+        }
+
+        impl From<Vec<Inventory>> for $name {
+            fn from(items: Vec<Inventory>) -> Self {
+                Self { items }
+            }
+        }
+
+        impl FromIterator<Inventory> for $name {
+            fn from_iter<I: IntoIterator<Item = Inventory>>(items: I) -> Self {
+                Self { items: items.into_iter().collect() }
+            }
+        }
+    )*};
+}
+
+inventory_messages! {
+    /// `inv`: announces what the sender has.
+    Inv;
+    /// `getdata`: asks for what was announced. At most 50 sync blocks at a time, by convention.
+    GetData;
+    /// `notfound`: what the sender was asked for and does not have.
+    NotFound;
+}

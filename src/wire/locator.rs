@@ -1,0 +1,105 @@
+//! Finding out what two nodes have in common: locators, selected tips, and what lies between two blocks.
+
+use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::{DecodeError, EncodeError, Hash};
+
+/// `getblockinvs`: asks for the inventory of the blocks between two blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct GetBlockInvs {
+    /// The block after which they start.
+    pub low: Hash,
+    /// The block with which they end.
+    pub high: Hash,
+}
+
+impl Codec for GetBlockInvs {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { low: input.hash("low hash")?, high: input.hash("high hash")? })
+    }
+
+    fn size(&self) -> usize {
+        2 * Hash::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_hash(&self.low);
+        out.put_hash(&self.high);
+    }
+}
+
+/// `getlocator`: asks for a locator of the blocks between two blocks. The high hash goes first over the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct GetLocator {
+    /// The block from which the locator goes down.
+    pub high: Hash,
+    /// The block with which it ends.
+    pub low: Hash,
+}
+
+impl Codec for GetLocator {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { high: input.hash("high hash")?, low: input.hash("low hash")? })
+    }
+
+    fn size(&self) -> usize {
+        2 * Hash::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_hash(&self.high);
+        out.put_hash(&self.low);
+    }
+}
+
+/// `locator`: blocks from high to low with growing gaps, at most [`MAX`](Self::MAX).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Locator {
+    /// The blocks' hashes.
+    pub hashes: Vec<Hash>,
+}
+
+impl Locator {
+    /// The most hashes one message can carry.
+    pub const MAX: usize = 500;
+}
+
+impl Codec for Locator {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let count = input.count("locator hashes", Self::MAX as u64)?;
+        input.hashes(count, "locator hashes").map(|hashes| Self { hashes })
+    }
+
+    fn size(&self) -> usize {
+        varint_size(self.hashes.len() as u64) + self.hashes.len() * Hash::SIZE
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("locator hashes", self.hashes.len(), Self::MAX as u64)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_varint(self.hashes.len() as u64);
+        self.hashes.iter().for_each(|hash| out.put_hash(hash));
+    }
+}
+
+/// `selectedtip`: the block that the sender's DAG view selects as its tip.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct SelectedTip {
+    /// The hash of that block.
+    pub hash: Hash,
+}
+
+impl Codec for SelectedTip {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.hash("selected tip").map(|hash| Self { hash })
+    }
+
+    fn size(&self) -> usize {
+        Hash::SIZE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_hash(&self.hash);
+    }
+}

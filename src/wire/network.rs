@@ -1,0 +1,112 @@
+//! The networks, and the number that keeps their frames apart.
+
+use super::ParseError;
+use std::{fmt, hash, str::FromStr};
+
+/// Which network a frame, and a node, belongs to.
+///
+/// Two networks are equal when their magic numbers are, so `Custom(0x3ddcf71d)` *is* the main network.
+///
+/// ```
+/// use kaspa_peer::wire::Network;
+///
+/// assert_eq!("simnet".parse(), Ok(Network::Simnet));
+/// assert_eq!("0xcafe0001".parse(), Ok(Network::Custom(0xcafe_0001)));
+/// assert_eq!(Network::Simnet.default_port(), Some(16511));
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Network {
+    /// The main network.
+    Mainnet,
+    /// The public test network.
+    Testnet,
+    /// The regression-test network, for one machine. On it, a loopback remote's malformed messages are tolerated.
+    Regtest,
+    /// The simulation network.
+    Simnet,
+    /// The development network.
+    Devnet,
+    /// A private network with a magic number of its own.
+    Custom(u32),
+}
+
+impl Network {
+    /// The five public networks.
+    pub const PUBLIC: [Self; 5] = [Self::Mainnet, Self::Testnet, Self::Regtest, Self::Simnet, Self::Devnet];
+
+    /// The number at the start of each frame of this network.
+    #[must_use]
+    pub const fn magic(self) -> u32 {
+        match self {
+            Self::Mainnet => 0x3ddc_f71d,
+            Self::Testnet => 0xddb8_af8f,
+            Self::Regtest => 0xf396_cdd6,
+            Self::Simnet => 0x374d_cf1c,
+            Self::Devnet => 0x732d_87e1,
+            Self::Custom(magic) => magic,
+        }
+    }
+
+    /// The network with this magic number; [`Custom`](Self::Custom) when it is none of the public ones.
+    #[must_use]
+    pub fn from_magic(magic: u32) -> Self {
+        Self::PUBLIC.into_iter().find(|network| network.magic() == magic).unwrap_or(Self::Custom(magic))
+    }
+
+    /// The port on which nodes of a public network listen. Regtest shares that of Testnet.
+    #[must_use]
+    pub fn default_port(self) -> Option<u16> {
+        match Self::from_magic(self.magic()) {
+            Self::Mainnet => Some(16111),
+            Self::Testnet | Self::Regtest => Some(16211),
+            Self::Simnet => Some(16511),
+            Self::Devnet => Some(16611),
+            Self::Custom(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        self.magic() == other.magic()
+    }
+}
+
+impl Eq for Network {}
+
+impl hash::Hash for Network {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.magic().hash(state);
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match Self::from_magic(self.magic()) {
+            Self::Mainnet => "mainnet",
+            Self::Testnet => "testnet",
+            Self::Regtest => "regtest",
+            Self::Simnet => "simnet",
+            Self::Devnet => "devnet",
+            Self::Custom(magic) => return write!(f, "network 0x{magic:08x}"),
+        })
+    }
+}
+
+impl FromStr for Network {
+    type Err = ParseError;
+
+    /// Takes the name of a public network in lower case, or a magic number as `0x` and up to eight hex digits.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let number = || text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        Self::PUBLIC
+            .into_iter()
+            .find(|network| network.to_string() == text)
+            .or_else(|| number().map(Self::from_magic))
+            .ok_or(ParseError {
+                what: "not a network",
+                expected: "mainnet, testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c",
+            })
+    }
+}

@@ -1,0 +1,112 @@
+//! `reject`: what was wrong with a message.
+
+use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, check_count, var_bytes_size};
+use super::{Command, DecodeError, EncodeError, Hash, WireString};
+use std::fmt;
+
+/// Why a message was rejected. Codes without a name here are carried as they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RejectCode(pub u8);
+
+impl RejectCode {
+    /// The message could not be read.
+    pub const MALFORMED: Self = Self(0x01);
+    /// It breaks a rule.
+    pub const INVALID: Self = Self(0x10);
+    /// The sender's version is no longer spoken.
+    pub const OBSOLETE: Self = Self(0x11);
+    /// It was there before.
+    pub const DUPLICATE: Self = Self(0x12);
+    /// Nobody asked for it; known to kaspad from v0.5.0 on.
+    pub const NOT_REQUESTED: Self = Self(0x13);
+    /// It is valid and not relayed.
+    pub const NONSTANDARD: Self = Self(0x40);
+    /// An output is too small to be worth its cost.
+    pub const DUST: Self = Self(0x41);
+    /// It pays too little.
+    pub const INSUFFICIENT_FEE: Self = Self(0x42);
+    /// It goes against what is final.
+    pub const FINALITY: Self = Self(0x43);
+    /// Its difficulty is wrong.
+    pub const DIFFICULTY: Self = Self(0x44);
+}
+
+impl fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match *self {
+            Self::MALFORMED => "REJECT_MALFORMED",
+            Self::INVALID => "REJECT_INVALID",
+            Self::OBSOLETE => "REJECT_OBSOLETE",
+            Self::DUPLICATE => "REJECT_DUPLICATE",
+            Self::NOT_REQUESTED => "REJECT_NOT_REQUESTED",
+            Self::NONSTANDARD => "REJECT_NONSTANDARD",
+            Self::DUST => "REJECT_DUST",
+            Self::INSUFFICIENT_FEE => "REJECT_INSUFFICIENTFEE",
+            Self::FINALITY => "REJECT_FINALITY",
+            Self::DIFFICULTY => "REJECT_DIFFICULTY",
+            Self(other) => return write!(f, "REJECT_0x{other:02x}"),
+        })
+    }
+}
+
+impl fmt::Debug for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// `reject`: tells a peer what was wrong with a message of its.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reject {
+    /// The command of the rejected message. Any string; a well-behaved node names a command.
+    pub command: WireString,
+    /// Why it was rejected.
+    pub code: RejectCode,
+    /// The same in words.
+    pub reason: WireString,
+    /// The rejected block's hash or transaction's id. Sent for `block` and `tx` only, and always for them:
+    /// a missing one goes out as [`Hash::ZERO`].
+    pub hash: Option<Hash>,
+}
+
+impl Reject {
+    /// A rejection of a message other than a block or a transaction.
+    #[must_use]
+    pub fn new(command: impl Into<WireString>, code: RejectCode, reason: impl Into<WireString>) -> Self {
+        Self { command: command.into(), code, reason: reason.into(), hash: None }
+    }
+
+    fn names_an_object(command: &[u8]) -> bool {
+        command == Command::Block.name().as_bytes() || command == Command::Tx.name().as_bytes()
+    }
+}
+
+impl Codec for Reject {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let command = input.var_bytes("rejected command", MAX_VAR_BYTES)?;
+        let code = RejectCode(input.u8("reject code")?);
+        let reason = input.var_bytes("reject reason", MAX_VAR_BYTES)?;
+        let hash = if Self::names_an_object(command) { Some(input.hash("rejected hash")?) } else { None };
+        let (command, reason) = (WireString::from_bytes(command), WireString::from_bytes(reason));
+        Ok(Self { command, code, reason, hash })
+    }
+
+    fn size(&self) -> usize {
+        let hash = if Self::names_an_object(self.command.as_bytes()) { Hash::SIZE } else { 0 };
+        var_bytes_size(self.command.as_bytes()) + 1 + var_bytes_size(self.reason.as_bytes()) + hash
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        check_count("rejected command", self.command.as_bytes().len(), MAX_VAR_BYTES)?;
+        check_count("reject reason", self.reason.as_bytes().len(), MAX_VAR_BYTES)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_var_bytes(self.command.as_bytes());
+        out.put_u8(self.code.0);
+        out.put_var_bytes(self.reason.as_bytes());
+        if Self::names_an_object(self.command.as_bytes()) {
+            out.put_hash(&self.hash.unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a node offers, as bits.
+
+use std::fmt;
+
+bitflags::bitflags! {
+    /// The services a node offers. Bits without a name are kept.
+    ///
+    /// Printed as the original prints them, lowest bit first: `SFNodeNetwork|SFNodeBloom|0x100`.
+    #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub struct Services: u64 {
+        /// A full node.
+        const NETWORK = 1 << 0;
+        /// Answers `getutxos`.
+        const GET_UTXO = 1 << 1;
+        /// Takes bloom filters.
+        const BLOOM = 1 << 2;
+        /// Knows xthin blocks.
+        const XTHIN = 1 << 3;
+        /// Reserved by the original under this name.
+        const BIT5 = 1 << 4;
+        /// Serves committed filters.
+        const COMMITTED_FILTERS = 1 << 5;
+
+        const _ = !0;
+    }
+}
+
+const NAMES: [(Services, &str); 6] = [
+    (Services::NETWORK, "SFNodeNetwork"),
+    (Services::GET_UTXO, "SFNodeGetUTXO"),
+    (Services::BLOOM, "SFNodeBloom"),
+    (Services::XTHIN, "SFNodeXthin"),
+    (Services::BIT5, "SFNodeBit5"),
+    (Services::COMMITTED_FILTERS, "SFNodeCF"),
+];
+
+impl fmt::Display for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = *self;
+        let mut separator = "";
+        for (flag, name) in NAMES {
+            if rest.contains(flag) {
+                write!(f, "{separator}{name}")?;
+                rest.remove(flag);
+                separator = "|";
+            }
+        }
+        if rest.is_empty() && !separator.is_empty() { Ok(()) } else { write!(f, "{separator}0x{:x}", rest.bits()) }
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_as_the_original_prints_them() {
+        assert_eq!(Services::empty().to_string(), "0x0");
+        assert_eq!((Services::BLOOM | Services::NETWORK).to_string(), "SFNodeNetwork|SFNodeBloom");
+        assert_eq!(Services::from_bits_retain(0x120).to_string(), "SFNodeCF|0x100");
+    }
+}

@@ -1,0 +1,104 @@
+//! Messages on any [`Read`] and [`Write`], for those who use [`wire`](super) alone.
+
+use super::{Encode, Frame, FrameDecoder, Message, Network, ReadError, WriteError};
+use std::io::{Read, Write};
+
+/// The messages of a stream, one after the other.
+///
+/// Iterating gives each message or what is wrong with its frame, and ends where the stream does, or after an error that
+/// leaves the stream out of step.
+///
+/// ```
+/// use kaspa_peer::wire::{GetAddr, MessageReader, Network, Ping, write_message};
+///
+/// let mut file = Vec::new();
+/// write_message(&mut file, &GetAddr::all(), Network::Simnet)?;
+/// write_message(&mut file, &Ping { nonce: 1 }, Network::Simnet)?;
+/// for message in MessageReader::new(file.as_slice(), Network::Simnet) {
+///     println!("{:?}", message?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MessageReader<R> {
+    source: R,
+    decoder: FrameDecoder,
+    ended: bool,
+}
+
+impl<R: Read> MessageReader<R> {
+    /// Reads messages of `network` from `source`, which needs no buffering.
+    pub fn new(source: R, network: Network) -> Self {
+        Self { source, decoder: FrameDecoder::new(network), ended: false }
+    }
+
+    /// The next message; `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Frame`] for what is not a message, an end inside a frame included; [`ReadError::Io`] when the stream fails.
+    pub fn read_message(&mut self) -> Result<Option<Message>, ReadError> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(Some(frame.decode()?));
+            }
+            if self.decoder.read_from(&mut self.source)? == 0 {
+                self.decoder.finish()?;
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for MessageReader<R> {
+    type Item = Result<Message, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let item = self.read_message().transpose();
+        self.ended = match &item {
+            Some(Err(ReadError::Frame(error))) => !error.in_step(),
+            Some(Err(ReadError::Io(_))) | None => true,
+            Some(Ok(_)) => false,
+        };
+        item
+    }
+}
+
+/// Reads one message and not a byte more.
+///
+/// Costs two reads a message; [`MessageReader`] is the faster way to read many.
+///
+/// # Errors
+///
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`](super::FrameError::Truncated) when there is nothing to read.
+pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
+    let mut decoder = FrameDecoder::new(network);
+    loop {
+        if let Some(frame) = decoder.next_frame()? {
+            return Ok(frame.decode()?);
+        }
+        let mut next = source.take(decoder.missing() as u64);
+        if decoder.read_from(&mut next)? == 0 {
+            decoder.finish()?;
+            return Err(super::FrameError::Truncated { part: "header", needed: super::HEADER_SIZE, found: 0 }.into());
+        }
+    }
+}
+
+/// Writes one message, in one write if the stream takes it.
+///
+/// # Errors
+///
+/// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when the stream fails.
+pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
+    out: &mut W,
+    message: &M,
+    network: Network,
+) -> Result<(), WriteError> {
+    let frame = Frame::encode(message, network)?;
+    out.write_all(frame.as_bytes())?;
+    Ok(out.flush()?)
+}

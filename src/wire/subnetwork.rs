@@ -1,0 +1,100 @@
+//! Subnetworks: which transactions a node cares for.
+
+use super::hash::{parse_reversed_hex, write_reversed_hex};
+use super::{DecodeError, ParseError};
+use crate::wire::codec::{Decoder, Put};
+use std::{fmt, str::FromStr};
+
+/// The id of a subnetwork, in the byte order of the wire; shown to people reversed, like a [`Hash`](super::Hash).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubnetworkId(pub(crate) [u8; 20]);
+
+impl SubnetworkId {
+    /// The size of an id, in bytes.
+    pub const SIZE: usize = 20;
+
+    /// The subnetwork of ordinary transactions.
+    pub const NATIVE: Self = Self([0; 20]);
+
+    /// The built-in subnetwork of coinbase transactions.
+    pub const COINBASE: Self = Self::built_in(1);
+
+    /// The built-in subnetwork in which subnetworks are registered.
+    pub const REGISTRY: Self = Self::built_in(2);
+
+    const fn built_in(number: u8) -> Self {
+        let mut bytes = [0; 20];
+        bytes[0] = number;
+        Self(bytes)
+    }
+
+    /// An id from its bytes in wire order.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 20]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes in wire order.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
+    /// Whether this is the subnetwork of ordinary transactions.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        *self == Self::NATIVE
+    }
+
+    /// Whether this is one of the two subnetworks whose transactions may not carry gas.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        *self == Self::COINBASE || *self == Self::REGISTRY
+    }
+}
+
+impl From<[u8; 20]> for SubnetworkId {
+    fn from(bytes: [u8; 20]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for SubnetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_reversed_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for SubnetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_reversed_hex(&self.0, f)
+    }
+}
+
+impl FromStr for SubnetworkId {
+    type Err = ParseError;
+
+    /// Takes exactly 40 hex digits in the reversed order.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a subnetwork id", expected: "40 hex digits" })
+    }
+}
+
+/// The "is full node, and if not, which subnetwork" pair: `None` is a full node.
+pub(crate) fn read_choice(input: &mut Decoder<'_>) -> Result<Option<SubnetworkId>, DecodeError> {
+    if input.bool("is full node")? {
+        return Ok(None);
+    }
+    input.array("subnetwork").map(|&bytes| Some(SubnetworkId(bytes)))
+}
+
+pub(crate) fn choice_size(choice: Option<SubnetworkId>) -> usize {
+    1 + choice.map_or(0, |_| SubnetworkId::SIZE)
+}
+
+pub(crate) fn write_choice(choice: Option<SubnetworkId>, out: &mut Vec<u8>) {
+    out.put_bool(choice.is_none());
+    if let Some(id) = choice {
+        out.put_bytes(&id.0);
+    }
+}

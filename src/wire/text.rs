@@ -1,0 +1,112 @@
+//! Text as it comes over the wire: bytes, which somebody else chose.
+
+use std::fmt::{self, Write};
+
+/// A string from the wire, kept as the bytes it came as, and shown so that it can do no harm.
+///
+/// `Display` and `Debug` replace what is not UTF-8, escape control characters and those that reorder text, and cut after
+/// [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) has the truth.
+///
+/// ```
+/// use kaspa_peer::wire::WireString;
+///
+/// let reason = WireString::from("dust\x1b[2J");
+/// assert_eq!(reason.to_string(), r"dust\u{1b}[2J");
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WireString(Vec<u8>);
+
+impl WireString {
+    /// How many characters are shown before the rest is only counted.
+    pub const SHOWN: usize = 512;
+
+    /// A string of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text, when it is UTF-8. Not sanitised.
+    #[must_use]
+    pub fn to_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+}
+
+impl From<&str> for WireString {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for WireString {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for WireString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_sanitised(&self.0, f)
+    }
+}
+
+impl fmt::Debug for WireString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+fn write_sanitised(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // Four bytes a character are enough for all that is shown; a long string is not converted whole.
+    let shown = bytes.get(..4 * WireString::SHOWN).unwrap_or(bytes);
+    let mut written = 0;
+    for chunk in shown.utf8_chunks() {
+        let invalid = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+        for character in chunk.valid().chars().chain(invalid) {
+            if written == WireString::SHOWN {
+                return write!(f, "… ({} bytes)", bytes.len());
+            }
+            written += 1;
+            if misleads(character) { write!(f, "{}", character.escape_unicode())? } else { f.write_char(character)? }
+        }
+    }
+    if shown.len() < bytes.len() { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
+}
+
+/// Characters that move the cursor, reorder or hide what stands around them.
+fn misleads(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let hostile = WireString::from("a\u{1b}]0;x\u{7}b\r\n\u{202e}c\u{9b}d");
+        assert_eq!(hostile.to_string(), r"a\u{1b}]0;x\u{7}b\u{d}\u{a}\u{202e}c\u{9b}d");
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced_and_kept() {
+        let odd = WireString::from_bytes([b'a', 0xff, b'b']);
+        assert_eq!(odd.to_string(), "a\u{fffd}b");
+        assert_eq!(odd.as_bytes(), [b'a', 0xff, b'b']);
+    }
+
+    #[test]
+    fn a_long_string_is_cut_when_shown() {
+        let long = WireString::from("x".repeat(100_000)).to_string();
+        assert!(long.ends_with("… (100000 bytes)") && long.len() < 600, "{long}");
+    }
+}

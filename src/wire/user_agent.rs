@@ -1,0 +1,132 @@
+//! User agents: `/library:1.2.3/name:version(comment; comment)/`.
+
+use super::codec::check_count;
+use super::{EncodeError, WireString};
+use std::fmt;
+use thiserror::Error;
+
+/// What a node says it runs: at most 256 bytes, by convention `/name:version(comment; comment)/` once or more.
+///
+/// What comes from the wire is kept as it is and shown sanitised, see [`WireString`].
+///
+/// ```
+/// use kaspa_peer::wire::UserAgent;
+///
+/// let agent = UserAgent::new("dag-watch", "1.0.0", ["demo", "rome"])?;
+/// assert_eq!(agent.to_string(), "/dag-watch:1.0.0(demo; rome)/");
+/// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct UserAgent(WireString);
+
+impl UserAgent {
+    /// The longest user agent a `version` message can carry, in bytes.
+    pub const MAX: usize = 256;
+
+    /// A user agent of one part.
+    ///
+    /// # Errors
+    ///
+    /// When a part contains one of `/ : ( )` or a control character, or the whole is longer than [`MAX`](Self::MAX).
+    pub fn new<C: AsRef<str>>(
+        name: &str,
+        version: &str,
+        comments: impl IntoIterator<Item = C>,
+    ) -> Result<Self, UserAgentError> {
+        Self::default().then(name, version, comments)
+    }
+
+    /// This user agent followed by one more part, as a program writes its own name behind that of its library.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn then<C: AsRef<str>>(
+        &self,
+        name: &str,
+        version: &str,
+        comments: impl IntoIterator<Item = C>,
+    ) -> Result<Self, UserAgentError> {
+        let comments: Vec<C> = comments.into_iter().collect();
+        let parts = [name, version];
+        for part in parts.into_iter().chain(comments.iter().map(AsRef::as_ref)) {
+            if let Some(found) = part.chars().find(|c| "/:()".contains(*c) || c.is_control()) {
+                return Err(UserAgentError::Character { part: part.to_owned(), found });
+            }
+        }
+        if name.is_empty() {
+            return Err(UserAgentError::NoName);
+        }
+        let mut text = self.0.as_bytes().to_vec();
+        if text.is_empty() {
+            text.push(b'/');
+        }
+        text.extend(format!("{name}:{version}").bytes());
+        if !comments.is_empty() {
+            let joined: Vec<&str> = comments.iter().map(AsRef::as_ref).collect();
+            text.extend(format!("({})", joined.join("; ")).bytes());
+        }
+        text.push(b'/');
+        if text.len() > Self::MAX {
+            return Err(UserAgentError::TooLong { length: text.len() });
+        }
+        Ok(Self(WireString::from_bytes(text)))
+    }
+
+    /// A user agent of any bytes. One longer than [`MAX`](Self::MAX) cannot be sent.
+    #[must_use]
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(WireString::from_bytes(bytes))
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The text, when it is UTF-8. Not sanitised.
+    #[must_use]
+    pub fn to_str(&self) -> Option<&str> {
+        self.0.to_str()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), EncodeError> {
+        check_count("user agent", self.as_bytes().len(), Self::MAX as u64)
+    }
+}
+
+impl fmt::Display for UserAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for UserAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A user agent that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UserAgentError {
+    /// The name is empty.
+    #[error("a user agent needs a name")]
+    NoName,
+    /// A name, version or comment contains what separates them.
+    #[error("{part:?} contains {found:?}: names, versions and comments may not contain / : ( ) or control characters")]
+    Character {
+        /// The name, version or comment.
+        part: String,
+        /// The character that it may not contain.
+        found: char,
+    },
+    /// The whole is longer than [`UserAgent::MAX`].
+    #[error("the user agent is {length} bytes long, at most {} can be sent", UserAgent::MAX)]
+    TooLong {
+        /// Its length, in bytes.
+        length: usize,
+    },
+}

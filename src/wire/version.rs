@@ -1,0 +1,93 @@
+//! `version`: how two nodes introduce themselves.
+
+use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, var_bytes_size};
+use super::subnetwork::{choice_size, read_choice, write_choice};
+use super::{DecodeError, EncodeError, Hash, NetAddress, Services, SubnetworkId, UserAgent};
+
+/// The newest protocol version that this crate speaks, which is also the oldest.
+pub const PROTOCOL_VERSION: i32 = 1;
+
+/// `version`: the first message of each side of a connection.
+///
+/// Bytes behind the last field are dropped on decoding, since a newer node may append fields.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The newest protocol version the sender speaks.
+    pub protocol_version: i32,
+    /// What the sender offers.
+    pub services: Services,
+    /// The sender's clock, in unix seconds.
+    pub time: i64,
+    /// The subnetwork of a partial node; `None` for a full node.
+    pub subnetwork: Option<SubnetworkId>,
+    /// The receiver's address as the sender sees it.
+    pub receiver: NetAddress,
+    /// The sender's address; nodes leave it unspecified but for the services.
+    pub sender: NetAddress,
+    /// A random number by which a node notices that it dialled itself.
+    pub nonce: u64,
+    /// What the sender runs.
+    pub user_agent: UserAgent,
+    /// The tip that the sender's DAG view selects.
+    pub selected_tip: Hash,
+    /// Whether the sender wants transactions relayed to it.
+    pub relay_transactions: bool,
+}
+
+fn read_user_agent(input: &mut Decoder<'_>) -> Result<UserAgent, DecodeError> {
+    let at = input.at();
+    // A string that is not all there is truncated first, too long second, as for the original.
+    let bytes = input.var_bytes("user agent", MAX_VAR_BYTES)?;
+    let (found, max) = (bytes.len() as u64, UserAgent::MAX as u64);
+    if found > max {
+        return Err(DecodeError::TooMany { field: "user agent", at, found, max });
+    }
+    Ok(UserAgent::from_bytes(bytes))
+}
+
+impl Codec for Version {
+    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let message = Self {
+            protocol_version: input.i32("protocol version")?,
+            services: Services::from_bits_retain(input.u64("services")?),
+            time: input.i64("time")?,
+            subnetwork: read_choice(input)?,
+            receiver: NetAddress::read(input)?,
+            sender: NetAddress::read(input)?,
+            nonce: input.u64("nonce")?,
+            user_agent: read_user_agent(input)?,
+            selected_tip: input.hash("selected tip")?,
+            relay_transactions: input.bool("relay transactions")?,
+        };
+        input.bytes(input.left(), "fields of a newer version")?;
+        Ok(message)
+    }
+
+    fn size(&self) -> usize {
+        4 + 8
+            + 8
+            + choice_size(self.subnetwork)
+            + 2 * NetAddress::SIZE
+            + 8
+            + var_bytes_size(self.user_agent.as_bytes())
+            + Hash::SIZE
+            + 1
+    }
+
+    fn check(&self) -> Result<(), EncodeError> {
+        self.user_agent.check()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.protocol_version);
+        out.put_u64(self.services.bits());
+        out.put_i64(self.time);
+        write_choice(self.subnetwork, out);
+        self.receiver.write(out);
+        self.sender.write(out);
+        out.put_u64(self.nonce);
+        out.put_var_bytes(self.user_agent.as_bytes());
+        out.put_hash(&self.selected_tip);
+        out.put_bool(self.relay_transactions);
+    }
+}
