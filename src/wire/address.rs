@@ -3,7 +3,10 @@
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Services, SubnetworkId};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 /// Where a node can be reached, and what it offers there.
 ///
@@ -35,6 +38,13 @@ impl NetAddress {
     #[must_use]
     pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip.to_canonical(), self.port)
+    }
+}
+
+impl fmt::Display for NetAddress {
+    /// The address to dial.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket_addr().fmt(f)
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Codec: Sized {
 }
 
 /// A cursor over the bytes of one payload.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Decoder<'a> {
     rest: &'a [u8],
     len: usize,

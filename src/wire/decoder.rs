@@ -46,6 +46,8 @@ pub struct FrameDecoder {
     start: usize,
     end: usize,
     quiet_reads: u32,
+    /// How many bytes arrived in all.
+    arrived: u64,
     state: State,
 }
 
@@ -77,6 +79,7 @@ impl FrameDecoder {
             start: 0,
             end: 0,
             quiet_reads: 0,
+            arrived: 0,
             state: State::Header,
         }
     }
@@ -110,8 +113,10 @@ impl FrameDecoder {
             let before = payload.len();
             let chunk = (*length - before).min(before.max(FIRST_CHUNK));
             payload.reserve_exact(chunk);
-            source.take(chunk as u64).read_to_end(payload)?;
-            return Ok(payload.len() - before);
+            let result = source.take(chunk as u64).read_to_end(payload);
+            let count = payload.len() - before;
+            self.arrived += count as u64;
+            return result.map(|_| count);
         }
         self.make_room();
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
@@ -123,6 +128,7 @@ impl FrameDecoder {
             }
         };
         self.end += count;
+        self.arrived += count as u64;
         self.resize_for(count, room);
         Ok(count)
     }
@@ -236,11 +242,22 @@ impl FrameDecoder {
         Ok(None)
     }
 
-    /// How many bytes the frame that is being read lacks for sure.
+    /// How many bytes of the stream are behind the decoder: those of whole frames, and what it skipped.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        let frame = match &self.state {
+            State::Payload { payload, .. } => HEADER_SIZE + payload.len(),
+            _ => 0,
+        };
+        self.arrived - (self.end - self.start + frame) as u64
+    }
+
+    /// How many bytes the frame that is being read lacks for sure, or how many are to be skipped before the next.
     pub(super) fn missing(&self) -> usize {
         let buffered = self.end - self.start;
         match (&self.state, self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk())) {
             (State::Payload { length, payload, .. }, _) => length - payload.len(),
+            (State::Skip(left), _) => *left,
             (State::Header, Some(header)) => {
                 let length = Header::read(header).map_or(0, |header| header.length as usize);
                 (HEADER_SIZE + length).saturating_sub(buffered)

@@ -79,7 +79,7 @@ pub enum FrameError {
         max: u32,
     },
     /// The frame belongs to another network.
-    #[error("the frame is of {}, expected {expected}", Network::from_magic(*.found))]
+    #[error("the frame is of network {}, expected {expected}", Network::from_magic(*.found))]
     Network {
         /// The magic number in the header.
         found: u32,

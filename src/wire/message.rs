@@ -85,7 +85,7 @@ pub trait Encode: sealed::Sealed {
 }
 
 /// The payload of one of the 25 messages. Sealed.
-pub trait Payload: Encode + Into<Message> + Sized {
+pub trait Payload: Encode + Into<Message> + TryFrom<Message, Error = Message> {
     /// The type of message.
     const COMMAND: Command;
 

@@ -76,6 +76,11 @@ impl Reject {
         Self { command: command.into(), code, reason: reason.into(), hash: None }
     }
 
+    /// Whether the rejected message is one that has a hash.
+    pub(crate) fn names_object(&self) -> bool {
+        Self::names_an_object(self.command.as_bytes())
+    }
+
     fn names_an_object(command: &[u8]) -> bool {
         command == Command::Block.name().as_bytes() || command == Command::Tx.name().as_bytes()
     }
@@ -92,7 +97,7 @@ impl Codec for Reject {
     }
 
     fn size(&self) -> usize {
-        let hash = if Self::names_an_object(self.command.as_bytes()) { Hash::SIZE } else { 0 };
+        let hash = if self.names_object() { Hash::SIZE } else { 0 };
         var_bytes_size(self.command.as_bytes()) + 1 + var_bytes_size(self.reason.as_bytes()) + hash
     }
 
@@ -105,7 +110,7 @@ impl Codec for Reject {
         out.put_var_bytes(self.command.as_bytes());
         out.put_u8(self.code.0);
         out.put_var_bytes(self.reason.as_bytes());
-        if Self::names_an_object(self.command.as_bytes()) {
+        if self.names_object() {
             out.put_hash(&self.hash.unwrap_or_default());
         }
     }

@@ -1,7 +1,7 @@
 //! Messages on any [`Read`] and [`Write`], for those who use [`wire`](super) alone.
 
-use super::{Encode, Frame, FrameDecoder, Message, Network, ReadError, WriteError};
-use std::io::{Read, Write};
+use super::{Encode, Frame, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError};
+use std::io::{self, Read, Write};
 
 /// The messages of a stream, one after the other.
 ///
@@ -69,21 +69,27 @@ impl<R: Read> Iterator for MessageReader<R> {
 
 /// Reads one message and not a byte more.
 ///
-/// Costs two reads a message; [`MessageReader`] is the faster way to read many.
+/// Costs two reads a message; [`MessageReader`] is the faster way to read many. After an error that is
+/// [in step](FrameError::in_step) the refused frame has been skipped, so that the next message can be read.
 ///
 /// # Errors
 ///
-/// As [`MessageReader::read_message`], and [`FrameError::Truncated`](super::FrameError::Truncated) when there is nothing to read.
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] when there is nothing to read.
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {
-        if let Some(frame) = decoder.next_frame()? {
-            return Ok(frame.decode()?);
+        match decoder.next_frame() {
+            Ok(Some(frame)) => return Ok(frame.decode()?),
+            Ok(None) => {}
+            Err(error) => {
+                // The rest of the frame, as much of it as there is.
+                io::copy(&mut source.take(decoder.missing() as u64), &mut io::sink())?;
+                return Err(error.into());
+            }
         }
-        let mut next = source.take(decoder.missing() as u64);
-        if decoder.read_from(&mut next)? == 0 {
+        if decoder.read_from(&mut source.take(decoder.missing() as u64))? == 0 {
             decoder.finish()?;
-            return Err(super::FrameError::Truncated { part: "header", needed: super::HEADER_SIZE, found: 0 }.into());
+            return Err(FrameError::Truncated { part: "header", needed: HEADER_SIZE, found: 0 }.into());
         }
     }
 }

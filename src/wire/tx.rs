@@ -284,7 +284,7 @@ impl fmt::Display for Outpoint {
 macro_rules! part_iterator {
     ($(#[$doc:meta])* $name:ident, $item:ident, $read:expr) => {
         $(#[$doc])*
-        #[derive(Debug)]
+        #[derive(Debug, Clone)]
         pub struct $name<'a> {
             rest: Decoder<'a>,
             left: usize,

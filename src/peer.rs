@@ -1,0 +1,400 @@
+//! How it is said: one connection's life, from the handshake to the reason of its end.
+//!
+//! A [`Peer`] is made of a connection that the program dialled or accepted, and of a [`Config`], which says what the node is. Three threads serve it
+//! until it ends:
+//!
+//! ```text
+//!             ┌──────────────┐  frames   ┌──────────┐
+//!  socket ───►│ kpeer-N-read │──────────►│ Listener │  one callback a message
+//!             └──────┬───────┘           └──────────┘
+//!                    │ pong, verack, reject
+//!                    ▼
+//!  queue_message  ┌───────┐  runs  ┌───────────────┐
+//!  ──────────────►│ queue │───────►│ kpeer-N-write │───► socket, then the Receipt
+//!                 └───────┘        └───────────────┘
+//!                    ▲ ping        ┌──────────────┐
+//!                    └─────────────│ kpeer-N-ping │ asleep until a deadline
+//!                                  └──────────────┘
+//! ```
+
+mod address;
+mod config;
+mod current;
+mod dag;
+mod deadlines;
+mod disconnect;
+mod error;
+mod events;
+mod handshake;
+mod inventory;
+mod listener;
+mod outbound;
+mod ping;
+mod pinger;
+mod push;
+mod reader;
+mod receipt;
+mod shared;
+mod start;
+mod stats;
+mod stream;
+mod writer;
+
+pub use address::{Direction, PeerAddress};
+pub use config::{Config, ConfigBuilder, StallRule, UnknownCommands};
+pub use dag::DagView;
+pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
+pub use error::{ConfigError, QueueError, StartError, WaitError};
+pub use events::{Event, EventKind, EventListener, events};
+pub use listener::Listener;
+pub use receipt::Receipt;
+pub use stats::{Count, Remote, Stats, Traffic};
+pub use stream::{Halves, Stream};
+
+use crate::wire::{Encode, Frame, Hash, Inventory, Ping};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
+use outbound::Patience;
+use shared::Shared;
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// How long [`Peer::ping`] waits for the pong.
+const PING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One remote node.
+///
+/// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When the last handle is dropped
+/// the peer disconnects.
+pub struct Peer {
+    shared: Arc<Shared>,
+    /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
+    counted: bool,
+}
+
+impl Peer {
+    /// Starts a peer on a connection that the remote made.
+    ///
+    /// `address` is where the remote is, as `accept` tells it.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be set up or a thread cannot be started; the connection is closed then, and no callback was called.
+    pub fn inbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
+        start::start(stream, address.into(), Direction::Inbound, config)
+    }
+
+    /// Starts a peer on a connection that this side made.
+    ///
+    /// `address` is what was dialled, which behind a proxy is not what the socket is connected to. It may be a host name.
+    ///
+    /// # Errors
+    ///
+    /// As [`inbound`](Self::inbound).
+    pub fn outbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
+        start::start(stream, address.into(), Direction::Outbound, config)
+    }
+
+    /// The peer's id; ids count up from 1 for each node.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Where the remote is.
+    #[must_use]
+    pub fn address(&self) -> &PeerAddress {
+        &self.shared.address
+    }
+
+    /// Which side made the connection.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.shared.direction
+    }
+
+    /// The node that this is a peer of.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// What the remote said in its `version`; `None` before that.
+    #[must_use]
+    pub fn remote(&self) -> Option<Remote> {
+        self.shared.state.lock().remote.clone()
+    }
+
+    /// Everything that is known and counted, at one moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Whether the remote's selected tip is in our [`DagView`]; not if it has not told one.
+    #[must_use]
+    pub fn is_selected_tip_known(&self) -> bool {
+        let tip = self.remote().map(|remote| remote.selected_tip);
+        tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
+    }
+
+    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`.
+    pub fn set_selected_tip(&self, tip: Hash) {
+        self.shared.set_selected_tip(tip);
+    }
+
+    /// Waits until both sides have said `version` and `verack`. The handshake timeout bounds it.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this peer.
+    pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
+        self.shared.key().check_not_current()?;
+        let mut state = self.shared.state.lock();
+        loop {
+            if state.handshake.is_done() {
+                return Ok(());
+            }
+            if let Some(reason) = self.shared.ended() {
+                return Err(WaitError::Closed(reason.clone()));
+            }
+            self.shared.progress.wait(&mut state);
+        }
+    }
+
+    /// Queues a message. Never blocks.
+    ///
+    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Before the handshake is done it waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`] when it is gone,
+    /// [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
+    pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<(), QueueError> {
+        self.shared.queue(message, Patience::None, None)
+    }
+
+    /// Like [`queue_message`](Self::queue_message), with a [`Receipt`] that tells whether the message was written to the socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_message`](Self::queue_message).
+    pub fn queue_message_with_receipt<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
+        let (unsent, receipt) = self.shared.receipt();
+        self.shared.queue(message, Patience::None, Some(unsent))?;
+        Ok(receipt)
+    }
+
+    /// Like [`queue_message`](Self::queue_message), but waits for room, at most `timeout`: the simple way to send much.
+    ///
+    /// It waits while more than the configured soft mark is queued, so it sends at the speed at which the remote reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`] when there is no room at all and the
+    /// caller is a callback of this peer, which must not wait.
+    pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<(), QueueError> {
+        self.patiently(timeout, |patience| self.shared.queue(message, patience, None))
+    }
+
+    /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another network.
+    pub fn queue_frame(&self, frame: &Frame) -> Result<(), QueueError> {
+        self.shared.queue_frame(frame, Patience::None, None)
+    }
+
+    /// Like [`queue_frame`](Self::queue_frame), with a [`Receipt`].
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_frame`](Self::queue_frame).
+    pub fn queue_frame_with_receipt(&self, frame: &Frame) -> Result<Receipt, QueueError> {
+        let (unsent, receipt) = self.shared.receipt();
+        self.shared.queue_frame(frame, Patience::None, Some(unsent))?;
+        Ok(receipt)
+    }
+
+    /// Like [`queue_frame`](Self::queue_frame), but waits for room as [`send_message`](Self::send_message) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_frame`](Self::queue_frame) and [`send_message`](Self::send_message).
+    pub fn send_frame(&self, frame: &Frame, timeout: Duration) -> Result<(), QueueError> {
+        self.patiently(timeout, |patience| self.shared.queue_frame(frame, patience, None))
+    }
+
+    fn patiently(
+        &self,
+        timeout: Duration,
+        queue: impl FnOnce(Patience) -> Result<(), QueueError>,
+    ) -> Result<(), QueueError> {
+        let in_callback = self.shared.key().is_current();
+        let patience = if in_callback { Patience::None } else { Patience::Until(Instant::now().checked_add(timeout)) };
+        queue(patience).map_err(|error| match error {
+            QueueError::Full { .. } if in_callback => QueueError::InCallback,
+            QueueError::Timeout { .. } => QueueError::Timeout { waited: timeout },
+            error => error,
+        })
+    }
+
+    /// Announces something, unless the remote is known to have it.
+    ///
+    /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent every trickle interval in messages of at
+    /// most 1000. Before the handshake is done it is dropped: there is nobody yet who could know it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::InventoryFull`] when too much waits, [`QueueError::Full`] for a block, [`QueueError::Closed`] when the peer is gone.
+    pub fn queue_inventory(&self, item: Inventory) -> Result<(), QueueError> {
+        self.shared.queue_inventory(&[item])
+    }
+
+    /// Announces several things, see [`queue_inventory`](Self::queue_inventory).
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_inventory`](Self::queue_inventory). When the items that trickle do not all fit, none of the list is taken.
+    pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
+        self.shared.queue_inventory(items)
+    }
+
+    /// Sends a `ping` and waits, at most 30 s, for the round-trip time.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Closed`] when the peer is gone, [`WaitError::Timeout`] without an answer, [`WaitError::InCallback`] in a callback of this peer.
+    pub fn ping(&self) -> Result<Duration, WaitError> {
+        self.ping_timeout(PING_TIMEOUT)
+    }
+
+    /// Like [`ping`](Self::ping), with another limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
+        self.shared.key().check_not_current()?;
+        let nonce = rand::random_range(1..=u64::MAX);
+        let (answer, rtt) = bounded(1);
+        self.shared.state.lock().pings.wait(nonce, answer);
+        let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|()| {
+            select! {
+                recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
+                recv(self.shared.quitting) -> _ => Err(WaitError::Closed(self.shared.end_reason())),
+                default(timeout) => Err(WaitError::Timeout { waited: timeout }),
+            }
+        });
+        self.shared.state.lock().pings.forget(nonce);
+        result
+    }
+
+    /// Ends the connection. Returns at once; may be called from anywhere, any number of times.
+    ///
+    /// What is queued and not yet written is not sent, and its receipts say so; wait for the receipt of the last message first where that
+    /// matters.
+    pub fn disconnect(&self) {
+        self.shared.end(DisconnectReason::Local);
+    }
+
+    /// Why the connection ended; `None` while it has not.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
+        self.shared.ended().cloned()
+    }
+
+    /// Waits until the connection has ended and all threads of the peer are gone, `on_disconnect` included, and tells why.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::InCallback`] in a callback of this peer.
+    pub fn wait_for_disconnect(&self) -> Result<DisconnectReason, WaitError> {
+        self.shared.key().check_not_current()?;
+        // Nothing is ever sent; the channel ends with the threads.
+        let _ = self.shared.gone.recv();
+        self.join();
+        Ok(self.shared.end_reason())
+    }
+
+    /// Like [`wait_for_disconnect`](Self::wait_for_disconnect), for a limited time.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Timeout`] when the peer is still there.
+    pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
+        self.shared.key().check_not_current()?;
+        if let Err(RecvTimeoutError::Timeout) = self.shared.gone.recv_timeout(timeout) {
+            return Err(WaitError::Timeout { waited: timeout });
+        }
+        self.join();
+        Ok(self.shared.end_reason())
+    }
+
+    fn join(&self) {
+        // Locked until all are joined, so that everybody who waits returns after that.
+        for thread in self.shared.threads.lock().drain(..) {
+            // A panic was turned into a reason on the thread itself.
+            drop(thread.join());
+        }
+    }
+
+    fn counted(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared, counted: true }
+    }
+
+    fn uncounted(shared: Arc<Shared>) -> Self {
+        Self { shared, counted: false }
+    }
+
+    fn own_handle(&self) -> Self {
+        Self::uncounted(Arc::clone(&self.shared))
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Disconnected when the connection has ended.
+    fn quitting(&self) -> &Receiver<Infallible> {
+        &self.shared.quitting
+    }
+}
+
+impl Clone for Peer {
+    /// Another handle, which keeps the connection alive.
+    fn clone(&self) -> Self {
+        Self::counted(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.counted && self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.disconnect();
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    /// `address (inbound)` or `address (outbound)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("id", &self.id())
+            .field("address", self.address())
+            .field("direction", &self.direction())
+            .field("ended", &self.shared.ended())
+            .finish_non_exhaustive()
+    }
+}

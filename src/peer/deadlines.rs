@@ -1,0 +1,184 @@
+//! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what happened.
+
+use super::DisconnectReason;
+use super::config::{Settings, StallRule};
+use super::disconnect::HandshakeError;
+use crate::wire::Command;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send a ping.
+    Ping,
+    /// Disconnect.
+    End(DisconnectReason),
+}
+
+/// The deadlines of one peer.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    handshake: Option<(Instant, Duration)>,
+    idle: Option<Instant>,
+    idle_limit: Option<Duration>,
+    ping: Option<Instant>,
+    ping_interval: Option<Duration>,
+    rules: Arc<[StallRule]>,
+    stalls: Vec<Option<Armed>>,
+    last_words: Option<(Instant, DisconnectReason)>,
+    /// Since when what was read is being worked through: callbacks run, and what they delay is not the remote's fault.
+    busy_since: Option<Instant>,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+struct Armed {
+    at: Instant,
+    until: Instant,
+}
+
+impl Deadlines {
+    pub fn new(settings: &Settings, now: Instant) -> Self {
+        let limit = settings.handshake_timeout;
+        Self {
+            handshake: now.checked_add(limit).map(|until| (until, limit)),
+            idle: None,
+            idle_limit: settings.idle_timeout,
+            ping: None,
+            ping_interval: settings.ping_interval,
+            rules: Arc::clone(&settings.stall_rules),
+            stalls: vec![None; settings.stall_rules.len()],
+            last_words: None,
+            busy_since: None,
+        }
+    }
+
+    /// The handshake is done: pings and the idle timeout begin.
+    pub fn introduced(&mut self, now: Instant) {
+        self.handshake = None;
+        self.idle = after(now, self.idle_limit);
+        self.ping = after(now, self.ping_interval);
+    }
+
+    /// The writer is about to write a request.
+    pub fn requested(&mut self, request: Command, now: Instant) {
+        for (rule, armed) in self.rules.iter().zip(&mut self.stalls) {
+            if rule.request == request {
+                *armed = now.checked_add(rule.limit).map(|until| Armed { at: now, until });
+            }
+        }
+    }
+
+    /// A message arrived that may answer a request.
+    pub fn answered(&mut self, answer: Command) {
+        for (rule, armed) in self.rules.iter().zip(&mut self.stalls) {
+            if rule.answers.contains(&answer) {
+                *armed = None;
+            }
+        }
+    }
+
+    /// Bytes were read and are now worked through.
+    pub fn busy(&mut self, now: Instant) {
+        self.busy_since = Some(now);
+    }
+
+    /// They were worked through; `heard` tells whether they completed a message.
+    pub fn idle(&mut self, now: Instant, heard: bool) {
+        let Some(since) = self.busy_since.take() else { return };
+        if self.handshake.is_none() {
+            self.idle = match self.idle {
+                Some(_) if heard => after(now, self.idle_limit),
+                idle => idle.and_then(|idle| idle.checked_add(now - since)),
+            };
+        }
+        for stall in &mut self.stalls {
+            *stall = stall.and_then(|Armed { at, until }| {
+                Some(Armed { at, until: until.checked_add(now.saturating_duration_since(since.max(at)))? })
+            });
+        }
+    }
+
+    /// Writing failed: what the remote still says may tell why, so reading goes on until then.
+    pub fn last_words(&mut self, until: Instant, reason: DisconnectReason) {
+        self.last_words = Some((until, reason));
+    }
+
+    /// When to look again; `None` when nothing can become due before something else happens.
+    pub fn next(&self) -> Option<Instant> {
+        let counted = self.busy_since.is_none().then(|| self.stalls.iter().flatten().map(|armed| armed.until));
+        counted
+            .into_iter()
+            .flatten()
+            .chain(self.idle.filter(|_| self.busy_since.is_none()))
+            .chain(self.handshake.map(|(until, _)| until))
+            .chain(self.ping)
+            .chain(self.last_words.as_ref().map(|(until, _)| *until))
+            .min()
+    }
+
+    /// What is due, if anything; a ping is due once an interval.
+    pub fn due(&mut self, now: Instant) -> Option<Due> {
+        if let Some((_, reason)) = self.last_words.take_if(|(until, _)| *until <= now) {
+            return Some(Due::End(reason));
+        }
+        if let Some((until, limit)) = self.handshake
+            && until <= now
+        {
+            return Some(Due::End(DisconnectReason::Handshake(HandshakeError::Timeout { limit })));
+        }
+        if self.busy_since.is_none() {
+            if let (Some(idle), Some(limit)) = (self.idle, self.idle_limit)
+                && idle <= now
+            {
+                return Some(Due::End(DisconnectReason::Idle { limit }));
+            }
+            let stalled = self.stalls.iter().position(|armed| armed.is_some_and(|armed| armed.until <= now));
+            if let Some(&StallRule { request, limit, .. }) = stalled.and_then(|index| self.rules.get(index)) {
+                return Some(Due::End(DisconnectReason::Stalled { request, limit }));
+            }
+        }
+        if self.ping.is_some_and(|ping| ping <= now) {
+            self.ping = after(now, self.ping_interval);
+            return Some(Due::Ping);
+        }
+        None
+    }
+}
+
+fn after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
+    limit.and_then(|limit| now.checked_add(limit))
+}
+
+/// Which commands have to do with stall rules, so that the many that have not cost nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StallMask {
+    requests: u32,
+    answers: u32,
+}
+
+impl StallMask {
+    pub fn new(rules: &[StallRule]) -> Self {
+        let bits = |commands: &mut dyn Iterator<Item = Command>| commands.fold(0, |mask, command| mask | bit(command));
+        Self {
+            requests: bits(&mut rules.iter().map(|rule| rule.request)),
+            answers: bits(&mut rules.iter().flat_map(|rule| rule.answers.iter().copied())),
+        }
+    }
+
+    pub fn is_request(self, command: Command) -> bool {
+        self.requests & bit(command) != 0
+    }
+
+    pub fn is_answer(self, command: Command) -> bool {
+        self.answers & bit(command) != 0
+    }
+}
+
+/// One bit for each known command, one for all unknown ones.
+fn bit(command: Command) -> u32 {
+    1 << command.index()
+}

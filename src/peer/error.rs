@@ -1,0 +1,137 @@
+//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only lent.
+
+use super::DisconnectReason;
+use crate::wire::{EncodeError, Network, UserAgentError};
+use std::{io, time::Duration};
+use thiserror::Error;
+
+/// Why a message was not queued. It was only lent, so the caller still has it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The outbound queue has no room: the remote takes messages more slowly than they are queued. Try again later, use
+    /// [`Peer::send_message`](super::Peer::send_message), which waits, or let the message go.
+    #[error("the outbound queue is full: {queued} of {limit} bytes are waiting")]
+    Full {
+        /// How many bytes are waiting to be written.
+        queued: usize,
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The to-be-announced queue has no room. Nothing of the batch was taken.
+    #[error("the inventory queue is full: {queued} of {limit} items are waiting")]
+    InventoryFull {
+        /// How many items are waiting.
+        queued: usize,
+        /// How many may wait.
+        limit: usize,
+    },
+    /// There was no room for the whole time that the caller was ready to wait.
+    #[error("no room in the outbound queue within {waited:?}")]
+    Timeout {
+        /// How long that was.
+        waited: Duration,
+    },
+    /// The peer is gone.
+    #[error("the peer is gone: {0}")]
+    Closed(DisconnectReason),
+    /// The message cannot be sent to anybody.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The frame was encoded for another network; encode the message for the peer's.
+    #[error("the frame is for {frame}, the peer is on {peer}")]
+    Network {
+        /// The frame's network.
+        frame: Network,
+        /// The peer's network.
+        peer: Network,
+    },
+    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait for this side to read.
+    #[error("no room in the outbound queue, and a callback may not wait for it: queue from another thread")]
+    InCallback,
+}
+
+/// Why waiting for a peer gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The peer went away first.
+    #[error("the peer is gone: {0}")]
+    Closed(DisconnectReason),
+    /// It did not happen in the time the caller was ready to wait.
+    #[error("nothing within {waited:?}")]
+    Timeout {
+        /// How long that was.
+        waited: Duration,
+    },
+    /// The message to wait for could not be queued.
+    #[error(transparent)]
+    Queue(QueueError),
+    /// Waiting for a peer in one of its own callbacks would last for ever: the callback is what it would wait for.
+    #[error("a peer's own callback cannot wait for it: wait on another thread")]
+    InCallback,
+}
+
+impl From<QueueError> for WaitError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Closed(reason) => Self::Closed(reason),
+            error => Self::Queue(error),
+        }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The user agent cannot be sent.
+    #[error(transparent)]
+    UserAgent(#[from] UserAgentError),
+    /// The protocol version is below 1, which nobody speaks.
+    #[error("protocol version {0}: the lowest there is, is 1")]
+    ProtocolVersion(i32),
+    /// A duration is zero, so that the timer would always have run out. Use `None` where a timer is to be off.
+    #[error("{0} must not be zero")]
+    ZeroDuration(&'static str),
+    /// The native subnetwork is not one a partial node can have: a full node has `None`.
+    #[error("a partial node cannot be of the native subnetwork; a full node has no subnetwork")]
+    NativeSubnetwork,
+    /// A stall rule without an answer could never be satisfied.
+    #[error("the stall rule for {0} names no answer")]
+    NoAnswer(crate::wire::Command),
+    /// More stall rules than can be watched.
+    #[error("{found} stall rules, at most {max} can be watched")]
+    StallRules {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// The soft mark lies above the queue's limit.
+    #[error("the soft mark of {soft_mark} bytes is above the queue's limit of {limit}")]
+    SoftMark {
+        /// Where senders begin to wait, in bytes.
+        soft_mark: usize,
+        /// What may wait at most, in bytes.
+        limit: usize,
+    },
+}
+
+/// Why a peer could not be started. The connection was closed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The stream could not be set up.
+    #[error("setting up the connection: {0}")]
+    Stream(#[source] io::Error),
+    /// A thread could not be started: the process has too many, or no memory.
+    #[error("starting the {thread} thread: {error}")]
+    Thread {
+        /// Which of `reader`, `writer` and `pinger`.
+        thread: &'static str,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}

@@ -1,0 +1,251 @@
+//! Who may say what before two nodes have come to terms. Pure: told what arrived, it says what to do.
+
+use super::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
+use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
+
+/// The lowest protocol version there is.
+const MINIMUM_VERSION: i32 = 1;
+
+/// How far the two nodes are.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    direction: Direction,
+    subnetwork: Option<SubnetworkId>,
+    protocol_version: i32,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The remote's `version` is due.
+    Version,
+    /// The remote's `verack` is due; everything else may come meanwhile.
+    VerAck,
+    Done,
+}
+
+/// What to do with a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Hand it to the listener, no more.
+    Deliver,
+    /// Hand it to the listener, then answer: with our `version` if that has not gone out yet, and our `verack`.
+    Introduced {
+        /// The version both sides speak.
+        negotiated: i32,
+        send_version: bool,
+    },
+    /// The handshake is done; hand the message to the listener.
+    Finished,
+    /// Disconnect, after a `reject` if there is one.
+    End(Option<Reject>, DisconnectReason),
+}
+
+impl Handshake {
+    pub fn new(direction: Direction, subnetwork: Option<SubnetworkId>, protocol_version: i32) -> Self {
+        Self { direction, subnetwork, protocol_version, stage: Stage::Version }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// What to do with a message; `sent_nonce` tells whether this node has sent a nonce.
+    pub fn step(&mut self, message: &Message, sent_nonce: impl FnOnce(u64) -> bool) -> Step {
+        match (self.stage, message) {
+            (Stage::Done, Message::Version(_)) | (Stage::VerAck, Message::Version(_)) => {
+                let reject = Reject::new("version", RejectCode::DUPLICATE, "duplicate version message");
+                Step::End(Some(reject), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion))
+            }
+            (Stage::Version, Message::Version(version)) => match self.accept(version, sent_nonce) {
+                Ok(negotiated) => {
+                    self.stage = Stage::VerAck;
+                    Step::Introduced { negotiated, send_version: self.direction == Direction::Inbound }
+                }
+                Err(error) => Step::End(None, DisconnectReason::Handshake(error)),
+            },
+            (Stage::VerAck, Message::VerAck(_)) => {
+                self.stage = Stage::Done;
+                Step::Finished
+            }
+            (Stage::Done, Message::VerAck(_)) => {
+                Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
+            }
+            (_, Message::Unknown(_)) | (Stage::VerAck | Stage::Done, _) => Step::Deliver,
+            (Stage::Version, other) => {
+                let command = crate::wire::Encode::command(other);
+                Step::End(
+                    Some(not_version(command)),
+                    DisconnectReason::Handshake(HandshakeError::NotVersion { command }),
+                )
+            }
+        }
+    }
+
+    fn accept(&self, version: &Version, sent_nonce: impl FnOnce(u64) -> bool) -> Result<i32, HandshakeError> {
+        if sent_nonce(version.nonce) {
+            return Err(HandshakeError::SelfConnection);
+        }
+        let found = version.protocol_version;
+        if found < MINIMUM_VERSION {
+            return Err(HandshakeError::VersionTooOld { found, minimum: MINIMUM_VERSION });
+        }
+        let (ours, theirs) = (self.subnetwork, version.subnetwork);
+        let compatible = match (ours, theirs) {
+            (None, Some(_)) => self.direction == Direction::Inbound,
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (_, None) => true,
+        };
+        if compatible {
+            Ok(found.min(self.protocol_version))
+        } else {
+            Err(HandshakeError::IncompatibleSubnetworks { ours, theirs })
+        }
+    }
+}
+
+fn not_version(command: Command) -> Reject {
+    Reject::new(command.name(), RejectCode::MALFORMED, "A version message must precede all others")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{GetAddr, Hash, NetAddress, Ping, Services, Unknown, UserAgent, VerAck};
+    use std::net::Ipv6Addr;
+
+    const A: SubnetworkId = SubnetworkId::from_bytes([0xa; 20]);
+    const B: SubnetworkId = SubnetworkId::from_bytes([0xb; 20]);
+
+    fn version(protocol_version: i32, subnetwork: Option<SubnetworkId>) -> Message {
+        let nobody = NetAddress { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 };
+        Message::Version(Version {
+            protocol_version,
+            services: Services::NETWORK,
+            time: 0,
+            subnetwork,
+            receiver: nobody,
+            sender: nobody,
+            nonce: 77,
+            user_agent: UserAgent::default(),
+            selected_tip: Hash::ZERO,
+            relay_transactions: true,
+        })
+    }
+
+    fn handshake(direction: Direction) -> Handshake {
+        Handshake::new(direction, None, 3)
+    }
+
+    fn step(handshake: &mut Handshake, message: &Message) -> Step {
+        handshake.step(message, |nonce| nonce == 13)
+    }
+
+    #[test]
+    fn the_inbound_side_answers_with_its_version() {
+        for (direction, send_version) in [(Direction::Inbound, true), (Direction::Outbound, false)] {
+            let mut it = handshake(direction);
+            assert_eq!(step(&mut it, &version(1, None)), Step::Introduced { negotiated: 1, send_version });
+            assert!(!it.is_done());
+            assert_eq!(step(&mut it, &VerAck.into()), Step::Finished);
+            assert!(it.is_done());
+        }
+    }
+
+    #[test]
+    fn the_lower_of_both_versions_is_spoken() {
+        for (theirs, negotiated) in [(1, 1), (3, 3), (i32::MAX, 3)] {
+            let step = step(&mut handshake(Direction::Outbound), &version(theirs, None));
+            assert_eq!(step, Step::Introduced { negotiated, send_version: false });
+        }
+    }
+
+    #[test]
+    fn versions_below_one_are_too_old() {
+        for found in [0, -1, i32::MIN] {
+            let error = HandshakeError::VersionTooOld { found, minimum: 1 };
+            let step = step(&mut handshake(Direction::Inbound), &version(found, None));
+            assert_eq!(step, Step::End(None, DisconnectReason::Handshake(error)));
+        }
+    }
+
+    #[test]
+    fn self_connection_is_noticed_before_anything_else() {
+        let step = handshake(Direction::Outbound).step(&version(-1, Some(A)), |nonce| nonce == 77);
+        assert_eq!(step, Step::End(None, DisconnectReason::Handshake(HandshakeError::SelfConnection)));
+    }
+
+    #[test]
+    fn subnetworks_must_fit() {
+        use Direction::{Inbound, Outbound};
+        let cases = [
+            (Outbound, None, None, true),
+            (Inbound, None, None, true),
+            (Outbound, None, Some(A), false),
+            (Inbound, None, Some(A), true),
+            (Outbound, Some(A), None, true),
+            (Inbound, Some(A), None, true),
+            (Outbound, Some(A), Some(A), true),
+            (Inbound, Some(A), Some(A), true),
+            (Outbound, Some(A), Some(B), false),
+            (Inbound, Some(A), Some(B), false),
+        ];
+        for (direction, ours, theirs, accepted) in cases {
+            let step = step(&mut Handshake::new(direction, ours, 1), &version(1, theirs));
+            match step {
+                Step::Introduced { .. } => assert!(accepted, "{direction} {ours:?} {theirs:?}"),
+                step => {
+                    let error = HandshakeError::IncompatibleSubnetworks { ours, theirs };
+                    assert_eq!(step, Step::End(None, DisconnectReason::Handshake(error)));
+                    assert!(!accepted, "{direction} {ours:?} {theirs:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_message_must_be_version() {
+        for (message, command) in [(Message::from(VerAck), Command::VerAck), (Ping { nonce: 1 }.into(), Command::Ping)]
+        {
+            let Step::End(Some(reject), reason) = step(&mut handshake(Direction::Inbound), &message) else {
+                panic!("{message:?} was accepted");
+            };
+            assert_eq!(reject, Reject::new(command.name(), RejectCode(1), "A version message must precede all others"));
+            assert_eq!(reason, DisconnectReason::Handshake(HandshakeError::NotVersion { command }));
+        }
+    }
+
+    #[test]
+    fn unknown_commands_are_let_through_at_any_time() {
+        let Ok(Command::Unknown(command)) = "hello".parse() else { panic!("hello is known") };
+        let message = Message::from(Unknown { command, payload: vec![] });
+        let mut it = handshake(Direction::Inbound);
+        assert_eq!(step(&mut it, &message), Step::Deliver);
+        step(&mut it, &version(1, None));
+        assert_eq!(step(&mut it, &message), Step::Deliver);
+        assert_eq!(step(&mut it, &VerAck.into()), Step::Finished);
+    }
+
+    #[test]
+    fn ordinary_messages_may_come_before_the_verack() {
+        let mut it = handshake(Direction::Outbound);
+        step(&mut it, &version(1, None));
+        assert_eq!(step(&mut it, &GetAddr::all().into()), Step::Deliver);
+        assert_eq!(step(&mut it, &VerAck.into()), Step::Finished);
+        assert_eq!(step(&mut it, &GetAddr::all().into()), Step::Deliver);
+    }
+
+    #[test]
+    fn a_second_version_is_rejected_at_any_time() {
+        let mut it = handshake(Direction::Outbound);
+        step(&mut it, &version(1, None));
+        for _ in 0..2 {
+            let Step::End(Some(reject), reason) = step(&mut it, &version(1, None)) else { panic!("accepted") };
+            assert_eq!(reject, Reject::new("version", RejectCode(0x12), "duplicate version message"));
+            assert_eq!(reason, DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
+            let _ = step(&mut it, &VerAck.into());
+        }
+        let end = step(&mut it, &VerAck.into());
+        assert_eq!(end, Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck)));
+    }
+}

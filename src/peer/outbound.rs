@@ -1,0 +1,423 @@
+//! The outbound queue: runs of frames, bounded in bytes.
+//!
+//! A run is a buffer of consecutive small frames, or one large frame that may be shared with other peers. Who queues appends to
+//! the last run while it still waits, so frames are coalesced where they are queued, and the writer writes whole runs. The channel
+//! between them carries no frames, only "there is something": the runs lie behind one lock, since a run must stay open to more
+//! frames until the moment it is taken, and all of them must go the moment the connection ends.
+
+use super::receipt::Unsent;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
+
+/// A frame up to this size is copied into a run; a larger one is a run of its own.
+pub(super) const SMALL_FRAME: usize = 16 * 1024;
+
+/// A run takes frames up to this size.
+const RUN_SIZE: usize = 64 * 1024;
+
+/// Below this a run is small, and worth a moment's wait for more.
+const SMALL_RUN: usize = 4 * 1024;
+
+/// The queue of one peer.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    queue: Mutex<Queue>,
+    room: Condvar,
+    bell: Sender<()>,
+    limit: usize,
+    soft_mark: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    runs: VecDeque<Run>,
+    /// What the application queued before the handshake let it through.
+    held: VecDeque<Run>,
+    open: bool,
+    closed: bool,
+    /// What waits, and what the writer is at.
+    bytes: usize,
+    messages: usize,
+    /// How many senders wait for room.
+    waiting: usize,
+    spare: Option<Vec<u8>>,
+}
+
+/// Consecutive frames.
+#[derive(Debug)]
+pub(super) struct Run {
+    bytes: RunBytes,
+    messages: usize,
+    receipts: Receipts,
+}
+
+/// Who wants to know that a frame is written, and after how many bytes of the run it is.
+#[derive(Debug, Default)]
+pub(super) struct Receipts(Vec<(usize, Unsent)>);
+
+impl Receipts {
+    /// Tells those whose frames end within the first `written` bytes.
+    pub fn resolve(&mut self, written: usize) {
+        // A receipt that was dropped wants to know nothing.
+        for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
+            let _ = unsent.try_send(());
+        }
+    }
+}
+
+#[derive(Debug)]
+enum RunBytes {
+    /// Takes more.
+    Frames(Vec<u8>),
+    /// One large frame.
+    Large(Arc<Vec<u8>>),
+}
+
+impl RunBytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Frames(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+impl Run {
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    pub fn split(&mut self) -> (&[u8], &mut Receipts) {
+        (self.bytes.as_slice(), &mut self.receipts)
+    }
+}
+
+/// An encoded frame on its way into the queue.
+pub(super) enum Queued<'a> {
+    /// To be copied.
+    Small(&'a [u8]),
+    /// To be kept.
+    Large(Arc<Vec<u8>>),
+}
+
+impl Queued<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Small(bytes) => bytes.len(),
+            Self::Large(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Who queues: decides what happens before the handshake is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// The handshake itself, and rejects: goes out at once.
+    Handshake,
+    /// Everything else: waits for the handshake.
+    Ordinary,
+}
+
+/// Why a frame was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Full { queued: usize, limit: usize },
+    Closed,
+    Timeout,
+}
+
+/// How long who queues is ready to wait for room.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// Not at all; up to the hard limit there is room.
+    None,
+    /// Until then; there is room below the soft mark.
+    Until(Option<Instant>),
+}
+
+impl Outbound {
+    /// A queue, and what rings when it is no longer empty.
+    pub fn new(limit: usize, soft_mark: usize) -> (Self, Receiver<()>) {
+        let (bell, rung) = bounded(1);
+        (Self { queue: Mutex::default(), room: Condvar::new(), bell, limit, soft_mark }, rung)
+    }
+
+    /// Queues a frame.
+    pub fn push(
+        &self,
+        frame: Queued<'_>,
+        lane: Lane,
+        patience: Patience,
+        receipt: Option<Unsent>,
+    ) -> Result<(), Refused> {
+        let length = frame.len();
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.closed {
+                return Err(Refused::Closed);
+            }
+            let fits = queue.bytes + length <= self.limit || queue.bytes == 0;
+            match patience {
+                _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
+                Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
+                Patience::Until(deadline) => {
+                    queue.waiting += 1;
+                    let timed_out = match deadline {
+                        Some(deadline) => self.room.wait_until(&mut queue, deadline).timed_out(),
+                        None => {
+                            self.room.wait(&mut queue);
+                            false
+                        }
+                    };
+                    queue.waiting -= 1;
+                    if timed_out {
+                        return Err(Refused::Timeout);
+                    }
+                }
+            }
+        }
+        let ring = queue.append(frame, lane, receipt);
+        drop(queue);
+        if ring {
+            // A bell that rings already is enough.
+            let _ = self.bell.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Lets through what was held back. Called when our `verack` is queued.
+    pub fn open(&self) {
+        let mut queue = self.queue.lock();
+        queue.open = true;
+        let mut held = mem::take(&mut queue.held);
+        queue.runs.append(&mut held);
+        drop(queue);
+        let _ = self.bell.try_send(());
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.queue.lock().open
+    }
+
+    /// Whether the next run is worth a moment's wait.
+    pub fn next_is_small(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.runs.len() == 1 && queue.runs.front().is_some_and(|run| run.bytes().len() < SMALL_RUN)
+    }
+
+    /// The next run to write. It counts as queued until [`written`](Self::written).
+    pub fn pop(&self) -> Option<Run> {
+        self.queue.lock().runs.pop_front()
+    }
+
+    /// A run was written: there is room.
+    pub fn written(&self, run: Run) {
+        let Run { bytes, messages, receipts } = run;
+        let mut queue = self.queue.lock();
+        // A closed queue has forgotten the run already.
+        queue.bytes = queue.bytes.saturating_sub(bytes.as_slice().len());
+        queue.messages = queue.messages.saturating_sub(messages);
+        // A buffer is kept only while there is more to write.
+        let mut unused = queue.spare.take();
+        if let RunBytes::Frames(mut buffer) = bytes {
+            if queue.runs.is_empty() || buffer.capacity() < RUN_SIZE {
+                unused = Some(buffer);
+            } else {
+                buffer.clear();
+                queue.spare = Some(buffer);
+            }
+        }
+        let wake = queue.waiting > 0 && queue.bytes < self.soft_mark.max(1);
+        drop(queue);
+        drop((unused, receipts));
+        if wake {
+            self.room.notify_all();
+        }
+    }
+
+    /// Puts back a run that could not be written: what was not sent stays until the queue is closed.
+    pub fn put_back(&self, run: Run) {
+        let mut queue = self.queue.lock();
+        if !queue.closed {
+            queue.runs.push_front(run);
+        }
+    }
+
+    /// Refuses everything from now on, wakes who waits, and gives what was queued, to be dropped outside the lock.
+    pub fn close(&self) -> [VecDeque<Run>; 2] {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        (queue.bytes, queue.messages) = (0, 0);
+        let garbage = [mem::take(&mut queue.runs), mem::take(&mut queue.held)];
+        drop(queue);
+        self.room.notify_all();
+        garbage
+    }
+
+    /// How many bytes and messages wait.
+    pub fn size(&self) -> (usize, usize) {
+        let queue = self.queue.lock();
+        (queue.bytes, queue.messages)
+    }
+}
+
+impl Queue {
+    /// Adds a frame; whether the writer must be told.
+    fn append(&mut self, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
+        self.bytes += frame.len();
+        self.messages += 1;
+        let through = self.open || lane == Lane::Handshake;
+        let spare = &mut self.spare;
+        let runs = if through { &mut self.runs } else { &mut self.held };
+        let was_empty = runs.is_empty();
+        let run = match frame {
+            Queued::Small(frame) => {
+                let run = match runs.back_mut() {
+                    Some(Run { bytes: RunBytes::Frames(bytes), .. }) if bytes.len() + frame.len() <= RUN_SIZE => {
+                        runs.back_mut()
+                    }
+                    _ => {
+                        let buffer = spare.take().unwrap_or_default();
+                        runs.push_back(Run {
+                            bytes: RunBytes::Frames(buffer),
+                            messages: 0,
+                            receipts: Receipts::default(),
+                        });
+                        runs.back_mut()
+                    }
+                };
+                if let Some(Run { bytes: RunBytes::Frames(bytes), .. }) = run {
+                    bytes.extend_from_slice(frame);
+                }
+                runs.back_mut()
+            }
+            Queued::Large(frame) => {
+                runs.push_back(Run { bytes: RunBytes::Large(frame), messages: 0, receipts: Receipts::default() });
+                runs.back_mut()
+            }
+        };
+        if let Some(run) = run {
+            run.messages += 1;
+            if let Some(unsent) = receipt {
+                let end = run.bytes().len();
+                run.receipts.0.push((end, unsent));
+            }
+        }
+        through && was_empty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{thread, time::Duration};
+
+    fn queue(limit: usize, soft_mark: usize) -> (Outbound, Receiver<()>) {
+        let (queue, bell) = Outbound::new(limit, soft_mark);
+        queue.open();
+        bell.try_iter().for_each(drop);
+        (queue, bell)
+    }
+
+    fn push(queue: &Outbound, bytes: &[u8]) -> Result<(), Refused> {
+        queue.push(Queued::Small(bytes), Lane::Ordinary, Patience::None, None)
+    }
+
+    #[test]
+    fn small_frames_are_coalesced_and_large_ones_stand_alone() {
+        let (queue, bell) = queue(1 << 20, 1 << 20);
+        assert_eq!(push(&queue, b"one"), Ok(()));
+        assert_eq!(push(&queue, b"two"), Ok(()));
+        let large = Arc::new(vec![7; 100_000]);
+        let lane = Lane::Ordinary;
+        assert_eq!(queue.push(Queued::Large(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
+        assert_eq!(push(&queue, b"three"), Ok(()));
+        assert_eq!(bell.len(), 1, "rung once");
+        assert_eq!(queue.size(), (100_011, 4));
+        let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(runs.iter().map(|run| run.bytes().len()).collect::<Vec<_>>(), [6, 100_000, 5]);
+        runs.into_iter().for_each(|run| queue.written(run));
+        assert_eq!(queue.size(), (0, 0));
+    }
+
+    #[test]
+    fn a_run_grows_no_larger_than_a_write() {
+        let (queue, _bell) = queue(1 << 20, 1 << 20);
+        for _ in 0..10 {
+            assert_eq!(push(&queue, &[0; 15_000]), Ok(()));
+        }
+        while let Some(run) = queue.pop() {
+            assert!(run.bytes().len() <= RUN_SIZE);
+        }
+    }
+
+    #[test]
+    fn the_bound_is_in_bytes_and_one_frame_always_fits_an_empty_queue() {
+        let (queue, _bell) = queue(10, 10);
+        assert_eq!(push(&queue, &[0; 100]), Ok(()));
+        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }));
+        let run = queue.pop().unwrap();
+        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }), "being written is queued");
+        queue.written(run);
+        assert_eq!(push(&queue, &[0; 10]), Ok(()));
+        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
+    }
+
+    #[test]
+    fn who_waits_is_let_in_when_there_is_room_and_told_when_there_is_not() {
+        let (queue, _bell) = queue(10, 10);
+        assert_eq!(push(&queue, &[0; 10]), Ok(()));
+        let soon = Patience::Until(Some(Instant::now() + Duration::from_millis(10)));
+        assert_eq!(queue.push(Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
+            let run = queue.pop().unwrap();
+            queue.written(run);
+            assert_eq!(sender.join().unwrap(), Ok(()));
+        });
+        assert_eq!(queue.size(), (1, 1));
+    }
+
+    #[test]
+    fn closing_refuses_wakes_and_resolves() {
+        let (queue, _bell) = queue(10, 10);
+        let (unsent, receipt) = bounded(1);
+        assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
+            drop(queue.close());
+            assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
+        });
+        assert_eq!(receipt.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
+        assert_eq!(push(&queue, b"x"), Err(Refused::Closed));
+        assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn only_the_handshake_passes_before_it_is_done() {
+        let (queue, bell) = Outbound::new(100, 100);
+        assert_eq!(push(&queue, b"early"), Ok(()));
+        assert!(bell.is_empty() && queue.pop().is_none());
+        assert_eq!(queue.push(Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
+        assert_eq!(bell.len(), 1);
+        queue.open();
+        let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(runs.iter().map(Run::bytes).collect::<Vec<_>>().concat(), b"verackearly");
+    }
+
+    #[test]
+    fn a_receipt_resolves_when_its_own_frame_is_out() {
+        let (queue, _bell) = queue(100, 100);
+        let (first, second) = (bounded(1), bounded(1));
+        for sender in [first.0, second.0] {
+            assert_eq!(queue.push(Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)), Ok(()));
+        }
+        let mut run = queue.pop().unwrap();
+        run.split().1.resolve(7);
+        assert_eq!(first.1.try_recv(), Ok(()));
+        assert!(second.1.try_recv().is_err());
+        run.split().1.resolve(10);
+        assert_eq!(second.1.try_recv(), Ok(()));
+    }
+}

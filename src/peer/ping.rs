@@ -1,0 +1,142 @@
+//! Round-trip times. Pure: told when pings went out and pongs came in.
+
+use crossbeam_channel::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The last ping, and what the pongs so far told.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    last_nonce: u64,
+    last_sent: Option<(Instant, SystemTime)>,
+    last_rtt: Option<Duration>,
+    min_rtt: Option<Duration>,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody who waits for a certain pong.
+#[derive(Debug)]
+struct Waiting {
+    nonce: u64,
+    sent: Option<Instant>,
+    answer: Sender<Duration>,
+}
+
+impl Pings {
+    /// `answer` is told the round-trip time of the ping with this nonce.
+    pub fn wait(&mut self, nonce: u64, answer: Sender<Duration>) {
+        self.waiting.push(Waiting { nonce, sent: None, answer });
+    }
+
+    /// Nobody waits for that pong any more.
+    pub fn forget(&mut self, nonce: u64) {
+        self.waiting.retain(|waiting| waiting.nonce != nonce);
+    }
+
+    /// A ping is about to be written.
+    pub fn sent(&mut self, nonce: u64, now: Instant, clock: SystemTime) {
+        self.last_nonce = nonce;
+        self.last_sent = Some((now, clock));
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.nonce == nonce) {
+            waiting.sent = Some(now);
+        }
+    }
+
+    /// A pong arrived. The one for the last ping counts, once; a nonce of 0 never does.
+    pub fn answered(&mut self, nonce: u64, now: Instant) {
+        if let (Some((sent, _)), true) = (self.last_sent, nonce == self.last_nonce && nonce != 0) {
+            self.last_nonce = 0;
+            self.note(now.saturating_duration_since(sent));
+        }
+        if let Some(index) = self.waiting.iter().position(|waiting| waiting.nonce == nonce && waiting.sent.is_some()) {
+            let waiting = self.waiting.swap_remove(index);
+            let rtt = waiting.sent.map(|sent| now.saturating_duration_since(sent)).unwrap_or_default();
+            // Who gave up waiting does not want to know.
+            let _ = waiting.answer.try_send(rtt);
+        }
+    }
+
+    fn note(&mut self, rtt: Duration) {
+        self.last_rtt = Some(rtt);
+        self.min_rtt = Some(self.min_rtt.map_or(rtt, |min| min.min(rtt)));
+    }
+
+    /// The nonce of the ping that is not yet answered; 0 when there is none.
+    pub fn last_nonce(&self) -> u64 {
+        self.last_nonce
+    }
+
+    pub fn last_sent(&self) -> Option<SystemTime> {
+        self.last_sent.map(|(_, clock)| clock)
+    }
+
+    pub fn last_rtt(&self) -> Option<Duration> {
+        self.last_rtt
+    }
+
+    pub fn min_rtt(&self) -> Option<Duration> {
+        self.min_rtt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn ping_and_pong(pings: &mut Pings, nonce: u64, pong: u64, took: Duration) {
+        let now = Instant::now();
+        pings.sent(nonce, now, SystemTime::now());
+        pings.answered(pong, now + took);
+    }
+
+    #[test]
+    fn the_smallest_starts_at_none_and_falls() {
+        let mut pings = Pings::default();
+        assert_eq!((pings.last_rtt(), pings.min_rtt()), (None, None));
+        ping_and_pong(&mut pings, 1, 1, 20 * MS);
+        assert_eq!((pings.last_rtt(), pings.min_rtt()), (Some(20 * MS), Some(20 * MS)));
+        ping_and_pong(&mut pings, 2, 2, 10 * MS);
+        ping_and_pong(&mut pings, 3, 3, 30 * MS);
+        assert_eq!((pings.last_rtt(), pings.min_rtt()), (Some(30 * MS), Some(10 * MS)));
+    }
+
+    #[test]
+    fn a_pong_counts_once_and_only_for_the_last_ping() {
+        let mut pings = Pings::default();
+        let now = Instant::now();
+        pings.answered(5, now);
+        pings.sent(7, now, SystemTime::now());
+        pings.answered(8, now + MS);
+        assert_eq!(pings.last_rtt(), None);
+        assert_eq!(pings.last_nonce(), 7);
+        pings.answered(7, now + 2 * MS);
+        assert_eq!(pings.last_nonce(), 0);
+        pings.answered(7, now + 9 * MS);
+        assert_eq!(pings.last_rtt(), Some(2 * MS));
+    }
+
+    #[test]
+    fn a_nonce_of_zero_never_matches() {
+        let mut pings = Pings::default();
+        ping_and_pong(&mut pings, 0, 0, MS);
+        assert_eq!(pings.last_rtt(), None);
+    }
+
+    #[test]
+    fn two_that_wait_are_both_answered() {
+        let mut pings = Pings::default();
+        let (first, second) = (bounded(1), bounded(1));
+        pings.wait(1, first.0);
+        pings.wait(2, second.0);
+        let now = Instant::now();
+        pings.answered(1, now);
+        assert!(first.1.is_empty(), "a pong before its ping");
+        pings.sent(1, now, SystemTime::now());
+        pings.sent(2, now, SystemTime::now());
+        pings.answered(2, now + 2 * MS);
+        pings.answered(1, now + 3 * MS);
+        assert_eq!((first.1.try_recv(), second.1.try_recv()), (Ok(3 * MS), Ok(2 * MS)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Thread 3: the clock. Asleep until something is due.
+
+use super::deadlines::Due;
+use super::outbound::{Lane, Patience};
+use super::shared::Shared;
+use crate::wire::Ping;
+use crossbeam_channel::{Receiver, at, never, select};
+use log::debug;
+use std::{sync::Arc, time::Instant};
+
+/// Pings, and ends the connection when it is time, until it has ended.
+pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    loop {
+        let sleep = match shared.next_due(Instant::now()) {
+            Ok(Due::Ping) => {
+                ping(shared);
+                continue;
+            }
+            Ok(Due::End(reason)) => {
+                shared.end(reason);
+                return;
+            }
+            Err(Some(wake_at)) => at(wake_at),
+            Err(None) => never(),
+        };
+        select! {
+            recv(bell) -> rung => if rung.is_err() { return },
+            recv(sleep) -> _ => {}
+            recv(shared.quitting) -> _ => return,
+        }
+    }
+}
+
+fn ping(shared: &Shared) {
+    let ping = Ping { nonce: rand::random_range(1..=u64::MAX) };
+    match shared.queue_in(Lane::Ordinary, &ping, Patience::None, None) {
+        Ok(()) => {}
+        // The write timeout looks after a remote that takes nothing.
+        Err(error) => debug!("{shared}: no ping: {error}"),
+    }
+}

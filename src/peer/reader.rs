@@ -1,0 +1,249 @@
+//! Thread 1: socket → frame → message → state → callback.
+
+use super::disconnect::{HandshakeError, IoOperation};
+use super::handshake::Step;
+use super::listener::{Listener, dispatch};
+use super::outbound::{Lane, Patience};
+use super::shared::{Shared, State};
+use super::stats::Count;
+use super::stream::ReadHalf;
+use super::{DisconnectReason, Peer, UnknownCommands};
+use crate::wire::{
+    Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
+};
+use log::{debug, trace, warn};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long the reader waits for its last `reject` to be written before it disconnects all the same.
+const LAST_REJECT: Duration = Duration::from_secs(2);
+
+/// Reads until the connection ends, then says so.
+pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
+    let peer = shared.own_handle();
+    let listener = &*shared.settings().listener;
+    let mut reader = Reader {
+        shared,
+        peer: &peer,
+        listener,
+        decoder: FrameDecoder::new(shared.settings().network).max_unknown(shared.settings().max_unknown_payload),
+        source,
+        now: Instant::now(),
+    };
+    let reason = match catch_unwind(AssertUnwindSafe(|| reader.read())) {
+        Ok(reason) => reason,
+        Err(_) => DisconnectReason::CallbackPanicked,
+    };
+    shared.end(reason);
+    let Some(reason) = shared.ended() else { return };
+    if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
+        warn!("{shared}: on_disconnect panicked");
+    }
+}
+
+struct Reader<'a> {
+    shared: &'a Arc<Shared>,
+    peer: &'a Peer,
+    listener: &'a dyn Listener,
+    decoder: FrameDecoder,
+    source: ReadHalf,
+    /// When the bytes that are worked through arrived.
+    now: Instant,
+}
+
+/// Ends the reader; `Err` of everything that can.
+type Ends<T = ()> = Result<T, DisconnectReason>;
+
+impl Reader<'_> {
+    fn read(&mut self) -> DisconnectReason {
+        loop {
+            match self.source.with(|source| self.decoder.read_from(source)) {
+                Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
+                Ok(_) => {}
+                // Somebody else's timeout on the same socket; nothing is lost.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
+            }
+            self.now = Instant::now();
+            self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
+            let mut heard = false;
+            let result = self.work_through(&mut heard);
+            let now = Instant::now();
+            self.shared.with_deadlines(|deadlines| deadlines.idle(now, heard));
+            if let Err(reason) = result {
+                return reason;
+            }
+        }
+    }
+
+    /// Handles all frames that are wholly there.
+    fn work_through(&mut self, heard: &mut bool) -> Ends {
+        let clock = SystemTime::now();
+        loop {
+            if let Some(reason) = self.shared.ended() {
+                return Err(reason.clone());
+            }
+            let before = self.decoder.position();
+            let read = match self.decoder.next_frame() {
+                Ok(None) => {
+                    self.count_skipped(before);
+                    return Ok(());
+                }
+                Ok(Some(frame)) => {
+                    let command = frame.command();
+                    frame.decode().map(|message| (command, message))
+                }
+                Err(error) => Err(error),
+            };
+            *heard = true;
+            // Positions only grow, and a frame fits a usize.
+            let size = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
+            match read {
+                Ok((command, message)) => self.handle(size, command, message, clock)?,
+                Err(error) => self.refuse(size, error, clock)?,
+            }
+        }
+    }
+
+    /// The rest of a refused frame belongs to nothing, but it was received.
+    fn count_skipped(&self, before: u64) {
+        let skipped = self.decoder.position() - before;
+        if skipped > 0 {
+            self.shared.state.lock().received.malformed.bytes += skipped;
+        }
+    }
+
+    fn handle(&mut self, size: usize, command: Command, message: Message, clock: SystemTime) -> Ends {
+        trace!("{}: received {message:?}", self.shared);
+        if self.shared.stalls.is_answer(command) {
+            self.shared.with_deadlines(|deadlines| deadlines.answered(command));
+        }
+        let step = {
+            let mut state = self.shared.state.lock();
+            state.received.add(command, Count::one(size));
+            state.last_receive = Some(clock);
+            self.note(&mut state, &message)
+        };
+        self.listener.on_read(self.peer, size, Ok(command));
+        match step {
+            Step::Deliver => self.deliver(message),
+            Step::Introduced { negotiated, send_version } => {
+                debug!("{}: speaks version {negotiated}", self.shared);
+                dispatch(self.listener, self.peer, message);
+                if send_version {
+                    self.shared.answer(Lane::Handshake, &self.shared.version())?;
+                }
+                self.shared.answer(Lane::Handshake, &VerAck)?;
+                self.shared.outbound.open();
+                Ok(())
+            }
+            Step::Finished => {
+                self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
+                self.shared.progress.notify_all();
+                debug!("{}: handshake done", self.shared);
+                self.deliver(message)
+            }
+            Step::End(reject, reason) => {
+                if let Some(reject) = reject {
+                    self.last_reject(&reject);
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// What a message changes, before anybody is told of it.
+    fn note(&self, state: &mut State, message: &Message) -> Step {
+        let introduction = matches!(message, Message::Version(_) | Message::VerAck(_));
+        let step = if state.handshake.is_done() && !introduction {
+            Step::Deliver
+        } else {
+            state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce))
+        };
+        match (&step, message) {
+            (Step::Introduced { negotiated, .. }, Message::Version(version)) => {
+                Shared::introduce(state, version, *negotiated);
+            }
+            (Step::Deliver, Message::Pong(pong)) => state.pings.answered(pong.nonce, self.now),
+            (Step::Deliver, Message::SendHeaders(_)) => state.wants_headers = true,
+            (Step::Deliver, Message::SelectedTip(tip)) => {
+                if let Some(remote) = &mut state.remote {
+                    remote.selected_tip = tip.hash;
+                }
+            }
+            _ => {}
+        }
+        step
+    }
+
+    /// What the peer does by itself with an ordinary message, then the callback.
+    fn deliver(&mut self, message: Message) -> Ends {
+        match &message {
+            Message::Ping(ping) => self.shared.answer(Lane::Ordinary, &Pong { nonce: ping.nonce })?,
+            Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
+            Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
+                if !self.shared.offers(Services::BLOOM) =>
+            {
+                let command = message.command();
+                let negotiated = self.shared.negotiated_version().unwrap_or_default();
+                if negotiated >= self.shared.settings().bloom_version {
+                    return Err(DisconnectReason::BloomNotOffered { command });
+                }
+                debug!("{}: {command} ignored", self.shared);
+                return Ok(());
+            }
+            Message::Unknown(unknown) => {
+                debug!("{}: unknown command {}", self.shared, unknown.command());
+                if self.shared.settings().unknown_commands == UnknownCommands::Disconnect {
+                    let command = unknown.command();
+                    self.last_reject(&self.malformed(&format!("unknown command {command}")));
+                    return Err(DisconnectReason::UnknownCommand(command));
+                }
+            }
+            _ => {}
+        }
+        dispatch(self.listener, self.peer, message);
+        Ok(())
+    }
+
+    /// A frame that was no message.
+    fn refuse(&mut self, size: usize, error: FrameError, clock: SystemTime) -> Ends {
+        let done = {
+            let mut state = self.shared.state.lock();
+            state.received.malformed += Count::one(size);
+            state.last_receive = Some(clock);
+            state.handshake.is_done()
+        };
+        self.listener.on_read(self.peer, size, Err(&error));
+        if !done {
+            return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
+        }
+        let local = self.shared.settings().network == Network::Regtest && self.shared.address.is_loopback();
+        if local && error.in_step() {
+            warn!("{}: malformed message tolerated: {error}", self.shared);
+            return Ok(());
+        }
+        let text = error.to_string();
+        self.last_reject(&self.malformed(&text));
+        Err(DisconnectReason::Malformed(error))
+    }
+
+    fn malformed(&self, error: &str) -> Reject {
+        let text = format!("Can't read message from {}: {error}", self.shared);
+        Reject::new("malformed", RejectCode::MALFORMED, text)
+    }
+
+    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read must not pin us.
+    fn last_reject(&self, reject: &Reject) {
+        let (unsent, receipt) = self.shared.receipt();
+        if self.shared.queue_in(Lane::Handshake, reject, Patience::None, Some(unsent)).is_ok()
+            && let Err(error) = receipt.wait_bounded(LAST_REJECT)
+        {
+            debug!("{}: the reject was not written: {error}", self.shared);
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! What the threads and the handles of one peer share.
+//!
+//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a thread waits
+//! for anything but another holder.
+
+use super::config::Settings;
+use super::current::PeerKey;
+use super::deadlines::{Deadlines, StallMask};
+use super::handshake::Handshake;
+use super::inventory::{Announcements, TRICKLE_BATCH};
+use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
+use super::ping::Pings;
+use super::receipt::{Ending, Receipt, Unsent};
+use super::stats::{Remote, Traffic};
+use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
+use crate::wire::{
+    Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress, Services,
+    Version, encode_frame,
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{debug, info};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    net::Ipv6Addr,
+    sync::{Arc, atomic::AtomicUsize},
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// A scratch buffer larger than this is not kept.
+const SCRATCH_KEPT: usize = 4 * SMALL_FRAME;
+
+thread_local! {
+    /// Where small frames are encoded before they are appended to a run.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The shared part of one peer.
+pub(super) struct Shared {
+    pub id: u64,
+    pub config: Config,
+    pub direction: Direction,
+    pub address: PeerAddress,
+    pub connected_at: SystemTime,
+    pub stalls: StallMask,
+    /// How many handles the program has.
+    pub handles: AtomicUsize,
+    /// The threads, until somebody has waited for their end.
+    pub threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Disconnected once all threads have ended or are about to.
+    pub gone: Receiver<Infallible>,
+    /// The last request of each filtered kind.
+    pub last_requests: Mutex<LastRequests>,
+    pub announcements: Mutex<Announcements>,
+    pub state: Mutex<State>,
+    /// Told when the handshake is done or the peer is gone.
+    pub progress: Condvar,
+    pub sent: Mutex<Sent>,
+    clock: Mutex<Clock>,
+    pub outbound: Outbound,
+    /// Rings when announcements wait for the trickle timer.
+    trickle_bell: Sender<()>,
+    pinger_bell: Sender<()>,
+    ending: Arc<Ending>,
+    /// Dropped when the connection ends, which every waiting thread notices.
+    quit: Mutex<Option<Sender<Infallible>>>,
+    pub quitting: Receiver<Infallible>,
+    shutdown: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What the reader keeps up to date.
+pub(super) struct State {
+    pub handshake: Handshake,
+    pub remote: Option<Remote>,
+    pub received: Traffic,
+    pub last_receive: Option<SystemTime>,
+    pub pings: Pings,
+    pub wants_headers: bool,
+}
+
+/// What the writer keeps up to date.
+#[derive(Default)]
+pub(super) struct Sent {
+    pub traffic: Traffic,
+    pub last_send: Option<SystemTime>,
+}
+
+/// What was asked for last, so that the same is not asked for twice in a row.
+#[derive(Debug, Default)]
+pub(super) struct LastRequests {
+    pub block_invs: Option<GetBlockInvs>,
+    pub headers: Option<GetHeaders>,
+}
+
+struct Clock {
+    deadlines: Deadlines,
+    /// Until when the pinger sleeps.
+    wake_at: Option<Instant>,
+}
+
+/// The ends of the channels that the threads own.
+pub(super) struct Ends {
+    pub work: Receiver<()>,
+    pub trickle: Receiver<()>,
+    pub pinger: Receiver<()>,
+}
+
+impl Shared {
+    pub fn new(
+        config: &Config,
+        direction: Direction,
+        address: PeerAddress,
+        shutdown: Box<dyn Fn() + Send + Sync>,
+        gone: Receiver<Infallible>,
+    ) -> (Self, Ends) {
+        let settings = config.settings();
+        let (outbound, work) = Outbound::new(settings.queue_limit, settings.soft_mark);
+        let (trickle_bell, trickle) = bounded(1);
+        let (pinger_bell, pinger) = bounded(1);
+        let (quit, quitting) = bounded(0);
+        let announcements =
+            Announcements::new(settings.known_inventory, settings.inventory_queue, settings.trickle_interval);
+        let state = State {
+            handshake: Handshake::new(direction, settings.subnetwork, settings.protocol_version),
+            remote: None,
+            received: Traffic::default(),
+            last_receive: None,
+            pings: Pings::default(),
+            wants_headers: false,
+        };
+        let shared = Self {
+            id: config.next_peer_id(),
+            config: config.clone(),
+            direction,
+            address,
+            connected_at: SystemTime::now(),
+            stalls: StallMask::new(&settings.stall_rules),
+            handles: AtomicUsize::new(0),
+            threads: Mutex::default(),
+            gone,
+            last_requests: Mutex::default(),
+            announcements: Mutex::new(announcements),
+            state: Mutex::new(state),
+            progress: Condvar::new(),
+            sent: Mutex::default(),
+            clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
+            outbound,
+            trickle_bell,
+            pinger_bell,
+            ending: Arc::default(),
+            quit: Mutex::new(Some(quit)),
+            quitting,
+            shutdown,
+        };
+        (shared, Ends { work, trickle, pinger })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        self.config.settings()
+    }
+
+    pub fn key(&self) -> PeerKey {
+        PeerKey::of(self)
+    }
+
+    /// Ends the connection, unless it has ended: the first reason is the one. Never blocks.
+    pub fn end(&self, reason: DisconnectReason) {
+        if self.ending.set(reason).is_err() {
+            return;
+        }
+        if let Some(reason) = self.ending.get() {
+            info!("{self}: {reason}");
+        }
+        drop(self.quit.lock().take());
+        (self.shutdown)();
+        drop(self.outbound.close());
+        // Who waits holds the lock until it waits, so the news cannot slip in between.
+        drop(self.state.lock());
+        self.progress.notify_all();
+    }
+
+    /// Why the connection ended, if it has.
+    pub fn ended(&self) -> Option<&DisconnectReason> {
+        self.ending.get()
+    }
+
+    /// Why the connection ended, for somebody who knows that it has.
+    pub fn end_reason(&self) -> DisconnectReason {
+        self.ended().cloned().unwrap_or(DisconnectReason::Local)
+    }
+
+    /// Queues a message of the application's.
+    pub fn queue<M: Encode + ?Sized>(
+        &self,
+        message: &M,
+        patience: Patience,
+        receipt: Option<Unsent>,
+    ) -> Result<(), QueueError> {
+        self.queue_in(Lane::Ordinary, message, patience, receipt)
+    }
+
+    /// Queues an answer that the peer gives by itself.
+    pub fn answer<M: Encode + ?Sized>(&self, lane: Lane, message: &M) -> Result<(), DisconnectReason> {
+        match self.queue_in(lane, message, Patience::None, None) {
+            Ok(()) => Ok(()),
+            Err(QueueError::Closed(reason)) => Err(reason),
+            Err(_) => Err(DisconnectReason::QueueFull { command: message.command() }),
+        }
+    }
+
+    pub fn queue_in<M: Encode + ?Sized>(
+        &self,
+        lane: Lane,
+        message: &M,
+        patience: Patience,
+        receipt: Option<Unsent>,
+    ) -> Result<(), QueueError> {
+        let network = self.settings().network;
+        if HEADER_SIZE + message.encoded_len() > SMALL_FRAME {
+            let frame = Frame::encode(message, network)?;
+            return self.push(Queued::Large(frame.shared()), lane, patience, receipt);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            encode_frame(message, network, scratch)?;
+            let pushed = self.push(Queued::Small(scratch), lane, patience, receipt);
+            if scratch.capacity() > SCRATCH_KEPT {
+                *scratch = Vec::new();
+            }
+            pushed
+        })
+    }
+
+    /// Queues a frame that is encoded already.
+    pub fn queue_frame(&self, frame: &Frame, patience: Patience, receipt: Option<Unsent>) -> Result<(), QueueError> {
+        let peer = self.settings().network;
+        if frame.network() != peer {
+            return Err(QueueError::Network { frame: frame.network(), peer });
+        }
+        let queued = match frame.as_bytes() {
+            small if small.len() <= SMALL_FRAME => Queued::Small(small),
+            _ => Queued::Large(frame.shared()),
+        };
+        self.push(queued, Lane::Ordinary, patience, receipt)
+    }
+
+    fn push(
+        &self,
+        frame: Queued<'_>,
+        lane: Lane,
+        patience: Patience,
+        receipt: Option<Unsent>,
+    ) -> Result<(), QueueError> {
+        self.outbound.push(frame, lane, patience, receipt).map_err(|refused| match refused {
+            Refused::Full { queued, limit } => QueueError::Full { queued, limit },
+            Refused::Closed => QueueError::Closed(self.end_reason()),
+            Refused::Timeout => QueueError::Timeout { waited: Duration::ZERO },
+        })
+    }
+
+    pub fn receipt(&self) -> (Unsent, Receipt) {
+        Receipt::new(Arc::clone(&self.ending), self.key())
+    }
+
+    /// Announces blocks at once and queues the rest for the trickle timer.
+    pub fn queue_inventory(&self, items: &[Inventory]) -> Result<(), QueueError> {
+        if let Some(reason) = self.ended() {
+            return Err(QueueError::Closed(reason.clone()));
+        }
+        if !self.outbound.is_open() {
+            // Nobody is there yet who could know it.
+            debug!("{self}: inventory before the handshake is dropped");
+            return Ok(());
+        }
+        let mut announcements = self.announcements.lock();
+        let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
+        let ring = if items.iter().any(is_block) {
+            let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
+            let ring = self.queue_trickled(&mut announcements, &rest)?;
+            for block in items.iter().filter(|item| is_block(item)) {
+                if !announcements.is_known(block) {
+                    self.queue(&Inv::from(vec![*block]), Patience::None, None)?;
+                    announcements.sent(*block);
+                }
+            }
+            ring
+        } else {
+            self.queue_trickled(&mut announcements, items)?
+        };
+        drop(announcements);
+        if ring {
+            let _ = self.trickle_bell.try_send(());
+        }
+        Ok(())
+    }
+
+    fn queue_trickled(&self, announcements: &mut Announcements, items: &[Inventory]) -> Result<bool, QueueError> {
+        let was_due = announcements.due().is_some();
+        announcements
+            .queue(items, Instant::now())
+            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue })?;
+        Ok(!was_due && announcements.due().is_some())
+    }
+
+    /// The next trickled `inv` if it is time, at most [`TRICKLE_BATCH`] items; otherwise until when to wait.
+    pub fn trickle(&self, now: Instant) -> Trickle {
+        let mut announcements = self.announcements.lock();
+        match announcements.due() {
+            Some(due) if due <= now => {
+                let batch = announcements.next_batch();
+                debug_assert!(batch.len() <= TRICKLE_BATCH);
+                if batch.is_empty() { Trickle::Nothing } else { Trickle::Send(Inv::from(batch)) }
+            }
+            Some(due) => Trickle::Wait(due),
+            None => Trickle::Nothing,
+        }
+    }
+
+    /// Changes the deadlines, and wakes the pinger if it would sleep too long.
+    pub fn with_deadlines<T>(&self, change: impl FnOnce(&mut Deadlines) -> T) -> T {
+        let mut clock = self.clock.lock();
+        let result = change(&mut clock.deadlines);
+        let earlier = match (clock.deadlines.next(), clock.wake_at) {
+            (Some(next), Some(wake_at)) => next < wake_at,
+            (next, None) => next.is_some(),
+            (None, _) => false,
+        };
+        drop(clock);
+        if earlier {
+            let _ = self.pinger_bell.try_send(());
+        }
+        result
+    }
+
+    /// For the pinger: what is due, or until when to sleep.
+    pub fn next_due(&self, now: Instant) -> Result<super::deadlines::Due, Option<Instant>> {
+        let mut clock = self.clock.lock();
+        match clock.deadlines.due(now) {
+            Some(due) => Ok(due),
+            None => {
+                clock.wake_at = clock.deadlines.next();
+                Err(clock.wake_at)
+            }
+        }
+    }
+
+    /// Our `version` message, with a nonce by which this node knows itself.
+    pub fn version(&self) -> Version {
+        let settings = self.settings();
+        Version {
+            protocol_version: settings.protocol_version,
+            services: settings.services,
+            time: unix_time(SystemTime::now()),
+            subnetwork: settings.subnetwork,
+            receiver: self.address.as_receiver(settings.proxy.as_deref()),
+            sender: NetAddress { services: settings.services, ip: Ipv6Addr::UNSPECIFIED, port: 0 },
+            nonce: self.config.new_nonce(),
+            user_agent: self.config.user_agent().clone(),
+            selected_tip: settings.dag.selected_tip(),
+            relay_transactions: settings.relay_transactions,
+        }
+    }
+
+    /// Takes down what the remote says of itself.
+    pub fn introduce(state: &mut State, version: &Version, negotiated_version: i32) {
+        state.remote = Some(Remote {
+            user_agent: version.user_agent.clone(),
+            services: version.services,
+            advertised_version: version.protocol_version,
+            negotiated_version,
+            subnetwork: version.subnetwork,
+            relay_transactions: version.relay_transactions,
+            time_offset: version.time.saturating_sub(unix_time(SystemTime::now())),
+            selected_tip: version.selected_tip,
+        });
+    }
+
+    pub fn negotiated_version(&self) -> Option<i32> {
+        self.state.lock().remote.as_ref().map(|remote| remote.negotiated_version)
+    }
+
+    pub fn set_selected_tip(&self, tip: Hash) {
+        if let Some(remote) = &mut self.state.lock().remote {
+            remote.selected_tip = tip;
+        }
+    }
+
+    pub fn offers(&self, services: Services) -> bool {
+        self.settings().services.contains(services)
+    }
+
+    pub fn stats(&self) -> Stats {
+        let (inventory_known, inventory_queued) = {
+            let mut announcements = self.announcements.lock();
+            (announcements.known_len(), announcements.waiting_len())
+        };
+        let state = self.state.lock();
+        let sent = self.sent.lock();
+        let (queued_bytes, queued_messages) = self.outbound.size();
+        Stats {
+            id: self.id,
+            address: self.address.clone(),
+            direction: self.direction,
+            connected_at: self.connected_at,
+            handshake_done: state.handshake.is_done(),
+            remote: state.remote.clone(),
+            received: state.received,
+            sent: sent.traffic,
+            last_receive: state.last_receive,
+            last_send: sent.last_send,
+            last_ping_nonce: state.pings.last_nonce(),
+            last_ping: state.pings.last_sent(),
+            last_rtt: state.pings.last_rtt(),
+            min_rtt: state.pings.min_rtt(),
+            queued_bytes,
+            queued_messages,
+            inventory_known,
+            inventory_queued,
+            wants_headers: state.wants_headers,
+        }
+    }
+
+    /// A handle for the peer's own threads, which does not keep the connection alive.
+    pub fn own_handle(self: &Arc<Self>) -> Peer {
+        Peer::uncounted(Arc::clone(self))
+    }
+}
+
+/// What the trickle timer says.
+pub(super) enum Trickle {
+    Send(Inv),
+    Wait(Instant),
+    Nothing,
+}
+
+/// Seconds since 1970, negative before.
+fn unix_time(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
+    }
+}
+
+impl std::fmt::Display for Shared {
+    /// As the original prints a peer: `address (inbound)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.address, self.direction)
+    }
+}

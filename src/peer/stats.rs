@@ -1,0 +1,151 @@
+//! What was counted, in one consistent snapshot.
+
+use super::{Direction, PeerAddress};
+use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
+use std::{
+    ops::AddAssign,
+    time::{Duration, SystemTime},
+};
+
+/// Messages and their bytes, headers included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How many messages.
+    pub messages: u64,
+    /// How many bytes they took on the wire.
+    pub bytes: u64,
+}
+
+impl Count {
+    pub(super) fn one(bytes: usize) -> Self {
+        Self { messages: 1, bytes: bytes as u64 }
+    }
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+const COMMANDS: usize = Command::ALL.len() + 1;
+
+/// What went one way, as a whole and per command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    counts: [Count; COMMANDS],
+    /// Bytes of frames that were no messages.
+    pub(super) malformed: Count,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { counts: [Count::default(); COMMANDS], malformed: Count::default() }
+    }
+}
+
+impl Traffic {
+    #[inline]
+    pub(super) fn add(&mut self, command: Command, count: Count) {
+        if let Some(sum) = self.counts.get_mut(command.index()) {
+            *sum += count;
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += *count);
+        self.malformed += other.malformed;
+    }
+
+    /// Everything, malformed frames included as bytes but not as messages.
+    #[must_use]
+    pub fn total(&self) -> Count {
+        let mut total = Count { messages: 0, bytes: self.malformed.bytes };
+        self.counts.iter().for_each(|count| total += *count);
+        total
+    }
+
+    /// The messages of one command. All unknown commands are counted as one.
+    #[must_use]
+    pub fn of(&self, command: Command) -> Count {
+        self.counts.get(command.index()).copied().unwrap_or_default()
+    }
+
+    /// Frames that were no messages, and the bytes read of them.
+    #[must_use]
+    pub fn malformed(&self) -> Count {
+        self.malformed
+    }
+
+    /// The known commands of which there was at least one message.
+    pub fn iter(&self) -> impl Iterator<Item = (Command, Count)> {
+        Command::ALL.into_iter().zip(self.counts).filter(|(_, count)| count.messages > 0)
+    }
+}
+
+/// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The peer's id; they count up from 1 for each node.
+    pub id: u64,
+    /// Where the peer is.
+    pub address: PeerAddress,
+    /// Which side made the connection.
+    pub direction: Direction,
+    /// When the peer was made.
+    pub connected_at: SystemTime,
+    /// Whether both sides have said `version` and `verack`.
+    pub handshake_done: bool,
+    /// What the remote said in its `version`; `None` before that.
+    pub remote: Option<Remote>,
+    /// What arrived.
+    pub received: Traffic,
+    /// What was written.
+    pub sent: Traffic,
+    /// When something arrived last.
+    pub last_receive: Option<SystemTime>,
+    /// When something was written last.
+    pub last_send: Option<SystemTime>,
+    /// The nonce of the last `ping` sent; 0 when it has been answered, or there was none.
+    pub last_ping_nonce: u64,
+    /// When the last `ping` was sent.
+    pub last_ping: Option<SystemTime>,
+    /// The round-trip time of the last `ping` that was answered.
+    pub last_rtt: Option<Duration>,
+    /// The shortest round-trip time so far.
+    pub min_rtt: Option<Duration>,
+    /// How many bytes wait to be written.
+    pub queued_bytes: usize,
+    /// How many messages wait to be written.
+    pub queued_messages: usize,
+    /// How many inventory items the remote is known to have.
+    pub inventory_known: usize,
+    /// How many inventory items wait to be announced.
+    pub inventory_queued: usize,
+    /// Whether the remote asked for new blocks as `headers`.
+    pub wants_headers: bool,
+}
+
+/// What a remote said in its `version`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Remote {
+    /// What it runs.
+    pub user_agent: UserAgent,
+    /// What it offers.
+    pub services: Services,
+    /// The newest protocol version it speaks.
+    pub advertised_version: i32,
+    /// The version both sides speak.
+    pub negotiated_version: i32,
+    /// Its subnetwork; `None` for a full node.
+    pub subnetwork: Option<SubnetworkId>,
+    /// Whether it wants transactions announced.
+    pub relay_transactions: bool,
+    /// Its clock minus ours, in seconds: negative when it is behind.
+    pub time_offset: i64,
+    /// Its selected tip, as last heard.
+    pub selected_tip: Hash,
+}

@@ -1,0 +1,186 @@
+//! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
+
+use super::disconnect::IoOperation;
+use super::outbound::Run;
+use super::shared::{Ends, Shared, Trickle};
+use super::stats::{Count, Traffic};
+use super::{DisconnectReason, Peer};
+use crate::wire::{Command, HEADER_SIZE, encode_frame};
+use crossbeam_channel::{Receiver, at, never, select};
+use log::{debug, error, trace};
+use std::{
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// After writing failed, the remote's last words may still be read: a `reject` can explain the failure.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Writes until the connection ends.
+pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+    if catch_unwind(AssertUnwindSafe(|| writer.serve(ends))).is_err() {
+        shared.end(DisconnectReason::CallbackPanicked);
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Arc<Shared>,
+    peer: Peer,
+    out: Box<dyn Write + Send>,
+}
+
+/// The writer is done: the connection has ended, or is ending.
+struct Done;
+
+impl Writer<'_> {
+    fn serve(&mut self, ends: &Ends) {
+        loop {
+            let Ok(timer) = self.drain() else { return };
+            select! {
+                recv(ends.work) -> rung => if rung.is_err() { return },
+                recv(ends.trickle) -> rung => if rung.is_err() { return },
+                recv(timer) -> _ => {}
+                recv(self.shared.quitting) -> _ => return,
+            }
+        }
+    }
+
+    /// Writes all there is; gives the trickle timer, if something waits for it.
+    fn drain(&mut self) -> Result<Receiver<Instant>, Done> {
+        loop {
+            if self.shared.ended().is_some() {
+                return Err(Done);
+            }
+            let timer = self.trickle()?;
+            if self.shared.outbound.next_is_small() {
+                thread::yield_now();
+            }
+            match self.shared.outbound.pop() {
+                Some(run) => self.write_run(run)?,
+                None => return Ok(timer),
+            }
+        }
+    }
+
+    /// Sends the announcements that are due.
+    fn trickle(&mut self) -> Result<Receiver<Instant>, Done> {
+        loop {
+            match self.shared.trickle(Instant::now()) {
+                Trickle::Nothing => return Ok(never()),
+                Trickle::Wait(due) => return Ok(at(due)),
+                Trickle::Send(inv) => {
+                    let mut bytes = Vec::new();
+                    match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
+                        Ok(()) => self.write_all(&bytes, |_| {})?,
+                        // At most a thousand items, so it always can be.
+                        Err(error) => error!("{}: a batch of announcements cannot be sent: {error}", self.shared),
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
+        let (bytes, receipts) = run.split();
+        let result = self.write_all(bytes, |written| receipts.resolve(written));
+        if result.is_ok() {
+            self.shared.outbound.written(run);
+        } else {
+            self.shared.outbound.put_back(run);
+        }
+        result
+    }
+
+    /// Writes whole frames, and counts and reports them.
+    fn write_all(&mut self, bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<(), Done> {
+        self.before(bytes);
+        let mut rest = bytes;
+        let result = loop {
+            match self.out.write(rest) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+            progress(bytes.len() - rest.len());
+            if rest.is_empty() {
+                break Ok(());
+            }
+        };
+        self.after(bytes, bytes.len() - rest.len(), result.as_ref().err());
+        result.map_err(|error| self.failed(&error))
+    }
+
+    /// Pings and requests are timed from here.
+    fn before(&self, bytes: &[u8]) {
+        let mut now = None;
+        for (command, frame) in frames(bytes) {
+            if command == Command::Ping {
+                let now = *now.get_or_insert_with(Instant::now);
+                let nonce = frame.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
+                let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
+                self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
+            }
+            if self.shared.stalls.is_request(command) {
+                let now = *now.get_or_insert_with(Instant::now);
+                self.shared.with_deadlines(|deadlines| deadlines.requested(command, now));
+            }
+        }
+    }
+
+    fn after(&self, bytes: &[u8], written: usize, error: Option<&io::Error>) {
+        let listener = &*self.shared.settings().listener;
+        let mut traffic = Traffic::default();
+        let mut end = 0;
+        for (command, frame) in frames(bytes) {
+            end += frame.len();
+            if end <= written {
+                traffic.add(command, Count::one(frame.len()));
+            }
+        }
+        {
+            let mut sent = self.shared.sent.lock();
+            sent.traffic.merge(&traffic);
+            sent.last_send = Some(SystemTime::now());
+        }
+        let mut end = 0;
+        for (command, frame) in frames(bytes) {
+            end += frame.len();
+            trace!("{}: sent {command}, {} bytes", self.shared, frame.len());
+            listener.on_write(&self.peer, command, frame.len(), if end <= written { None } else { error });
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> Done {
+        match (error.kind(), self.shared.settings().write_timeout) {
+            (io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, Some(limit)) => {
+                self.shared.end(DisconnectReason::WriteStalled { limit });
+            }
+            _ if self.shared.ended().is_none() => {
+                debug!("{}: writing failed: {error}", self.shared);
+                let reason = DisconnectReason::io(IoOperation::Write, error);
+                let until = Instant::now() + LAST_WORDS;
+                self.shared.with_deadlines(|deadlines| deadlines.last_words(until, reason));
+            }
+            _ => {}
+        }
+        Done
+    }
+}
+
+/// The frames of a run, which this side made.
+fn frames(bytes: &[u8]) -> impl Iterator<Item = (Command, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let header = rest.first_chunk::<HEADER_SIZE>()?;
+        let command = Command::from_field(header.get(4..)?.first_chunk()?)?;
+        let length = u32::from_le_bytes(*header.get(16..)?.first_chunk()?);
+        let (frame, behind) = rest.split_at_checked(HEADER_SIZE + length as usize)?;
+        rest = behind;
+        Some((command, frame))
+    })
+}
