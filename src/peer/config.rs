@@ -31,8 +31,8 @@ impl StallRule {
     /// The most rules a configuration can have.
     pub const MAX: usize = 32;
 
-    /// The rules unless others are set: 30 s for `inv` after `getblockinvs`, for `block`, `merkleblock`, `tx` or `notfound` after `getdata`, and for
-    /// `selectedtip` after `getseltip`; 90 s for `headers` after `getheaders`.
+    /// The rules unless others are set: 30 s for `inv` after `getblockinvs`, for `block`, `merkleblock`, `tx` or
+    /// `notfound` after `getdata`, and for `selectedtip` after `getseltip`; 90 s for `headers` after `getheaders`.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let rule = |request, answers: &[Command], seconds| Self {
@@ -62,8 +62,8 @@ pub enum UnknownCommands {
 
 /// A node: what it tells of itself and how its peers behave. Cloning is cheap, and a clone is the same node.
 ///
-/// Two configurations built separately are two nodes, which can talk to each other in one process. A node that connects to
-/// itself is noticed by the nonces in its `version` messages.
+/// Two configurations built separately are two nodes, which can talk to each other in one process. A node that connects
+/// to itself is noticed by the nonces in its `version` messages.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -254,7 +254,8 @@ impl fmt::Debug for ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// Adds the program's name, version and comments behind the library's own in the user agent. May be called more than once.
+    /// Adds the program's name, version and comments behind the library's own in the user agent. May be called more
+    /// than once.
     pub fn user_agent<C: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -289,8 +290,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The proxy, as `host:port`, through which the program dials: its address is then never told to a remote. The program does
-    /// the dialling. Default: none.
+    /// The proxy, as `host:port`, through which the program dials: its address is then never told to a remote. The
+    /// program does the dialling. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
@@ -326,8 +327,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// From which negotiated protocol version on a remote must know that bloom filter commands need the bloom service: it is then
-    /// disconnected for one, and ignored below. Only matters to a node without [`Services::BLOOM`]. Default: 1.
+    /// From which negotiated protocol version on a remote must know that bloom filter commands need the bloom service:
+    /// it is then disconnected for one, and ignored below. Only matters to a node without [`Services::BLOOM`]. Default:
+    /// 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self
@@ -339,15 +341,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long a peer lives without a whole message arriving, once the handshake is done; `None` for ever. This is also the
-    /// most that one frame can take. Default: 5 min.
+    /// How long a peer lives without a whole message arriving, once the handshake is done; `None` for ever. This is
+    /// also the most that one frame can take. Default: 5 min.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into();
         self
     }
 
-    /// How long the remote may accept no byte of what is written; `None` for ever. A slow remote that keeps taking some lives.
-    /// Default: 30 s. Short values kill live peers.
+    /// How long the remote may accept no byte of what is written; `None` for ever. A slow remote that keeps taking some
+    /// lives. Default: 30 s. Short values kill live peers.
     pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.write_timeout = limit.into();
         self
@@ -371,23 +373,24 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many bytes may wait to be written to one remote before queueing fails with [`QueueError::Full`](super::QueueError::Full). One
-    /// message is always accepted when nothing waits. Default: 8 MiB.
+    /// How many bytes may wait to be written to one remote before queueing fails with
+    /// [`QueueError::Full`](super::QueueError::Full). One message is always accepted when nothing waits. Default: 8
+    /// MiB.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
         self.settings.queue_limit = bytes;
         self.settings.soft_mark = self.settings.soft_mark.min(bytes);
         self
     }
 
-    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room; a deep queue is slower, not
-    /// faster. Default: 256 KiB.
+    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room; a deep queue is
+    /// slower, not faster. Default: 256 KiB.
     pub fn soft_mark(mut self, bytes: usize) -> Self {
         self.settings.soft_mark = bytes;
         self
     }
 
-    /// How many inventory items are remembered as known to the remote, least recently announced forgotten first; 0 turns it off.
-    /// Default: 1000.
+    /// How many inventory items are remembered as known to the remote, least recently announced forgotten first; 0
+    /// turns it off. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
         self.settings.known_inventory = items;
         self

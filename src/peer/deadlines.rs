@@ -1,4 +1,5 @@
-//! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what happened.
+//! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what
+//! happened.
 
 use super::DisconnectReason;
 use super::config::{Settings, StallRule};

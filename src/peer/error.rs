@@ -1,4 +1,5 @@
-//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only lent.
+//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only
+//! lent.
 
 use super::DisconnectReason;
 use crate::wire::{EncodeError, Network, UserAgentError};
@@ -46,7 +47,8 @@ pub enum QueueError {
         /// The peer's network.
         peer: Network,
     },
-    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait for this side to read.
+    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait
+    /// for this side to read.
     #[error("no room in the outbound queue, and a callback may not wait for it: queue from another thread")]
     InCallback,
 }

@@ -8,8 +8,8 @@ use std::fmt;
 /// Something that happened to a peer.
 #[non_exhaustive]
 pub struct Event {
-    /// The peer it happened to. It does not keep the connection alive: who forgets all its own handles disconnects, even while events are
-    /// waiting. A clone of it does.
+    /// The peer it happened to. It does not keep the connection alive: who forgets all its own handles disconnects,
+    /// even while events are waiting. A clone of it does.
     pub peer: Peer,
     /// What happened.
     pub kind: EventKind,
@@ -56,8 +56,9 @@ impl fmt::Debug for EventListener {
 
 /// A listener for any number of peers, and the channel on which it tells what happens to them.
 ///
-/// At most `capacity` messages (at least 1) wait or are being handled, as long as their [`Event`]s exist; beyond that the peers stop reading until the
-/// program catches up. `Disconnected` always finds room. When the receiver is dropped, events are dropped too, and the peers go on.
+/// At most `capacity` messages (at least 1) wait or are being handled, as long as their [`Event`]s exist; beyond that
+/// the peers stop reading until the program catches up. `Disconnected` always finds room. When the receiver is dropped,
+/// events are dropped too, and the peers go on.
 ///
 /// ```
 /// use kaspa_peer::{Config, EventKind, events, wire::Network};

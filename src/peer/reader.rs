@@ -237,7 +237,8 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read must not pin us.
+    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read
+    /// must not pin us.
     fn last_reject(&self, reject: &Reject) {
         let (unsent, receipt) = self.shared.receipt();
         if self.shared.queue_in(Lane::Handshake, reject, Patience::None, Some(unsent)).is_ok()

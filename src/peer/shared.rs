@@ -1,7 +1,7 @@
 //! What the threads and the handles of one peer share.
 //!
-//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a thread waits
-//! for anything but another holder.
+//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
+//! thread waits for anything but another holder.
 
 use super::config::Settings;
 use super::current::PeerKey;

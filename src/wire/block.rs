@@ -7,7 +7,8 @@ use std::{fmt, slice};
 
 /// `block`: a block, as validated bytes.
 ///
-/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the block.
+/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the
+/// block.
 ///
 /// ```
 /// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};

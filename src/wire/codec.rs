@@ -1,11 +1,13 @@
 //! Primitives: a cursor over a slice, and the opposite of each of its reads.
 //!
-//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or reserved.
+//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or
+//! reserved.
 
 use super::{DecodeError, EncodeError, Hash, MAX_PAYLOAD};
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable outside.
+/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable
+/// outside.
 pub trait Codec: Sized {
     /// Takes the value off the cursor.
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;

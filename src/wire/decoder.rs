@@ -100,8 +100,8 @@ impl FrameDecoder {
 
     /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
     ///
-    /// Of a large payload it reads as many bytes as have arrived of it so far, at least 64 KiB or what is missing, before
-    /// it returns; only the stream's end or failure makes it return earlier.
+    /// Of a large payload it reads as many bytes as have arrived of it so far, at least 64 KiB or what is missing,
+    /// before it returns; only the stream's end or failure makes it return earlier.
     ///
     /// # Errors
     ///
@@ -301,8 +301,9 @@ fn verify(command: Command, found: [u8; 4], payload: &[u8]) -> Result<(), FrameE
     if found == computed { Ok(()) } else { Err(FrameError::Checksum { command, found, computed }) }
 }
 
-/// A zeroed buffer with room for `size` bytes from the given offset on. A large one starts 128 bytes into a page: on some processors a read into
-/// the place where the allocator puts large blocks (16 bytes into one) is several times slower.
+/// A zeroed buffer with room for `size` bytes from the given offset on. A large one starts 128 bytes into a page: on
+/// some processors a read into the place where the allocator puts large blocks (16 bytes into one) is several times
+/// slower.
 fn aligned(size: usize) -> (Vec<u8>, usize) {
     const PAGE: usize = 4096;
     const PLACE: usize = 128;

@@ -5,8 +5,8 @@ use thiserror::Error;
 
 /// A payload that is not a message: the sender's fault.
 ///
-/// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at which
-/// that part starts.
+/// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
+/// which that part starts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -7,8 +7,8 @@ use super::{
     NotFound, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, UnknownCommand, VerAck, Version,
 };
 
-/// Calls a macro with all that is to be known of each message: its variant, its payload type, its name, its payload's limit in bytes, the
-/// listener's hook, and a few words. The only place in which the 25 are listed.
+/// Calls a macro with all that is to be known of each message: its variant, its payload type, its name, its payload's
+/// limit in bytes, the listener's hook, and a few words. The only place in which the 25 are listed.
 macro_rules! for_each_message {
     ($macro:ident) => {
         $macro! {
@@ -221,7 +221,8 @@ macro_rules! messages {
 for_each_message!(messages);
 
 impl Message {
-    /// Like [`decode`](Self::decode), but keeps the buffer where the message is made of it: for `block`, `tx` and unknown commands.
+    /// Like [`decode`](Self::decode), but keeps the buffer where the message is made of it: for `block`, `tx` and
+    /// unknown commands.
     ///
     /// # Errors
     ///
