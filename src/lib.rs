@@ -4,5 +4,6 @@ pub mod wire;
 
 pub use peer::{
     Config, ConfigBuilder, ConfigError, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError,
-    Listener, Peer, PeerAddress, QueueError, Receipt, StartError, Stats, WaitError, events,
+    Listener, Peer, PeerAddress, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError,
+    events,
 };

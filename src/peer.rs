@@ -32,8 +32,10 @@ mod outbound;
 mod ping;
 mod pinger;
 mod push;
+mod rate;
 mod reader;
 mod receipt;
+mod score;
 mod shared;
 mod start;
 mod stats;
@@ -47,7 +49,9 @@ pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViol
 pub use error::{ConfigError, QueueError, StartError, WaitError};
 pub use events::{Event, EventKind, EventListener, events};
 pub use listener::Listener;
+pub use rate::RateLimit;
 pub use receipt::Receipt;
+pub use score::ScoreLimit;
 pub use stats::{Count, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
@@ -303,6 +307,16 @@ impl Peer {
         });
         self.shared.state.lock().pings.forget(nonce);
         result
+    }
+
+    /// Gives the remote points for misbehaving, and tells its score. When that reaches the configured
+    /// [`ScoreLimit`], the peer is disconnected with [`DisconnectReason::Misbehaved`] and `what`.
+    pub fn misbehaved(&self, points: u32, what: impl Into<String>) -> u32 {
+        let score = self.shared.score.lock().add(points, Instant::now());
+        if self.shared.settings().score_limit.is_some_and(|limit| score >= limit.threshold) {
+            self.shared.end(DisconnectReason::Misbehaved { score, what: what.into() });
+        }
+        score
     }
 
     /// Ends the connection. Returns at once; may be called from anywhere, any number of times.

@@ -1,6 +1,6 @@
 //! What a node is, and how its peers behave: validated once, cheap to clone.
 
-use super::{ConfigError, DagView, Listener};
+use super::{ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;
 use std::{
@@ -105,6 +105,7 @@ pub(super) struct Settings {
     pub bloom_version: i32,
     pub handshake_timeout: Duration,
     pub idle_timeout: Option<Duration>,
+    pub frame_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
     pub ping_interval: Option<Duration>,
     pub trickle_interval: Duration,
@@ -113,6 +114,8 @@ pub(super) struct Settings {
     pub soft_mark: usize,
     pub known_inventory: usize,
     pub inventory_queue: usize,
+    pub rate_limit: Option<RateLimit>,
+    pub score_limit: Option<ScoreLimit>,
 }
 
 impl Config {
@@ -197,6 +200,7 @@ impl Settings {
             bloom_version: 1,
             handshake_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(5 * 60)),
+            frame_timeout: Some(Duration::from_secs(5 * 60)),
             write_timeout: Some(Duration::from_secs(30)),
             ping_interval: Some(Duration::from_secs(2 * 60)),
             trickle_interval: Duration::from_millis(100),
@@ -205,6 +209,8 @@ impl Settings {
             soft_mark: 256 * 1024,
             known_inventory: 1000,
             inventory_queue: 500_000,
+            rate_limit: None,
+            score_limit: None,
         }
     }
 
@@ -212,6 +218,9 @@ impl Settings {
         let durations = [
             ("handshake_timeout", Some(self.handshake_timeout)),
             ("idle_timeout", self.idle_timeout),
+            ("frame_timeout", self.frame_timeout),
+            ("a score's half life", self.score_limit.and_then(|limit| limit.half_life)),
+            ("a rate limit's end_after", self.rate_limit.and_then(|limit| limit.end_after)),
             ("write_timeout", self.write_timeout),
             ("ping_interval", self.ping_interval),
             ("trickle_interval", Some(self.trickle_interval)),
@@ -234,6 +243,13 @@ impl Settings {
         }
         if self.soft_mark > self.queue_limit {
             return Err(ConfigError::SoftMark { soft_mark: self.soft_mark, limit: self.queue_limit });
+        }
+        let rates = self.rate_limit.map(|limit| [limit.messages_per_second, limit.bytes_per_second]);
+        if rates.into_iter().flatten().any(|rate| rate == Some(0)) {
+            return Err(ConfigError::ZeroLimit("a rate limit"));
+        }
+        if self.score_limit.is_some_and(|limit| limit.threshold == 0) {
+            return Err(ConfigError::ZeroLimit("a score limit's threshold"));
         }
         Ok(())
     }
@@ -345,6 +361,26 @@ impl ConfigBuilder {
     /// also the most that one frame can take. Default: 5 min.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into();
+        self
+    }
+
+    /// How long one frame may take from its first byte to its last; `None` for ever, or as the idle timeout says. A
+    /// remote that sends a byte now and then is ended by it. Default: 5 min.
+    pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.frame_timeout = limit.into();
+        self
+    }
+
+    /// How much each remote may send. Default: `None`, as much as it likes.
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.settings.rate_limit = limit.into();
+        self
+    }
+
+    /// When the points given with [`Peer::misbehaved`](super::Peer::misbehaved) end a peer. Default: `None`, never;
+    /// points are then only counted, and none is forgiven.
+    pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
+        self.settings.score_limit = limit.into();
         self
     }
 

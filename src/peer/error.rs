@@ -96,6 +96,9 @@ pub enum ConfigError {
     /// A duration is zero, so that the timer would always have run out. Use `None` where a timer is to be off.
     #[error("{0} must not be zero")]
     ZeroDuration(&'static str),
+    /// A limit is zero, so that nothing would be allowed. Use `None` where there is to be no limit.
+    #[error("{0} must not be zero")]
+    ZeroLimit(&'static str),
     /// The native subnetwork is not one a partial node can have: a full node has `None`.
     #[error("a partial node cannot be of the native subnetwork; a full node has no subnetwork")]
     NativeSubnetwork,

@@ -83,14 +83,15 @@ pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
 }
 
 impl Listener for EventListener {
-    fn on_message(&self, peer: &Peer, message: &Message) {
+    /// Takes the message itself, so that a block is not copied.
+    fn deliver(&self, peer: &Peer, message: Message) {
         let (take, free) = &self.places;
         select! {
             send(take, ()) -> _ => {}
             // The program may read no more; the end of the connection ends the wait.
             recv(peer.quitting()) -> _ => return,
         }
-        let kind = EventKind::Message(message.clone());
+        let kind = EventKind::Message(message);
         let _place = Some(Place(free.clone()));
         // Without a receiver nobody wants to know.
         drop(self.events.send(Event { peer: peer.own_handle(), kind, _place }));

@@ -39,17 +39,18 @@ macro_rules! listener {
             /// may not wait for the peer either.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
+            /// Hands the message to the methods above.
+            #[doc(hidden)]
+            fn deliver(&self, peer: &Peer, message: Message) {
+                self.on_message(peer, &message);
+                match message {
+                    $(Message::$variant(message) => self.$hook(peer, message),)*
+                    Message::Unknown(message) => self.on_unknown(peer, message),
+                }
+            }
+
             /// The peer is gone. Called once, after everything else on the reader thread.
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
-        }
-
-        /// Hands a message to the method of its type.
-        pub(super) fn dispatch(listener: &dyn Listener, peer: &Peer, message: Message) {
-            listener.on_message(peer, &message);
-            match message {
-                $(Message::$variant(message) => listener.$hook(peer, message),)*
-                Message::Unknown(message) => listener.on_unknown(peer, message),
-            }
         }
     };
 }

@@ -2,15 +2,16 @@
 
 use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
-use super::listener::{Listener, dispatch};
 use super::outbound::{Lane, Patience};
+use super::rate::{Pace, Pacer};
 use super::shared::{Shared, State};
 use super::stats::Count;
 use super::stream::ReadHalf;
-use super::{DisconnectReason, Peer, UnknownCommands};
+use super::{DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
+use crossbeam_channel::RecvTimeoutError;
 use log::{debug, trace, warn};
 use std::{
     io,
@@ -32,6 +33,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         listener,
         decoder: FrameDecoder::new(shared.settings().network).max_unknown(shared.settings().max_unknown_payload),
         source,
+        pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         now: Instant::now(),
     };
     let reason = match catch_unwind(AssertUnwindSafe(|| reader.read())) {
@@ -51,6 +53,7 @@ struct Reader<'a> {
     listener: &'a dyn Listener,
     decoder: FrameDecoder,
     source: ReadHalf,
+    pacer: Option<Pacer>,
     /// When the bytes that are worked through arrived.
     now: Instant,
 }
@@ -71,18 +74,41 @@ impl Reader<'_> {
             self.now = Instant::now();
             self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
             let mut heard = false;
-            let result = self.work_through(&mut heard);
+            let before = self.decoder.position();
+            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, before));
             let now = Instant::now();
-            self.shared.with_deadlines(|deadlines| deadlines.idle(now, heard));
+            let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
+            self.shared.with_deadlines(|deadlines| {
+                deadlines.idle(now, heard);
+                deadlines.mid_frame(place, now);
+            });
             if let Err(reason) = result {
                 return reason;
             }
         }
     }
 
-    /// Handles all frames that are wholly there.
-    fn work_through(&mut self, heard: &mut bool) -> Ends {
+    /// Slows a remote down that sends more than it may. Time spent here is not its silence.
+    fn pace(&mut self, messages: u64, before: u64) -> Ends {
+        let Some(pacer) = &mut self.pacer else { return Ok(()) };
+        match pacer.arrived(messages, self.decoder.position() - before, Instant::now()) {
+            Pace::Free => Ok(()),
+            Pace::Exceeded(limit) => Err(DisconnectReason::RateExceeded { limit }),
+            Pace::Pause(pause) => {
+                debug!("{}: over its rate limit, not read for {pause:?}", self.shared);
+                // Nothing is ever sent there; the end of the connection ends the pause.
+                match self.shared.quitting.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout) => Ok(()),
+                    _ => Err(self.shared.end_reason()),
+                }
+            }
+        }
+    }
+
+    /// Handles all frames that are wholly there; gives how many there were.
+    fn work_through(&mut self, heard: &mut bool) -> Ends<u64> {
         let clock = SystemTime::now();
+        let mut frames = 0;
         loop {
             if let Some(reason) = self.shared.ended() {
                 return Err(reason.clone());
@@ -91,7 +117,7 @@ impl Reader<'_> {
             let read = match self.decoder.next_frame() {
                 Ok(None) => {
                     self.count_skipped(before);
-                    return Ok(());
+                    return Ok(frames);
                 }
                 Ok(Some(frame)) => {
                     let command = frame.command();
@@ -100,6 +126,7 @@ impl Reader<'_> {
                 Err(error) => Err(error),
             };
             *heard = true;
+            frames += 1;
             // Positions only grow, and a frame fits a usize.
             let size = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
             match read {
@@ -133,7 +160,7 @@ impl Reader<'_> {
             Step::Deliver => self.deliver(message),
             Step::Introduced { negotiated, send_version } => {
                 debug!("{}: speaks version {negotiated}", self.shared);
-                dispatch(self.listener, self.peer, message);
+                self.listener.deliver(self.peer, message);
                 if send_version {
                     self.shared.answer(Lane::Handshake, &self.shared.version())?;
                 }
@@ -206,7 +233,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        dispatch(self.listener, self.peer, message);
+        self.listener.deliver(self.peer, message);
         Ok(())
     }
 

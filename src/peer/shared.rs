@@ -11,6 +11,7 @@ use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
 use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
+use super::score::Score;
 use super::stats::{Remote, Traffic};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     /// Told when the handshake is done or the peer is gone.
     pub progress: Condvar,
     pub sent: Mutex<Sent>,
+    pub score: Mutex<Score>,
     clock: Mutex<Clock>,
     pub outbound: Outbound,
     /// Rings when announcements wait for the trickle timer.
@@ -116,6 +118,7 @@ impl Shared {
         gone: Receiver<Infallible>,
     ) -> (Self, Ends) {
         let settings = config.settings();
+        let half_life = settings.score_limit.and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit, settings.soft_mark);
         let (trickle_bell, trickle) = bounded(1);
         let (pinger_bell, pinger) = bounded(1);
@@ -145,6 +148,7 @@ impl Shared {
             state: Mutex::new(state),
             progress: Condvar::new(),
             sent: Mutex::default(),
+            score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
             outbound,
             trickle_bell,
@@ -419,6 +423,7 @@ impl Shared {
             inventory_known,
             inventory_queued,
             wants_headers: state.wants_headers,
+            score: self.score.lock().get(Instant::now()),
         }
     }
 
