@@ -278,6 +278,11 @@ impl Peer {
         self.shared.queue_inventory(items)
     }
 
+    /// Notes that the remote has something, where the program learnt it otherwise than from its `inv`.
+    pub fn add_known_inventory(&self, item: Inventory) {
+        self.shared.announcements.lock().sent(item);
+    }
+
     /// Sends a `ping` and waits, at most 30 s, for the round-trip time.
     ///
     /// # Errors
