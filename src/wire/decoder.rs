@@ -266,6 +266,14 @@ impl FrameDecoder {
         }
     }
 
+    /// How many bytes of a refused frame are still to be skipped, beyond those that are buffered.
+    pub(super) fn to_skip(&self) -> usize {
+        match self.state {
+            State::Skip(left) => left.saturating_sub(self.end - self.start),
+            _ => 0,
+        }
+    }
+
     /// Whether part of a frame is there, so that more must come.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
