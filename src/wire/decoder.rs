@@ -277,7 +277,7 @@ impl FrameDecoder {
     /// Whether part of a frame is there, so that more must come.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        self.start != self.end || !matches!(self.state, State::Header)
+        self.start != self.end || !matches!(self.state, State::Header | State::Skip(0))
     }
 
     /// Says that the stream ended.
