@@ -10,11 +10,11 @@ const SMALL: usize = 16 * 1024;
 /// The shared buffer begins this small, for the handshake and quiet peers …
 const FIRST_BUFFER: usize = 4 * 1024;
 
-/// … and becomes this large when reads fill it.
+/// … and doubles up to this size when reads fill it.
 const LARGE_BUFFER: usize = 256 * 1024;
 
 /// The first reservation for a large payload, whatever length is claimed; later ones are as large as what has arrived.
-const FIRST_CHUNK: usize = 64 * 1024;
+const FIRST_CHUNK: usize = 32 * 1024;
 
 /// After so many reads in a row that left the large buffer almost empty, it is given back.
 const QUIET_READS: u32 = 64;
@@ -94,14 +94,18 @@ impl FrameDecoder {
     /// Adds bytes that arrived.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
+        if !matches!(self.state, State::Payload { .. }) {
+            // One more, so that taking them all does not look as if there were still more to come.
+            self.make_room(bytes.len() + 1);
+        }
         // Errors only when a reader does, and a slice does not.
         while !bytes.is_empty() && self.read_from(&mut bytes).is_ok_and(|count| count > 0) {}
     }
 
     /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
     ///
-    /// Of a large payload it reads as many bytes as have arrived of it so far, at least 64 KiB or what is missing,
-    /// before it returns; only the stream's end or failure makes it return earlier.
+    /// Of a large payload it reads as much as is reserved for it before it returns: 32 KiB at first, then as many bytes
+    /// as have arrived, until it is whole; only the stream's end or failure makes it return earlier.
     ///
     /// # Errors
     ///
@@ -111,14 +115,16 @@ impl FrameDecoder {
             && payload.len() < *length
         {
             let before = payload.len();
-            let chunk = (*length - before).min(before.max(FIRST_CHUNK));
-            payload.reserve_exact(chunk);
-            let result = source.take(chunk as u64).read_to_end(payload);
+            if before == payload.capacity() {
+                payload.reserve_exact((*length - before).min(before.max(FIRST_CHUNK)));
+            }
+            let room = payload.capacity().min(*length) - before;
+            let result = source.take(room as u64).read_to_end(payload);
             let count = payload.len() - before;
             self.arrived += count as u64;
             return result.map(|_| count);
         }
-        self.make_room();
+        self.make_room(1);
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
         let room = free.len();
         let count = loop {
@@ -133,16 +139,17 @@ impl FrameDecoder {
         Ok(count)
     }
 
-    /// Moves what is left to the front, and makes sure that something fits behind it.
-    fn make_room(&mut self) {
+    /// Moves what is left to the front, and makes sure that so much fits behind it.
+    fn make_room(&mut self, room: usize) {
         if self.start == self.end {
             (self.start, self.end) = (self.origin, self.origin);
         } else if self.start > self.origin {
             self.buffer.copy_within(self.start..self.end, self.origin);
             (self.start, self.end) = (self.origin, self.origin + self.end - self.start);
         }
-        if self.end == self.buffer.len() {
-            self.reallocate((2 * (self.end - self.start)).max(FIRST_BUFFER));
+        if self.buffer.len() - self.end < room {
+            let held = self.end - self.start;
+            self.reallocate((held + held.max(room)).max(FIRST_BUFFER));
         }
     }
 
@@ -159,7 +166,7 @@ impl FrameDecoder {
     fn resize_for(&mut self, count: usize, room: usize) {
         let large = self.buffer.len() >= LARGE_BUFFER;
         if count == room && !large {
-            self.reallocate(LARGE_BUFFER);
+            self.reallocate((2 * self.buffer.len()).min(LARGE_BUFFER));
         } else if large && count < FIRST_BUFFER {
             self.quiet_reads += 1;
             if self.quiet_reads > QUIET_READS && self.end - self.start < FIRST_BUFFER / 2 {
@@ -215,7 +222,7 @@ impl FrameDecoder {
             return Ok(None);
         }
         if rest.len() < length {
-            let mut payload = Vec::with_capacity(length.min(FIRST_CHUNK.max(rest.len())));
+            let mut payload = Vec::with_capacity(length.min(rest.len() + FIRST_CHUNK));
             payload.extend_from_slice(rest);
             self.start = self.end;
             self.state = State::Payload { command, length, checksum: header.checksum, payload };
@@ -266,10 +273,18 @@ impl FrameDecoder {
         }
     }
 
+    /// How many bytes of a refused frame are still to be skipped, beyond those that are buffered.
+    pub(super) fn to_skip(&self) -> usize {
+        match self.state {
+            State::Skip(left) => left.saturating_sub(self.end - self.start),
+            _ => 0,
+        }
+    }
+
     /// Whether part of a frame is there, so that more must come.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        self.start != self.end || !matches!(self.state, State::Header)
+        self.start != self.end || !matches!(self.state, State::Header | State::Skip(0))
     }
 
     /// Says that the stream ended.

@@ -84,7 +84,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(None) => {}
             Err(error) => {
                 // The rest of the frame, as much of it as there is.
-                io::copy(&mut source.take(decoder.missing() as u64), &mut io::sink())?;
+                io::copy(&mut source.take(decoder.to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
         }

@@ -3,8 +3,8 @@
 //! Decoding walks the bytes once, checks everything, and keeps two offsets; a transaction is then one allocation
 //! whatever its scripts. Reading a part later parses it in place and cannot fail.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, check_count};
-use super::{DecodeError, EncodeError, Hash, SubnetworkId, TxFields};
+use super::codec::{Codec, Decoder, MAX_VAR_BYTES};
+use super::{DecodeError, Encode, EncodeError, Hash, SubnetworkId, TxFields};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -354,8 +354,7 @@ impl Transaction {
     ///
     /// When the protocol cannot carry it, see [`EncodeError`].
     pub fn new(fields: &TxFields) -> Result<Self, EncodeError> {
-        fields.check()?;
-        check_count("transaction", fields.size(), MAX_VAR_BYTES)?;
+        fields.validate()?;
         let mut bytes = Vec::with_capacity(fields.size());
         let layout = fields.write_with_layout(&mut bytes);
         Ok(Self { bytes: bytes.into(), layout })
