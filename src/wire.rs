@@ -18,6 +18,7 @@
 
 mod address;
 mod block;
+mod body;
 mod codec;
 mod command;
 mod decoder;

@@ -1,5 +1,6 @@
 //! Pulling frames out of a byte stream that arrives in any pieces.
 
+use super::body::Body;
 use super::frame::{Header, checksum};
 use super::{Command, FrameError, HEADER_SIZE, MAX_PAYLOAD, Network, RawFrame};
 use std::io::{self, Read};
@@ -12,9 +13,6 @@ const FIRST_BUFFER: usize = 4 * 1024;
 
 /// … and doubles up to this size when reads fill it.
 const LARGE_BUFFER: usize = 256 * 1024;
-
-/// The first reservation for a large payload, whatever length is claimed; later ones are as large as what has arrived.
-const FIRST_CHUNK: usize = 32 * 1024;
 
 /// After so many reads in a row that left the large buffer almost empty, it is given back.
 const QUIET_READS: u32 = 64;
@@ -48,6 +46,8 @@ pub struct FrameDecoder {
     quiet_reads: u32,
     /// How many bytes arrived in all.
     arrived: u64,
+    /// The size of the last large payload: as much the remote is trusted to send again.
+    earned: usize,
     state: State,
 }
 
@@ -57,9 +57,8 @@ enum State {
     /// A large payload, on its way into its own buffer.
     Payload {
         command: Command,
-        length: usize,
         checksum: [u8; 4],
-        payload: Vec<u8>,
+        body: Body,
     },
     /// The rest of a refused payload.
     Skip(usize),
@@ -80,6 +79,7 @@ impl FrameDecoder {
             end: 0,
             quiet_reads: 0,
             arrived: 0,
+            earned: 0,
             state: State::Header,
         }
     }
@@ -111,18 +111,13 @@ impl FrameDecoder {
     ///
     /// The stream's. What arrived before stays, so that reading can go on after one that is harmless.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        if let State::Payload { length, payload, .. } = &mut self.state
-            && payload.len() < *length
+        if let State::Payload { body, .. } = &mut self.state
+            && !body.is_whole()
         {
-            let before = payload.len();
-            if before == payload.capacity() {
-                payload.reserve_exact((*length - before).min(before.max(FIRST_CHUNK)));
-            }
-            let room = payload.capacity().min(*length) - before;
-            let result = source.take(room as u64).read_to_end(payload);
-            let count = payload.len() - before;
-            self.arrived += count as u64;
-            return result.map(|_| count);
+            let before = body.arrived();
+            let result = body.read_from(source);
+            self.arrived += (body.arrived() - before) as u64;
+            return result;
         }
         self.make_room(1);
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
@@ -222,10 +217,9 @@ impl FrameDecoder {
             return Ok(None);
         }
         if rest.len() < length {
-            let mut payload = Vec::with_capacity(length.min(rest.len() + FIRST_CHUNK));
-            payload.extend_from_slice(rest);
+            let body = Body::new(length, rest, self.earned);
             self.start = self.end;
-            self.state = State::Payload { command, length, checksum: header.checksum, payload };
+            self.state = State::Payload { command, checksum: header.checksum, body };
             return Ok(None);
         }
         let begin = self.start + HEADER_SIZE;
@@ -237,12 +231,14 @@ impl FrameDecoder {
 
     /// The frame whose payload has its own buffer, once it is whole.
     fn next_large(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
-        if let State::Payload { length, payload, .. } = &self.state
-            && payload.len() < *length
+        if let State::Payload { body, .. } = &self.state
+            && !body.is_whole()
         {
             return Ok(None);
         }
-        if let State::Payload { command, checksum, payload, .. } = std::mem::replace(&mut self.state, State::Header) {
+        if let State::Payload { command, checksum, body } = std::mem::replace(&mut self.state, State::Header) {
+            self.earned = body.length();
+            let payload = body.into_payload();
             verify(command, checksum, &payload)?;
             return Ok(Some(RawFrame::owned(command, payload)));
         }
@@ -253,7 +249,7 @@ impl FrameDecoder {
     #[must_use]
     pub fn position(&self) -> u64 {
         let frame = match &self.state {
-            State::Payload { payload, .. } => HEADER_SIZE + payload.len(),
+            State::Payload { body, .. } => HEADER_SIZE + body.arrived(),
             _ => 0,
         };
         self.arrived - (self.end - self.start + frame) as u64
@@ -263,7 +259,7 @@ impl FrameDecoder {
     pub(super) fn missing(&self) -> usize {
         let buffered = self.end - self.start;
         match (&self.state, self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk())) {
-            (State::Payload { length, payload, .. }, _) => length - payload.len(),
+            (State::Payload { body, .. }, _) => body.length() - body.arrived(),
             (State::Skip(left), _) => *left,
             (State::Header, Some(header)) => {
                 let length = Header::read(header).map_or(0, |header| header.length as usize);
@@ -296,8 +292,8 @@ impl FrameDecoder {
         let buffered = self.end - self.start;
         let header = self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk());
         match (&self.state, header) {
-            (State::Payload { length, payload, .. }, _) => {
-                Err(FrameError::Truncated { part: "payload", needed: *length, found: payload.len() })
+            (State::Payload { body, .. }, _) => {
+                Err(FrameError::Truncated { part: "payload", needed: body.length(), found: body.arrived() })
             }
             (State::Header, Some(header)) => {
                 let needed = Header::read(header).map_or(0, |header| header.length as usize);

@@ -145,7 +145,7 @@ impl FrameError {
 #[non_exhaustive]
 pub enum EncodeError {
     /// A list is longer, in items or bytes, than the protocol allows.
-    #[error("{field} has {found} entries, at most {max} can be sent; split it")]
+    #[error("{field}: {found}, and at most {max} can be sent")]
     TooMany {
         /// The list.
         field: &'static str,
