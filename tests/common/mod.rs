@@ -70,9 +70,7 @@ impl Recorder {
     }
 
     pub fn wait_for<T: Payload>(&self) -> T {
-        self.wait(T::COMMAND.name(), |told| {
-            told.messages.iter().find_map(|message| T::try_from(message.clone()).ok())
-        })
+        self.wait(T::COMMAND.name(), |told| told.messages.iter().find_map(|message| T::try_from(message.clone()).ok()))
     }
 
     pub fn wait_for_count(&self, command: Command, count: usize) {
@@ -160,3 +158,5 @@ pub fn version() -> Version {
         relay_transactions: true,
     }
 }
+
+pub mod by_hand;
