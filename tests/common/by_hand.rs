@@ -2,11 +2,14 @@
 
 use super::{DEADLINE, End, Recorder, sockets, version};
 use kaspa_peer::wire::{
-    Command, Encode, Frame, Hash, Message, Network, Payload, ReadError, VerAck, Version, read_message, write_message,
+    Command, Encode, Frame, Hash, Message, Network, Payload, ReadError, SendHeaders, Unknown, VerAck, Version,
+    read_message, write_message,
 };
-use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
+use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress, QueueError};
+use parking_lot::{Condvar, Mutex};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The far end of a peer's connection.
@@ -129,9 +132,9 @@ pub fn frame(network: Network, command: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A message of exactly this many bytes on the wire, its header included.
-pub fn message_of_size(bytes: usize) -> kaspa_peer::wire::Unknown {
+pub fn message_of_size(bytes: usize) -> Unknown {
     let Ok(Command::Unknown(command)) = "filler".parse() else { unreachable!() };
-    kaspa_peer::wire::Unknown { command, payload: vec![0; bytes - 24] }
+    Unknown { command, payload: vec![0; bytes - 24] }
 }
 
 pub fn frame_of_size(bytes: usize, network: Network) -> Frame {
@@ -147,15 +150,82 @@ impl<F: Fn(&Peer, &Message) + Send + Sync + 'static> Listener for OnMessage<F> {
     }
 }
 
-/// Sends `message` again and again, until the queue is full to the brim because the remote does not read: what is written fills the
-/// sockets' buffers first.
-pub fn fill(peer: &Peer, size: usize) {
-    let message = message_of_size(size);
+/// Queues until the sockets' buffers and the queue are full because the remote does not read.
+pub fn fill(peer: &Peer) {
+    let sent = || peer.stats().sent.total().bytes;
+    let message = message_of_size(10_000);
+    let mut before = u64::MAX;
     loop {
-        match peer.send_message(&message, Duration::from_millis(300)) {
+        match peer.queue_message(&message) {
             Ok(()) => {}
-            Err(kaspa_peer::QueueError::Timeout { .. }) => return,
+            // What is still being written shows as progress.
+            Err(QueueError::Full { .. }) if before == sent() => return,
+            Err(QueueError::Full { .. }) => {
+                before = sent();
+                std::thread::sleep(Duration::from_millis(100));
+            }
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Something that whoever comes to it waits for.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<GateState>, Condvar)>);
+
+#[derive(Default)]
+struct GateState {
+    open: bool,
+    arrived: usize,
+}
+
+impl Gate {
+    /// Arrives, and waits until the gate is open.
+    pub fn pass(&self) {
+        let mut state = self.0.0.lock();
+        state.arrived += 1;
+        self.0.1.notify_all();
+        self.0.1.wait_while_for(&mut state, |state| !state.open, DEADLINE);
+    }
+
+    pub fn open(&self) {
+        self.0.0.lock().open = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until somebody has arrived.
+    pub fn wait_for_arrival(&self) {
+        let mut state = self.0.0.lock();
+        let timed_out = self.0.1.wait_while_for(&mut state, |state| state.arrived == 0, DEADLINE).timed_out();
+        assert!(!timed_out, "nobody came to the gate");
+    }
+}
+
+/// Remembers like a [`Recorder`], and holds up the writer after a `sendheaders`.
+#[derive(Clone, Default)]
+pub struct WriterGate {
+    pub told: Recorder,
+    pub gate: Gate,
+}
+
+impl Listener for WriterGate {
+    fn on_message(&self, peer: &Peer, message: &Message) {
+        self.told.on_message(peer, message);
+    }
+
+    fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&std::io::Error>) {
+        if command == Command::SendHeaders {
+            self.gate.pass();
+        }
+    }
+}
+
+/// A peer whose writer is held up until the gate is opened, and the remote, which has read everything so far.
+pub fn held_up(builder: ConfigBuilder) -> (Peer, WriterGate, ByHand) {
+    let listener = WriterGate::default();
+    let (peer, mut remote) = by_hand_listening(builder, listener.clone());
+    peer.queue_message(&SendHeaders).unwrap();
+    remote.read_as::<SendHeaders>();
+    listener.gate.wait_for_arrival();
+    (peer, listener, remote)
 }
