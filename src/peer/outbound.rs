@@ -114,7 +114,7 @@ impl Queued<'_> {
 /// Who queues: decides what happens before the handshake is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The handshake itself, and rejects: goes out at once.
+    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the handshake has taken all.
     Handshake,
     /// Everything else: waits for the handshake.
     Ordinary,
@@ -158,7 +158,7 @@ impl Outbound {
             if queue.closed {
                 return Err(Refused::Closed);
             }
-            let fits = queue.bytes + length <= self.limit || queue.bytes == 0;
+            let fits = lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes == 0;
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
@@ -405,6 +405,15 @@ mod tests {
         queue.open();
         let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(runs.iter().map(Run::bytes).collect::<Vec<_>>().concat(), b"verackearly");
+    }
+
+    #[test]
+    fn the_handshake_finds_room_in_a_full_queue() {
+        let (queue, _bell) = Outbound::new(10, 10);
+        assert_eq!(push(&queue, &[0; 10]), Ok(()));
+        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
+        assert_eq!(queue.push(Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
+        assert_eq!(queue.size(), (16, 2));
     }
 
     #[test]

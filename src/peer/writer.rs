@@ -61,25 +61,28 @@ impl Writer<'_> {
             }
             match self.shared.outbound.pop() {
                 Some(run) => self.write_run(run)?,
-                None => return Ok(timer),
+                None => {
+                    if let Some(timer) = timer {
+                        return Ok(timer);
+                    }
+                }
             }
         }
     }
 
-    /// Sends the announcements that are due.
-    fn trickle(&mut self) -> Result<Receiver<Instant>, Done> {
-        loop {
-            match self.shared.trickle(Instant::now()) {
-                Trickle::Nothing => return Ok(never()),
-                Trickle::Wait(due) => return Ok(at(due)),
-                Trickle::Send(inv) => {
-                    let mut bytes = Vec::new();
-                    match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
-                        Ok(()) => self.write_all(&bytes, |_| {})?,
-                        // At most a thousand items, so it always can be.
-                        Err(error) => error!("{}: a batch of announcements cannot be sent: {error}", self.shared),
-                    }
+    /// Sends one batch of announcements, if they are due; more would hold up the runs. Otherwise gives the timer.
+    fn trickle(&mut self) -> Result<Option<Receiver<Instant>>, Done> {
+        match self.shared.trickle(Instant::now()) {
+            Trickle::Nothing => Ok(Some(never())),
+            Trickle::Wait(due) => Ok(Some(at(due))),
+            Trickle::Send(inv) => {
+                let mut bytes = Vec::new();
+                match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
+                    Ok(()) => self.write_all(&bytes, |_| {})?,
+                    // At most a thousand items, so it always can be.
+                    Err(error) => error!("{}: a batch of announcements cannot be sent: {error}", self.shared),
                 }
+                Ok(None)
             }
         }
     }

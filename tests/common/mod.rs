@@ -158,3 +158,5 @@ pub fn version() -> Version {
         relay_transactions: true,
     }
 }
+
+pub mod by_hand;
