@@ -18,6 +18,7 @@
 //! ```
 
 mod address;
+mod capture;
 mod config;
 mod current;
 mod dag;
@@ -43,6 +44,7 @@ mod stream;
 mod writer;
 
 pub use address::{Direction, PeerAddress};
+pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use config::{Config, ConfigBuilder, StallRule, UnknownCommands};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};

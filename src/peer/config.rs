@@ -1,6 +1,6 @@
 //! What a node is, and how its peers behave: validated once, cheap to clone.
 
-use super::{ConfigError, DagView, Listener, RateLimit, ScoreLimit};
+use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;
 use std::{
@@ -114,6 +114,7 @@ pub(super) struct Settings {
     pub soft_mark: usize,
     pub known_inventory: usize,
     pub inventory_queue: usize,
+    pub capture: Option<Capture>,
     pub rate_limit: Option<RateLimit>,
     pub score_limit: Option<ScoreLimit>,
 }
@@ -209,6 +210,7 @@ impl Settings {
             soft_mark: 256 * 1024,
             known_inventory: 1000,
             inventory_queue: 500_000,
+            capture: None,
             rate_limit: None,
             score_limit: None,
         }
@@ -368,6 +370,12 @@ impl ConfigBuilder {
     /// remote that sends a byte now and then is ended by it. Default: 5 min.
     pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.frame_timeout = limit.into();
+        self
+    }
+
+    /// Where to record what the peers say. Default: `None`, nowhere.
+    pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.settings.capture = capture.into();
         self
     }
 

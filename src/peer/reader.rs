@@ -1,5 +1,6 @@
 //! Thread 1: socket → frame → message → state → callback.
 
+use super::capture::Entry;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
 use super::outbound::{Lane, Patience};
@@ -42,6 +43,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     };
     shared.end(reason);
     let Some(reason) = shared.ended() else { return };
+    shared.capture(Entry::Gone(&reason.to_string()));
     if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
         warn!("{shared}: on_disconnect panicked");
     }
@@ -121,6 +123,10 @@ impl Reader<'_> {
                 }
                 Ok(Some(frame)) => {
                     let command = frame.command();
+                    if let Some(capture) = &self.shared.settings().capture {
+                        let header = frame.header(self.shared.settings().network);
+                        capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
+                    }
                     frame.decode().map(|message| (command, message))
                 }
                 Err(error) => Err(error),
@@ -245,6 +251,7 @@ impl Reader<'_> {
             state.last_receive = Some(clock);
             state.handshake.is_done()
         };
+        self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));
         if !done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));

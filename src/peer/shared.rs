@@ -3,6 +3,7 @@
 //! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
 //! thread waits for anything but another holder.
 
+use super::capture::Entry;
 use super::config::Settings;
 use super::current::PeerKey;
 use super::deadlines::{Deadlines, StallMask};
@@ -159,6 +160,13 @@ impl Shared {
             shutdown,
         };
         (shared, Ends { work, trickle, pinger })
+    }
+
+    /// Records something, if anything is recorded.
+    pub fn capture(&self, entry: Entry<'_>) {
+        if let Some(capture) = &self.settings().capture {
+            capture.record(self.id, entry);
+        }
     }
 
     pub fn settings(&self) -> &Settings {

@@ -226,7 +226,7 @@ impl FrameDecoder {
         self.start = begin + length;
         let payload = self.buffer.get(begin..self.start).unwrap_or_default();
         verify(command, header.checksum, payload)?;
-        Ok(Some(RawFrame::borrowed(command, payload)))
+        Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
     }
 
     /// The frame whose payload has its own buffer, once it is whole.
@@ -240,7 +240,7 @@ impl FrameDecoder {
             self.earned = body.length();
             let payload = body.into_payload();
             verify(command, checksum, &payload)?;
-            return Ok(Some(RawFrame::owned(command, payload)));
+            return Ok(Some(RawFrame::owned(command, checksum, payload)));
         }
         Ok(None)
     }
