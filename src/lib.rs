@@ -182,6 +182,9 @@
 //! every message at `trace`. Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
 //! id.
 
+// What a remote sends must not find anything that panics.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 pub mod peer;
 pub mod wire;
 

@@ -1,5 +1,5 @@
 //! What peers say can be recorded, read back and replayed.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(missing_docs)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! A recorded session of two nodes of the original implementation: read in any pieces, written back, and consistent
 //! in itself.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 use kaspa_peer::wire::{
     Command, Encode, FrameDecoder, Hash, Inventory, InventoryType, Message, MessageReader, Network, SubnetworkId,

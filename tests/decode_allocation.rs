@@ -1,7 +1,7 @@
 //! What a decoder reserves is in proportion to the bytes that arrived, never to what a header or a count claims.
 //!
 //! A reallocation counts as both blocks at once, which is the worst that an allocator can do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockHeader, Command, Encode, FilterLoad, Frame, FrameDecoder, FrameError, GetData,

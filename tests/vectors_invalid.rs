@@ -1,6 +1,6 @@
 //! Frames that the original implementation refuses: each is refused here too, with the kind of error that its text
 //! implies.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 mod vectors_support;
 

@@ -1,5 +1,5 @@
 //! Messages that the original implementation encoded: decoding gives its fields, and encoding its bytes.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 mod vectors_support;
 

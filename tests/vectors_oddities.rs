@@ -1,6 +1,6 @@
 //! Frames that the original implementation accepts though one may expect otherwise: accepted as well, except those
 //! refused on purpose.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 mod vectors_support;
 

@@ -1,5 +1,5 @@
 //! Frames that bring the original implementation down: refused with an ordinary error, and without a large allocation.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 mod vectors_support;
 

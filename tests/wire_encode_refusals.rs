@@ -1,5 +1,5 @@
 //! Messages that the protocol cannot carry: refused before a byte is produced, and those at the limit are not.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, Encode, EncodeError, FilterAdd, FilterLoad, Frame,

@@ -1,5 +1,5 @@
 //! Arbitrary messages of every type, for the property tests.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, missing_docs)]
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, FeeFilter, FilterAdd, FilterClear, FilterLoad,

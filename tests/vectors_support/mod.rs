@@ -2,7 +2,7 @@
 //! directions.
 //!
 //! The two directions share nothing: [`to_json`] looks at what was decoded, [`from_json`] builds what is encoded.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, missing_docs)]
 
 use kaspa_peer::wire::{
     Addr, AddressScope, BlockFields, BlockHeader, Command, Encode, FeeFilter, FilterAdd, FilterClear, FilterLoad,
