@@ -1,7 +1,7 @@
 //! How it is said: one connection's life, from the handshake to the reason of its end.
 //!
-//! A [`Peer`] is made of a connection that the program dialled or accepted, and of a [`Config`], which says what the node is. Three threads serve it
-//! until it ends:
+//! A [`Peer`] is made of a connection that the program dialled or accepted, and of a [`Config`], which says what the
+//! node is. Three threads serve it until it ends:
 //!
 //! ```text
 //!             ┌──────────────┐  frames   ┌──────────┐
@@ -18,6 +18,7 @@
 //! ```
 
 mod address;
+mod capture;
 mod config;
 mod current;
 mod dag;
@@ -32,8 +33,10 @@ mod outbound;
 mod ping;
 mod pinger;
 mod push;
+mod rate;
 mod reader;
 mod receipt;
+mod score;
 mod shared;
 mod start;
 mod stats;
@@ -41,13 +44,16 @@ mod stream;
 mod writer;
 
 pub use address::{Direction, PeerAddress};
+pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use config::{Config, ConfigBuilder, StallRule, UnknownCommands};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
 pub use events::{Event, EventKind, EventListener, events};
 pub use listener::Listener;
+pub use rate::RateLimit;
 pub use receipt::Receipt;
+pub use score::ScoreLimit;
 pub use stats::{Count, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
@@ -67,8 +73,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One remote node.
 ///
-/// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When the last handle is dropped
-/// the peer disconnects.
+/// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When
+/// the last handle is dropped the peer disconnects.
 pub struct Peer {
     shared: Arc<Shared>,
     /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
@@ -82,14 +88,16 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the stream cannot be set up or a thread cannot be started; the connection is closed then, and no callback was called.
+    /// When the stream cannot be set up or a thread cannot be started; the connection is closed then, and no callback
+    /// was called.
     pub fn inbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
         start::start(stream, address.into(), Direction::Inbound, config)
     }
 
     /// Starts a peer on a connection that this side made.
     ///
-    /// `address` is what was dialled, which behind a proxy is not what the socket is connected to. It may be a host name.
+    /// `address` is what was dialled, which behind a proxy is not what the socket is connected to. It may be a host
+    /// name.
     ///
     /// # Errors
     ///
@@ -150,7 +158,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this peer.
+    /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this
+    /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
         self.shared.key().check_not_current()?;
         let mut state = self.shared.state.lock();
@@ -167,17 +176,19 @@ impl Peer {
 
     /// Queues a message. Never blocks.
     ///
-    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Before the handshake is done it waits for it.
+    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Before the
+    /// handshake is done it waits for it.
     ///
     /// # Errors
     ///
-    /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`] when it is gone,
-    /// [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
+    /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`]
+    /// when it is gone, [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
     pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<(), QueueError> {
         self.shared.queue(message, Patience::None, None)
     }
 
-    /// Like [`queue_message`](Self::queue_message), with a [`Receipt`] that tells whether the message was written to the socket.
+    /// Like [`queue_message`](Self::queue_message), with a [`Receipt`] that tells whether the message was written to
+    /// the socket.
     ///
     /// # Errors
     ///
@@ -194,17 +205,19 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`] when there is no room at all and the
-    /// caller is a callback of this peer, which must not wait.
+    /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`]
+    /// when there is no room at all and the caller is a callback of this peer, which must not wait.
     pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<(), QueueError> {
         self.patiently(timeout, |patience| self.shared.queue(message, patience, None))
     }
 
-    /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never blocks.
+    /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never
+    /// blocks.
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another network.
+    /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another
+    /// network.
     pub fn queue_frame(&self, frame: &Frame) -> Result<(), QueueError> {
         self.shared.queue_frame(frame, Patience::None, None)
     }
@@ -245,12 +258,14 @@ impl Peer {
 
     /// Announces something, unless the remote is known to have it.
     ///
-    /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent every trickle interval in messages of at
-    /// most 1000. Before the handshake is done it is dropped: there is nobody yet who could know it.
+    /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent
+    /// every trickle interval in messages of at most 1000. Before the handshake is done it is dropped: there is nobody
+    /// yet who could know it.
     ///
     /// # Errors
     ///
-    /// [`QueueError::InventoryFull`] when too much waits, [`QueueError::Full`] for a block, [`QueueError::Closed`] when the peer is gone.
+    /// [`QueueError::InventoryFull`] when too much waits, [`QueueError::Full`] for a block, [`QueueError::Closed`] when
+    /// the peer is gone.
     pub fn queue_inventory(&self, item: Inventory) -> Result<(), QueueError> {
         self.shared.queue_inventory(&[item])
     }
@@ -259,16 +274,23 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`queue_inventory`](Self::queue_inventory). When the items that trickle do not all fit, none of the list is taken.
+    /// As [`queue_inventory`](Self::queue_inventory). When the items that trickle do not all fit, none of the list is
+    /// taken.
     pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
         self.shared.queue_inventory(items)
+    }
+
+    /// Notes that the remote has something, where the program learnt it otherwise than from its `inv`.
+    pub fn add_known_inventory(&self, item: Inventory) {
+        self.shared.announcements.lock().sent(item);
     }
 
     /// Sends a `ping` and waits, at most 30 s, for the round-trip time.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Closed`] when the peer is gone, [`WaitError::Timeout`] without an answer, [`WaitError::InCallback`] in a callback of this peer.
+    /// [`WaitError::Closed`] when the peer is gone, [`WaitError::Timeout`] without an answer, [`WaitError::InCallback`]
+    /// in a callback of this peer.
     pub fn ping(&self) -> Result<Duration, WaitError> {
         self.ping_timeout(PING_TIMEOUT)
     }
@@ -294,10 +316,20 @@ impl Peer {
         result
     }
 
+    /// Gives the remote points for misbehaving, and tells its score. When that reaches the configured
+    /// [`ScoreLimit`], the peer is disconnected with [`DisconnectReason::Misbehaved`] and `what`.
+    pub fn misbehaved(&self, points: u32, what: impl Into<String>) -> u32 {
+        let score = self.shared.score.lock().add(points, Instant::now());
+        if self.shared.settings().score_limit.is_some_and(|limit| score >= limit.threshold) {
+            self.shared.end(DisconnectReason::Misbehaved { score, what: what.into() });
+        }
+        score
+    }
+
     /// Ends the connection. Returns at once; may be called from anywhere, any number of times.
     ///
-    /// What is queued and not yet written is not sent, and its receipts say so; wait for the receipt of the last message first where that
-    /// matters.
+    /// What is queued and not yet written is not sent, and its receipts say so; wait for the receipt of the last
+    /// message first where that matters.
     pub fn disconnect(&self) {
         self.shared.end(DisconnectReason::Local);
     }
@@ -308,7 +340,8 @@ impl Peer {
         self.shared.ended().cloned()
     }
 
-    /// Waits until the connection has ended and all threads of the peer are gone, `on_disconnect` included, and tells why.
+    /// Waits until the connection has ended and all threads of the peer are gone, `on_disconnect` included, and tells
+    /// why.
     ///
     /// # Errors
     ///

@@ -1,19 +1,24 @@
 //! What is said: the messages of the kaspa peer-to-peer protocol as plain data, and their bytes.
 //!
-//! This half of the crate has no threads, no sockets and no clock; whoever wants to read a capture or make a frame needs
-//! nothing else. From the outside in:
+//! This half of the crate has no threads, no sockets and no clock; whoever wants to read a capture or make a frame
+//! needs nothing else. From the outside in:
 //!
-//! - [`MessageReader`], [`read_message`] and [`write_message`] work on any reader and writer; [`FrameDecoder`] takes bytes as they come.
-//! - A [`Frame`] is an encoded message that can be sent to many; a [`RawFrame`] is one off a stream, verified and not yet decoded.
-//! - [`Message`] is any message, [`Command`] its name. Each of the 25 payload types implements [`Payload`] to be decoded and [`Encode`] to
-//!   be sent, as do the plain parts of transactions and blocks, [`TxFields`] and [`BlockFields`].
+//! - [`MessageReader`], [`read_message`] and [`write_message`] work on any reader and writer; [`FrameDecoder`] takes
+//!   bytes as they come.
+//! - A [`Frame`] is an encoded message that can be sent to many; a [`RawFrame`] is one off a stream, verified and not
+//!   yet decoded.
+//! - [`Message`] is any message, [`Command`] its name. Each of the 25 payload types implements [`Payload`] to be
+//!   decoded and [`Encode`] to be sent, as do the plain parts of transactions and blocks, [`TxFields`] and
+//!   [`BlockFields`].
 //! - [`Transaction`] and [`Block`] are validated bytes with iterators; everything else is a plain struct.
 //!
 //! Every byte of a payload is checked before a message is made of it, and nothing is reserved for bytes that have not
-//! arrived. What is wrong is told by [`FrameError`] and [`DecodeError`] (the sender's fault) or [`EncodeError`] (the caller's).
+//! arrived. What is wrong is told by [`FrameError`] and [`DecodeError`] (the sender's fault) or [`EncodeError`] (the
+//! caller's).
 
 mod address;
 mod block;
+mod body;
 mod codec;
 mod command;
 mod decoder;

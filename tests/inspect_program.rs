@@ -1,6 +1,5 @@
 //! `examples/inspect`, run as a program.
 // What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod programs;
 

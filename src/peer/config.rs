@@ -1,6 +1,6 @@
 //! What a node is, and how its peers behave: validated once, cheap to clone.
 
-use super::{ConfigError, DagView, Listener};
+use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;
 use std::{
@@ -31,8 +31,8 @@ impl StallRule {
     /// The most rules a configuration can have.
     pub const MAX: usize = 32;
 
-    /// The rules unless others are set: 30 s for `inv` after `getblockinvs`, for `block`, `merkleblock`, `tx` or `notfound` after `getdata`, and for
-    /// `selectedtip` after `getseltip`; 90 s for `headers` after `getheaders`.
+    /// The rules unless others are set: 30 s for `inv` after `getblockinvs`, for `block`, `merkleblock`, `tx` or
+    /// `notfound` after `getdata`, and for `selectedtip` after `getseltip`; 90 s for `headers` after `getheaders`.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let rule = |request, answers: &[Command], seconds| Self {
@@ -62,8 +62,8 @@ pub enum UnknownCommands {
 
 /// A node: what it tells of itself and how its peers behave. Cloning is cheap, and a clone is the same node.
 ///
-/// Two configurations built separately are two nodes, which can talk to each other in one process. A node that connects to
-/// itself is noticed by the nonces in its `version` messages.
+/// Two configurations built separately are two nodes, which can talk to each other in one process. A node that connects
+/// to itself is noticed by the nonces in its `version` messages.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -105,6 +105,7 @@ pub(super) struct Settings {
     pub bloom_version: i32,
     pub handshake_timeout: Duration,
     pub idle_timeout: Option<Duration>,
+    pub frame_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
     pub ping_interval: Option<Duration>,
     pub trickle_interval: Duration,
@@ -113,6 +114,9 @@ pub(super) struct Settings {
     pub soft_mark: usize,
     pub known_inventory: usize,
     pub inventory_queue: usize,
+    pub capture: Option<Capture>,
+    pub rate_limit: Option<RateLimit>,
+    pub score_limit: Option<ScoreLimit>,
 }
 
 impl Config {
@@ -197,6 +201,7 @@ impl Settings {
             bloom_version: 1,
             handshake_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(5 * 60)),
+            frame_timeout: Some(Duration::from_secs(5 * 60)),
             write_timeout: Some(Duration::from_secs(30)),
             ping_interval: Some(Duration::from_secs(2 * 60)),
             trickle_interval: Duration::from_millis(100),
@@ -205,6 +210,9 @@ impl Settings {
             soft_mark: 256 * 1024,
             known_inventory: 1000,
             inventory_queue: 500_000,
+            capture: None,
+            rate_limit: None,
+            score_limit: None,
         }
     }
 
@@ -212,6 +220,9 @@ impl Settings {
         let durations = [
             ("handshake_timeout", Some(self.handshake_timeout)),
             ("idle_timeout", self.idle_timeout),
+            ("frame_timeout", self.frame_timeout),
+            ("a score's half life", self.score_limit.and_then(|limit| limit.half_life)),
+            ("a rate limit's end_after", self.rate_limit.and_then(|limit| limit.end_after)),
             ("write_timeout", self.write_timeout),
             ("ping_interval", self.ping_interval),
             ("trickle_interval", Some(self.trickle_interval)),
@@ -235,6 +246,13 @@ impl Settings {
         if self.soft_mark > self.queue_limit {
             return Err(ConfigError::SoftMark { soft_mark: self.soft_mark, limit: self.queue_limit });
         }
+        let rates = self.rate_limit.map(|limit| [limit.messages_per_second, limit.bytes_per_second]);
+        if rates.into_iter().flatten().any(|rate| rate == Some(0)) {
+            return Err(ConfigError::ZeroLimit("a rate limit"));
+        }
+        if self.score_limit.is_some_and(|limit| limit.threshold == 0) {
+            return Err(ConfigError::ZeroLimit("a score limit's threshold"));
+        }
         Ok(())
     }
 }
@@ -254,7 +272,8 @@ impl fmt::Debug for ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// Adds the program's name, version and comments behind the library's own in the user agent. May be called more than once.
+    /// Adds the program's name, version and comments behind the library's own in the user agent. May be called more
+    /// than once.
     pub fn user_agent<C: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -289,8 +308,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The proxy, as `host:port`, through which the program dials: its address is then never told to a remote. The program does
-    /// the dialling. Default: none.
+    /// The proxy, as `host:port`, through which the program dials: its address is then never told to a remote. The
+    /// program does the dialling. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
@@ -326,8 +345,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// From which negotiated protocol version on a remote must know that bloom filter commands need the bloom service: it is then
-    /// disconnected for one, and ignored below. Only matters to a node without [`Services::BLOOM`]. Default: 1.
+    /// From which negotiated protocol version on a remote must know that bloom filter commands need the bloom service:
+    /// it is then disconnected for one, and ignored below. Only matters to a node without [`Services::BLOOM`]. Default:
+    /// 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self
@@ -339,15 +359,41 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long a peer lives without a whole message arriving, once the handshake is done; `None` for ever. This is also the
-    /// most that one frame can take. Default: 5 min.
+    /// How long a peer lives without a whole message arriving, once the handshake is done; `None` for ever. This is
+    /// also the most that one frame can take. Default: 5 min.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into();
         self
     }
 
-    /// How long the remote may accept no byte of what is written; `None` for ever. A slow remote that keeps taking some lives.
-    /// Default: 30 s. Short values kill live peers.
+    /// How long one frame may take from its first byte to its last; `None` for ever, or as the idle timeout says. A
+    /// remote that sends a byte now and then is ended by it. Default: 5 min.
+    pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.frame_timeout = limit.into();
+        self
+    }
+
+    /// Where to record what the peers say. Default: `None`, nowhere.
+    pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.settings.capture = capture.into();
+        self
+    }
+
+    /// How much each remote may send. Default: `None`, as much as it likes.
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.settings.rate_limit = limit.into();
+        self
+    }
+
+    /// When the points given with [`Peer::misbehaved`](super::Peer::misbehaved) end a peer. Default: `None`, never;
+    /// points are then only counted, and none is forgiven.
+    pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
+        self.settings.score_limit = limit.into();
+        self
+    }
+
+    /// How long the remote may accept no byte of what is written; `None` for ever. A slow remote that keeps taking some
+    /// lives. Default: 30 s. Short values kill live peers.
     pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.write_timeout = limit.into();
         self
@@ -371,23 +417,24 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many bytes may wait to be written to one remote before queueing fails with [`QueueError::Full`](super::QueueError::Full). One
-    /// message is always accepted when nothing waits. Default: 8 MiB.
+    /// How many bytes may wait to be written to one remote before queueing fails with
+    /// [`QueueError::Full`](super::QueueError::Full). One message is always accepted when nothing waits. Default: 8
+    /// MiB.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
         self.settings.queue_limit = bytes;
         self.settings.soft_mark = self.settings.soft_mark.min(bytes);
         self
     }
 
-    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room; a deep queue is slower, not
-    /// faster. Default: 256 KiB.
+    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room; a deep queue is
+    /// slower, not faster. Default: 256 KiB.
     pub fn soft_mark(mut self, bytes: usize) -> Self {
         self.settings.soft_mark = bytes;
         self
     }
 
-    /// How many inventory items are remembered as known to the remote, least recently announced forgotten first; 0 turns it off.
-    /// Default: 1000.
+    /// How many inventory items are remembered as known to the remote, least recently announced forgotten first; 0
+    /// turns it off. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
         self.settings.known_inventory = items;
         self

@@ -1,4 +1,5 @@
-//! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what happened.
+//! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what
+//! happened.
 
 use super::DisconnectReason;
 use super::config::{Settings, StallRule};
@@ -24,6 +25,9 @@ pub(super) struct Deadlines {
     handshake: Option<(Instant, Duration)>,
     idle: Option<Instant>,
     idle_limit: Option<Duration>,
+    /// Until when the frame that is on its way must be whole, and where in the stream it begins.
+    frame: Option<(Instant, u64)>,
+    frame_limit: Option<Duration>,
     ping: Option<Instant>,
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
@@ -47,6 +51,8 @@ impl Deadlines {
             handshake: now.checked_add(limit).map(|until| (until, limit)),
             idle: None,
             idle_limit: settings.idle_timeout,
+            frame: None,
+            frame_limit: settings.frame_timeout,
             ping: None,
             ping_interval: settings.ping_interval,
             rules: Arc::clone(&settings.stall_rules),
@@ -86,6 +92,15 @@ impl Deadlines {
         self.busy_since = Some(now);
     }
 
+    /// What is left is the beginning of a frame, at this place of the stream; `None` when nothing is left.
+    pub fn mid_frame(&mut self, place: Option<u64>, now: Instant) {
+        self.frame = match (place, self.frame) {
+            (Some(place), Some((until, same))) if place == same => Some((until, place)),
+            (Some(place), _) => after(now, self.frame_limit).map(|until| (until, place)),
+            (None, _) => None,
+        };
+    }
+
     /// They were worked through; `heard` tells whether they completed a message.
     pub fn idle(&mut self, now: Instant, heard: bool) {
         let Some(since) = self.busy_since.take() else { return };
@@ -95,6 +110,7 @@ impl Deadlines {
                 idle => idle.and_then(|idle| idle.checked_add(now - since)),
             };
         }
+        self.frame = self.frame.and_then(|(until, place)| Some((until.checked_add(now - since)?, place)));
         for stall in &mut self.stalls {
             *stall = stall.and_then(|Armed { at, until }| {
                 Some(Armed { at, until: until.checked_add(now.saturating_duration_since(since.max(at)))? })
@@ -114,6 +130,7 @@ impl Deadlines {
             .into_iter()
             .flatten()
             .chain(self.idle.filter(|_| self.busy_since.is_none()))
+            .chain(self.frame.filter(|_| self.busy_since.is_none()).map(|(until, _)| until))
             .chain(self.handshake.map(|(until, _)| until))
             .chain(self.ping)
             .chain(self.last_words.as_ref().map(|(until, _)| *until))
@@ -135,6 +152,11 @@ impl Deadlines {
                 && idle <= now
             {
                 return Some(Due::End(DisconnectReason::Idle { limit }));
+            }
+            if let (Some((frame, _)), Some(limit)) = (self.frame, self.frame_limit)
+                && frame <= now
+            {
+                return Some(Due::End(DisconnectReason::FrameTimeout { limit }));
             }
             let stalled = self.stalls.iter().position(|armed| armed.is_some_and(|armed| armed.until <= now));
             if let Some(&StallRule { request, limit, .. }) = stalled.and_then(|index| self.rules.get(index)) {

@@ -63,6 +63,26 @@ pub enum DisconnectReason {
         /// The answer.
         command: Command,
     },
+    /// One frame took too long to arrive.
+    #[error("a frame took longer than {limit:?}")]
+    FrameTimeout {
+        /// The frame timeout.
+        limit: Duration,
+    },
+    /// The remote sent more than its rate limit for so long that the configuration says to end it.
+    #[error("rate limit exceeded for {limit:?}")]
+    RateExceeded {
+        /// For how long it may.
+        limit: Duration,
+    },
+    /// The program gave the remote as many points for misbehaving as the configuration allows.
+    #[error("misbehaved: {what} (score {score})")]
+    Misbehaved {
+        /// The score.
+        score: u32,
+        /// What the last points were for, in the program's words.
+        what: String,
+    },
     /// A listener's callback panicked.
     #[error("a callback panicked")]
     CallbackPanicked,

@@ -1,4 +1,5 @@
-//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only lent.
+//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only
+//! lent.
 
 use super::DisconnectReason;
 use crate::wire::{EncodeError, Network, UserAgentError};
@@ -46,7 +47,8 @@ pub enum QueueError {
         /// The peer's network.
         peer: Network,
     },
-    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait for this side to read.
+    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait
+    /// for this side to read.
     #[error("no room in the outbound queue, and a callback may not wait for it: queue from another thread")]
     InCallback,
 }
@@ -94,6 +96,9 @@ pub enum ConfigError {
     /// A duration is zero, so that the timer would always have run out. Use `None` where a timer is to be off.
     #[error("{0} must not be zero")]
     ZeroDuration(&'static str),
+    /// A limit is zero, so that nothing would be allowed. Use `None` where there is to be no limit.
+    #[error("{0} must not be zero")]
+    ZeroLimit(&'static str),
     /// The native subnetwork is not one a partial node can have: a full node has `None`.
     #[error("a partial node cannot be of the native subnetwork; a full node has no subnetwork")]
     NativeSubnetwork,

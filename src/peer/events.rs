@@ -8,8 +8,8 @@ use std::fmt;
 /// Something that happened to a peer.
 #[non_exhaustive]
 pub struct Event {
-    /// The peer it happened to. It does not keep the connection alive: who forgets all its own handles disconnects, even while events are
-    /// waiting. A clone of it does.
+    /// The peer it happened to. It does not keep the connection alive: who forgets all its own handles disconnects,
+    /// even while events are waiting. A clone of it does.
     pub peer: Peer,
     /// What happened.
     pub kind: EventKind,
@@ -56,8 +56,9 @@ impl fmt::Debug for EventListener {
 
 /// A listener for any number of peers, and the channel on which it tells what happens to them.
 ///
-/// At most `capacity` messages (at least 1) wait or are being handled, as long as their [`Event`]s exist; beyond that the peers stop reading until the
-/// program catches up. `Disconnected` always finds room. When the receiver is dropped, events are dropped too, and the peers go on.
+/// At most `capacity` messages (at least 1) wait or are being handled, as long as their [`Event`]s exist; beyond that
+/// the peers stop reading until the program catches up. `Disconnected` always finds room. When the receiver is dropped,
+/// events are dropped too, and the peers go on.
 ///
 /// ```
 /// use kaspa_peer::{Config, EventKind, events, wire::Network};
@@ -82,14 +83,15 @@ pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
 }
 
 impl Listener for EventListener {
-    fn on_message(&self, peer: &Peer, message: &Message) {
+    /// Takes the message itself, so that a block is not copied.
+    fn deliver(&self, peer: &Peer, message: Message) {
         let (take, free) = &self.places;
         select! {
             send(take, ()) -> _ => {}
             // The program may read no more; the end of the connection ends the wait.
             recv(peer.quitting()) -> _ => return,
         }
-        let kind = EventKind::Message(message.clone());
+        let kind = EventKind::Message(message);
         let _place = Some(Place(free.clone()));
         // Without a receiver nobody wants to know.
         drop(self.events.send(Event { peer: peer.own_handle(), kind, _place }));

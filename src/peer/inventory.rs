@@ -39,7 +39,8 @@ impl Announcements {
         self.known.insert(item);
     }
 
-    /// Queues what is not known. Gives how many were queued, or how many wait already when they do not fit: then none is taken.
+    /// Queues what is not known. Gives how many were queued, or how many wait already when they do not fit: then none
+    /// is taken.
     pub fn queue(&mut self, items: &[Inventory], now: Instant) -> Result<usize, usize> {
         let before = self.waiting.len();
         for item in items {
@@ -63,7 +64,8 @@ impl Announcements {
         self.due
     }
 
-    /// The next batch of what still waits and has not become known meanwhile; what it gives is known from now on. Empty when nothing is left.
+    /// The next batch of what still waits and has not become known meanwhile; what it gives is known from now on. Empty
+    /// when nothing is left.
     pub fn next_batch(&mut self) -> Vec<Inventory> {
         let mut batch = Vec::with_capacity(self.waiting.len().min(TRICKLE_BATCH));
         while batch.len() < TRICKLE_BATCH
@@ -92,8 +94,8 @@ impl Announcements {
 
 /// A set of the items that were noted last, by value.
 ///
-/// What a remote announces is only appended to a log, and indexed when somebody asks: a flood of announcements that nobody
-/// asks about costs a copy. The index hashes with a key, so that a remote cannot choose items that collide.
+/// What a remote announces is only appended to a log, and indexed when somebody asks: a flood of announcements that
+/// nobody asks about costs a copy. The index hashes with a key, so that a remote cannot choose items that collide.
 #[derive(Debug)]
 struct Known {
     capacity: usize,
@@ -272,7 +274,8 @@ mod tests {
             }
         }
 
-        /// However announcements are batched, the newest distinct ones of the last `capacity` are known and nothing else is.
+        /// However announcements are batched, the newest distinct ones of the last `capacity` are known and nothing
+        /// else is.
         #[test]
         fn the_last_announced_are_known(capacity in 1..12usize, batches in prop::collection::vec(prop::collection::vec(0..30u32, 0..9), 0..30)) {
             let mut known = Known::new(capacity);

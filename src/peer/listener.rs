@@ -8,11 +8,12 @@ macro_rules! listener {
     ($($variant:ident $type:ident $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
         /// What a peer tells the program. Every method has a default that does nothing; implement those of interest.
         ///
-        /// The methods for messages, [`on_read`](Self::on_read) and [`on_disconnect`](Self::on_disconnect) run one after the other on the
-        /// peer's reader thread, in the order in which things arrived: while one runs, nothing more is read from that remote, and no
-        /// deadline of its is counted. They may queue messages, disconnect, and keep clones of the peer; they cannot wait for their own
-        /// peer (that is refused with an error). A listener that keeps a `Peer` whose configuration holds the listener makes a
-        /// cycle, and two callbacks that wait for each other's peers wait for ever: neither is prevented.
+        /// The methods for messages, [`on_read`](Self::on_read) and [`on_disconnect`](Self::on_disconnect) run one
+        /// after the other on the peer's reader thread, in the order in which things arrived: while one runs, nothing
+        /// more is read from that remote, and no deadline of its is counted. They may queue messages, disconnect, and
+        /// keep clones of the peer; they cannot wait for their own peer (that is refused with an error). A listener
+        /// that keeps a `Peer` whose configuration holds the listener makes a cycle, and two callbacks that wait for
+        /// each other's peers wait for ever: neither is prevented.
         ///
         /// A panic in a method ends the peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
         ///
@@ -30,25 +31,26 @@ macro_rules! listener {
             /// A message arrived whose command this crate does not know.
             fn on_unknown(&self, peer: &Peer, message: Unknown) {}
 
-            /// A frame was read: how many bytes it took, and its type or what is wrong with it. Called before the message's
-            /// own methods.
+            /// A frame was read: how many bytes it took, and its type or what is wrong with it. Called before the
+            /// message's own methods.
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
-            /// A frame was written, `bytes` long, or not, because of `error`. Called on the peer's writer thread, which may not
-            /// wait for the peer either.
+            /// A frame was written, `bytes` long, or not, because of `error`. Called on the peer's writer thread, which
+            /// may not wait for the peer either.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
+
+            /// Hands the message to the methods above.
+            #[doc(hidden)]
+            fn deliver(&self, peer: &Peer, message: Message) {
+                self.on_message(peer, &message);
+                match message {
+                    $(Message::$variant(message) => self.$hook(peer, message),)*
+                    Message::Unknown(message) => self.on_unknown(peer, message),
+                }
+            }
 
             /// The peer is gone. Called once, after everything else on the reader thread.
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
-        }
-
-        /// Hands a message to the method of its type.
-        pub(super) fn dispatch(listener: &dyn Listener, peer: &Peer, message: Message) {
-            listener.on_message(peer, &message);
-            match message {
-                $(Message::$variant(message) => listener.$hook(peer, message),)*
-                Message::Unknown(message) => listener.on_unknown(peer, message),
-            }
         }
     };
 }

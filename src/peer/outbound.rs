@@ -1,9 +1,10 @@
 //! The outbound queue: runs of frames, bounded in bytes.
 //!
-//! A run is a buffer of consecutive small frames, or one large frame that may be shared with other peers. Who queues appends to
-//! the last run while it still waits, so frames are coalesced where they are queued, and the writer writes whole runs. The channel
-//! between them carries no frames, only "there is something": the runs lie behind one lock, since a run must stay open to more
-//! frames until the moment it is taken, and all of them must go the moment the connection ends.
+//! A run is a buffer of consecutive small frames, or one large frame that may be shared with other peers. Who queues
+//! appends to the last run while it still waits, so frames are coalesced where they are queued, and the writer writes
+//! whole runs. The channel between them carries no frames, only "there is something": the runs lie behind one lock,
+//! since a run must stay open to more frames until the moment it is taken, and all of them must go the moment the
+//! connection ends.
 
 use super::receipt::Unsent;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -35,7 +35,8 @@ impl Peer {
         Ok(message.addresses)
     }
 
-    /// Asks for the inventory of the blocks between two blocks, unless the last such request was the same. Tells whether it was queued.
+    /// Asks for the inventory of the blocks between two blocks, unless the last such request was the same. Tells
+    /// whether it was queued.
     ///
     /// # Errors
     ///
@@ -81,13 +82,14 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Encode`] for more than [`Locator::MAX`] hashes; otherwise as [`queue_message`](Self::queue_message).
+    /// [`QueueError::Encode`] for more than [`Locator::MAX`] hashes; otherwise as
+    /// [`queue_message`](Self::queue_message).
     pub fn push_locator(&self, hashes: impl Into<Vec<Hash>>) -> Result<(), QueueError> {
         self.queue_message(&Locator { hashes: hashes.into() })
     }
 
-    /// Tells the remote what was wrong with a message of its. For `block` and `tx` the hash says with which; a missing one goes out as
-    /// zero, with a warning in the log. For other commands it is not sent.
+    /// Tells the remote what was wrong with a message of its. For `block` and `tx` the hash says with which; a missing
+    /// one goes out as zero, with a warning in the log. For other commands it is not sent.
     ///
     /// # Errors
     ///

@@ -1,16 +1,18 @@
 //! Thread 1: socket → frame → message → state → callback.
 
+use super::capture::Entry;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
-use super::listener::{Listener, dispatch};
 use super::outbound::{Lane, Patience};
+use super::rate::{Pace, Pacer};
 use super::shared::{Shared, State};
 use super::stats::Count;
 use super::stream::ReadHalf;
-use super::{DisconnectReason, Peer, UnknownCommands};
+use super::{DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
+use crossbeam_channel::RecvTimeoutError;
 use log::{debug, trace, warn};
 use std::{
     io,
@@ -32,6 +34,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         listener,
         decoder: FrameDecoder::new(shared.settings().network).max_unknown(shared.settings().max_unknown_payload),
         source,
+        pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         now: Instant::now(),
     };
     let reason = match catch_unwind(AssertUnwindSafe(|| reader.read())) {
@@ -40,6 +43,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     };
     shared.end(reason);
     let Some(reason) = shared.ended() else { return };
+    shared.capture(Entry::Gone(&reason.to_string()));
     if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
         warn!("{shared}: on_disconnect panicked");
     }
@@ -51,6 +55,7 @@ struct Reader<'a> {
     listener: &'a dyn Listener,
     decoder: FrameDecoder,
     source: ReadHalf,
+    pacer: Option<Pacer>,
     /// When the bytes that are worked through arrived.
     now: Instant,
 }
@@ -71,18 +76,41 @@ impl Reader<'_> {
             self.now = Instant::now();
             self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
             let mut heard = false;
-            let result = self.work_through(&mut heard);
+            let before = self.decoder.position();
+            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, before));
             let now = Instant::now();
-            self.shared.with_deadlines(|deadlines| deadlines.idle(now, heard));
+            let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
+            self.shared.with_deadlines(|deadlines| {
+                deadlines.idle(now, heard);
+                deadlines.mid_frame(place, now);
+            });
             if let Err(reason) = result {
                 return reason;
             }
         }
     }
 
-    /// Handles all frames that are wholly there.
-    fn work_through(&mut self, heard: &mut bool) -> Ends {
+    /// Slows a remote down that sends more than it may. Time spent here is not its silence.
+    fn pace(&mut self, messages: u64, before: u64) -> Ends {
+        let Some(pacer) = &mut self.pacer else { return Ok(()) };
+        match pacer.arrived(messages, self.decoder.position() - before, Instant::now()) {
+            Pace::Free => Ok(()),
+            Pace::Exceeded(limit) => Err(DisconnectReason::RateExceeded { limit }),
+            Pace::Pause(pause) => {
+                debug!("{}: over its rate limit, not read for {pause:?}", self.shared);
+                // Nothing is ever sent there; the end of the connection ends the pause.
+                match self.shared.quitting.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Timeout) => Ok(()),
+                    _ => Err(self.shared.end_reason()),
+                }
+            }
+        }
+    }
+
+    /// Handles all frames that are wholly there; gives how many there were.
+    fn work_through(&mut self, heard: &mut bool) -> Ends<u64> {
         let clock = SystemTime::now();
+        let mut frames = 0;
         loop {
             if let Some(reason) = self.shared.ended() {
                 return Err(reason.clone());
@@ -91,15 +119,20 @@ impl Reader<'_> {
             let read = match self.decoder.next_frame() {
                 Ok(None) => {
                     self.count_skipped(before);
-                    return Ok(());
+                    return Ok(frames);
                 }
                 Ok(Some(frame)) => {
                     let command = frame.command();
+                    if let Some(capture) = &self.shared.settings().capture {
+                        let header = frame.header(self.shared.settings().network);
+                        capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
+                    }
                     frame.decode().map(|message| (command, message))
                 }
                 Err(error) => Err(error),
             };
             *heard = true;
+            frames += 1;
             // Positions only grow, and a frame fits a usize.
             let size = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
             match read {
@@ -133,7 +166,7 @@ impl Reader<'_> {
             Step::Deliver => self.deliver(message),
             Step::Introduced { negotiated, send_version } => {
                 debug!("{}: speaks version {negotiated}", self.shared);
-                dispatch(self.listener, self.peer, message);
+                self.listener.deliver(self.peer, message);
                 if send_version {
                     self.shared.answer(Lane::Handshake, &self.shared.version())?;
                 }
@@ -206,7 +239,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        dispatch(self.listener, self.peer, message);
+        self.listener.deliver(self.peer, message);
         Ok(())
     }
 
@@ -218,6 +251,7 @@ impl Reader<'_> {
             state.last_receive = Some(clock);
             state.handshake.is_done()
         };
+        self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));
         if !done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
@@ -237,7 +271,8 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read must not pin us.
+    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read
+    /// must not pin us.
     fn last_reject(&self, reject: &Reject) {
         let (unsent, receipt) = self.shared.receipt();
         if self.shared.queue_in(Lane::Handshake, reject, Patience::None, Some(unsent)).is_ok()

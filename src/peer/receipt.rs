@@ -12,8 +12,8 @@ pub(super) type Ending = OnceLock<DisconnectReason>;
 
 /// Tells whether a queued message was written to the socket.
 ///
-/// It resolves exactly once: when the message's last byte was accepted by the socket, or when the connection ended before that.
-/// Dropping it does not take the message back.
+/// It resolves exactly once: when the message's last byte was accepted by the socket, or when the connection ended
+/// before that. Dropping it does not take the message back.
 #[derive(Debug)]
 #[must_use = "a receipt tells nothing unless it is asked; to send without one use queue_message"]
 pub struct Receipt {
@@ -37,7 +37,8 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// [`WaitError::Closed`] with the reason when the message was not sent; [`WaitError::InCallback`] in a callback of the same peer.
+    /// [`WaitError::Closed`] with the reason when the message was not sent; [`WaitError::InCallback`] in a callback of
+    /// the same peer.
     pub fn wait(&self) -> Result<(), WaitError> {
         self.peer.check_not_current()?;
         self.written.recv().map_err(|_| self.not_sent())

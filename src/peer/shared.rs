@@ -1,8 +1,9 @@
 //! What the threads and the handles of one peer share.
 //!
-//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a thread waits
-//! for anything but another holder.
+//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
+//! thread waits for anything but another holder.
 
+use super::capture::Entry;
 use super::config::Settings;
 use super::current::PeerKey;
 use super::deadlines::{Deadlines, StallMask};
@@ -11,6 +12,7 @@ use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
 use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
+use super::score::Score;
 use super::stats::{Remote, Traffic};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
@@ -58,6 +60,7 @@ pub(super) struct Shared {
     /// Told when the handshake is done or the peer is gone.
     pub progress: Condvar,
     pub sent: Mutex<Sent>,
+    pub score: Mutex<Score>,
     clock: Mutex<Clock>,
     pub outbound: Outbound,
     /// Rings when announcements wait for the trickle timer.
@@ -116,6 +119,7 @@ impl Shared {
         gone: Receiver<Infallible>,
     ) -> (Self, Ends) {
         let settings = config.settings();
+        let half_life = settings.score_limit.and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit, settings.soft_mark);
         let (trickle_bell, trickle) = bounded(1);
         let (pinger_bell, pinger) = bounded(1);
@@ -145,6 +149,7 @@ impl Shared {
             state: Mutex::new(state),
             progress: Condvar::new(),
             sent: Mutex::default(),
+            score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
             outbound,
             trickle_bell,
@@ -155,6 +160,13 @@ impl Shared {
             shutdown,
         };
         (shared, Ends { work, trickle, pinger })
+    }
+
+    /// Records something, if anything is recorded.
+    pub fn capture(&self, entry: Entry<'_>) {
+        if let Some(capture) = &self.settings().capture {
+            capture.record(self.id, entry);
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -419,6 +431,7 @@ impl Shared {
             inventory_known,
             inventory_queued,
             wants_headers: state.wants_headers,
+            score: self.score.lock().get(Instant::now()),
         }
     }
 

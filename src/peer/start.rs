@@ -1,5 +1,6 @@
 //! Starting the three threads of a peer, or none.
 
+use super::capture::Entry;
 use super::outbound::Lane;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
@@ -26,6 +27,7 @@ pub(super) fn start(
     let shared = Arc::new(shared);
     let peer = Peer::counted(Arc::clone(&shared));
     info!("{shared}: connected");
+    shared.capture(Entry::Connected(&shared.to_string()));
     if direction == Direction::Outbound
         && let Err(reason) = shared.answer(Lane::Handshake, &shared.version())
     {

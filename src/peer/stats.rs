@@ -126,6 +126,8 @@ pub struct Stats {
     pub inventory_queued: usize,
     /// Whether the remote asked for new blocks as `headers`.
     pub wants_headers: bool,
+    /// How many points the program gave the remote for misbehaving, less those forgiven.
+    pub score: u32,
 }
 
 /// What a remote said in its `version`.

@@ -17,8 +17,8 @@ use std::{
 pub trait Stream {
     /// Splits the stream. Called once, before anything is read or written.
     ///
-    /// The writer must give up with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the remote accepted nothing for
-    /// `write_timeout`; `None` means that it may wait for ever.
+    /// The writer must give up with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the remote
+    /// accepted nothing for `write_timeout`; `None` means that it may wait for ever.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ pub struct Halves {
 impl Halves {
     /// A stream of what the remote sends, what is sent to the remote, and a way to end both.
     ///
-    /// `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least once, from any
-    /// thread, and must not block.
+    /// `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
+    /// once, from any thread, and must not block.
     pub fn new(
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,
@@ -60,8 +60,8 @@ impl Stream for Halves {
     }
 }
 
-/// What the remote sends. A socket is read by reference: so all of a peer shares one descriptor, and nothing stands between the
-/// socket and the buffer it is read into.
+/// What the remote sends. A socket is read by reference: so all of a peer shares one descriptor, and nothing stands
+/// between the socket and the buffer it is read into.
 pub(super) enum ReadHalf {
     Tcp(Arc<TcpStream>),
     #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
+use super::capture::Entry;
 use super::disconnect::IoOperation;
 use super::outbound::Run;
 use super::shared::{Ends, Shared, Trickle};
@@ -24,6 +25,10 @@ pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends)
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
     if catch_unwind(AssertUnwindSafe(|| writer.serve(ends))).is_err() {
         shared.end(DisconnectReason::CallbackPanicked);
+    }
+    // What was written last may be recorded after the end.
+    if let Some(capture) = &shared.settings().capture {
+        let _ = capture.flush();
     }
 }
 
@@ -142,6 +147,7 @@ impl Writer<'_> {
         for (command, frame) in frames(bytes) {
             end += frame.len();
             if end <= written {
+                self.shared.capture(Entry::Sent(frame));
                 traffic.add(command, Count::one(frame.len()));
             }
         }

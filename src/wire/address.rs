@@ -10,7 +10,8 @@ use std::{
 
 /// Where a node can be reached, and what it offers there.
 ///
-/// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write them.
+/// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NetAddress {
     /// What the node offers.

@@ -2,12 +2,13 @@
 
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
 use super::tx::{SMALLEST_TX, TxLayout, walk};
-use super::{BlockHeader, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
+use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
 use std::{fmt, slice};
 
 /// `block`: a block, as validated bytes.
 ///
-/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the block.
+/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the
+/// block.
 ///
 /// ```
 /// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};
@@ -45,14 +46,19 @@ impl Block {
         header.check()?;
         let transactions: Vec<TxRef<'_>> = transactions.into_iter().map(Transaction::as_ref).collect();
         check_count("transactions", transactions.len(), Self::MAX_TRANSACTIONS as u64)?;
-        let mut bytes = Vec::new();
+        let count = transactions.len() as u64;
+        let length = transactions.iter().fold(header.size() + varint_size(count), |sum, tx| sum + tx.as_bytes().len());
+        let max = super::MAX_PAYLOAD;
+        if length > max as usize {
+            return Err(EncodeError::TypeLimit { command: Command::Block, length, max });
+        }
+        let mut bytes = Vec::with_capacity(length);
         header.write(&mut bytes);
-        bytes.put_varint(transactions.len() as u64);
+        bytes.put_varint(count);
         for tx in transactions {
             tx.check()?;
             bytes.put_bytes(tx.as_bytes());
         }
-        check_count("block", bytes.len(), super::MAX_PAYLOAD.into())?;
         // Made of checked parts, so this decodes; were it not so, the caller would get an error and not a broken block.
         Self::from_vec(bytes).map_err(|_| EncodeError::TooMany { field: "transactions", found: 0, max: 0 })
     }

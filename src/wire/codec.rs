@@ -1,11 +1,13 @@
 //! Primitives: a cursor over a slice, and the opposite of each of its reads.
 //!
-//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or reserved.
+//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or
+//! reserved.
 
 use super::{DecodeError, EncodeError, Hash, MAX_PAYLOAD};
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable outside.
+/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable
+/// outside.
 pub trait Codec: Sized {
     /// Takes the value off the cursor.
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
@@ -273,4 +275,53 @@ pub(crate) const MAX_VAR_BYTES: u64 = MAX_PAYLOAD as u64;
 pub(crate) fn check_count(field: &'static str, found: usize, max: u64) -> Result<(), EncodeError> {
     let found = found as u64;
     if found > max { Err(EncodeError::TooMany { field, found, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn rows(group: &str) -> Vec<Value> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/varint.json");
+        let vectors: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        vectors[group].as_array().unwrap().clone()
+    }
+
+    fn bytes(row: &Value) -> Vec<u8> {
+        hex::decode(row["hex"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn varints_go_both_ways_as_in_the_original() {
+        let rows = rows("canonical");
+        assert_eq!(rows.len(), 31);
+        for row in rows {
+            let (value, bytes) = (row["value"].as_str().unwrap().parse().unwrap(), bytes(&row));
+            let mut written = Vec::new();
+            written.put_varint(value);
+            assert_eq!(written, bytes, "{row}");
+            assert_eq!(row["size"], varint_size(value), "{row}");
+            let mut input = Decoder::new(&bytes);
+            assert_eq!(input.varint("n"), Ok(value), "{row}");
+            assert_eq!(input.finish(), Ok(()), "{row}");
+        }
+    }
+
+    #[test]
+    fn varints_that_the_original_refuses_are_refused() {
+        let (long, short) = (rows("non_canonical"), rows("truncated"));
+        assert_eq!((long.len(), short.len()), (20, 15));
+        for row in long {
+            let bytes = bytes(&row);
+            let mut input = Decoder::new(&bytes);
+            let result = input.varint("n");
+            assert!(matches!(result, Err(DecodeError::NonCanonical { at: 0, .. })), "{row}: {result:?}");
+            assert_eq!(row["consumed"], input.at(), "{row}");
+        }
+        for row in short {
+            let result = Decoder::new(&bytes(&row)).varint("n");
+            assert!(matches!(result, Err(DecodeError::Truncated { .. })), "{row}: {result:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Pulling frames out of a byte stream that arrives in any pieces.
 
+use super::body::Body;
 use super::frame::{Header, checksum};
 use super::{Command, FrameError, HEADER_SIZE, MAX_PAYLOAD, Network, RawFrame};
 use std::io::{self, Read};
@@ -10,11 +11,8 @@ const SMALL: usize = 16 * 1024;
 /// The shared buffer begins this small, for the handshake and quiet peers …
 const FIRST_BUFFER: usize = 4 * 1024;
 
-/// … and becomes this large when reads fill it.
+/// … and doubles up to this size when reads fill it.
 const LARGE_BUFFER: usize = 256 * 1024;
-
-/// The first reservation for a large payload, whatever length is claimed; later ones are as large as what has arrived.
-const FIRST_CHUNK: usize = 64 * 1024;
 
 /// After so many reads in a row that left the large buffer almost empty, it is given back.
 const QUIET_READS: u32 = 64;
@@ -48,6 +46,8 @@ pub struct FrameDecoder {
     quiet_reads: u32,
     /// How many bytes arrived in all.
     arrived: u64,
+    /// The size of the last large payload: as much the remote is trusted to send again.
+    earned: usize,
     state: State,
 }
 
@@ -57,9 +57,8 @@ enum State {
     /// A large payload, on its way into its own buffer.
     Payload {
         command: Command,
-        length: usize,
         checksum: [u8; 4],
-        payload: Vec<u8>,
+        body: Body,
     },
     /// The rest of a refused payload.
     Skip(usize),
@@ -80,6 +79,7 @@ impl FrameDecoder {
             end: 0,
             quiet_reads: 0,
             arrived: 0,
+            earned: 0,
             state: State::Header,
         }
     }
@@ -94,31 +94,32 @@ impl FrameDecoder {
     /// Adds bytes that arrived.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
+        if !matches!(self.state, State::Payload { .. }) {
+            // One more, so that taking them all does not look as if there were still more to come.
+            self.make_room(bytes.len() + 1);
+        }
         // Errors only when a reader does, and a slice does not.
         while !bytes.is_empty() && self.read_from(&mut bytes).is_ok_and(|count| count > 0) {}
     }
 
     /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
     ///
-    /// Of a large payload it reads as many bytes as have arrived of it so far, at least 64 KiB or what is missing, before
-    /// it returns; only the stream's end or failure makes it return earlier.
+    /// Of a large payload it reads as much as is reserved for it before it returns: 32 KiB at first, then as many bytes
+    /// as have arrived, until it is whole; only the stream's end or failure makes it return earlier.
     ///
     /// # Errors
     ///
     /// The stream's. What arrived before stays, so that reading can go on after one that is harmless.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        if let State::Payload { length, payload, .. } = &mut self.state
-            && payload.len() < *length
+        if let State::Payload { body, .. } = &mut self.state
+            && !body.is_whole()
         {
-            let before = payload.len();
-            let chunk = (*length - before).min(before.max(FIRST_CHUNK));
-            payload.reserve_exact(chunk);
-            let result = source.take(chunk as u64).read_to_end(payload);
-            let count = payload.len() - before;
-            self.arrived += count as u64;
-            return result.map(|_| count);
+            let before = body.arrived();
+            let result = body.read_from(source);
+            self.arrived += (body.arrived() - before) as u64;
+            return result;
         }
-        self.make_room();
+        self.make_room(1);
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
         let room = free.len();
         let count = loop {
@@ -133,16 +134,17 @@ impl FrameDecoder {
         Ok(count)
     }
 
-    /// Moves what is left to the front, and makes sure that something fits behind it.
-    fn make_room(&mut self) {
+    /// Moves what is left to the front, and makes sure that so much fits behind it.
+    fn make_room(&mut self, room: usize) {
         if self.start == self.end {
             (self.start, self.end) = (self.origin, self.origin);
         } else if self.start > self.origin {
             self.buffer.copy_within(self.start..self.end, self.origin);
             (self.start, self.end) = (self.origin, self.origin + self.end - self.start);
         }
-        if self.end == self.buffer.len() {
-            self.reallocate((2 * (self.end - self.start)).max(FIRST_BUFFER));
+        if self.buffer.len() - self.end < room {
+            let held = self.end - self.start;
+            self.reallocate((held + held.max(room)).max(FIRST_BUFFER));
         }
     }
 
@@ -159,7 +161,7 @@ impl FrameDecoder {
     fn resize_for(&mut self, count: usize, room: usize) {
         let large = self.buffer.len() >= LARGE_BUFFER;
         if count == room && !large {
-            self.reallocate(LARGE_BUFFER);
+            self.reallocate((2 * self.buffer.len()).min(LARGE_BUFFER));
         } else if large && count < FIRST_BUFFER {
             self.quiet_reads += 1;
             if self.quiet_reads > QUIET_READS && self.end - self.start < FIRST_BUFFER / 2 {
@@ -215,29 +217,30 @@ impl FrameDecoder {
             return Ok(None);
         }
         if rest.len() < length {
-            let mut payload = Vec::with_capacity(length.min(FIRST_CHUNK.max(rest.len())));
-            payload.extend_from_slice(rest);
+            let body = Body::new(length, rest, self.earned);
             self.start = self.end;
-            self.state = State::Payload { command, length, checksum: header.checksum, payload };
+            self.state = State::Payload { command, checksum: header.checksum, body };
             return Ok(None);
         }
         let begin = self.start + HEADER_SIZE;
         self.start = begin + length;
         let payload = self.buffer.get(begin..self.start).unwrap_or_default();
         verify(command, header.checksum, payload)?;
-        Ok(Some(RawFrame::borrowed(command, payload)))
+        Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
     }
 
     /// The frame whose payload has its own buffer, once it is whole.
     fn next_large(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
-        if let State::Payload { length, payload, .. } = &self.state
-            && payload.len() < *length
+        if let State::Payload { body, .. } = &self.state
+            && !body.is_whole()
         {
             return Ok(None);
         }
-        if let State::Payload { command, checksum, payload, .. } = std::mem::replace(&mut self.state, State::Header) {
+        if let State::Payload { command, checksum, body } = std::mem::replace(&mut self.state, State::Header) {
+            self.earned = body.length();
+            let payload = body.into_payload();
             verify(command, checksum, &payload)?;
-            return Ok(Some(RawFrame::owned(command, payload)));
+            return Ok(Some(RawFrame::owned(command, checksum, payload)));
         }
         Ok(None)
     }
@@ -246,7 +249,7 @@ impl FrameDecoder {
     #[must_use]
     pub fn position(&self) -> u64 {
         let frame = match &self.state {
-            State::Payload { payload, .. } => HEADER_SIZE + payload.len(),
+            State::Payload { body, .. } => HEADER_SIZE + body.arrived(),
             _ => 0,
         };
         self.arrived - (self.end - self.start + frame) as u64
@@ -256,7 +259,7 @@ impl FrameDecoder {
     pub(super) fn missing(&self) -> usize {
         let buffered = self.end - self.start;
         match (&self.state, self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk())) {
-            (State::Payload { length, payload, .. }, _) => length - payload.len(),
+            (State::Payload { body, .. }, _) => body.length() - body.arrived(),
             (State::Skip(left), _) => *left,
             (State::Header, Some(header)) => {
                 let length = Header::read(header).map_or(0, |header| header.length as usize);
@@ -266,10 +269,18 @@ impl FrameDecoder {
         }
     }
 
+    /// How many bytes of a refused frame are still to be skipped, beyond those that are buffered.
+    pub(super) fn to_skip(&self) -> usize {
+        match self.state {
+            State::Skip(left) => left.saturating_sub(self.end - self.start),
+            _ => 0,
+        }
+    }
+
     /// Whether part of a frame is there, so that more must come.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        self.start != self.end || !matches!(self.state, State::Header)
+        self.start != self.end || !matches!(self.state, State::Header | State::Skip(0))
     }
 
     /// Says that the stream ended.
@@ -281,8 +292,8 @@ impl FrameDecoder {
         let buffered = self.end - self.start;
         let header = self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk());
         match (&self.state, header) {
-            (State::Payload { length, payload, .. }, _) => {
-                Err(FrameError::Truncated { part: "payload", needed: *length, found: payload.len() })
+            (State::Payload { body, .. }, _) => {
+                Err(FrameError::Truncated { part: "payload", needed: body.length(), found: body.arrived() })
             }
             (State::Header, Some(header)) => {
                 let needed = Header::read(header).map_or(0, |header| header.length as usize);
@@ -301,8 +312,9 @@ fn verify(command: Command, found: [u8; 4], payload: &[u8]) -> Result<(), FrameE
     if found == computed { Ok(()) } else { Err(FrameError::Checksum { command, found, computed }) }
 }
 
-/// A zeroed buffer with room for `size` bytes from the given offset on. A large one starts 128 bytes into a page: on some processors a read into
-/// the place where the allocator puts large blocks (16 bytes into one) is several times slower.
+/// A zeroed buffer with room for `size` bytes from the given offset on. A large one starts 128 bytes into a page: on
+/// some processors a read into the place where the allocator puts large blocks (16 bytes into one) is several times
+/// slower.
 fn aligned(size: usize) -> (Vec<u8>, usize) {
     const PAGE: usize = 4096;
     const PLACE: usize = 128;

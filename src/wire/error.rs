@@ -5,8 +5,8 @@ use thiserror::Error;
 
 /// A payload that is not a message: the sender's fault.
 ///
-/// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at which
-/// that part starts.
+/// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
+/// which that part starts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -145,7 +145,7 @@ impl FrameError {
 #[non_exhaustive]
 pub enum EncodeError {
     /// A list is longer, in items or bytes, than the protocol allows.
-    #[error("{field} has {found} entries, at most {max} can be sent; split it")]
+    #[error("{field}: {found}, and at most {max} can be sent")]
     TooMany {
         /// The list.
         field: &'static str,

@@ -141,6 +141,7 @@ impl fmt::Debug for Frame {
 #[derive(Debug)]
 pub struct RawFrame<'a> {
     command: Command,
+    checksum: [u8; 4],
     payload: RawPayload<'a>,
 }
 
@@ -151,12 +152,12 @@ enum RawPayload<'a> {
 }
 
 impl<'a> RawFrame<'a> {
-    pub(super) fn borrowed(command: Command, payload: &'a [u8]) -> Self {
-        Self { command, payload: RawPayload::Borrowed(payload) }
+    pub(super) fn borrowed(command: Command, checksum: [u8; 4], payload: &'a [u8]) -> Self {
+        Self { command, checksum, payload: RawPayload::Borrowed(payload) }
     }
 
-    pub(super) fn owned(command: Command, payload: Vec<u8>) -> Self {
-        Self { command, payload: RawPayload::Owned(payload) }
+    pub(super) fn owned(command: Command, checksum: [u8; 4], payload: Vec<u8>) -> Self {
+        Self { command, checksum, payload: RawPayload::Owned(payload) }
     }
 
     /// The type of message.
@@ -172,6 +173,18 @@ impl<'a> RawFrame<'a> {
             RawPayload::Borrowed(payload) => payload,
             RawPayload::Owned(payload) => payload,
         }
+    }
+
+    /// The header as it was on the wire of `network`.
+    #[must_use]
+    pub fn header(&self, network: Network) -> [u8; HEADER_SIZE] {
+        let mut header = Vec::with_capacity(HEADER_SIZE);
+        header.put_u32(network.magic());
+        header.put_bytes(&self.command.to_field());
+        // A payload is at most 32 MiB.
+        header.put_u32(u32::try_from(self.payload().len()).unwrap_or(u32::MAX));
+        header.put_bytes(&self.checksum);
+        header.first_chunk().copied().unwrap_or_default()
     }
 
     /// How many bytes the frame took on the wire, its header included.

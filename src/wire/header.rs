@@ -41,6 +41,32 @@ impl BlockHeader {
     }
 }
 
+impl BlockHeader {
+    /// The header's bytes, of which [`hash`](Self::hash) is the double SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// With more than [`MAX_PARENTS`](Self::MAX_PARENTS) parents.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check()?;
+        let mut bytes = Vec::with_capacity(self.size());
+        self.write(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Reads a whole header.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        let header = Self::read(&mut input)?;
+        input.finish()?;
+        Ok(header)
+    }
+}
+
 impl Codec for BlockHeader {
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let version = input.i32("block version")?;

@@ -4,11 +4,12 @@ use super::codec::{Codec, Decoder};
 use super::{
     Addr, Block, BlockFields, Command, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear, FilterLoad,
     GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, MerkleBlock,
-    NotFound, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, UnknownCommand, VerAck, Version,
+    NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, UnknownCommand, VerAck,
+    Version,
 };
 
-/// Calls a macro with all that is to be known of each message: its variant, its payload type, its name, its payload's limit in bytes, the
-/// listener's hook, and a few words. The only place in which the 25 are listed.
+/// Calls a macro with all that is to be known of each message: its variant, its payload type, its name, its payload's
+/// limit in bytes, the listener's hook, and a few words. The only place in which the 25 are listed.
 macro_rules! for_each_message {
     ($macro:ident) => {
         $macro! {
@@ -221,7 +222,8 @@ macro_rules! messages {
 for_each_message!(messages);
 
 impl Message {
-    /// Like [`decode`](Self::decode), but keeps the buffer where the message is made of it: for `block`, `tx` and unknown commands.
+    /// Like [`decode`](Self::decode), but keeps the buffer where the message is made of it: for `block`, `tx` and
+    /// unknown commands.
     ///
     /// # Errors
     ///
@@ -245,6 +247,20 @@ pub struct Unknown {
     pub command: UnknownCommand,
     /// Its payload.
     pub payload: Vec<u8>,
+}
+
+impl Unknown {
+    /// A message of a command that this crate does not know.
+    ///
+    /// # Errors
+    ///
+    /// When `command` is not 1 to 12 printable ASCII characters, or is a known one.
+    pub fn new(command: &str, payload: impl Into<Vec<u8>>) -> Result<Self, ParseError> {
+        match command.parse()? {
+            Command::Unknown(command) => Ok(Self { command, payload: payload.into() }),
+            _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
+        }
+    }
 }
 
 impl From<Unknown> for Message {

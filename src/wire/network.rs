@@ -99,7 +99,8 @@ impl FromStr for Network {
 
     /// Takes the name of a public network in lower case, or a magic number as `0x` and up to eight hex digits.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let number = || text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let digits = text.strip_prefix("0x").filter(|digits| digits.len() <= 8 && !digits.starts_with('+'));
+        let number = || digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         Self::PUBLIC
             .into_iter()
             .find(|network| network.to_string() == text)

@@ -36,7 +36,8 @@ impl<R: Read> MessageReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Frame`] for what is not a message, an end inside a frame included; [`ReadError::Io`] when the stream fails.
+    /// [`ReadError::Frame`] for what is not a message, an end inside a frame included; [`ReadError::Io`] when the
+    /// stream fails.
     pub fn read_message(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
@@ -83,7 +84,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(None) => {}
             Err(error) => {
                 // The rest of the frame, as much of it as there is.
-                io::copy(&mut source.take(decoder.missing() as u64), &mut io::sink())?;
+                io::copy(&mut source.take(decoder.to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
         }
@@ -98,7 +99,8 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
 ///
 /// # Errors
 ///
-/// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when the stream fails.
+/// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when
+/// the stream fails.
 pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     out: &mut W,
     message: &M,

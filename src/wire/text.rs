@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 /// A string from the wire, kept as the bytes it came as, and shown so that it can do no harm.
 ///
-/// `Display` and `Debug` replace what is not UTF-8, escape control characters and those that reorder text, and cut after
-/// [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) has the truth.
+/// `Display` and `Debug` replace what is not UTF-8, escape control characters and those that reorder text, and cut
+/// after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) has the truth.
 ///
 /// ```
 /// use kaspa_peer::wire::WireString;

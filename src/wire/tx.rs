@@ -1,10 +1,10 @@
 //! Transactions: validated bytes with iterators over their parts.
 //!
-//! Decoding walks the bytes once, checks everything, and keeps two offsets; a transaction is then one allocation whatever its
-//! scripts. Reading a part later parses it in place and cannot fail.
+//! Decoding walks the bytes once, checks everything, and keeps two offsets; a transaction is then one allocation
+//! whatever its scripts. Reading a part later parses it in place and cannot fail.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, check_count};
-use super::{DecodeError, EncodeError, Hash, SubnetworkId, TxFields};
+use super::codec::{Codec, Decoder, MAX_VAR_BYTES};
+use super::{DecodeError, Encode, EncodeError, Hash, SubnetworkId, TxFields};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -154,8 +154,8 @@ impl<'a> TxRef<'a> {
         Hash::finish(hasher)
     }
 
-    /// Its id, by which outpoints, inventory and rejects name it: like its [`hash`](Self::hash), but without the signature scripts;
-    /// for a coinbase transaction nothing is left out.
+    /// Its id, by which outpoints, inventory and rejects name it: like its [`hash`](Self::hash), but without the
+    /// signature scripts; for a coinbase transaction nothing is left out.
     #[must_use]
     pub fn id(self) -> Hash {
         let mut hasher = Sha256::new();
@@ -325,8 +325,8 @@ part_iterator! {
 
 /// `tx`: a transaction, as validated bytes.
 ///
-/// Build one from [`TxFields`], or receive one; either way every part is there and well-formed. (Whether it *means* anything, such
-/// as whether its payload hash is that of its payload, is validation and not looked at.)
+/// Build one from [`TxFields`], or receive one; either way every part is there and well-formed. (Whether it *means*
+/// anything, such as whether its payload hash is that of its payload, is validation and not looked at.)
 ///
 /// ```
 /// use kaspa_peer::wire::{SubnetworkId, Transaction, TxFields, TxOutput};
@@ -354,8 +354,7 @@ impl Transaction {
     ///
     /// When the protocol cannot carry it, see [`EncodeError`].
     pub fn new(fields: &TxFields) -> Result<Self, EncodeError> {
-        fields.check()?;
-        check_count("transaction", fields.size(), MAX_VAR_BYTES)?;
+        fields.validate()?;
         let mut bytes = Vec::with_capacity(fields.size());
         let layout = fields.write_with_layout(&mut bytes);
         Ok(Self { bytes: bytes.into(), layout })

@@ -67,7 +67,8 @@ impl TxFields {
     pub(super) fn write_with_layout(&self, out: &mut Vec<u8>) -> TxLayout {
         let start = out.len();
         self.write(out);
-        // What was just written from checked fields is well-formed; walking it again is cheaper to trust than to restate.
+        // What was just written from checked fields is well-formed; walking it again is cheaper to trust than to
+        // restate.
         let mut input = Decoder::new(out.get(start..).unwrap_or_default());
         walk(&mut input).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
 //! What the socket tests share: pairs of peers, a listener that remembers, and waiting with a deadline.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code)]
 
 use kaspa_peer::wire::{Command, FrameError, Message, Network, Payload, Version};
 use kaspa_peer::{Config, ConfigBuilder, DisconnectReason, Listener, Peer};

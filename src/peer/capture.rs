@@ -1,0 +1,272 @@
+//! A record of what was said: frames, with their direction, peer and time.
+//!
+//! # File format
+//!
+//! All numbers are little-endian. A file begins with the 8 bytes `KPCAP` `0` `0` `1` and the network's magic number (u32). Records
+//! follow until the end of the file:
+//!
+//! | field | size | |
+//! |---|---|---|
+//! | kind | u8 | 0 frame received, 1 frame sent, 2 connected, 3 gone, 4 refused |
+//! | time | u64 | microseconds since 1970 |
+//! | peer | u64 | the peer's id |
+//! | length | u32 | of the rest, in bytes |
+//! | rest | length | for 0 and 1 the frame as on the wire; otherwise text: the address and direction, the reason, the error |
+
+use crate::wire::{HEADER_SIZE, MAX_PAYLOAD, Network, WireString};
+use log::warn;
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    io::{self, BufWriter, Read, Write},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+const MAGIC: [u8; 8] = *b"KPCAP\0\0\x01";
+
+/// The head of a record, in bytes.
+const HEAD: usize = 1 + 8 + 8 + 4;
+
+/// Records what the peers of a node say, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones write to the
+/// same place.
+///
+/// It stops, with a warning in the log, when its limit is reached or writing fails; peers are not affected. Rotation is the program's: see
+/// [`continue_in`](Self::continue_in).
+///
+/// ```no_run
+/// use kaspa_peer::{Config, peer::Capture, wire::Network};
+/// use std::fs::File;
+///
+/// let capture = Capture::new(File::create("traffic.kpcap")?, Network::Simnet, 100_000_000)?;
+/// let config = Config::builder(Network::Simnet).capture(capture).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Capture {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    out: BufWriter<Box<dyn Write + Send>>,
+    network: Network,
+    limit: u64,
+    written: u64,
+    stopped: bool,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.inner.lock();
+        f.debug_struct("Capture")
+            .field("written", &inner.written)
+            .field("limit", &inner.limit)
+            .field("stopped", &inner.stopped)
+            .finish()
+    }
+}
+
+/// What is recorded.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entry<'a> {
+    /// A frame that arrived: its header and its payload.
+    Received(&'a [u8; HEADER_SIZE], &'a [u8]),
+    Sent(&'a [u8]),
+    Connected(&'a str),
+    Gone(&'a str),
+    Refused(&'a str),
+}
+
+impl Capture {
+    /// Begins a capture of `network`, which stops before it would be longer than `limit` bytes. Writing is buffered; the
+    /// buffer is emptied whenever a peer goes. (A frame that was just being sent then can stand behind its end.)
+    ///
+    /// # Errors
+    ///
+    /// When the beginning of the file cannot be written.
+    pub fn new(out: impl Write + Send + 'static, network: Network, limit: u64) -> io::Result<Self> {
+        let mut inner = Inner { out: BufWriter::new(Box::new(out)), network, limit, written: 0, stopped: false };
+        inner.begin()?;
+        Ok(Self { inner: Arc::new(Mutex::new(inner)) })
+    }
+
+    /// Goes on in another place, with the limit counted anew: how a program rotates its files.
+    ///
+    /// # Errors
+    ///
+    /// When the old place cannot be completed, or the new one begun; nothing is recorded then until this is called again.
+    pub fn continue_in(&self, out: impl Write + Send + 'static) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.stopped = true;
+        inner.out.flush()?;
+        inner.out = BufWriter::new(Box::new(out));
+        inner.written = 0;
+        inner.begin()?;
+        inner.stopped = false;
+        Ok(())
+    }
+
+    /// How many bytes were recorded.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.inner.lock().written
+    }
+
+    /// Whether nothing more is recorded: the limit was reached, or writing failed.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.inner.lock().stopped
+    }
+
+    /// Empties the buffer.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written.
+    pub fn flush(&self) -> io::Result<()> {
+        self.inner.lock().out.flush()
+    }
+
+    pub(super) fn record(&self, peer: u64, entry: Entry<'_>) {
+        let mut inner = self.inner.lock();
+        if inner.stopped {
+            return;
+        }
+        let (kind, parts): (u8, [&[u8]; 2]) = match entry {
+            Entry::Received(header, payload) => (0, [header, payload]),
+            Entry::Sent(frame) => (1, [frame, &[]]),
+            Entry::Connected(text) => (2, [text.as_bytes(), &[]]),
+            Entry::Gone(text) => (3, [text.as_bytes(), &[]]),
+            Entry::Refused(text) => (4, [text.as_bytes(), &[]]),
+        };
+        if let Err(error) = inner.append(kind, peer, parts) {
+            warn!("capture stopped: {error}");
+            inner.stopped = true;
+        }
+        if matches!(entry, Entry::Gone(_)) {
+            // An error shows with the next record.
+            let _ = inner.out.flush();
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&mut self) -> io::Result<()> {
+        self.out.write_all(&MAGIC)?;
+        self.out.write_all(&self.network.magic().to_le_bytes())?;
+        self.written = (MAGIC.len() + 4) as u64;
+        self.out.flush()
+    }
+
+    fn append(&mut self, kind: u8, peer: u64, parts: [&[u8]; 2]) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let size = (HEAD + length) as u64;
+        if self.written + size > self.limit {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, format!("its limit is {} bytes", self.limit)));
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let length = u32::try_from(length).map_err(io::Error::other)?;
+        self.out.write_all(&[kind])?;
+        self.out.write_all(&time.to_le_bytes())?;
+        self.out.write_all(&peer.to_le_bytes())?;
+        self.out.write_all(&length.to_le_bytes())?;
+        parts.iter().try_for_each(|part| self.out.write_all(part))?;
+        self.written += size;
+        Ok(())
+    }
+}
+
+/// One thing that a capture recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureRecord {
+    /// When it happened.
+    pub time: SystemTime,
+    /// Which peer it was.
+    pub peer: u64,
+    /// What happened.
+    pub what: Captured,
+}
+
+/// What a capture recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Captured {
+    /// A frame was received, with these bytes.
+    Received(Vec<u8>),
+    /// A frame was sent, with these bytes.
+    Sent(Vec<u8>),
+    /// A peer was made: its address and direction.
+    Connected(WireString),
+    /// A peer was gone: the reason.
+    Gone(WireString),
+    /// What arrived was not a message: the error.
+    Refused(WireString),
+}
+
+/// The records of a capture, one after the other.
+#[derive(Debug)]
+pub struct CaptureReader<R> {
+    source: R,
+    network: Network,
+}
+
+impl<R: Read> CaptureReader<R> {
+    /// Reads a capture from `source`, which should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// When `source` fails, or is no capture.
+    pub fn new(mut source: R) -> io::Result<Self> {
+        let (mut magic, mut network) = ([0; MAGIC.len()], [0; 4]);
+        source.read_exact(&mut magic)?;
+        source.read_exact(&mut network)?;
+        if magic != MAGIC {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a capture, or of another version"));
+        }
+        Ok(Self { source, network: Network::from_magic(u32::from_le_bytes(network)) })
+    }
+
+    /// The network whose traffic was recorded.
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    fn read(&mut self) -> io::Result<Option<CaptureRecord>> {
+        let mut kind = [0];
+        if self.source.read(&mut kind)? == 0 {
+            return Ok(None);
+        }
+        let (mut time, mut peer, mut length) = ([0; 8], [0; 8], [0; 4]);
+        self.source.read_exact(&mut time)?;
+        self.source.read_exact(&mut peer)?;
+        self.source.read_exact(&mut length)?;
+        let length = u32::from_le_bytes(length);
+        if length > MAX_PAYLOAD + HEADER_SIZE as u32 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of {length} bytes")));
+        }
+        let mut rest = Vec::new();
+        if self.source.by_ref().take(length.into()).read_to_end(&mut rest)? < length as usize {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let what = match kind {
+            [0] => Captured::Received(rest),
+            [1] => Captured::Sent(rest),
+            [2] => Captured::Connected(WireString::from_bytes(rest)),
+            [3] => Captured::Gone(WireString::from_bytes(rest)),
+            [4] => Captured::Refused(WireString::from_bytes(rest)),
+            [kind] => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of kind {kind}"))),
+        };
+        let time = UNIX_EPOCH + Duration::from_micros(u64::from_le_bytes(time));
+        Ok(Some(CaptureRecord { time, peer: u64::from_le_bytes(peer), what }))
+    }
+}
+
+impl<R: Read> Iterator for CaptureReader<R> {
+    /// A record, or why there are no more.
+    type Item = io::Result<CaptureRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}

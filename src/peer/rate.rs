@@ -1,0 +1,136 @@
+//! How much a remote may send. Pure: told what arrived and when, it says how long not to read.
+
+use std::time::{Duration, Instant};
+
+/// A limit on what one remote sends, as a token bucket: the rates hold on average, and `burst` worth of them may come at once.
+///
+/// Who sends more is read more slowly, which its own kernel notices. Only with `end_after` is it disconnected for it.
+///
+/// ```
+/// use kaspa_peer::{Config, RateLimit, wire::Network};
+///
+/// let limit = RateLimit { messages_per_second: Some(500), ..RateLimit::default() };
+/// let config = Config::builder(Network::Simnet).rate_limit(limit).build()?;
+/// # Ok::<(), kaspa_peer::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many messages a second, at least 1; `None` for any number.
+    pub messages_per_second: Option<u32>,
+    /// How many bytes a second, at least 1; `None` for any number.
+    pub bytes_per_second: Option<u32>,
+    /// How much may come at once, as the time in which the rates allow it.
+    pub burst: Duration,
+    /// Disconnect a remote that has sent as much as it may, or more, for so long without a break; `None` for never.
+    pub end_after: Option<Duration>,
+}
+
+impl Default for RateLimit {
+    /// No limit, a burst of 10 s, and no end.
+    fn default() -> Self {
+        Self { messages_per_second: None, bytes_per_second: None, burst: Duration::from_secs(10), end_after: None }
+    }
+}
+
+/// What the limit says of what just arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Read on.
+    Free,
+    /// Read on after that long.
+    Pause(Duration),
+    /// It has gone on for too long.
+    Exceeded(Duration),
+}
+
+/// The state of one remote's limit.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    limit: RateLimit,
+    /// Until when what has arrived would be used up at the rates: for messages and bytes.
+    spent_until: [Instant; 2],
+    limited_since: Option<Instant>,
+}
+
+impl Pacer {
+    pub fn new(limit: RateLimit, now: Instant) -> Self {
+        Self { limit, spent_until: [now; 2], limited_since: None }
+    }
+
+    /// So many messages and bytes arrived.
+    pub fn arrived(&mut self, messages: u64, bytes: u64, now: Instant) -> Pace {
+        let rates = [(messages, self.limit.messages_per_second), (bytes, self.limit.bytes_per_second)];
+        let mut pause = Duration::ZERO;
+        for ((count, rate), spent_until) in rates.into_iter().zip(&mut self.spent_until) {
+            let Some(rate) = rate else { continue };
+            let seconds = count as f64 / f64::from(rate.max(1));
+            let cost = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            let from = (*spent_until).max(now);
+            *spent_until = from.checked_add(cost).unwrap_or(from);
+            let ahead = spent_until.saturating_duration_since(now);
+            pause = pause.max(ahead.saturating_sub(self.limit.burst));
+        }
+        if pause.is_zero() {
+            self.limited_since = None;
+            return Pace::Free;
+        }
+        let since = *self.limited_since.get_or_insert(now);
+        match self.limit.end_after {
+            Some(limit) if now.saturating_duration_since(since) >= limit => Pace::Exceeded(limit),
+            _ => Pace::Pause(pause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn pacer(messages: u32, bytes: u32, end_after: Option<Duration>) -> (Pacer, Instant) {
+        let now = Instant::now();
+        let limit =
+            RateLimit { messages_per_second: Some(messages), bytes_per_second: Some(bytes), burst: S, end_after };
+        (Pacer::new(limit, now), now)
+    }
+
+    #[test]
+    fn a_burst_is_free_and_the_rest_is_paced() {
+        let (mut pacer, now) = pacer(10, 1_000_000, None);
+        assert_eq!(pacer.arrived(10, 0, now), Pace::Free);
+        assert_eq!(pacer.arrived(10, 0, now), Pace::Pause(S));
+        assert_eq!(pacer.arrived(1, 0, now + S), Pace::Pause(S / 10));
+        assert_eq!(pacer.arrived(1, 0, now + 9 * S), Pace::Free, "time heals");
+    }
+
+    #[test]
+    fn the_tighter_of_both_rates_counts() {
+        let (mut pacer, now) = pacer(1000, 100, None);
+        assert_eq!(pacer.arrived(1, 300, now), Pace::Pause(2 * S));
+    }
+
+    #[test]
+    fn without_rates_nothing_is_paced() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(RateLimit::default(), now);
+        assert_eq!(pacer.arrived(u64::MAX, u64::MAX, now), Pace::Free);
+    }
+
+    #[test]
+    fn only_who_goes_on_without_a_break_is_ended() {
+        let (mut pacer, now) = pacer(1, 1_000_000, Some(5 * S));
+        assert_eq!(pacer.arrived(4, 0, now), Pace::Pause(3 * S));
+        assert_eq!(pacer.arrived(3, 0, now + 3 * S), Pace::Pause(3 * S));
+        assert_eq!(pacer.arrived(1, 0, now + 60 * S), Pace::Free);
+        assert_eq!(pacer.arrived(9, 0, now + 61 * S), Pace::Pause(8 * S));
+        assert_eq!(pacer.arrived(1, 0, now + 65 * S), Pace::Pause(5 * S));
+        assert_eq!(pacer.arrived(1, 0, now + 66 * S), Pace::Exceeded(5 * S));
+    }
+
+    #[test]
+    fn numbers_beyond_reason_do_not_panic() {
+        let (mut pacer, now) = pacer(1, 1, None);
+        assert!(matches!(pacer.arrived(u64::MAX, u64::MAX, now), Pace::Pause(_) | Pace::Free));
+    }
+}

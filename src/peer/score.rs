@@ -1,0 +1,88 @@
+//! How badly a remote behaved, in the program's own points. Pure.
+
+use std::time::{Duration, Instant};
+
+/// When the points that a program gave a remote with [`Peer::misbehaved`](super::Peer::misbehaved) end the connection.
+///
+/// Banning, by address or otherwise, is the program's; it hears of the end like of any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScoreLimit {
+    /// The score at which the peer is disconnected, at least 1.
+    pub threshold: u32,
+    /// In what time half of the points are forgiven; `None` for never.
+    pub half_life: Option<Duration>,
+}
+
+impl Default for ScoreLimit {
+    /// 100 points, of which half are forgiven in a minute.
+    fn default() -> Self {
+        Self { threshold: 100, half_life: Some(Duration::from_secs(60)) }
+    }
+}
+
+/// The points of one remote.
+#[derive(Debug)]
+pub(super) struct Score {
+    half_life: Option<Duration>,
+    points: f64,
+    at: Instant,
+}
+
+impl Score {
+    pub fn new(half_life: Option<Duration>, now: Instant) -> Self {
+        Self { half_life, points: 0.0, at: now }
+    }
+
+    /// Adds points; gives the score.
+    pub fn add(&mut self, points: u32, now: Instant) -> u32 {
+        self.points = self.decayed(now) + f64::from(points);
+        self.at = now;
+        self.get(now)
+    }
+
+    /// The score now, rounded down. (It saturates.)
+    pub fn get(&self, now: Instant) -> u32 {
+        self.decayed(now) as u32
+    }
+
+    fn decayed(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        match self.half_life {
+            Some(half_life) => self.points * 0.5_f64.powf(passed / half_life.as_secs_f64()),
+            None => self.points,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn points_add_up_and_are_forgiven_by_halves() {
+        let now = Instant::now();
+        let mut score = Score::new(Some(MINUTE), now);
+        assert_eq!(score.add(60, now), 60);
+        assert_eq!(score.add(20, now), 80);
+        assert_eq!(score.get(now + MINUTE), 40);
+        assert_eq!(score.add(10, now + 2 * MINUTE), 30);
+    }
+
+    #[test]
+    fn without_a_half_life_nothing_is_forgiven() {
+        let now = Instant::now();
+        let mut score = Score::new(None, now);
+        score.add(7, now);
+        assert_eq!(score.get(now + 1_000_000 * MINUTE), 7);
+    }
+
+    #[test]
+    fn it_saturates() {
+        let now = Instant::now();
+        let mut score = Score::new(None, now);
+        score.add(u32::MAX, now);
+        assert_eq!(score.add(u32::MAX, now), u32::MAX);
+    }
+}

@@ -1,0 +1,109 @@
+//! What peers say can be recorded, read back and replayed.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{acquainted, builder, sockets};
+use kaspa_peer::peer::{Capture, CaptureReader, Captured};
+use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, Unknown};
+use parking_lot::Mutex;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// A file in memory.
+#[derive(Clone, Default)]
+struct File(Arc<Mutex<Vec<u8>>>);
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn records(file: &File) -> Vec<Captured> {
+    let bytes = file.0.lock().clone();
+    let reader = CaptureReader::new(bytes.as_slice()).unwrap();
+    assert_eq!(reader.network(), Network::Simnet);
+    reader.map(|record| record.unwrap().what).collect()
+}
+
+/// The messages of one side.
+fn messages(records: &[Captured], sent: bool) -> Vec<Message> {
+    let frames = records.iter().filter_map(|record| match record {
+        Captured::Sent(frame) if sent => Some(frame.as_slice()),
+        Captured::Received(frame) if !sent => Some(frame.as_slice()),
+        _ => None,
+    });
+    let stream = frames.collect::<Vec<_>>().concat();
+    MessageReader::new(stream.as_slice(), Network::Simnet).map(Result::unwrap).collect()
+}
+
+#[test]
+fn both_sides_of_a_conversation_are_recorded() {
+    let (ours, theirs) = (File::default(), File::default());
+    let capture = |file: &File| Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (out, inb) = acquainted(builder().capture(capture(&ours)), builder().capture(capture(&theirs)));
+    out.peer.queue_message(&FeeFilter { min_fee: 5 }).unwrap();
+    out.peer.queue_message(&Unknown::new("hello", vec![1; 100_000]).unwrap()).unwrap();
+    out.peer.ping().unwrap();
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    inb.peer.wait_for_disconnect().unwrap();
+
+    let (ours, theirs) = (records(&ours), records(&theirs));
+    assert!(matches!(&ours[0], Captured::Connected(text) if text.to_string().ends_with("(outbound)")), "{ours:?}");
+    let gone =
+        |record: &Captured| matches!(record, Captured::Gone(why) if why.to_string() == "disconnected by this side");
+    assert_eq!(ours.iter().filter(|record| gone(record)).count(), 1);
+    assert_eq!(messages(&ours, true), messages(&theirs, false), "what one sent the other received");
+    assert_eq!(messages(&theirs, true), messages(&ours, false));
+    let names: Vec<String> = messages(&ours, true).iter().map(|message| message.command().to_string()).collect();
+    assert_eq!(names, ["version", "verack", "feefilter", "hello", "ping"]);
+}
+
+#[test]
+fn what_was_refused_is_recorded_too() {
+    let file = File::default();
+    let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (ours, mut theirs) = sockets();
+    let config = builder().capture(capture).build().unwrap();
+    let peer = kaspa_peer::Peer::inbound(ours, "remote", &config).unwrap();
+    theirs.write_all(&[0x55; 24]).unwrap();
+    peer.wait_for_disconnect().unwrap();
+    assert!(records(&file).iter().any(|record| matches!(record, Captured::Refused(_))));
+}
+
+#[test]
+fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
+    let (first, second) = (File::default(), File::default());
+    let capture = Capture::new(first.clone(), Network::Simnet, 1000).unwrap();
+    let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+    out.peer.queue_message(&Unknown::new("large", vec![0; 5000]).unwrap()).unwrap();
+    out.peer.ping().unwrap();
+    assert!(capture.is_stopped());
+    assert!(capture.written() <= 1000 && first.0.lock().len() <= 1000);
+    capture.continue_in(second.clone()).unwrap();
+    out.peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
+    out.peer.ping().unwrap();
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    drop(inb);
+    assert!(messages(&records(&second), true).contains(&FeeFilter { min_fee: 9 }.into()));
+}
+
+#[test]
+fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
+    assert!(CaptureReader::new(&b"not a capture at all"[..]).is_err());
+    let file = File::default();
+    let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (out, _inb) = acquainted(builder().capture(capture), builder());
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    let bytes = file.0.lock().clone();
+    let cut = CaptureReader::new(&bytes[..bytes.len() - 1]).unwrap();
+    assert!(cut.last().unwrap().is_err());
+}
