@@ -134,6 +134,38 @@ fn the_rest_of_a_tolerated_frame_that_dribbles_in_is_no_sign_of_life() {
 }
 
 #[test]
+fn a_frame_has_a_deadline_of_its_own() {
+    for payload in [8000, 1_000_000] {
+        let (end, mut remote) = by_hand(builder().idle_timeout(None).frame_timeout(SHORT));
+        std::thread::sleep(2 * SHORT);
+        remote.send(&Ping { nonce: 1 });
+        remote.read_as::<Pong>();
+        for part in frame(Network::Simnet, "hello", &vec![0; payload]).chunks(1 + payload / 2000) {
+            if remote.stream.write_all(part).is_err() || end.peer.disconnect_reason().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(end_of(&end.peer), DisconnectReason::FrameTimeout { limit: SHORT });
+    }
+}
+
+#[test]
+fn frames_that_follow_each_other_closely_are_not_one() {
+    // Each read ends in the middle of a frame.
+    let (end, mut remote) = by_hand(builder().frame_timeout(LONGER));
+    let bytes = frame(Network::Simnet, "hello", &[0; 100]);
+    remote.send_bytes(&bytes[..50]);
+    let until = Instant::now() + 2 * LONGER;
+    while Instant::now() < until {
+        remote.send_bytes(&[&bytes[50..], &bytes[..50]].concat());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(end.peer.disconnect_reason(), None);
+    assert_eq!(end_of(&end.peer), DisconnectReason::FrameTimeout { limit: LONGER });
+}
+
+#[test]
 fn pings_go_out_each_interval_and_are_answered() {
     let interval = Duration::from_millis(50);
     let (outbound, inbound) = acquainted(builder().ping_interval(interval), builder().ping_interval(None));
