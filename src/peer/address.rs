@@ -60,22 +60,30 @@ impl PeerAddress {
         let (services, ip) = (Services::NETWORK, Ipv6Addr::UNSPECIFIED);
         match (self, proxy.map(proxy_host)) {
             (_, Some(None)) => NetAddress::new(unspecified, services),
-            (Self::Ip(address), Some(Some(proxy))) if address.ip().to_string() == proxy => {
+            (address, Some(Some(proxy))) if address.comparable_host() == proxy => {
                 NetAddress::new(unspecified, services)
             }
             (Self::Ip(address), _) => NetAddress::new(*address, services),
             (Self::Host { port, .. }, _) => NetAddress { services, ip, port: *port },
         }
     }
+
+    /// The host without its port, the same however it is written.
+    fn comparable_host(&self) -> String {
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().to_string(),
+            Self::Host { host, .. } => host.to_ascii_lowercase(),
+        }
+    }
 }
 
-/// The host of a `host:port`; `None` when it is not one.
+/// The host of a `host:port`, to be compared; `None` when it is not one.
 fn proxy_host(proxy: &str) -> Option<String> {
     if let Ok(address) = proxy.parse::<SocketAddr>() {
-        return Some(address.ip().to_string());
+        return Some(PeerAddress::Ip(address).comparable_host());
     }
     let (host, port) = proxy.rsplit_once(':')?;
-    (!host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()).then(|| host.to_owned())
+    (!host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()).then(|| host.to_ascii_lowercase())
 }
 
 impl From<SocketAddr> for PeerAddress {

@@ -217,8 +217,8 @@ mod tests {
     /// Deadlines of a configuration in which only the handshake is limited, and what is set with `change`.
     fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
         let builder =
-            Config::builder(Network::Simnet).handshake_timeout(30 * SEC).idle_timeout(None).ping_interval(None);
-        let config = change(builder.stall_rules([])).build().unwrap();
+            Config::builder(Network::Simnet).handshake_timeout(30 * SEC).idle_timeout(None).frame_timeout(None);
+        let config = change(builder.ping_interval(None).stall_rules([])).build().unwrap();
         Deadlines::new(config.settings(), now)
     }
 
@@ -348,6 +348,36 @@ mod tests {
         assert_eq!(due_at(&mut it, now + 5 * SEC), idle(5 * SEC));
     }
 
+    fn frame_timeout(limit: Duration) -> Option<Due> {
+        Some(Due::End(DisconnectReason::FrameTimeout { limit }))
+    }
+
+    #[test]
+    fn a_frame_has_one_deadline_from_its_first_byte() {
+        let now = Instant::now();
+        let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
+        assert_eq!(it.next(), None, "nothing is on its way");
+        it.mid_frame(Some(100), now);
+        it.mid_frame(Some(100), now + 4 * SEC);
+        assert_eq!(due_at(&mut it, now + 5 * SEC), frame_timeout(5 * SEC));
+        it.mid_frame(Some(200), now + 4 * SEC);
+        assert_eq!(due_at(&mut it, now + 9 * SEC), frame_timeout(5 * SEC), "the next frame");
+        it.mid_frame(None, now + 8 * SEC);
+        assert_eq!(it.next(), None, "whole");
+    }
+
+    #[test]
+    fn a_frame_is_not_charged_for_callbacks() {
+        let now = Instant::now();
+        let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
+        it.mid_frame(Some(100), now);
+        it.busy(now + SEC);
+        assert_eq!((it.next(), it.due(now + 100 * SEC)), (None, None));
+        it.idle(now + 100 * SEC, false);
+        it.mid_frame(Some(100), now + 100 * SEC);
+        assert_eq!(due_at(&mut it, now + 104 * SEC), frame_timeout(5 * SEC));
+    }
+
     #[test]
     fn every_default_rule_has_its_answers() {
         use Command::*;
@@ -465,6 +495,7 @@ mod tests {
         let mut it = introduced(now, |builder| builder);
         it.requested(Command::GetData, now);
         callbacks(&mut it, now, now + SEC, true);
+        it.mid_frame(Some(1), now);
         assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
     }
 
@@ -473,10 +504,11 @@ mod tests {
         let now = Instant::now();
         let (max, rules) = (Duration::MAX, [rule(Command::GetData, &[Command::Block], Duration::MAX)]);
         let mut it = introduced(now, |builder| {
-            builder.handshake_timeout(max).idle_timeout(max).ping_interval(max).stall_rules(rules)
+            builder.handshake_timeout(max).idle_timeout(max).frame_timeout(max).ping_interval(max).stall_rules(rules)
         });
         it.requested(Command::GetData, now);
         callbacks(&mut it, now, now + SEC, true);
+        it.mid_frame(Some(1), now);
         assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
     }
 

@@ -154,15 +154,15 @@ impl<F: Fn(&Peer, &Message) + Send + Sync + 'static> Listener for OnMessage<F> {
 pub fn fill(peer: &Peer) {
     let sent = || peer.stats().sent.total().bytes;
     let message = message_of_size(10_000);
-    let mut before = u64::MAX;
-    loop {
+    let (mut before, mut still) = (u64::MAX, 0);
+    while still < 5 {
         match peer.queue_message(&message) {
             Ok(()) => {}
-            // What is still being written shows as progress.
-            Err(QueueError::Full { .. }) if before == sent() => return,
             Err(QueueError::Full { .. }) => {
+                // What is still being written shows as progress.
+                still = if before == sent() { still + 1 } else { 0 };
                 before = sent();
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(50));
             }
             Err(error) => panic!("{error}"),
         }

@@ -1,0 +1,173 @@
+//! Remotes that do not read, or slowly: the write timeout, the bound, and everybody else.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::by_hand::{by_hand, end_of, fill, frame_of_size, message_of_size};
+use common::{DEADLINE, Recorder, builder, sockets, version};
+use kaspa_peer::wire::{Command, FeeFilter, Frame, Inv, Inventory, Message, Ping, write_message};
+use kaspa_peer::{DisconnectReason, Peer, QueueError};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_remote_that_stops_reading_is_let_go() {
+    let (end, _remote) = by_hand(builder().write_timeout(SHORT));
+    let message = message_of_size(50_000);
+    let error = loop {
+        if let Err(error) = end.peer.send_message(&message, DEADLINE) {
+            break error;
+        }
+    };
+    let reason = DisconnectReason::WriteStalled { limit: SHORT };
+    assert_eq!(error, QueueError::Closed(reason.clone()));
+    assert_eq!(end_of(&end.peer), reason);
+}
+
+#[test]
+fn so_is_one_that_stops_in_the_middle_of_a_large_frame() {
+    let (end, mut remote) = by_hand(builder().write_timeout(SHORT));
+    let receipt = end.peer.queue_message_with_receipt(&message_of_size(32_000_000)).unwrap();
+    remote.stream.read_exact(&mut [0; 100_000]).unwrap();
+    let reason = DisconnectReason::WriteStalled { limit: SHORT };
+    assert_eq!(end_of(&end.peer), reason);
+    assert_eq!(receipt.wait(), Err(kaspa_peer::WaitError::Closed(reason)));
+}
+
+#[test]
+fn so_is_one_that_only_trickled_announcements_are_for() {
+    let config = builder().write_timeout(SHORT).trickle_interval(Duration::from_millis(1));
+    let (end, _remote) = by_hand(config);
+    let mut next = 0u32;
+    while end.peer.disconnect_reason().is_none() {
+        let items: Inv =
+            (next..next + 1000).map(|n| Inventory::tx(kaspa_peer::wire::Hash::of(&n.to_le_bytes()))).collect();
+        match end.peer.queue_inventories(&items.items) {
+            Ok(()) | Err(QueueError::Closed(_)) => next += 1000,
+            Err(QueueError::InventoryFull { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(end_of(&end.peer), DisconnectReason::WriteStalled { limit: SHORT });
+}
+
+#[test]
+fn a_slow_but_steady_reader_lives() {
+    let limit = Duration::from_millis(1000);
+    let (end, mut remote) = by_hand(builder().write_timeout(limit).queue_limit(100_000_000));
+    let frame = frame_of_size(33_000_000, remote.network);
+    let receipts = [(); 2].map(|()| end.peer.queue_frame_with_receipt(&frame).unwrap());
+    let start = Instant::now();
+    let mut piece = vec![0; 64 * 1024];
+    let mut read = 0;
+    // What is written takes several times the limit …
+    while start.elapsed() < 3 * limit {
+        read += remote.stream.read(&mut piece).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // … and most of it is still to come, whatever the sockets' buffers hold …
+    assert!(read < 20_000_000, "{read}: read too fast for a test of slowness");
+    assert_eq!((end.peer.disconnect_reason(), receipts[1].try_wait()), (None, None));
+    // … and does.
+    while read < 66_000_000 {
+        read += remote.stream.read(&mut piece).unwrap();
+    }
+    assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [Ok(()), Ok(())]);
+    end.peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
+    assert_eq!(remote.read_as::<FeeFilter>().min_fee, 9);
+}
+
+#[test]
+fn without_the_timeout_a_remote_may_take_its_time() {
+    let (end, mut remote) = by_hand(builder().write_timeout(None).queue_limit(100_000));
+    fill(&end.peer);
+    std::thread::sleep(2 * SHORT);
+    assert_eq!(end.peer.disconnect_reason(), None);
+    let receipt = loop {
+        match end.peer.queue_message_with_receipt(&FeeFilter { min_fee: 9 }) {
+            Ok(receipt) => break receipt,
+            Err(QueueError::Full { .. }) => assert!(matches!(remote.read(), Message::Unknown(_))),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    while receipt.try_wait().is_none() {
+        remote.read();
+    }
+}
+
+#[test]
+fn the_queue_stays_within_its_bound() {
+    const LIMIT: usize = 100_000;
+    let (end, _remote) = by_hand(builder().queue_limit(LIMIT));
+    let message = message_of_size(3333);
+    let mut refused = 0;
+    while refused < 1000 {
+        match end.peer.queue_message(&message) {
+            Ok(()) => refused = 0,
+            Err(QueueError::Full { queued, limit }) => {
+                assert!(limit == LIMIT && queued <= LIMIT && queued + 3333 > LIMIT, "{queued}");
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        let stats = end.peer.stats();
+        assert!(stats.queued_bytes <= LIMIT && stats.queued_messages <= LIMIT / 3333 + 2, "{stats:?}");
+    }
+}
+
+#[test]
+fn other_peers_do_not_notice() {
+    let told = Recorder::default();
+    let config = builder().write_timeout(Duration::from_millis(1000)).listener(told.clone()).build().unwrap();
+    let connect = || {
+        let (dialled, accepted) = sockets();
+        let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
+        let mut remote = common::by_hand::ByHand::new(dialled, config.network());
+        remote.shake_hands(&version());
+        peer.wait_for_handshake().unwrap();
+        (peer, remote)
+    };
+    let (stuck, _silent) = connect();
+    let (lively, mut remote) = connect();
+    let frame = Frame::encode(&message_of_size(1_000_000), config.network()).unwrap();
+    let mut messages = 0;
+    // The same frames to both, as when a block is relayed; the one who does not read holds up nobody.
+    while stuck.disconnect_reason().is_none() {
+        let _ = stuck.queue_frame(&frame);
+        lively.queue_frame(&frame).unwrap();
+        lively.queue_message(&Ping { nonce: 1 }).unwrap();
+        remote.read();
+        remote.read_as::<Ping>();
+        messages += 1;
+    }
+    assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit: Duration::from_millis(1000) });
+    assert!(messages > 10, "{messages}");
+    assert_eq!(lively.disconnect_reason(), None);
+}
+
+#[test]
+fn a_remote_that_asks_and_does_not_read_is_let_go() {
+    let (end, remote) = by_hand(builder().queue_limit(10_000));
+    std::thread::scope(|scope| {
+        let mut asking = remote.stream.try_clone().unwrap();
+        scope.spawn(move || {
+            let mut nonce = 0;
+            while write_message(&mut asking, &Ping { nonce }, remote.network).is_ok() {
+                nonce += 1;
+            }
+        });
+        assert_eq!(end_of(&end.peer), DisconnectReason::QueueFull { command: Command::Pong });
+    });
+}
+
+#[test]
+fn so_is_one_that_does_not_read_what_was_queued_for_it() {
+    let (end, mut remote) = by_hand(builder().queue_limit(10_000));
+    while end.peer.disconnect_reason().is_none() {
+        let _ = end.peer.queue_message(&message_of_size(10_000));
+        let _ = write_message(&mut remote.stream, &Ping { nonce: 1 }, remote.network);
+    }
+    assert_eq!(end_of(&end.peer), DisconnectReason::QueueFull { command: Command::Pong });
+}
