@@ -113,7 +113,7 @@ impl Queued<'_> {
 /// Who queues: decides what happens before the handshake is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The handshake itself, and rejects: goes out at once.
+    /// The handshake itself, and rejects: goes out at once. Few and small, so the bound is not for them.
     Handshake,
     /// Everything else: waits for the handshake.
     Ordinary,
@@ -159,6 +159,8 @@ impl Outbound {
             }
             let fits = queue.bytes + length <= self.limit || queue.bytes == 0;
             match patience {
+                // What the application queued must not keep the handshake from ending its wait.
+                _ if lane == Lane::Handshake => break,
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
                 Patience::Until(deadline) => {
