@@ -1,6 +1,8 @@
 //! What the socket tests share: pairs of peers, a listener that remembers, and waiting with a deadline.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod by_hand;
+
 use kaspa_peer::wire::{Command, FrameError, Message, Network, Payload, Version};
 use kaspa_peer::{Config, ConfigBuilder, DisconnectReason, Listener, Peer};
 use parking_lot::{Condvar, Mutex};
@@ -70,9 +72,7 @@ impl Recorder {
     }
 
     pub fn wait_for<T: Payload>(&self) -> T {
-        self.wait(T::COMMAND.name(), |told| {
-            told.messages.iter().find_map(|message| T::try_from(message.clone()).ok())
-        })
+        self.wait(T::COMMAND.name(), |told| told.messages.iter().find_map(|message| T::try_from(message.clone()).ok()))
     }
 
     pub fn wait_for_count(&self, command: Command, count: usize) {
