@@ -101,9 +101,9 @@ fn a_remote_that_does_not_read() {
         let (mut remote, end) = meet(direction, config);
         remote.send(&version());
         // Far more than sockets hold.
-        let last = (0..60).map(|_| end.peer.queue_frame_with_receipt(&message)).next_back().unwrap();
+        let mut queued: Vec<_> = (0..60).map(|_| end.peer.queue_frame_with_receipt(&message)).collect();
         assert_timed_out(&end);
-        match last {
+        match queued.pop().unwrap() {
             Ok(receipt) => assert_eq!(receipt.wait(), Err(WaitError::Closed(end.reason()))),
             Err(error) => assert_eq!(error, QueueError::Closed(end.reason())),
         }
