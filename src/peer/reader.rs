@@ -88,20 +88,22 @@ impl Reader<'_> {
                 return Err(reason.clone());
             }
             let before = self.decoder.position();
-            let read = match self.decoder.next_frame() {
+            let (size, read) = match self.decoder.next_frame() {
                 Ok(None) => {
-                    self.count_skipped(before);
+                    self.count_skipped(self.passed(before));
                     return Ok(());
                 }
                 Ok(Some(frame)) => {
-                    let command = frame.command();
-                    frame.decode().map(|message| (command, message))
+                    let (command, size) = (frame.command(), frame.size());
+                    (Some(size), frame.decode().map(|message| (command, message)))
                 }
-                Err(error) => Err(error),
+                Err(error) => (None, Err(error)),
             };
             *heard = true;
-            // Positions only grow, and a frame fits a usize.
-            let size = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
+            let passed = self.passed(before);
+            // The rest of a refused frame may have come with this one.
+            let size = size.unwrap_or(passed);
+            self.count_skipped(passed.saturating_sub(size));
             match read {
                 Ok((command, message)) => self.handle(size, command, message, clock)?,
                 Err(error) => self.refuse(size, error, clock)?,
@@ -109,11 +111,15 @@ impl Reader<'_> {
         }
     }
 
+    /// How many bytes the decoder is past a position. Positions only grow, and a frame fits a usize.
+    fn passed(&self, before: u64) -> usize {
+        usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
+    }
+
     /// The rest of a refused frame belongs to nothing, but it was received.
-    fn count_skipped(&self, before: u64) {
-        let skipped = self.decoder.position() - before;
+    fn count_skipped(&self, skipped: usize) {
         if skipped > 0 {
-            self.shared.state.lock().received.malformed.bytes += skipped;
+            self.shared.state.lock().received.malformed.bytes += skipped as u64;
         }
     }
 
