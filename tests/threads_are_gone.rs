@@ -50,8 +50,10 @@ fn three_named_threads_while_connected(before: usize) {
     end.peer.disconnect();
     end.reason();
     none_left();
-    drop((remote, end));
+    assert_eq!(descriptors() - before, 1, "the remote's, though there still is a handle");
+    drop(remote);
     assert_eq!(descriptors(), before);
+    drop(end);
     let node = builder().build().unwrap();
     let peers: Vec<_> = (0..4).map(|n| meet_node(BOTH[n % 2], &node)).collect();
     assert_eq!(peers.iter().map(|(_, peer)| peer.id()).collect::<Vec<_>>(), [1, 2, 3, 4]);
