@@ -142,14 +142,14 @@ fn can_be_selected_on() {
     let waiting = clog(&end.peer);
     remote.expect::<FeeFilter>();
     let sent = end.peer.queue_message_with_receipt(&fee(2)).unwrap();
-    let reader = thread::spawn(move || while remote.next().is_some() {});
+    let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
     select! {
         recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
         default(DEADLINE) => panic!("never written"),
     }
     assert!(waiting.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))), "they were before it");
     end.peer.disconnect();
-    reader.join().unwrap();
+    reader.join().unwrap().unwrap();
 }
 
 #[test]
@@ -237,6 +237,8 @@ fn cut_short(room: usize, whole_frames: usize) {
     let peer = Peer::inbound(halves, "by hand", &builder().build().unwrap()).unwrap();
     remote.shake(Direction::Inbound, &version());
     peer.wait_for_handshake().unwrap();
+    common::wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
+    let last_send = peer.stats().last_send;
     *left.lock() = Some(room);
     let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message_with_receipt(&fee(n)).ok()).collect();
     let reason = peer.wait_for_disconnect().unwrap();
@@ -244,6 +246,7 @@ fn cut_short(room: usize, whole_frames: usize) {
     assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
     assert_eq!(written(&receipts, &reason), whole_frames);
     assert_eq!(remote.rest_of_bytes().len(), room);
+    assert_eq!(peer.stats().last_send == last_send, room == 0, "nothing was written after the handshake");
 }
 
 #[test]
