@@ -114,7 +114,8 @@ impl Queued<'_> {
 /// Who queues: decides what happens before the handshake is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the handshake has taken all.
+    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the
+    /// handshake has taken all.
     Handshake,
     /// Everything else: waits for the handshake.
     Ordinary,
