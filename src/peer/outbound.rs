@@ -159,7 +159,8 @@ impl Outbound {
             if queue.closed {
                 return Err(Refused::Closed);
             }
-            let fits = lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes == 0;
+            let fits =
+                lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes <= self.next_to_nothing();
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
@@ -186,6 +187,12 @@ impl Outbound {
             let _ = self.bell.try_send(());
         }
         Ok(())
+    }
+
+    /// With so little waiting a frame is accepted whatever its size: else a large one would never be, on a connection on
+    /// which something small is always being written.
+    fn next_to_nothing(&self) -> usize {
+        (self.limit / 2).min(SMALL_RUN)
     }
 
     /// Lets through what was held back. Called when our `verack` is queued.
