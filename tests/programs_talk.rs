@@ -12,7 +12,14 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 
-const NETWORKS: [&str; 5] = ["mainnet", "testnet", "regtest", "simnet", "devnet"];
+/// The public networks, and their genesis blocks according to kaspad v0.1.1.
+const NETWORKS: [(&str, &str); 5] = [
+    ("mainnet", "0f2bd52ea69aac311a59428cd5d17e3833e62706f68a1c7c50bef0664459229b"),
+    ("testnet", "000008bc7b29e674048040796363c8979a856dc5251121cd47dd10ffa9341522"),
+    ("regtest", "00001113619fc9b768207c5b1a5c0c7cc7291332bda5310f2ded7a796f1902fc"),
+    ("simnet", "49cdaebb92e080a1c935332aaa76b70931df1b4f56434ed5f95b744545cc69ff"),
+    ("devnet", "00005d2b0ceebe59530cf886c7f076e2cbf3ea29ff19bc1465511add095c5917"),
+];
 
 /// The commands that a node may use after the handshake.
 fn ordinary() -> BTreeSet<String> {
@@ -32,7 +39,7 @@ fn results(ended: &Ended, command: Command) -> Vec<String> {
 
 #[test]
 fn the_exercise_passes_on_all_networks() {
-    for network in NETWORKS {
+    for (network, genesis) in NETWORKS {
         let (listen, address) = Running::listen(&["--network", network, "--once"]);
         let connect = run("connect", &[&address, "--network", network, "--exercise", "--json"]);
         assert_eq!(connect.status, 0, "{network}: {connect:#?}");
@@ -47,6 +54,7 @@ fn the_exercise_passes_on_all_networks() {
         let [connected, version] = ["connected", "version"].map(|event| listen.events(event));
         assert_eq!((connected.len(), &connected[0]["direction"]), (1, &Value::from("inbound")), "{network}");
         assert!(version[0]["user_agent"].as_str().unwrap().contains("/connect:"), "{network}");
+        assert_eq!(version[0]["selected_tip"], genesis, "{network}");
         assert_eq!(listen.events("disconnected")[0]["reason"], "closed by the remote", "{network}");
     }
 }
