@@ -158,7 +158,7 @@ fn node(
 #[test]
 fn silence_is_no_success() {
     let (address, node) = node("/silent:1.0/", |_, _, _| {});
-    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.1"]);
+    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.5"]);
     assert_eq!(connect.status, 1, "{connect:#?}");
     node.join().unwrap();
     let failed: Vec<Value> = connect.events("check").into_iter().filter(|check| check["result"] == "failed").collect();
@@ -181,7 +181,7 @@ fn a_wrong_answer_is_no_success() {
         Message::GetAddr(_) => played.send(&Reject::new("getaddr", RejectCode::INVALID, "no\x1b[2J")),
         _ => {}
     });
-    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.1"]);
+    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.5"]);
     node.join().unwrap();
     assert_eq!(connect.status, 1);
     assert_eq!(results(&connect, Command::GetData), ["failed"; 3], "{connect:#?}");
@@ -197,7 +197,7 @@ fn a_node_that_goes_away_fails_the_rest() {
             played.stream.shutdown(std::net::Shutdown::Both).unwrap();
         }
     });
-    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.1"]);
+    let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", "0.5"]);
     node.join().unwrap();
     assert_eq!(connect.status, 1);
     assert_eq!(results(&connect, Command::MerkleBlock), ["ok"]);
