@@ -249,3 +249,21 @@ fn nothing_is_appended_to_what_was_written_before() {
     assert!(write_message(&mut out, &message, Network::Mainnet).is_err());
     assert_eq!(out, b"before");
 }
+
+#[test]
+fn a_frame_is_made_of_exactly_its_bytes() {
+    use kaspa_peer::wire::{Frame, FrameError, Ping};
+    let frame = Frame::encode(&Ping { nonce: 3 }, Network::Simnet).unwrap();
+    let bytes = frame.as_bytes().to_vec();
+    assert_eq!(Frame::from_bytes(bytes.clone(), Network::Simnet), Ok(frame));
+    let on = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        Frame::from_bytes(bytes, Network::Simnet).unwrap_err()
+    };
+    assert!(matches!(on(&|bytes| bytes.truncate(10)), FrameError::Truncated { part: "header", .. }));
+    assert!(matches!(on(&|bytes| bytes.truncate(30)), FrameError::Truncated { needed: 8, found: 6, .. }));
+    assert!(matches!(on(&|bytes| bytes.push(0)), FrameError::Truncated { needed: 8, found: 9, .. }));
+    assert!(matches!(on(&|bytes| bytes[31] ^= 1), FrameError::Checksum { .. }));
+    assert!(matches!(Frame::from_bytes(bytes, Network::Mainnet), Err(FrameError::Network { .. })));
+}

@@ -83,6 +83,11 @@ pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
 }
 
 impl Listener for EventListener {
+    /// For a listener that passes on what it is told.
+    fn on_message(&self, peer: &Peer, message: &Message) {
+        self.deliver(peer, message.clone());
+    }
+
     /// Takes the message itself, so that a block is not copied.
     fn deliver(&self, peer: &Peer, message: Message) {
         let (take, free) = &self.places;

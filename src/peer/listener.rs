@@ -39,8 +39,8 @@ macro_rules! listener {
             /// may not wait for the peer either.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
-            /// Hands the message to the methods above.
-            #[doc(hidden)]
+            /// Hands the message to [`on_message`](Self::on_message), then to the method of its type. Implement it instead of
+            /// those to take every message by value, or to pass each on to another listener.
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {

@@ -104,6 +104,28 @@ impl Frame {
         Ok(Self { network, command: message.command(), bytes: Arc::new(bytes) })
     }
 
+    /// A frame from its bytes, such as were read from a file: header and checksum are verified, the payload is not decoded.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the header or the checksum; [`FrameError::Truncated`] when `bytes` is not exactly one frame.
+    pub fn from_bytes(bytes: Vec<u8>, network: Network) -> Result<Self, FrameError> {
+        let truncated = |part, needed, found| FrameError::Truncated { part, needed, found };
+        let Some((header, payload)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
+            return Err(truncated("header", HEADER_SIZE, bytes.len()));
+        };
+        let header = Header::read(header).map_err(|_| truncated("header", HEADER_SIZE, bytes.len()))?;
+        let command = header.check(network, MAX_PAYLOAD)?;
+        if payload.len() != header.length as usize {
+            return Err(truncated("payload", header.length as usize, payload.len()));
+        }
+        let computed = checksum(payload);
+        if computed != header.checksum {
+            return Err(FrameError::Checksum { command, found: header.checksum, computed });
+        }
+        Ok(Self { network, command, bytes: Arc::new(bytes) })
+    }
+
     /// The network whose peers can be sent this.
     #[must_use]
     pub fn network(&self) -> Network {
