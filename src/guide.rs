@@ -5,3 +5,6 @@ pub mod coming_from_go {}
 
 #[doc = include_str!("guide/internals.md")]
 pub mod internals {}
+
+#[doc = include_str!("guide/promises.md")]
+pub mod promises {}
