@@ -1,5 +1,5 @@
 //! How many allocations a message costs. Unlike time, that is the same on every machine.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../examples/throughput/payloads.rs"]
 #[allow(dead_code)]
