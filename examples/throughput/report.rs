@@ -27,13 +27,13 @@ impl Report {
         }
         let row = Row::of(outcome);
         println!(
-            "{:<20} {:>9} {:>9}  {:<15} {:>6.2} {:>5.0} %  {:<14} {:>7.2} {:>7.2}  {:>8.2} {:>8.2}",
+            "{:<20} {:>9} {:>9}  {:<15} {:>6} {:>7}  {:<14} {:>7.2} {:>7.2}  {:>8.2} {:>8.2}",
             outcome.kind,
             short(row.library),
             short(row.floor),
             outcome.unit,
-            outcome.ratio(),
-            100.0 * outcome.spread(),
+            if row.floor > 0.0 { format!("{:.2}", outcome.ratio()) } else { String::from("–") },
+            if row.floor > 0.0 { format!("{:.0} %", 100.0 * outcome.spread()) } else { String::from("–") },
             verdict(outcome),
             row.library_cpu.as_secs_f64(),
             row.floor_cpu.as_secs_f64(),

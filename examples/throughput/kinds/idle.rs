@@ -7,7 +7,7 @@ use crate::{Plan, Result};
 use kaspa_peer::{Config, Peer, wire::Network};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
 /// The threads of the floor: as many as a peer has, with stacks as large.
@@ -77,14 +77,15 @@ pub fn measure(role: &str, plan: &Plan) -> Result<String> {
     };
     thread::sleep(Duration::from_millis(settle));
     let after = resident_kib()?;
-    let wakeups = wakeups()?;
-    let (cost, ()) = Cost::of(|| {
-        thread::sleep(Duration::from_millis(window));
-        Ok(())
-    })?;
-    let wakeups = self::wakeups()?.saturating_sub(wakeups);
+    let before_window = Activity::so_far()?;
+    let start = Instant::now();
+    thread::sleep(Duration::from_millis(window));
+    let window = start.elapsed().as_secs_f64();
+    let activity = Activity::so_far()?;
     let kib = after.saturating_sub(before) as f64 / count as f64;
-    Ok(format!("{kib} {} {wakeups} {}", cost.cpu.as_secs_f64(), cost.wall.as_secs_f64()))
+    let cpu = Duration::from_nanos(activity.cpu_nanos.saturating_sub(before_window.cpu_nanos)).as_secs_f64();
+    let wakeups = activity.wakeups.saturating_sub(before_window.wakeups);
+    Ok(format!("{kib} {cpu} {wakeups} {window}"))
 }
 
 fn peers(count: usize, address: SocketAddr) -> Result<Vec<Peer>> {
@@ -114,20 +115,29 @@ fn resident_kib() -> Result<u64> {
     field(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 
-/// How often threads other than this one woke up so far.
-fn wakeups() -> Result<u64> {
-    let mut sum = 0;
-    let this = process::id().to_string();
-    for task in fs::read_dir("/proc/self/task")? {
-        let task = task?;
-        if task.file_name() != *this {
-            sum += field(&fs::read_to_string(task.path().join("status"))?, "voluntary_ctxt_switches:")?;
-        }
-    }
-    Ok(sum)
+/// What the threads other than this one did. (This one looks after thousands of threads, which takes longer than they do.)
+#[derive(Default)]
+struct Activity {
+    cpu_nanos: u64,
+    wakeups: u64,
 }
 
-/// A number in a file of `name: number` lines.
+impl Activity {
+    fn so_far() -> Result<Self> {
+        let mut sum = Self::default();
+        let this = process::id().to_string();
+        for task in fs::read_dir("/proc/self/task")? {
+            let task = task?;
+            if task.file_name() != *this {
+                sum.cpu_nanos += field(&fs::read_to_string(task.path().join("schedstat"))?, "")?;
+                sum.wakeups += field(&fs::read_to_string(task.path().join("status"))?, "voluntary_ctxt_switches:")?;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// The first number behind a name at the start of a line.
 fn field(text: &str, name: &str) -> Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("a field is missing")?;
     Ok(value.split_whitespace().next().unwrap_or_default().parse()?)
