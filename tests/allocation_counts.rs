@@ -1,0 +1,89 @@
+//! How many allocations a message costs. Unlike time, that is the same on every machine.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../examples/throughput/payloads.rs"]
+#[allow(dead_code)]
+mod payloads;
+
+use alloc_tracker::{Allocator, Session};
+use kaspa_peer::wire::{Encode, FeeFilter, Frame, FrameDecoder, Message, Network};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: Allocator<System> = Allocator::system();
+
+/// How many allocations `work` does on this thread.
+fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
+    let session = Session::new();
+    let operation = session.operation("work");
+    let span = operation.measure_thread();
+    let given = work();
+    drop(span);
+    drop(given);
+    session.to_report().operations().map(|(_, operation)| operation.total_allocations_count()).sum()
+}
+
+/// What it takes to read one more message from a stream that has carried some like it.
+fn to_read(message: &dyn Encode) -> u64 {
+    let frame = Frame::encode(message, Network::Simnet).unwrap();
+    let mut decoder = FrameDecoder::new(Network::Simnet);
+    let mut read = || {
+        let mut bytes = frame.as_bytes();
+        while !bytes.is_empty() {
+            decoder.read_from(&mut bytes).unwrap();
+            if let Some(frame) = decoder.next_frame().unwrap() {
+                return frame.decode().unwrap();
+            }
+        }
+        panic!("no message");
+    };
+    (0..10).for_each(|_| drop(read()));
+    allocations(read)
+}
+
+#[test]
+fn a_message_without_lists_is_read_without_an_allocation() {
+    assert_eq!(to_read(&FeeFilter { min_fee: 1 }), 0);
+}
+
+#[test]
+fn a_transaction_is_one_allocation() {
+    assert_eq!(to_read(&payloads::tx().unwrap()), 1);
+}
+
+#[test]
+fn an_announcement_is_one_allocation() {
+    assert_eq!(to_read(&payloads::inv(1000)), 1);
+}
+
+#[test]
+fn a_block_is_its_bytes_its_parents_and_a_table() {
+    let payload = payloads::block().unwrap().as_bytes().to_vec();
+    let command = payloads::block().unwrap().command();
+    assert_eq!(allocations(|| Message::decode(command, &payload).unwrap()), 3);
+    assert_eq!(allocations(|| Message::decode_vec(command, payload).unwrap()), 2);
+}
+
+#[test]
+fn a_clone_of_a_block_is_as_much() {
+    let block = payloads::block().unwrap();
+    assert_eq!(allocations(|| block.clone()), 3);
+}
+
+#[test]
+fn visiting_a_block_allocates_nothing() {
+    let block = payloads::block().unwrap();
+    assert_eq!(allocations(|| payloads::visit(&block)), 0);
+}
+
+#[test]
+fn a_payload_is_written_into_one_buffer() {
+    let (tx, block) = (payloads::tx().unwrap(), payloads::block().unwrap());
+    let messages: [&dyn Encode; 5] =
+        [&FeeFilter { min_fee: 1 }, &tx, &payloads::inv(1000), &block, &payloads::block_fields()];
+    for message in messages {
+        assert_eq!(allocations(|| message.encode().unwrap()), 1, "{}", message.command());
+        let frame = allocations(|| Frame::encode(message, Network::Simnet).unwrap());
+        assert_eq!(frame, 2, "{}: the bytes, and the count of who shares them", message.command());
+    }
+}
