@@ -185,6 +185,7 @@
 // What a remote sends must not find anything that panics.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod guide;
 pub mod peer;
 pub mod wire;
 

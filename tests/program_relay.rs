@@ -12,12 +12,15 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command as Program, Stdio};
 
 /// The program, and its output, which it needs to be able to write.
-struct Running(Child, BufReader<ChildStdout>);
+struct Running {
+    child: Child,
+    _output: BufReader<ChildStdout>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -37,7 +40,7 @@ fn relay() -> (Running, String) {
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-    (Running(child, output), address)
+    (Running { child, _output: output }, address)
 }
 
 fn dial(address: &str, listener: impl Listener) -> Peer {

@@ -114,7 +114,8 @@ impl Queued<'_> {
 /// Who queues: decides what happens before the handshake is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the handshake has taken all.
+    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the
+    /// handshake has taken all.
     Handshake,
     /// Everything else: waits for the handshake.
     Ordinary,
@@ -158,7 +159,8 @@ impl Outbound {
             if queue.closed {
                 return Err(Refused::Closed);
             }
-            let fits = lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes == 0;
+            let fits =
+                lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes <= self.next_to_nothing();
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
@@ -185,6 +187,12 @@ impl Outbound {
             let _ = self.bell.try_send(());
         }
         Ok(())
+    }
+
+    /// With so little waiting a frame is accepted whatever its size: else a large one would never be, on a connection on
+    /// which something small is always being written.
+    fn next_to_nothing(&self) -> usize {
+        (self.limit / 2).min(SMALL_RUN)
     }
 
     /// Lets through what was held back. Called when our `verack` is queued.

@@ -116,25 +116,27 @@ impl Reader<'_> {
                 return Err(reason.clone());
             }
             let before = self.decoder.position();
-            let read = match self.decoder.next_frame() {
+            let (size, read) = match self.decoder.next_frame() {
                 Ok(None) => {
-                    self.count_skipped(before);
+                    self.count_skipped(self.passed(before));
                     return Ok(frames);
                 }
                 Ok(Some(frame)) => {
-                    let command = frame.command();
+                    let (command, size) = (frame.command(), frame.size());
                     if let Some(capture) = &self.shared.settings().capture {
                         let header = frame.header(self.shared.settings().network);
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
-                    frame.decode().map(|message| (command, message))
+                    (Some(size), frame.decode().map(|message| (command, message)))
                 }
-                Err(error) => Err(error),
+                Err(error) => (None, Err(error)),
             };
             *heard = true;
             frames += 1;
-            // Positions only grow, and a frame fits a usize.
-            let size = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
+            let passed = self.passed(before);
+            // The rest of a refused frame may have come with this one.
+            let size = size.unwrap_or(passed);
+            self.count_skipped(passed.saturating_sub(size));
             match read {
                 Ok((command, message)) => self.handle(size, command, message, clock)?,
                 Err(error) => self.refuse(size, error, clock)?,
@@ -142,11 +144,15 @@ impl Reader<'_> {
         }
     }
 
+    /// How many bytes the decoder is past a position. Positions only grow, and a frame fits a usize.
+    fn passed(&self, before: u64) -> usize {
+        usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
+    }
+
     /// The rest of a refused frame belongs to nothing, but it was received.
-    fn count_skipped(&self, before: u64) {
-        let skipped = self.decoder.position() - before;
+    fn count_skipped(&self, skipped: usize) {
         if skipped > 0 {
-            self.shared.state.lock().received.malformed.bytes += skipped;
+            self.shared.state.lock().received.malformed.bytes += skipped as u64;
         }
     }
 

@@ -70,7 +70,8 @@ pub(super) struct Shared {
     /// Dropped when the connection ends, which every waiting thread notices.
     quit: Mutex<Option<Sender<Infallible>>>,
     pub quitting: Receiver<Infallible>,
-    shutdown: Box<dyn Fn() + Send + Sync>,
+    /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
+    shutdown: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
 }
 
 /// What the reader keeps up to date.
@@ -157,7 +158,7 @@ impl Shared {
             ending: Arc::default(),
             quit: Mutex::new(Some(quit)),
             quitting,
-            shutdown,
+            shutdown: Mutex::new(Some(shutdown)),
         };
         (shared, Ends { work, trickle, pinger })
     }
@@ -186,7 +187,10 @@ impl Shared {
             info!("{self}: {reason}");
         }
         drop(self.quit.lock().take());
-        (self.shutdown)();
+        let shutdown = self.shutdown.lock().take();
+        if let Some(shutdown) = shutdown {
+            shutdown();
+        }
         drop(self.outbound.close());
         // Who waits holds the lock until it waits, so the news cannot slip in between.
         drop(self.state.lock());

@@ -154,7 +154,9 @@ impl Writer<'_> {
         {
             let mut sent = self.shared.sent.lock();
             sent.traffic.merge(&traffic);
-            sent.last_send = Some(SystemTime::now());
+            if written > 0 {
+                sent.last_send = Some(SystemTime::now());
+            }
         }
         let mut end = 0;
         for (command, frame) in frames(bytes) {

@@ -1,4 +1,5 @@
 //! A remote that a test plays by hand: a socket, and frames written and read one at a time.
+#![allow(dead_code)]
 
 use super::{DEADLINE, End, Recorder, sockets, version};
 use kaspa_peer::wire::{

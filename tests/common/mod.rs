@@ -1,6 +1,9 @@
 //! What the socket tests share: pairs of peers, a listener that remembers, and waiting with a deadline.
 #![allow(dead_code)]
 
+pub mod by_hand;
+pub mod remote;
+
 use kaspa_peer::wire::{Command, FrameError, Message, Network, Payload, Version};
 use kaspa_peer::{Config, ConfigBuilder, DisconnectReason, Listener, Peer};
 use parking_lot::{Condvar, Mutex};
@@ -158,5 +161,3 @@ pub fn version() -> Version {
         relay_transactions: true,
     }
 }
-
-pub mod by_hand;

@@ -1,5 +1,8 @@
 //! The programs in `examples`, to be run by tests.
 
+#[allow(dead_code)] // Some tests run a program to its end.
+pub mod running;
+
 use std::env::{self, consts::EXE_SUFFIX};
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,0 +1,128 @@
+//! Walks a network: asks each node for others, from seeds on, with a bounded pool of blocking workers.
+
+mod report;
+mod visit;
+
+use crossbeam_channel::unbounded;
+use indicatif::{ProgressBar, ProgressStyle};
+use kaspa_peer::wire::Network;
+use std::collections::HashSet;
+use std::error::Error;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+use std::{fs, thread};
+use visit::{Visit, visit};
+
+const USAGE: &str = "\
+crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--dot FILE] [--json]
+
+Asks the nodes at ADDR for addresses of others, those for still others, and so on; then
+says what was found. A node that answers nobody it did not dial itself is reached, and knows of nobody.
+
+  --network N   mainnet (the default), testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c
+  --threads K   how many nodes to visit at a time; 16
+  --max N       how many nodes to visit at all; 1000
+  --timeout S   how long to wait for each answer; 5
+  --dot FILE    write who knows whom, for Graphviz
+  --json        one JSON object a line for each node instead of the summary";
+
+struct Options {
+    seeds: Vec<SocketAddr>,
+    network: Network,
+    threads: usize,
+    max: usize,
+    timeout: Duration,
+    dot: Option<String>,
+    json: bool,
+}
+
+fn options() -> Result<Option<Options>, Box<dyn Error>> {
+    use lexopt::prelude::*;
+    let mut options = Options {
+        seeds: Vec::new(),
+        network: Network::Mainnet,
+        threads: 16,
+        max: 1000,
+        timeout: Duration::from_secs(5),
+        dot: None,
+        json: false,
+    };
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(seed) => options.seeds.extend(seed.string()?.to_socket_addrs()?),
+            Long("network") => options.network = arguments.value()?.parse()?,
+            Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
+            Long("max") => options.max = arguments.value()?.parse()?,
+            Long("timeout") => options.timeout = Duration::from_secs(arguments.value()?.parse::<u64>()?.max(1)),
+            Long("dot") => options.dot = Some(arguments.value()?.string()?),
+            Long("json") => options.json = true,
+            Short('h') | Long("help") => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if options.seeds.is_empty() { Err("no address to start from; --help says more".into()) } else { Ok(Some(options)) }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Some(options) = options()? else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    let visits = crawl(&options);
+    if let Some(file) = &options.dot {
+        fs::write(file, report::dot(&visits))?;
+    }
+    if !options.json {
+        print!("{}", report::summary(&visits));
+    }
+    if visits.values().any(Result::is_ok) { Ok(()) } else { Err("no node was reached".into()) }
+}
+
+/// Visits everything that can be reached, and tells of each node as it goes if that is wanted.
+fn crawl(options: &Options) -> report::Visits {
+    let (work, tasks) = unbounded();
+    let (tell, results) = unbounded::<(SocketAddr, Result<Visit, String>)>();
+    for _ in 0..options.threads {
+        let (tasks, tell, network, timeout) = (tasks.clone(), tell.clone(), options.network, options.timeout);
+        // A worker ends when there is no more work to come.
+        thread::spawn(move || {
+            for address in tasks {
+                if tell.send((address, visit(address, network, timeout))).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    // Hidden by itself where there is no terminal.
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes known, {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    let mut known: HashSet<SocketAddr> = HashSet::new();
+    let mut visits = report::Visits::new();
+    let mut found = options.seeds.clone();
+    loop {
+        for address in found.drain(..) {
+            if known.len() < options.max && known.insert(address) && work.send(address).is_err() {
+                return visits;
+            }
+        }
+        bar.set_length(known.len() as u64);
+        if visits.len() == known.len() {
+            break;
+        }
+        let Ok((address, result)) = results.recv() else { break };
+        if options.json {
+            bar.suspend(|| println!("{}", report::json_line(&address, &result)));
+        }
+        if let Ok(visit) = &result {
+            found.extend(&visit.knows);
+        }
+        visits.insert(address, result);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    visits
+}

@@ -1,0 +1,103 @@
+//! Files of blocks: what `sync` writes and `listen --dag` serves.
+//!
+//! Such a file is nothing but `block` messages as they go over the wire, header and checksum included, one after the
+//! other, parents before children. The genesis block is not in it: it is the one parent that the file does not
+//! contain. `inspect` reads it, too.
+
+use crate::args::Failure;
+use kaspa_peer::wire::{Block, FrameDecoder, Hash, Message, Network, read_message};
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// What a file contains.
+#[derive(Default)]
+pub struct DagFile {
+    /// The genesis block's hash: the parent of the first block. `None` when there is no block.
+    pub root: Option<Hash>,
+    pub blocks: Vec<StoredBlock>,
+    /// Where the last whole block ends.
+    pub len: u64,
+    /// How many bytes follow it: of a block that was not written to its end.
+    pub cut: u64,
+}
+
+#[allow(dead_code)] // Who only goes on writing needs little of it.
+pub struct StoredBlock {
+    pub hash: Hash,
+    pub parents: Vec<Hash>,
+    /// Where its frame begins.
+    pub offset: u64,
+    /// How long its frame is.
+    pub len: usize,
+}
+
+/// Reads a file and checks it, one block at a time.
+pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
+    let mut source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut decoder = FrameDecoder::new(network);
+    let mut file = DagFile::default();
+    let mut known = HashSet::new();
+    loop {
+        let bad = |what: &dyn std::fmt::Display| format!("{}: at byte {}: {what}", path.display(), file.len);
+        let frame = decoder.next_frame().map_err(|error| bad(&error))?;
+        let Some(frame) = frame else {
+            if decoder.read_from(&mut source)? > 0 {
+                continue;
+            }
+            file.cut = source.metadata()?.len().saturating_sub(file.len);
+            return Ok(file);
+        };
+        let command = frame.command();
+        let Message::Block(block) = frame.decode().map_err(|error| bad(&error))? else {
+            return Err(bad(&format_args!("{command} where a block should be")).into());
+        };
+        let hash = block.hash();
+        let parents = block.header().parents.clone();
+        let root = match file.root.or(parents.first().copied()) {
+            Some(root) => root,
+            None => return Err(bad(&"a block without parents: the genesis block does not belong here").into()),
+        };
+        known.insert(root);
+        if let Some(unknown) = parents.iter().find(|parent| !known.contains(*parent)) {
+            return Err(bad(&format_args!("block {hash} comes before its parent {unknown}")).into());
+        }
+        if !known.insert(hash) {
+            return Err(bad(&format_args!("block {hash} is there twice")).into());
+        }
+        let end = decoder.position();
+        let len = usize::try_from(end - file.len)?;
+        file.blocks.push(StoredBlock { hash, parents, offset: file.len, len });
+        file.root = Some(root);
+        file.len = end;
+    }
+}
+
+/// The blocks of a file, read when they are asked for.
+#[allow(dead_code)] // For who serves.
+pub struct BlockStore {
+    file: Mutex<File>,
+    network: Network,
+}
+
+#[allow(dead_code)]
+impl BlockStore {
+    pub fn open(path: &Path, network: Network) -> Result<Self, Failure> {
+        Ok(Self { file: Mutex::new(File::open(path)?), network })
+    }
+
+    pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
+        let mut frame = vec![0; len];
+        {
+            let mut file = self.file.lock();
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut frame)?;
+        }
+        match read_message(&mut frame.as_slice(), self.network)? {
+            Message::Block(block) => Ok(Some(block)),
+            _ => Err("the file changed while it was served".into()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Somebody who dials a node and wants something of it: answers what a node may ask, and passes everything on as events.
+//!
+//! A node that asks and gets no answer ends the connection after a while. A guest has nothing but the tip that it
+//! names, and says so.
+
+use crate::output::Output;
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use kaspa_peer::wire::*;
+use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
+use log::debug;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So many messages may wait to be heard, before the peer reads no more.
+const WAITING: usize = 50;
+
+/// The listener of a guest.
+pub struct Guest {
+    said: Sender<Heard>,
+    output: Output,
+    tip: Hash,
+    goods: Goods,
+}
+
+/// What the guest does have to offer: a few messages, by what they are asked for as.
+pub type Goods = Arc<Mutex<HashMap<Hash, Message>>>;
+
+/// What is heard of a peer, one after the other.
+#[allow(dead_code)] // Not everybody looks into it.
+pub enum Heard {
+    Message(Message),
+    Gone(DisconnectReason),
+    /// Nothing, until the deadline.
+    Silence,
+}
+
+impl Guest {
+    /// A guest who names `tip`, and what is said to it.
+    pub fn new(output: &Output, tip: Hash, goods: &Goods) -> (Self, Receiver<Heard>) {
+        let (said, heard) = bounded(WAITING);
+        (Self { said, output: output.clone(), tip, goods: Arc::clone(goods) }, heard)
+    }
+
+    /// Passes it on, unless the connection ends while nobody listens.
+    fn pass_on(&self, peer: &Peer, mut heard: Heard) {
+        while let Err(SendTimeoutError::Timeout(unheard)) = self.said.send_timeout(heard, Duration::from_millis(100)) {
+            if peer.disconnect_reason().is_some() {
+                return;
+            }
+            heard = unheard;
+        }
+    }
+
+    fn data(&self, peer: &Peer, items: &[Inventory]) {
+        let goods = self.goods.lock();
+        let mut missing = Vec::new();
+        for item in items {
+            match goods.get(&item.hash) {
+                Some(message) => note(peer, peer.queue_message(message)),
+                None => missing.push(*item),
+            }
+        }
+        if !missing.is_empty() {
+            note(peer, peer.queue_message(&NotFound::from(missing)));
+        }
+    }
+}
+
+/// An answer that a callback gives must not wait for room: a remote that does not read does without.
+fn note(peer: &Peer, result: Result<(), QueueError>) {
+    if let Err(error) = result {
+        debug!("{peer}: not answered: {error}");
+    }
+}
+
+impl Listener for Guest {
+    fn on_message(&self, peer: &Peer, message: &Message) {
+        self.output.message(peer, message);
+        match message {
+            Message::GetSelectedTip(_) => note(peer, peer.queue_message(&SelectedTip { hash: self.tip })),
+            Message::GetLocator(range) => note(peer, peer.push_locator([range.low])),
+            Message::GetBlockInvs(_) => note(peer, peer.queue_message(&Inv::default())),
+            Message::GetHeaders(_) => note(peer, peer.queue_message(&Headers::default())),
+            Message::GetData(request) => self.data(peer, &request.items),
+            _ => {}
+        }
+        self.pass_on(peer, Heard::Message(message.clone()));
+    }
+
+    fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
+        if error.is_none() {
+            self.output.sent(peer, command, bytes);
+        }
+    }
+
+    fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
+        self.output.disconnected(peer, reason);
+        self.pass_on(peer, Heard::Gone(reason.clone()));
+    }
+}
+
+/// The view of somebody who has only one block.
+pub struct Only(pub Hash);
+
+impl DagView for Only {
+    fn selected_tip(&self) -> Hash {
+        self.0
+    }
+
+    fn is_known(&self, block: &Hash) -> bool {
+        *block == self.0
+    }
+}
+
+/// What is heard next.
+#[allow(dead_code)] // Not everybody waits.
+pub fn next(heard: &Receiver<Heard>, deadline: Instant) -> Heard {
+    // The guest goes only when the peer is gone.
+    heard.recv_deadline(deadline).unwrap_or(Heard::Silence)
+}

@@ -1,0 +1,178 @@
+//! What the programs say: lines for people, or with `--json` an object a line.
+
+use crate::summary::{clock_offset, summary};
+use kaspa_peer::wire::{Command, Encode, Message, Version};
+use kaspa_peer::{DisconnectReason, Peer};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process;
+use std::sync::Arc;
+
+/// One event as JSON, with its fields in the order in which they were added.
+pub struct Record(String);
+
+impl Record {
+    pub fn new(event: &str) -> Self {
+        Self(String::from("{")).field("event", event)
+    }
+
+    /// An event of one peer.
+    pub fn of(peer: &Peer, event: &str) -> Self {
+        Self::new(event).field("peer", peer.id())
+    }
+
+    pub fn field(mut self, name: &str, value: impl Serialize) -> Self {
+        // Strings, numbers and lists of them always can be written.
+        let value = serde_json::to_string(&value).unwrap_or_else(|_| "null".into());
+        let separator = if self.0.len() > 1 { "," } else { "" };
+        self.0.push_str(&format!("{separator}\"{name}\":{value}"));
+        self
+    }
+
+    pub fn text(self, name: &str, value: impl Display) -> Self {
+        self.field(name, value.to_string())
+    }
+
+    fn finish(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// How much is said of messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code)] // No program needs all of them.
+pub enum Detail {
+    /// Every message.
+    All,
+    /// Every message to programs, none to people.
+    Records,
+    /// Every message but blocks to programs, none to people.
+    Little,
+}
+
+/// Where everything is said. Cloning it is cheap, and a line is never torn.
+#[derive(Clone)]
+pub struct Output {
+    json: bool,
+    detail: Detail,
+    /// The peers that were introduced.
+    met: Arc<Mutex<HashSet<u64>>>,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Self { json, detail: Detail::All, met: Arc::default() }
+    }
+
+    #[allow(dead_code)] // Some say it all.
+    pub fn with(&self, detail: Detail) -> Self {
+        Self { detail, ..self.clone() }
+    }
+
+    /// Says it one way or the other.
+    pub fn say(&self, text: impl Display, record: Record) {
+        let line = if self.json { record.finish() } else { text.to_string() };
+        let mut out = io::stdout().lock();
+        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+            // Whoever closes the pipe has heard enough.
+            process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+        }
+    }
+
+    /// The program cannot go on.
+    pub fn failed(&self, program: &str, reason: &str) {
+        if self.json {
+            self.say("", Record::new("failed").field("reason", reason));
+        }
+        eprintln!("{program}: {reason}");
+    }
+
+    /// A connection is there. Says so once, whoever notices first: the program or a callback.
+    pub fn connected(&self, peer: &Peer) {
+        let mut met = self.met.lock();
+        if met.insert(peer.id()) {
+            self.say(
+                format_args!("[{}] {} {}: connected", peer.id(), peer.direction(), peer.address()),
+                Record::of(peer, "connected").text("address", peer.address()).text("direction", peer.direction()),
+            );
+        }
+    }
+
+    /// The remote introduced itself.
+    pub fn version(&self, peer: &Peer, version: &Version) {
+        self.connected(peer);
+        let offset = peer.remote().map_or(0, |remote| remote.time_offset);
+        let kind = version.subnetwork.map_or("full node".into(), |id| format!("partial node of subnetwork {id}"));
+        self.say(
+            format_args!(
+                "[{}] {} is a {kind}, protocol {}, {}; {}; selected tip {}",
+                peer.id(),
+                version.user_agent,
+                version.protocol_version,
+                version.services,
+                clock_offset(offset),
+                version.selected_tip,
+            ),
+            Record::of(peer, "version")
+                .text("user_agent", &version.user_agent)
+                .field("protocol_version", version.protocol_version)
+                .text("services", version.services.bits())
+                .text("service_names", version.services)
+                .field("subnetwork", version.subnetwork.map(|id| id.to_string()))
+                .text("selected_tip", version.selected_tip)
+                .field("time_offset", offset)
+                .field("relay_transactions", version.relay_transactions),
+        );
+    }
+
+    /// A message arrived.
+    pub fn message(&self, peer: &Peer, message: &Message) {
+        if let Message::Version(version) = message {
+            return self.version(peer, version);
+        }
+        self.connected(peer);
+        let (command, summary) = (message.command(), summary(message));
+        if self.tells(command) {
+            self.say(
+                format_args!("[{}] <- {command:<12} {summary}", peer.id()).to_string().trim_end(),
+                Record::of(peer, "message").text("command", command).field("summary", summary),
+            );
+        }
+    }
+
+    /// A message was written to the socket.
+    pub fn sent(&self, peer: &Peer, command: Command, bytes: usize) {
+        self.connected(peer);
+        if self.tells(command) {
+            let summary = format!("{bytes} bytes");
+            self.say(
+                format_args!("[{}] -> {command:<12} {summary}", peer.id()),
+                Record::of(peer, "sent")
+                    .text("command", command)
+                    .field("summary", summary.as_str())
+                    .field("bytes", bytes),
+            );
+        }
+    }
+
+    /// The connection ended.
+    pub fn disconnected(&self, peer: &Peer, reason: &DisconnectReason) {
+        self.connected(peer);
+        self.say(
+            format_args!("[{}] disconnected: {reason}", peer.id()),
+            Record::of(peer, "disconnected").text("reason", reason),
+        );
+    }
+
+    fn tells(&self, command: Command) -> bool {
+        match self.detail {
+            Detail::All => true,
+            Detail::Records => self.json,
+            Detail::Little => self.json && command != Command::Block,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Dials a node through a SOCKS5 proxy and shows who answers; see `--help`.
+//!
+//! The library dials nobody: whatever gives a connected stream will do, here the crate `socks`.
+
+#[path = "../shared/args.rs"]
+mod args;
+#[path = "../shared/dial.rs"]
+mod dial;
+#[path = "../shared/genesis.rs"]
+mod genesis;
+#[path = "../shared/guest.rs"]
+mod guest;
+#[path = "../shared/output.rs"]
+mod output;
+#[path = "../shared/summary.rs"]
+mod summary;
+
+use args::{Failure, Node};
+use guest::{Goods, Guest, Only};
+use kaspa_peer::wire::Services;
+use kaspa_peer::{Peer, WaitError};
+use output::{Output, Record};
+use socks::Socks5Stream;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Dials a kaspa node through a SOCKS5 proxy, shows who answers, and hangs up.
+
+Usage: socks5 PROXY ADDR [options]
+
+PROXY is where the proxy listens, host and port: 127.0.0.1:9050 for Tor. ADDR is
+the node's address or host name, with the network's port unless one is given; a
+name is looked up by the proxy. The node is never told the proxy's address.
+
+Options:
+{NODE_OPTIONS}
+
+Offers nothing unless told otherwise.
+
+The objects of --json are those of `connect`.
+
+Exit status: 0 when the node introduced itself and answered a ping, 1 when not, 2
+when the program was called wrongly.
+";
+
+struct Options {
+    node: Node,
+    proxy: String,
+    address: String,
+}
+
+impl Options {
+    /// `None` when help is wanted.
+    fn from_args() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut node = Node::new();
+        let mut addresses = Vec::new();
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long(other) => {
+                    let other = other.to_owned();
+                    node.take(&other, &mut arguments)?;
+                }
+                Value(value) if addresses.len() < 2 => addresses.push(value.string()?),
+                other => return Err(other.unexpected()),
+            }
+        }
+        match <[String; 2]>::try_from(addresses) {
+            Ok([proxy, address]) => Ok(Some(Self { node, proxy, address })),
+            Err(_) => Err("the address of a proxy and that of a node are needed".into()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    args::run("socks5", USAGE, Options::from_args(), |options| options.node.json, introduce)
+}
+
+fn introduce(options: Options, output: &Output) -> Result<bool, Failure> {
+    let Options { node, proxy, address } = options;
+    let tip = genesis::block(node.network)?.hash();
+    let (guest, _) = Guest::new(output, tip, &Goods::default());
+    let config = node
+        .builder("socks5", Services::empty())
+        .dag(Only(tip))
+        .listener(guest)
+        // What the version message says of addresses leaves this one out.
+        .proxy(proxy.as_str())
+        .build()?;
+
+    let address = dial::with_port(&address, node.network);
+    let stream = Socks5Stream::connect(proxy.as_str(), address.as_str())
+        .map_err(|error| format!("{address} through {proxy}: {error}"))?;
+    // The peer is where the proxy was asked to connect to, not where the socket goes.
+    let peer = Peer::outbound(stream.into_inner(), address, &config)?;
+    output.connected(&peer);
+    let pong = match peer.wait_for_handshake().and_then(|()| peer.ping()) {
+        Ok(rtt) => {
+            output.say(
+                format_args!("[{}] answers a ping in {rtt:?}", peer.id()),
+                Record::of(&peer, "ping").field("milliseconds", rtt.as_secs_f64() * 1000.0),
+            );
+            true
+        }
+        // The guest has said why.
+        Err(WaitError::Closed(_)) => false,
+        Err(error) => return Err(format!("no pong: {error}").into()),
+    };
+    peer.disconnect();
+    peer.wait_for_disconnect()?;
+    Ok(pong)
+}

@@ -1,0 +1,98 @@
+//! `examples/socks5`, through a proxy that the test plays.
+// What the lints leave to tests is allowed for their helpers, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+mod programs;
+
+use kaspa_peer::wire::*;
+use programs::running::{Played, Running, run};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+
+/// A SOCKS5 proxy for one connection, which it makes to `target` whatever it is asked for. Gives what it was asked for.
+fn proxy(target: SocketAddr) -> (String, JoinHandle<String>) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let thread = thread::spawn(move || {
+        let mut client = door.accept().unwrap().0;
+        // Version 5, one way to authenticate: none.
+        assert_eq!(read(&mut client, 3), [5, 1, 0]);
+        client.write_all(&[5, 0]).unwrap();
+        // Connect to an address or a name.
+        let request = read(&mut client, 4);
+        assert_eq!(request[..3], [5, 1, 0]);
+        let host = match request[3] {
+            1 => <[u8; 4]>::try_from(read(&mut client, 4)).unwrap().map(|byte| byte.to_string()).join("."),
+            3 => {
+                let length = read(&mut client, 1)[0];
+                String::from_utf8(read(&mut client, length.into())).unwrap()
+            }
+            other => panic!("address type {other}"),
+        };
+        let port = u16::from_be_bytes(read(&mut client, 2).try_into().unwrap());
+        let node = TcpStream::connect(target).unwrap();
+        client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        let (mut from, mut to) = (node.try_clone().unwrap(), client.try_clone().unwrap());
+        let back = thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+        let _ = io::copy(&mut client, &mut &node);
+        let _ = node.shutdown(std::net::Shutdown::Both);
+        back.join().unwrap();
+        format!("{host}:{port}")
+    });
+    (address, thread)
+}
+
+fn read(source: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    source.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_node_is_met_through_a_proxy() {
+    let (listen, address) = Running::listen(&["--network", "simnet", "--once"]);
+    let (proxy, asked) = proxy(address.parse().unwrap());
+    let met = run("socks5", &[&proxy, "node.example", "--network", "simnet", "--json"]);
+    assert_eq!(met.status, 0, "{met:#?}");
+    assert_eq!(met.events("connected")[0]["address"], "node.example:16511");
+    assert!(met.events("version")[0]["user_agent"].as_str().unwrap().contains("/listen:"));
+    assert_eq!(met.events("ping").len(), 1);
+    assert_eq!(asked.join().unwrap(), "node.example:16511");
+    assert_eq!(listen.end().status, 0);
+}
+
+#[test]
+fn the_proxys_address_is_never_told() {
+    // Dialled at the proxy's own host, it is not told; dialled at another, that is.
+    for (dialled, told) in [("127.0.0.1:16511", "0.0.0.0:0"), ("203.0.113.7:16511", "203.0.113.7:16511")] {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (proxy, asked) = proxy(door.local_addr().unwrap());
+        let socks5 = Running::start("socks5", &[&proxy, dialled, "--network", "simnet"]);
+        let mut node = Played::new(door.accept().unwrap().0, Network::Simnet);
+        assert_eq!(node.expect::<Version>().receiver.to_string(), told);
+        node.send(&common::version());
+        node.send(&VerAck);
+        let Ping { nonce } = node.expect();
+        node.send(&Pong { nonce });
+        let ended = socks5.end();
+        assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
+        assert!(ended.out.iter().any(|line| line.contains("/by-hand:1.0/ is a full node")), "{ended:#?}");
+        assert_eq!(asked.join().unwrap(), dialled);
+    }
+}
+
+#[test]
+fn without_a_proxy_nobody_is_dialled() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let ended = run("socks5", &["127.0.0.1:1", &address, "--network", "simnet"]);
+    assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
+    assert!(ended.err.contains("through 127.0.0.1:1"), "{}", ended.err);
+    door.set_nonblocking(true).unwrap();
+    assert_eq!(door.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}

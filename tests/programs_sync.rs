@@ -1,0 +1,297 @@
+//! `examples/sync` and `examples/listen --dag`, on the DAG of a recorded session between two daemons.
+// What the lints leave to tests is allowed for their helpers, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+mod programs;
+
+use kaspa_peer::wire::*;
+use programs::running::{Played, Running, run};
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+/// What a node of the recorded session sent.
+fn recorded(name: &str) -> Vec<Message> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(name);
+    let bytes = fs::read(path).unwrap();
+    MessageReader::new(bytes.as_slice(), Network::Simnet).map(Result::unwrap).collect()
+}
+
+/// The blocks of the recorded session, parents first.
+fn blocks() -> Vec<Block> {
+    recorded("sync-from-node.bin").into_iter().filter_map(|message| Block::try_from(message).ok()).collect()
+}
+
+/// The blocks as a file.
+fn file(blocks: &[Block]) -> Vec<u8> {
+    let frame = |block: &Block| Frame::encode(block, Network::Simnet).unwrap().as_bytes().to_vec();
+    blocks.iter().flat_map(frame).collect()
+}
+
+/// A file that is removed when the test forgets it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("kaspa-peer-{}-{name}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        Self(path)
+    }
+
+    fn with(name: &str, content: &[u8]) -> Self {
+        let scratch = Self::new(name);
+        fs::write(&scratch.0, content).unwrap();
+        scratch
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn content(&self) -> Vec<u8> {
+        fs::read(&self.0).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+const SIMNET: [&str; 2] = ["--network", "simnet"];
+
+fn serve(dag: &Scratch) -> (Running, String) {
+    Running::listen(&[&SIMNET[..], &["--dag", dag.path()]].concat())
+}
+
+fn sync(address: &str, arguments: &[&str]) -> programs::running::Ended {
+    run("sync", &[&[address, "--json"], &SIMNET[..], arguments].concat())
+}
+
+#[test]
+fn a_dag_arrives_as_it_was() {
+    let (blocks, out) = (blocks(), Scratch::new("whole"));
+    assert_eq!(blocks.len(), 299);
+    let dag = Scratch::with("whole-dag", &file(&blocks));
+    let (_listen, address) = serve(&dag);
+    let ended = sync(&address, &["--out", out.path()]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
+    assert!(out.content() == dag.content());
+    let done = &ended.events("done")[0];
+    assert_eq!((&done["blocks"], &done["new"]), (&299.into(), &299.into()), "{done}");
+    assert_eq!((&done["bytes"], &done["tip"]), (&137_352.into(), &blocks[298].hash().to_string().into()), "{done}");
+    // More than one request is on its way before the first block comes, and none asks for more than the convention allows.
+    let commands = |event: &str| -> Vec<_> { ended.events(event).iter().map(|e| e["command"].clone()).collect() };
+    assert_eq!(commands("sent").iter().filter(|command| *command == "getdata").count(), 6);
+
+    let again = sync(&address, &["--out", out.path()]);
+    assert_eq!((again.status, &again.events("done")[0]["new"]), (0, &0.into()), "{again:#?}");
+    assert!(out.content() == dag.content());
+    let people = run("sync", &[&[address.as_str()], &SIMNET[..]].concat());
+    assert!(
+        people.status == 0 && people.out.last().unwrap().starts_with("done: 299 blocks, 299 of them new"),
+        "{people:#?}"
+    );
+}
+
+#[test]
+fn what_is_there_is_not_downloaded_again() {
+    let blocks = blocks();
+    let dag = Scratch::with("resume-dag", &file(&blocks));
+    let (_listen, address) = serve(&dag);
+    let whole = dag.content();
+    // Between two blocks, inside a header and inside a payload; after one block, some and all but one.
+    for (kept, cut) in [(1, 0), (1, 10), (120, 0), (120, 100), (298, 23)] {
+        let end = file(&blocks[..kept]).len() + cut;
+        let out = Scratch::with("resume", &whole[..end]);
+        let ended = sync(&address, &["--out", out.path()]);
+        assert_eq!(ended.status, 0, "{kept} {cut}: {ended:#?}");
+        let (resumed, done) = (&ended.events("resumed")[0], &ended.events("done")[0]);
+        assert_eq!((&resumed["blocks"], &resumed["cut"]), (&kept.into(), &cut.into()));
+        assert_eq!(done["new"], 299 - kept, "{kept} {cut}");
+        assert!(out.content() == whole, "{kept} {cut}");
+    }
+}
+
+#[test]
+fn a_made_up_dag_can_be_downloaded_too() {
+    for network in ["mainnet", "testnet", "regtest", "simnet", "devnet", "0xcafe0001"] {
+        let (_listen, address) = Running::listen(&["--network", network]);
+        let out = Scratch::new(network);
+        let ended = run("sync", &[&address, "--network", network, "--json", "--out", out.path()]);
+        assert_eq!(ended.status, 0, "{network}: {ended:#?}");
+        // Both tips, though one is not in the other's past.
+        assert_eq!(ended.events("done")[0]["blocks"], 300, "{network}");
+        let (_second, address) = Running::listen(&["--network", network, "--dag", out.path()]);
+        let copy = Scratch::new(&format!("{network}-copy"));
+        let ended = run("sync", &[&address, "--network", network, "--json", "--out", copy.path()]);
+        assert!(ended.status == 0 && copy.content() == out.content(), "{network}: {ended:#?}");
+    }
+}
+
+#[test]
+fn a_recorded_daemon_would_have_been_served_the_same() {
+    let dag = Scratch::with("daemon-dag", &file(&blocks()));
+    let (_listen, address) = serve(&dag);
+    let mut daemon = Played::dial(&address, Network::Simnet);
+    let (mut locators, mut announced, mut got) = (Vec::new(), Vec::new(), Vec::new());
+    for message in recorded("sync-to-node.bin") {
+        daemon.send(&message);
+        match message {
+            Message::GetLocator(_) => locators.push(daemon.expect::<Locator>()),
+            Message::GetBlockInvs(_) => announced.extend(daemon.expect::<Inv>().items),
+            Message::GetData(request) => got.extend(request.items.iter().map(|_| daemon.expect::<Block>())),
+            _ => {}
+        }
+    }
+    // The daemon found each next question in the answer before, ended with its genesis block, and took what it got.
+    let asked: Vec<GetLocator> =
+        recorded("sync-to-node.bin").into_iter().filter_map(|message| GetLocator::try_from(message).ok()).collect();
+    assert_eq!((asked.len(), locators.len()), (4, 4));
+    for (locator, next) in locators.iter().zip(&asked[1..]) {
+        assert_eq!(locator.hashes.last(), Some(&next.low));
+    }
+    assert_eq!(locators[3].hashes, [asked[0].low]);
+    assert!(announced.iter().all(|item| item.kind == InventoryType::SYNC_BLOCK));
+    let hashes: Vec<Hash> = blocks().iter().map(Block::hash).collect();
+    assert_eq!(announced.iter().map(|item| item.hash).collect::<Vec<_>>(), hashes);
+    assert!(got == blocks());
+}
+
+/// A node of the recorded DAG which a test plays, and which gives `answer` to requests for blocks.
+fn node(answer: impl Fn(&mut Played, Vec<&Block>) + Send + 'static) -> (String, JoinHandle<()>) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let thread = thread::spawn(move || {
+        let blocks = blocks();
+        let hashes: Vec<Hash> = blocks.iter().map(Block::hash).collect();
+        let version = Version { selected_tip: hashes[298], ..common::version() };
+        let mut played = Played::accept(&door, &version, Network::Simnet);
+        while let Some(message) = played.next() {
+            match message {
+                Message::GetLocator(request) => played.send(&Locator { hashes: vec![request.low] }),
+                Message::GetBlockInvs(_) => {
+                    // Something new, which is not meant.
+                    played.send(&Inv::from(vec![Inventory::block(Hash::of(b"new"))]));
+                    played.send(&hashes.iter().copied().map(Inventory::sync_block).collect::<Inv>());
+                }
+                Message::GetData(request) => {
+                    let block = |item: &Inventory| hashes.iter().position(|hash| *hash == item.hash);
+                    answer(&mut played, request.items.iter().map(|item| &blocks[block(item).unwrap()]).collect());
+                }
+                _ => {}
+            }
+        }
+    });
+    (address, thread)
+}
+
+/// Why a download from this node failed, and how many blocks had come.
+fn failure(address: &str, arguments: &[&str]) -> (String, u64) {
+    let ended = sync(address, arguments);
+    assert_eq!(ended.status, 1, "{ended:#?}");
+    let failed = &ended.events("failed")[0];
+    let reason = failed["reason"].as_str().unwrap().to_owned();
+    assert!(ended.err.contains(&reason), "{ended:#?}");
+    (reason, failed["new"].as_u64().unwrap())
+}
+
+#[test]
+fn a_node_that_goes_away_is_named_and_another_gone_on_with() {
+    let all = blocks();
+    let last = all[70].hash();
+    let (address, node) = node(move |played, wanted| {
+        for block in wanted {
+            if block.hash() == last {
+                return played.stream.shutdown(std::net::Shutdown::Both).unwrap();
+            }
+            played.send(block);
+        }
+    });
+    let out = Scratch::new("gone");
+    let (reason, new) = failure(&address, &["--out", out.path()]);
+    node.join().unwrap();
+    assert!(reason.contains("closed by the remote") || reason.contains("failed:"), "{reason}");
+    assert!(out.content() == file(&all[..usize::try_from(new).unwrap()]), "{new}");
+    assert!(new <= 70);
+
+    let dag = Scratch::with("gone-dag", &file(&all));
+    let (_listen, address) = serve(&dag);
+    let ended = sync(&address, &["--out", out.path()]);
+    assert!(ended.status == 0 && out.content() == dag.content(), "{ended:#?}");
+    assert_eq!(ended.events("done")[0]["new"], 299 - new);
+}
+
+#[test]
+fn a_block_that_is_not_what_was_announced_is_noticed() {
+    let (address, node) = node(|played, wanted| {
+        let mut fields = wanted[0].fields();
+        fields.header.nonce += 1;
+        played.send(&fields);
+    });
+    let (reason, new) = failure(&address, &[]);
+    node.join().unwrap();
+    assert!(reason.contains("a block that hashes to") && reason.contains("not asked for"), "{reason}");
+    assert_eq!(new, 0);
+}
+
+#[test]
+fn a_block_before_its_parents_is_noticed() {
+    let (address, node) = node(|played, wanted| wanted.into_iter().rev().for_each(|block| played.send(block)));
+    let (reason, new) = failure(&address, &[]);
+    node.join().unwrap();
+    assert!(reason.contains("before its parent"), "{reason}");
+    assert_eq!(new, 0);
+}
+
+#[test]
+fn a_block_that_is_announced_and_missing_is_noticed() {
+    let (address, node) = node(|played, wanted| {
+        played.send(wanted[0]);
+        played.send(&NotFound::from(vec![Inventory::sync_block(wanted[1].hash())]));
+    });
+    let (reason, new) = failure(&address, &[]);
+    node.join().unwrap();
+    assert!(reason.contains(&blocks()[1].hash().to_string()) && reason.contains("does not have"), "{reason}");
+    assert_eq!(new, 1);
+}
+
+#[test]
+fn another_genesis_block_is_noticed() {
+    let dag = Scratch::with("genesis-dag", &file(&blocks()));
+    let (_listen, address) = serve(&dag);
+    let other = "00".repeat(32);
+    let (reason, _) = failure(&address, &["--genesis", &other]);
+    assert!(reason.contains("no block in common") && reason.contains("--genesis"), "{reason}");
+    let (reason, _) = failure(&address, &["--genesis", &other, "--out", dag.path()]);
+    assert!(reason.contains("the file is of a DAG above 49cdaebb"), "{reason}");
+}
+
+#[test]
+fn a_file_that_is_none_is_neither_served_nor_overwritten() {
+    let blocks = blocks();
+    let swapped = file(&[blocks[2].clone(), blocks[0].clone()]);
+    let mut corrupt = file(&blocks[..3]);
+    corrupt[500] ^= 1;
+    let ping = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap();
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("text", b"this is not a file of blocks", "at byte 0"),
+        ("corrupt", &corrupt, "at byte 372: checksum"),
+        ("swapped", &swapped, "comes before its parent"),
+        ("ping", ping.as_bytes(), "ping where a block should be"),
+        ("twice", &file(&[blocks[0].clone(), blocks[0].clone()]), "is there twice"),
+    ];
+    for (name, content, expected) in cases {
+        let scratch = Scratch::with(name, content);
+        for arguments in [["listen", "127.0.0.1:0", "--dag"], ["sync", "127.0.0.1:1", "--out"]] {
+            let [program, address, option] = arguments;
+            let ended = run(program, &[address, option, scratch.path(), "--network", "simnet", "--json"]);
+            assert_eq!(ended.status, 1, "{name}: {ended:#?}");
+            assert!(ended.err.contains(expected), "{name}: {}", ended.err);
+            assert_eq!(scratch.content(), content, "{name}");
+        }
+    }
+}
