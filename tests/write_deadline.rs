@@ -5,7 +5,7 @@ mod common;
 
 use common::by_hand::{by_hand, end_of, fill, frame_of_size, message_of_size};
 use common::{DEADLINE, Recorder, builder, sockets, version};
-use kaspa_peer::wire::{Command, FeeFilter, Frame, Inv, Inventory, Message, Ping, write_message};
+use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, write_message};
 use kaspa_peer::{DisconnectReason, Peer, QueueError};
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -131,19 +131,21 @@ fn other_peers_do_not_notice() {
     };
     let (stuck, _silent) = connect();
     let (lively, mut remote) = connect();
-    let frame = Frame::encode(&message_of_size(1_000_000), config.network()).unwrap();
+    let frame = frame_of_size(1_000_000, config.network());
+    let mut bytes = vec![0; frame.as_bytes().len()];
     let mut messages = 0;
     // The same frames to both, as when a block is relayed; the one who does not read holds up nobody.
     while stuck.disconnect_reason().is_none() {
         let _ = stuck.queue_frame(&frame);
         lively.queue_frame(&frame).unwrap();
         lively.queue_message(&Ping { nonce: 1 }).unwrap();
-        remote.read();
+        remote.stream.read_exact(&mut bytes).unwrap();
+        assert!(bytes == frame.as_bytes());
         remote.read_as::<Ping>();
         messages += 1;
     }
     assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit: Duration::from_millis(1000) });
-    assert!(messages > 10, "{messages}");
+    assert!(messages > 3, "{messages}");
     assert_eq!(lively.disconnect_reason(), None);
 }
 
