@@ -26,6 +26,9 @@ mod deadlines;
 mod disconnect;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod inventory;
 mod listener;
