@@ -30,6 +30,8 @@ mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod inventory;
 mod listener;
 mod outbound;
@@ -44,6 +46,7 @@ mod shared;
 mod start;
 mod stats;
 mod stream;
+mod sync;
 mod writer;
 
 pub use address::{Direction, PeerAddress};

@@ -41,7 +41,10 @@ pub fn stream(choices: &mut Choices<'_>) -> Vec<u8> {
                 stream.extend(bytes);
             }
             _ => {
-                if let Ok(frame) = Frame::encode(&message(choices).0, NETWORK) {
+                // In pieces of two bytes, more than this takes too long.
+                if let Ok(frame) = Frame::encode(&message(choices).0, NETWORK)
+                    && frame.as_bytes().len() < 1 << 18
+                {
                     stream.extend_from_slice(frame.as_bytes());
                 }
             }
@@ -208,8 +211,8 @@ pub fn tx_fields(choices: &mut Choices<'_>) -> TxFields {
     let foreign = subnetwork != SubnetworkId::NATIVE || choices.byte() > 250;
     TxFields {
         version: choices.word() as i32,
-        inputs: list(choices, input, 300),
-        outputs: list(choices, output, 300),
+        inputs: list(choices, input, 30),
+        outputs: list(choices, output, 30),
         lock_time: choices.long(),
         subnetwork,
         gas: if foreign { choices.of(&[0, 1, u64::MAX]) } else { 0 },
@@ -220,5 +223,5 @@ pub fn tx_fields(choices: &mut Choices<'_>) -> TxFields {
 
 /// The parts of a block, perhaps of one that cannot be.
 pub fn block_fields(choices: &mut Choices<'_>) -> BlockFields {
-    BlockFields { header: header(choices), transactions: list(choices, tx_fields, 300) }
+    BlockFields { header: header(choices), transactions: list(choices, tx_fields, 30) }
 }
