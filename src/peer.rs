@@ -26,7 +26,12 @@ mod deadlines;
 mod disconnect;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod inventory;
 mod listener;
 mod outbound;
@@ -41,6 +46,7 @@ mod shared;
 mod start;
 mod stats;
 mod stream;
+mod sync;
 mod writer;
 
 pub use address::{Direction, PeerAddress};

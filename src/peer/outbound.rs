@@ -7,8 +7,8 @@
 //! connection ends.
 
 use super::receipt::Unsent;
+use super::sync::{Condvar, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Condvar, Mutex};
 use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 /// A frame up to this size is copied into a run; a larger one is a run of its own.

@@ -14,6 +14,7 @@ use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
 use super::score::Score;
 use super::stats::{Remote, Traffic};
+use super::sync::{Condvar, Mutex};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress, Services,
@@ -21,7 +22,6 @@ use crate::wire::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info};
-use parking_lot::{Condvar, Mutex};
 use std::{
     cell::RefCell,
     convert::Infallible,

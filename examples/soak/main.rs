@@ -1,0 +1,167 @@
+//! Keeps peers busy for a while, cuts them off, attacks them, and looks whether anything is left behind; see `--help`.
+
+mod churn;
+mod gauges;
+mod hostile;
+mod report;
+
+use churn::Churn;
+use gauges::Gauges;
+use hostile::{Hostile, Pinger};
+use kaspa_peer::{Config, wire::Network};
+use report::{Report, Row};
+use std::error::Error;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "\
+Keeps peers busy for a while and looks whether anything is left behind.
+
+Usage: soak [--peers N] [--minutes M | --seconds S] [--json]
+
+N connections between two nodes in this process, six threads each, say things
+small and large to one another, and are cut off at random: by disconnecting, by
+shutting the socket down, in the middle of a frame, by dropping the handle.
+Meanwhile a hostile remote floods one of the nodes, sends it garbage, never
+reads and dawdles, and another peer of the same node pings.
+
+Options:
+  --peers N    how many connections to keep, 20 unless given
+  --minutes M, --seconds S
+               for how long, 60 seconds unless given
+  --json       one JSON object a line instead of a table
+  -h, --help   this
+
+Shown at intervals are the threads, open files and memory of the process, and
+the bytes that are queued. The last line tells the median round trip of the peer
+that pings: alone, and under attack.
+
+Exit status: 0 when in the end everything is as it was in the beginning, 1 when
+something is left, 2 when it cannot be run.
+";
+
+/// How long threads and sockets may take to go away after the last peer has ended.
+const SETTLING: Duration = Duration::from_secs(10);
+
+struct Options {
+    peers: usize,
+    time: Duration,
+    json: bool,
+}
+
+impl Options {
+    /// `None` when help is wanted.
+    fn from_args() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options = Self { peers: 20, time: Duration::from_secs(60), json: false };
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long("peers") => options.peers = arguments.value()?.parse()?,
+                Long("minutes") => options.time = Duration::from_secs(60 * arguments.value()?.parse::<u64>()?),
+                Long("seconds") => options.time = Duration::from_secs(arguments.value()?.parse()?),
+                Long("json") => options.json = true,
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn main() -> ExitCode {
+    let options = match Options::from_args() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("soak: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match soak(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("soak: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A node whose timeouts are short, so that what is cut off shows soon.
+fn node(name: &str) -> Result<Config, Box<dyn Error>> {
+    let config = Config::builder(Network::Simnet)
+        .user_agent(name, "1.0.0", ["soak"])
+        .handshake_timeout(Duration::from_secs(5))
+        .write_timeout(Duration::from_secs(2))
+        .frame_timeout(Duration::from_secs(5))
+        .build()?;
+    Ok(config)
+}
+
+/// Whether nothing was left behind.
+fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let (alice, bob) = (node("alice")?, node("bob")?);
+    let report = Report::new(options.json);
+    let interval = (options.time / 10).max(Duration::from_secs(1));
+
+    // Memory has a history: what the allocator keeps is there from the first minute on.
+    let mut rehearsal = Churn::new(&alice, &bob, options.peers)?;
+    rehearsal.run(options.time / 10, Duration::MAX, |_| {});
+    rehearsal.end();
+    let mut left = rehearsal.complaints();
+    drop(rehearsal);
+
+    let mut churn = Churn::new(&alice, &bob, options.peers)?;
+    let before = settled(None);
+    let start = Instant::now();
+    let show = |phase: &'static str, churn: &Churn| {
+        report.row(&Row { time: start.elapsed(), phase, gauges: Gauges::now(), tally: churn.tally() });
+    };
+    show("begin", &churn);
+
+    let pinger = Pinger::start(&alice, &bob)?;
+    thread::sleep(options.time / 10);
+    let quiet = pinger.median();
+    show("quiet", &churn);
+
+    let hostile = Hostile::start(&bob)?;
+    let attack_ends = Instant::now() + options.time / 5;
+    while Instant::now() < attack_ends {
+        thread::sleep(interval.min(attack_ends.saturating_duration_since(Instant::now())));
+        show("attack", &churn);
+    }
+    let attacked = pinger.median();
+
+    churn.run((options.time * 6) / 10, interval, |churn| show("churn", churn));
+    let crowded = pinger.median();
+    churn.end();
+    let attacks = hostile.stop();
+    let pings = pinger.stop();
+    let after = settled(Some(before));
+    show("end", &churn);
+    report.round_trips(quiet, attacked, crowded, pings, attacks);
+
+    left.extend(churn.complaints());
+    left.extend(after.compared_with(before));
+    report.verdict(&left);
+    Ok(left.is_empty())
+}
+
+/// The gauges once they stand still or, at last, are those of `before`.
+fn settled(before: Option<Gauges>) -> Gauges {
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        let gauges = Gauges::now();
+        thread::sleep(Duration::from_millis(200));
+        let still = Gauges::now().same_threads_and_files(gauges);
+        let back = before.is_none_or(|before| gauges.compared_with(before).is_empty());
+        if (still && back) || Instant::now() > deadline {
+            return gauges;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Any messages in any order, and what the handshake makes of them.
+
+use super::Choices;
+use crate::peer::handshake::{Handshake, Step};
+use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
+use crate::wire::{Encode, Message, RejectCode, SubnetworkId, Version};
+
+/// Nonces below this are this node's own.
+pub(super) const OWN_NONCES: u64 = 8;
+
+/// One side of a handshake and what it has to know.
+struct Side {
+    direction: Direction,
+    subnetwork: Option<SubnetworkId>,
+    protocol_version: i32,
+}
+
+/// Runs a handshake on the messages that `input` makes.
+pub fn handshake(input: &[u8]) {
+    let mut choices = Choices::new(input);
+    let side = Side {
+        direction: choices.of(&[Direction::Inbound, Direction::Outbound]),
+        subnetwork: choices.of(&[None, Some([1; 20]), Some([2; 20])]).map(SubnetworkId::from_bytes),
+        protocol_version: i32::from(choices.byte()) + 1,
+    };
+    let mut it = Handshake::new(side.direction, side.subnetwork, side.protocol_version);
+    let (mut versions, mut veracks) = (0, 0);
+    while !choices.is_empty() {
+        let Some(message) = choices.message() else { continue };
+        let step = it.step(&message, |nonce| nonce < OWN_NONCES);
+        side.check(&message, &step, versions > 0, veracks > 0);
+        match step {
+            Step::Introduced { .. } => versions += 1,
+            Step::Finished => veracks += 1,
+            Step::Deliver => {}
+            // The peer is gone then; all the same nothing may change any more.
+            Step::End(..) => {
+                let done = it.is_done();
+                assert_eq!(done, veracks > 0);
+                continue;
+            }
+        }
+        assert!(versions <= 1 && veracks <= versions);
+        assert_eq!(it.is_done(), veracks == 1);
+    }
+}
+
+impl Side {
+    /// Whether `step` is what BEHAVIOUR says of `message`, after a version and a verack or before.
+    fn check(&self, message: &Message, step: &Step, introduced: bool, done: bool) {
+        let expected = match message {
+            Message::Version(_) if introduced => {
+                matches!(step, Step::End(Some(reject), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion))
+                    if reject.code == RejectCode::DUPLICATE)
+            }
+            Message::Version(version) => self.check_version(version, step),
+            Message::Unknown(_) => *step == Step::Deliver,
+            _ if !introduced => {
+                matches!(step, Step::End(Some(reject), DisconnectReason::Handshake(HandshakeError::NotVersion { command }))
+                    if *command == message.command() && reject.code == RejectCode::MALFORMED)
+            }
+            Message::VerAck(_) if done => {
+                *step == Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
+            }
+            Message::VerAck(_) => *step == Step::Finished,
+            _ => *step == Step::Deliver,
+        };
+        assert!(expected, "{message:?}, introduced {introduced}, done {done}: {step:?}");
+    }
+
+    fn check_version(&self, version: &Version, step: &Step) -> bool {
+        let fits = match (self.subnetwork, version.subnetwork) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, Some(_)) => self.direction == Direction::Inbound,
+            (_, None) => true,
+        };
+        match step {
+            Step::Introduced { negotiated, send_version } => {
+                *negotiated == version.protocol_version.min(self.protocol_version)
+                    && *negotiated >= 1
+                    && *send_version == (self.direction == Direction::Inbound)
+                    && version.nonce >= OWN_NONCES
+                    && fits
+            }
+            Step::End(None, DisconnectReason::Handshake(error)) => match error {
+                HandshakeError::SelfConnection => version.nonce < OWN_NONCES,
+                HandshakeError::VersionTooOld { found, .. } => *found < 1 && *found == version.protocol_version,
+                HandshakeError::IncompatibleSubnetworks { .. } => !fits,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The locks of the queue and of the peer: parking_lot's.
+//!
+//! With `--cfg shuttle` the unit tests have others in their place, which let a scheduler decide at every lock, wait and
+//! notification who goes on; see `interleavings`. Channels stay as they are: none is waited on there, and what does not
+//! wait is a single step.
+
+#[cfg(not(all(test, shuttle)))]
+pub(super) use parking_lot::{Condvar, Mutex};
+#[cfg(all(test, shuttle))]
+pub(super) use scheduled::{Condvar, Mutex};
+
+/// As much of parking_lot as is used here.
+#[cfg(all(test, shuttle))]
+mod scheduled {
+    use shuttle::{rand::Rng, sync};
+    use std::ops::{Deref, DerefMut};
+    use std::time::Instant;
+
+    #[derive(Debug, Default)]
+    pub struct Mutex<T>(sync::Mutex<T>);
+
+    /// Empty only while it is being waited with.
+    pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>);
+
+    impl<T> Mutex<T> {
+        pub fn new(value: T) -> Self {
+            Self(sync::Mutex::new(value))
+        }
+
+        pub fn lock(&self) -> MutexGuard<'_, T> {
+            MutexGuard(Some(self.0.lock().unwrap()))
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.0.as_ref().unwrap()
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.0.as_mut().unwrap()
+        }
+    }
+
+    #[derive(Debug, Default)]
+    pub struct Condvar(sync::Condvar);
+
+    pub struct TimedOut(bool);
+
+    impl TimedOut {
+        pub fn timed_out(&self) -> bool {
+            self.0
+        }
+    }
+
+    impl Condvar {
+        pub fn new() -> Self {
+            Self::default()
+        }
+
+        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            guard.0 = guard.0.take().map(|held| self.0.wait(held).unwrap());
+        }
+
+        /// Time passes as the scheduler likes: either there is enough of it, or none.
+        pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> TimedOut {
+            let out_of_time = shuttle::rand::thread_rng().gen_bool(0.3);
+            if !out_of_time {
+                self.wait(guard);
+            }
+            TimedOut(out_of_time)
+        }
+
+        pub fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
