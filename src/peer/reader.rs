@@ -222,7 +222,7 @@ impl Reader<'_> {
     /// What the peer does by itself with an ordinary message, then the callback.
     fn deliver(&mut self, message: Message) -> Ends {
         match &message {
-            Message::Ping(ping) => self.shared.answer(Lane::Ordinary, &Pong { nonce: ping.nonce })?,
+            Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
             Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
                 if !self.shared.offers(Services::BLOOM) =>
