@@ -68,9 +68,8 @@ pub(super) struct Receipts(Vec<(usize, Unsent)>);
 impl Receipts {
     /// Tells those whose frames end within the first `written` bytes.
     pub fn resolve(&mut self, written: usize) {
-        // A receipt that was dropped wants to know nothing.
         for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
-            let _ = unsent.try_send(());
+            unsent.written();
         }
     }
 }
@@ -405,7 +404,7 @@ mod tests {
     #[test]
     fn closing_refuses_wakes_and_resolves() {
         let (queue, _bell) = queue(10, 10);
-        let (unsent, receipt) = bounded(1);
+        let (unsent, receipt) = Unsent::with_receiver();
         assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
         thread::scope(|scope| {
             let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
@@ -455,7 +454,7 @@ mod tests {
     #[test]
     fn a_receipt_resolves_when_its_own_frame_is_out() {
         let (queue, _bell) = queue(100, 100);
-        let (first, second) = (bounded(1), bounded(1));
+        let (first, second) = (Unsent::with_receiver(), Unsent::with_receiver());
         for sender in [first.0, second.0] {
             assert_eq!(queue.push(Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)), Ok(()));
         }
