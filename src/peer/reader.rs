@@ -8,12 +8,12 @@ use super::rate::{Pace, Pacer};
 use super::shared::{Shared, State};
 use super::stats::Count;
 use super::stream::ReadHalf;
-use super::{DisconnectReason, Listener, Peer, UnknownCommands};
+use super::{Direction, DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
-use log::{debug, trace, warn};
+use log::{debug, info, trace, warn};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,13 +37,14 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         now: Instant::now(),
     };
-    let reason = match catch_unwind(AssertUnwindSafe(|| reader.read())) {
+    let reason = match catch_unwind(AssertUnwindSafe(|| reader.begin().err().unwrap_or_else(|| reader.read()))) {
         Ok(reason) => reason,
         Err(_) => DisconnectReason::CallbackPanicked,
     };
     shared.end(reason);
     let Some(reason) = shared.ended() else { return };
-    shared.capture(Entry::Gone(&reason.to_string()));
+    // A panic in what records does not keep the listener from its last call.
+    let _ = catch_unwind(AssertUnwindSafe(|| shared.capture(Entry::Gone(&reason.to_string()))));
     if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
         warn!("{shared}: on_disconnect panicked");
     }
@@ -64,6 +65,17 @@ struct Reader<'a> {
 type Ends<T = ()> = Result<T, DisconnectReason>;
 
 impl Reader<'_> {
+    /// Who dials introduces itself first.
+    fn begin(&self) -> Ends {
+        let shared = self.shared;
+        info!("{shared}: connected");
+        shared.capture(Entry::Connected(&shared.to_string()));
+        match shared.direction {
+            Direction::Inbound => Ok(()),
+            Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
+        }
+    }
+
     fn read(&mut self) -> DisconnectReason {
         loop {
             match self.source.with(|source| self.decoder.read_from(source)) {
