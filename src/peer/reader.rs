@@ -24,6 +24,9 @@ use std::{
 /// How long the reader waits for its last `reject` to be written before it disconnects all the same.
 const LAST_REJECT: Duration = Duration::from_secs(2);
 
+/// How long the reader waits when the connection had nothing to read and did not wait for it.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Reads until the connection ends, then says so.
 pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     let peer = shared.own_handle();
@@ -81,8 +84,11 @@ impl Reader<'_> {
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
                 Ok(_) => {}
-                // Somebody else's timeout on the same socket; nothing is lost.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
+                // again at once would do nothing else.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    let _ = self.shared.quitting.recv_timeout(MOMENT);
+                }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
             self.now = Instant::now();

@@ -125,9 +125,15 @@ impl FrameDecoder {
         let count = loop {
             match source.read(free) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?.min(room),
+                result => break result?,
             }
         };
+        if count > room {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the stream claims to have given more than was asked for",
+            ));
+        }
         self.end += count;
         self.arrived += count as u64;
         self.resize_for(count, room);
