@@ -97,7 +97,7 @@ impl Reader<'_> {
             let before = self.decoder.position();
             let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, before));
             let now = Instant::now();
-            let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
+            let place = self.decoder.frame_under_way();
             self.shared.with_deadlines(|deadlines| {
                 deadlines.idle(now, heard);
                 deadlines.mid_frame(place, now);

@@ -261,6 +261,15 @@ impl FrameDecoder {
         self.arrived - (self.end - self.start + frame) as u64
     }
 
+    /// A number of the frame of which part is there, the same until it is whole or skipped; `None` when there is none.
+    pub(crate) fn frame_under_way(&self) -> Option<u64> {
+        match self.state {
+            // Its last byte: where it ends, the next frame begins.
+            State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
+            _ => self.is_mid_frame().then(|| self.position()),
+        }
+    }
+
     /// How many bytes the frame that is being read lacks for sure, or how many are to be skipped before the next.
     pub(super) fn missing(&self) -> usize {
         let buffered = self.end - self.start;
