@@ -22,7 +22,8 @@ pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
 }
 
 fn serve(shared: &Arc<Shared>, bell: &Receiver<()>) {
-    loop {
+    // Asked each time: an interval shorter than a ping takes leaves no time to hear of the end below.
+    while shared.ended().is_none() {
         let sleep = match shared.next_due(Instant::now()) {
             Ok(Due::Ping) => {
                 ping(shared);
