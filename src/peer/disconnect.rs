@@ -1,6 +1,6 @@
 //! Why a connection ended.
 
-use crate::wire::{Command, FrameError, SubnetworkId};
+use crate::wire::{Command, FrameError, Sanitised, SubnetworkId};
 use std::{fmt, io, time::Duration};
 use thiserror::Error;
 
@@ -76,18 +76,18 @@ pub enum DisconnectReason {
         limit: Duration,
     },
     /// The program gave the remote as many points for misbehaving as the configuration allows.
-    #[error("misbehaved: {what} (score {score})")]
+    #[error("misbehaved: {} (score {score})", Sanitised(.what))]
     Misbehaved {
         /// The score.
         score: u32,
-        /// What the last points were for, in the program's words.
+        /// What the last points were for, in the program's words. Shown sanitised, since it may quote the remote.
         what: String,
     },
     /// A listener's callback panicked.
     #[error("a callback panicked")]
     CallbackPanicked,
     /// The connection failed.
-    #[error("{operation} failed: {message}")]
+    #[error("{operation} failed: {}", Sanitised(.message))]
     Io {
         /// What was tried.
         operation: IoOperation,
