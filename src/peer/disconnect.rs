@@ -13,7 +13,8 @@ pub enum DisconnectReason {
     /// This side: [`Peer::disconnect`](super::Peer::disconnect), or its last handle was dropped.
     #[error("disconnected by this side")]
     Local,
-    /// The remote closed the connection.
+    /// The remote closed the connection. (A reset is mostly an [`Io`](Self::Io) error, but this is what it looks like to
+    /// the reader when the writer was told of it first.)
     #[error("closed by the remote{}", if *.inside_frame { " in the middle of a frame" } else { "" })]
     RemoteClosed {
         /// Whether part of a frame had arrived.
