@@ -62,6 +62,7 @@ pub use services::Services;
 pub use signal::{FeeFilter, FilterClear, GetSelectedTip, Ping, Pong, SendHeaders, VerAck};
 pub use stream::{MessageReader, read_message, write_message};
 pub use subnetwork::SubnetworkId;
+pub(crate) use text::Sanitised;
 pub use text::WireString;
 pub use tx::{InputRef, Inputs, MAX_TX_INPUTS, MAX_TX_OUTPUTS, Outpoint, OutputRef, Outputs, Transaction, TxRef};
 pub use tx_fields::{TxFields, TxInput, TxOutput};

@@ -107,3 +107,63 @@ fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
     let cut = CaptureReader::new(&bytes[..bytes.len() - 1]).unwrap();
     assert!(cut.last().unwrap().is_err());
 }
+
+/// Panics when it is given a record, after so many bytes.
+struct Fragile(usize);
+
+impl Write for Fragile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).expect("no more");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_place_that_panics_ends_one_peer_at_most() {
+    let capture = Capture::new(Fragile(1000), Network::Simnet, 1 << 20).unwrap();
+    let fee = FeeFilter { min_fee: 5 };
+    for first in [true, false] {
+        let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+        if first {
+            // Buffered, so that it comes with some message or other.
+            while inb.peer.send_message(&fee, common::DEADLINE).is_ok() {}
+            assert_eq!(out.peer.wait_for_disconnect().unwrap(), kaspa_peer::DisconnectReason::CallbackPanicked);
+            assert_eq!(out.told.told(|told| told.disconnects.len()), 1);
+            assert!(capture.is_stopped());
+        } else {
+            (0..1000).for_each(|_| inb.peer.send_message(&fee, common::DEADLINE).unwrap());
+            out.peer.ping().unwrap();
+            assert_eq!(out.peer.disconnect_reason(), None);
+        }
+    }
+}
+
+#[test]
+fn after_an_error_there_are_no_more_records() {
+    /// A capture that begins well and then cannot be read.
+    struct Broken(io::Cursor<Vec<u8>>);
+
+    impl io::Read for Broken {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 => Err(io::Error::other("broken")),
+                count => Ok(count),
+            }
+        }
+    }
+
+    let file = File::default();
+    Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let mut record = vec![3];
+    record.extend([0xff; 8]);
+    record.extend([0; 8]);
+    record.extend([1, 0, 0, 0, b'x']);
+    let bytes = [file.0.lock().clone(), record].concat();
+    let results: Vec<bool> =
+        CaptureReader::new(Broken(io::Cursor::new(bytes))).unwrap().take(9).map(|result| result.is_ok()).collect();
+    assert!(results == [true, false] || results == [false], "{results:?}");
+}

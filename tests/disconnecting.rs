@@ -227,7 +227,8 @@ fn while_the_remote_does_not_read() {
     let clog = Frame::encode(&Unknown { command, payload: vec![0; 30_000_000] }, Network::Simnet).unwrap();
     for direction in BOTH {
         let (mut remote, end) = met(direction, builder().write_timeout(None));
-        end.peer.queue_frame(&clog).unwrap();
+        // Larger than the queue: taken as soon as nothing of the handshake waits any more.
+        end.peer.send_frame(&clog, DEADLINE).unwrap();
         let sender = end.peer.clone();
         let sender = thread::spawn(move || sender.send_message(&FeeFilter { min_fee: 1 }, Duration::MAX));
         // The writer is at it, and will not get to the end of it.

@@ -1,6 +1,6 @@
 //! Who is at the other end.
 
-use crate::wire::{NetAddress, Services};
+use crate::wire::{NetAddress, Sanitised, Services};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -136,8 +136,9 @@ impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Host { host, port: 0 } => f.write_str(host),
-            Self::Host { host, port } => write!(f, "{host}:{port}"),
+            // The name may be hearsay.
+            Self::Host { host, port: 0 } => Sanitised(host).fmt(f),
+            Self::Host { host, port } => write!(f, "{}:{port}", Sanitised(host)),
         }
     }
 }

@@ -31,7 +31,8 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// Records what the peers of a node say, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones write to the
 /// same place.
 ///
-/// It stops, with a warning in the log, when its limit is reached or writing fails; peers are not affected. Rotation is the program's: see
+/// It stops, with a warning in the log, when its limit is reached or writing fails; peers are not affected. But they wait
+/// while it is written, all of them: what can block for long, such as a pipe, is no place for a capture. Rotation is the program's: see
 /// [`continue_in`](Self::continue_in).
 ///
 /// ```no_run
@@ -139,13 +140,16 @@ impl Capture {
             Entry::Gone(text) => (3, [text.as_bytes(), &[]]),
             Entry::Refused(text) => (4, [text.as_bytes(), &[]]),
         };
-        if let Err(error) = inner.append(kind, peer, parts) {
-            warn!("capture stopped: {error}");
-            inner.stopped = true;
-        }
+        // Until it is done, so that a panic there ends one peer and not, one after the other, all that record.
+        inner.stopped = true;
+        let mut result = inner.append(kind, peer, parts);
         if matches!(entry, Entry::Gone(_)) {
-            // An error shows with the next record.
-            let _ = inner.out.flush();
+            result = result.and_then(|()| inner.out.flush());
+        }
+        inner.stopped = result.is_err();
+        drop(inner);
+        if let Err(error) = result {
+            warn!("capture stopped: {error}");
         }
     }
 }
@@ -209,6 +213,7 @@ pub enum Captured {
 pub struct CaptureReader<R> {
     source: R,
     network: Network,
+    ended: bool,
 }
 
 impl<R: Read> CaptureReader<R> {
@@ -224,7 +229,7 @@ impl<R: Read> CaptureReader<R> {
         if magic != MAGIC {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a capture, or of another version"));
         }
-        Ok(Self { source, network: Network::from_magic(u32::from_le_bytes(network)) })
+        Ok(Self { source, network: Network::from_magic(u32::from_le_bytes(network)), ended: false })
     }
 
     /// The network whose traffic was recorded.
@@ -257,7 +262,9 @@ impl<R: Read> CaptureReader<R> {
             [4] => Captured::Refused(WireString::from_bytes(rest)),
             [kind] => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of kind {kind}"))),
         };
-        let time = UNIX_EPOCH + Duration::from_micros(u64::from_le_bytes(time));
+        let time = UNIX_EPOCH
+            .checked_add(Duration::from_micros(u64::from_le_bytes(time)))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a time that cannot be"))?;
         Ok(Some(CaptureRecord { time, peer: u64::from_le_bytes(peer), what }))
     }
 }
@@ -267,6 +274,11 @@ impl<R: Read> Iterator for CaptureReader<R> {
     type Item = io::Result<CaptureRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
+        if self.ended {
+            return None;
+        }
+        let item = self.read().transpose();
+        self.ended = !matches!(item, Some(Ok(_)));
+        item
     }
 }

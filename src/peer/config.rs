@@ -419,7 +419,7 @@ impl ConfigBuilder {
 
     /// How many bytes may wait to be written to one remote before queueing fails with
     /// [`QueueError::Full`](super::QueueError::Full). One message is always accepted when next to nothing waits (at most
-    /// 4 KiB), however large it is. Default: 8 MiB.
+    /// 4 KiB), however large it is, and so are the pongs for a few hundred pings whatever waits. Default: 8 MiB.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
         self.settings.queue_limit = bytes;
         self.settings.soft_mark = self.settings.soft_mark.min(bytes);

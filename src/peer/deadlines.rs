@@ -25,7 +25,7 @@ pub(super) struct Deadlines {
     handshake: Option<(Instant, Duration)>,
     idle: Option<Instant>,
     idle_limit: Option<Duration>,
-    /// Until when the frame that is on its way must be whole, and where in the stream it begins.
+    /// Until when the frame that is on its way must be whole, and which it is.
     frame: Option<(Instant, u64)>,
     frame_limit: Option<Duration>,
     ping: Option<Instant>,
@@ -92,7 +92,7 @@ impl Deadlines {
         self.busy_since = Some(now);
     }
 
-    /// What is left is the beginning of a frame, at this place of the stream; `None` when nothing is left.
+    /// What is left belongs to a frame that is on its way, named by a place in the stream; `None` when nothing is left.
     pub fn mid_frame(&mut self, place: Option<u64>, now: Instant) {
         self.frame = match (place, self.frame) {
             (Some(place), Some((until, same))) if place == same => Some((until, place)),

@@ -1,6 +1,6 @@
 //! Why a connection ended.
 
-use crate::wire::{Command, FrameError, SubnetworkId};
+use crate::wire::{Command, FrameError, Sanitised, SubnetworkId};
 use std::{fmt, io, time::Duration};
 use thiserror::Error;
 
@@ -13,7 +13,8 @@ pub enum DisconnectReason {
     /// This side: [`Peer::disconnect`](super::Peer::disconnect), or its last handle was dropped.
     #[error("disconnected by this side")]
     Local,
-    /// The remote closed the connection.
+    /// The remote closed the connection. (A reset is mostly an [`Io`](Self::Io) error, but this is what it looks like to
+    /// the reader when the writer was told of it first.)
     #[error("closed by the remote{}", if *.inside_frame { " in the middle of a frame" } else { "" })]
     RemoteClosed {
         /// Whether part of a frame had arrived.
@@ -76,18 +77,18 @@ pub enum DisconnectReason {
         limit: Duration,
     },
     /// The program gave the remote as many points for misbehaving as the configuration allows.
-    #[error("misbehaved: {what} (score {score})")]
+    #[error("misbehaved: {} (score {score})", Sanitised(.what))]
     Misbehaved {
         /// The score.
         score: u32,
-        /// What the last points were for, in the program's words.
+        /// What the last points were for, in the program's words. Shown sanitised, since it may quote the remote.
         what: String,
     },
     /// A listener's callback panicked.
     #[error("a callback panicked")]
     CallbackPanicked,
     /// The connection failed.
-    #[error("{operation} failed: {message}")]
+    #[error("{operation} failed: {}", Sanitised(.message))]
     Io {
         /// What was tried.
         operation: IoOperation,

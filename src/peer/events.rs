@@ -54,10 +54,14 @@ impl fmt::Debug for EventListener {
     }
 }
 
+/// The largest capacity of an event channel: each place takes memory from the beginning.
+const MOST_EVENTS: usize = 1 << 16;
+
 /// A listener for any number of peers, and the channel on which it tells what happens to them.
 ///
-/// At most `capacity` messages (at least 1) wait or are being handled, as long as their [`Event`]s exist; beyond that
-/// the peers stop reading until the program catches up. `Disconnected` always finds room. When the receiver is dropped,
+/// At most `capacity` messages (at least 1, at most 65536) wait or are being handled, as long as their [`Event`]s exist; beyond that
+/// the peers stop reading until the program catches up. It counts messages, not bytes: one of them can be a block of 32
+/// MiB. `Disconnected` always finds room. When the receiver is dropped,
 /// events are dropped too, and the peers go on.
 ///
 /// ```
@@ -79,7 +83,7 @@ impl fmt::Debug for EventListener {
 #[must_use]
 pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
     let (events, receiver) = unbounded();
-    (EventListener { events, places: bounded(capacity.max(1)) }, receiver)
+    (EventListener { events, places: bounded(capacity.clamp(1, MOST_EVENTS)) }, receiver)
 }
 
 impl Listener for EventListener {

@@ -111,7 +111,7 @@ impl Known {
 
     fn note(&mut self, items: &[Inventory]) {
         let items = items.get(items.len().saturating_sub(self.capacity)..).unwrap_or_default();
-        if self.log.len() + items.len() > 2 * self.capacity {
+        if self.log.len() + items.len() > self.capacity.saturating_mul(2) {
             let outdated = (self.log.len() + items.len()).saturating_sub(self.capacity).min(self.log.len());
             self.log.drain(..outdated);
         }
@@ -239,6 +239,14 @@ mod tests {
         assert_eq!(it.queue(&items([1, 1]), now), Ok(2));
         assert_eq!(it.next_batch(), items([1, 1]));
         assert_eq!(it.known_len(), 0);
+    }
+
+    #[test]
+    fn a_set_without_a_bound_knows_everything() {
+        let mut it = announcements(usize::MAX, usize::MAX);
+        it.announced(&items(0..3000));
+        assert_eq!(it.queue(&items(2000..4000), Instant::now()), Ok(1000));
+        assert_eq!(it.known_len(), 3000);
     }
 
     #[test]

@@ -15,6 +15,8 @@ macro_rules! listener {
         /// that keeps a `Peer` whose configuration holds the listener makes a cycle, and two callbacks that wait for
         /// each other's peers wait for ever: neither is prevented.
         ///
+        /// The thread has a stack of 256 KiB: what recurses deeply is for another thread.
+        ///
         /// A panic in a method ends the peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
         ///
         /// One listener can serve any number of peers. Programs that prefer a loop use [`events`](super::events()).

@@ -17,6 +17,10 @@ pub(super) const SMALL_FRAME: usize = 16 * 1024;
 /// A run takes frames up to this size.
 const RUN_SIZE: usize = 64 * 1024;
 
+/// How many bytes of automatic answers may wait when what the application queued has taken all the room. A remote that
+/// has asked for so many and read none is not slow.
+const ANSWERS: usize = 16 * 1024;
+
 /// Below this a run is small, and worth a moment's wait for more.
 const SMALL_RUN: usize = 4 * 1024;
 
@@ -40,6 +44,8 @@ struct Queue {
     /// What waits, and what the writer is at.
     bytes: usize,
     messages: usize,
+    /// How many of the bytes are of automatic answers.
+    answers: usize,
     /// How many senders wait for room.
     waiting: usize,
     spare: Option<Vec<u8>>,
@@ -50,6 +56,8 @@ struct Queue {
 pub(super) struct Run {
     bytes: RunBytes,
     messages: usize,
+    /// How many of the bytes are of automatic answers.
+    answers: usize,
     receipts: Receipts,
 }
 
@@ -60,9 +68,8 @@ pub(super) struct Receipts(Vec<(usize, Unsent)>);
 impl Receipts {
     /// Tells those whose frames end within the first `written` bytes.
     pub fn resolve(&mut self, written: usize) {
-        // A receipt that was dropped wants to know nothing.
         for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
-            let _ = unsent.try_send(());
+            unsent.written();
         }
     }
 }
@@ -85,6 +92,10 @@ impl RunBytes {
 }
 
 impl Run {
+    fn new(bytes: RunBytes) -> Self {
+        Self { bytes, messages: 0, answers: 0, receipts: Receipts::default() }
+    }
+
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
@@ -117,6 +128,9 @@ pub(super) enum Lane {
     /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the
     /// handshake has taken all.
     Handshake,
+    /// An automatic answer: waits for the handshake, and has some room of its own. The application may fill the queue,
+    /// and that is not the fault of a remote that asks something.
+    Answer,
     /// Everything else: waits for the handshake.
     Ordinary,
 }
@@ -159,8 +173,13 @@ impl Outbound {
             if queue.closed {
                 return Err(Refused::Closed);
             }
-            let fits =
-                lane == Lane::Handshake || queue.bytes + length <= self.limit || queue.bytes <= self.next_to_nothing();
+            let fits = queue.bytes + length <= self.limit
+                || queue.bytes <= self.next_to_nothing()
+                || match lane {
+                    Lane::Handshake => true,
+                    Lane::Answer => queue.answers + length <= ANSWERS,
+                    Lane::Ordinary => false,
+                };
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
@@ -222,11 +241,12 @@ impl Outbound {
 
     /// A run was written: there is room.
     pub fn written(&self, run: Run) {
-        let Run { bytes, messages, receipts } = run;
+        let Run { bytes, messages, answers, receipts } = run;
         let mut queue = self.queue.lock();
         // A closed queue has forgotten the run already.
         queue.bytes = queue.bytes.saturating_sub(bytes.as_slice().len());
         queue.messages = queue.messages.saturating_sub(messages);
+        queue.answers = queue.answers.saturating_sub(answers);
         // A buffer is kept only while there is more to write.
         let mut unused = queue.spare.take();
         if let RunBytes::Frames(mut buffer) = bytes {
@@ -257,7 +277,7 @@ impl Outbound {
     pub fn close(&self) -> [VecDeque<Run>; 2] {
         let mut queue = self.queue.lock();
         queue.closed = true;
-        (queue.bytes, queue.messages) = (0, 0);
+        (queue.bytes, queue.messages, queue.answers) = (0, 0, 0);
         let garbage = [mem::take(&mut queue.runs), mem::take(&mut queue.held)];
         drop(queue);
         self.room.notify_all();
@@ -274,8 +294,10 @@ impl Outbound {
 impl Queue {
     /// Adds a frame; whether the writer must be told.
     fn append(&mut self, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
+        let answer = if lane == Lane::Answer { frame.len() } else { 0 };
         self.bytes += frame.len();
         self.messages += 1;
+        self.answers += answer;
         let through = self.open || lane == Lane::Handshake;
         let spare = &mut self.spare;
         let runs = if through { &mut self.runs } else { &mut self.held };
@@ -288,11 +310,7 @@ impl Queue {
                     }
                     _ => {
                         let buffer = spare.take().unwrap_or_default();
-                        runs.push_back(Run {
-                            bytes: RunBytes::Frames(buffer),
-                            messages: 0,
-                            receipts: Receipts::default(),
-                        });
+                        runs.push_back(Run::new(RunBytes::Frames(buffer)));
                         runs.back_mut()
                     }
                 };
@@ -302,12 +320,13 @@ impl Queue {
                 runs.back_mut()
             }
             Queued::Large(frame) => {
-                runs.push_back(Run { bytes: RunBytes::Large(frame), messages: 0, receipts: Receipts::default() });
+                runs.push_back(Run::new(RunBytes::Large(frame)));
                 runs.back_mut()
             }
         };
         if let Some(run) = run {
             run.messages += 1;
+            run.answers += answer;
             if let Some(unsent) = receipt {
                 let end = run.bytes().len();
                 run.receipts.0.push((end, unsent));
@@ -391,7 +410,7 @@ mod tests {
     #[test]
     fn closing_refuses_wakes_and_resolves() {
         let (queue, _bell) = queue(10, 10);
-        let (unsent, receipt) = bounded(1);
+        let (unsent, receipt) = Unsent::with_receiver();
         assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
         thread::scope(|scope| {
             let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
@@ -425,9 +444,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_have_some_room_of_their_own() {
+        let (queue, _bell) = queue(10, 10);
+        assert_eq!(push(&queue, &[0; 100]), Ok(()));
+        let answer = || queue.push(Queued::Small(&[0; 1024]), Lane::Answer, Patience::None, None);
+        (0..16).for_each(|_| assert_eq!(answer(), Ok(())));
+        let full = Refused::Full { queued: 100 + ANSWERS, limit: 10 };
+        assert_eq!(answer(), Err(full), "not without end");
+        assert_eq!(push(&queue, &[0; 1]), Err(full), "not for others");
+        let run = queue.pop().unwrap();
+        queue.written(run);
+        assert_eq!((queue.size(), answer()), ((0, 0), Ok(())));
+    }
+
+    #[test]
     fn a_receipt_resolves_when_its_own_frame_is_out() {
         let (queue, _bell) = queue(100, 100);
-        let (first, second) = (bounded(1), bounded(1));
+        let (first, second) = (Unsent::with_receiver(), Unsent::with_receiver());
         for sender in [first.0, second.0] {
             assert_eq!(queue.push(Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)), Ok(()));
         }

@@ -1,16 +1,29 @@
 //! Thread 3: the clock. Asleep until something is due.
 
+use super::DisconnectReason;
 use super::deadlines::Due;
 use super::outbound::{Lane, Patience};
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};
 use log::debug;
-use std::{sync::Arc, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 /// Pings, and ends the connection when it is time, until it has ended.
 pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
-    loop {
+    // The program's logger can panic, and without its deadlines a peer must not go on.
+    if catch_unwind(AssertUnwindSafe(|| serve(shared, bell))).is_err() {
+        shared.end(DisconnectReason::CallbackPanicked);
+    }
+}
+
+fn serve(shared: &Arc<Shared>, bell: &Receiver<()>) {
+    // Asked each time: an interval shorter than a ping takes leaves no time to hear of the end below.
+    while shared.ended().is_none() {
         let sleep = match shared.next_due(Instant::now()) {
             Ok(Due::Ping) => {
                 ping(shared);

@@ -8,12 +8,12 @@ use super::rate::{Pace, Pacer};
 use super::shared::{Shared, State};
 use super::stats::Count;
 use super::stream::ReadHalf;
-use super::{DisconnectReason, Listener, Peer, UnknownCommands};
+use super::{Direction, DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
-use log::{debug, trace, warn};
+use log::{debug, info, trace, warn};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,6 +23,9 @@ use std::{
 
 /// How long the reader waits for its last `reject` to be written before it disconnects all the same.
 const LAST_REJECT: Duration = Duration::from_secs(2);
+
+/// How long the reader waits when the connection had nothing to read and did not wait for it.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Reads until the connection ends, then says so.
 pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
@@ -37,13 +40,14 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         now: Instant::now(),
     };
-    let reason = match catch_unwind(AssertUnwindSafe(|| reader.read())) {
+    let reason = match catch_unwind(AssertUnwindSafe(|| reader.begin().err().unwrap_or_else(|| reader.read()))) {
         Ok(reason) => reason,
         Err(_) => DisconnectReason::CallbackPanicked,
     };
     shared.end(reason);
     let Some(reason) = shared.ended() else { return };
-    shared.capture(Entry::Gone(&reason.to_string()));
+    // A panic in what records does not keep the listener from its last call.
+    let _ = catch_unwind(AssertUnwindSafe(|| shared.capture(Entry::Gone(&reason.to_string()))));
     if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
         warn!("{shared}: on_disconnect panicked");
     }
@@ -64,13 +68,27 @@ struct Reader<'a> {
 type Ends<T = ()> = Result<T, DisconnectReason>;
 
 impl Reader<'_> {
+    /// Who dials introduces itself first.
+    fn begin(&self) -> Ends {
+        let shared = self.shared;
+        info!("{shared}: connected");
+        shared.capture(Entry::Connected(&shared.to_string()));
+        match shared.direction {
+            Direction::Inbound => Ok(()),
+            Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
+        }
+    }
+
     fn read(&mut self) -> DisconnectReason {
         loop {
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
                 Ok(_) => {}
-                // Somebody else's timeout on the same socket; nothing is lost.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
+                // again at once would do nothing else.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    let _ = self.shared.quitting.recv_timeout(MOMENT);
+                }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
             self.now = Instant::now();
@@ -79,7 +97,7 @@ impl Reader<'_> {
             let before = self.decoder.position();
             let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, before));
             let now = Instant::now();
-            let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
+            let place = self.decoder.frame_under_way();
             self.shared.with_deadlines(|deadlines| {
                 deadlines.idle(now, heard);
                 deadlines.mid_frame(place, now);
@@ -222,7 +240,7 @@ impl Reader<'_> {
     /// What the peer does by itself with an ordinary message, then the callback.
     fn deliver(&mut self, message: Message) -> Ends {
         match &message {
-            Message::Ping(ping) => self.shared.answer(Lane::Ordinary, &Pong { nonce: ping.nonce })?,
+            Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
             Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
                 if !self.shared.offers(Services::BLOOM) =>

@@ -26,6 +26,7 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     net::Ipv6Addr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -71,8 +72,10 @@ pub(super) struct Shared {
     quit: Mutex<Option<Sender<Infallible>>>,
     pub quitting: Receiver<Infallible>,
     /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
-    shutdown: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    shutdown: Mutex<Option<Shutdown>>,
 }
+
+pub(super) type Shutdown = Box<dyn Fn() + Send + Sync>;
 
 /// What the reader keeps up to date.
 pub(super) struct State {
@@ -116,7 +119,7 @@ impl Shared {
         config: &Config,
         direction: Direction,
         address: PeerAddress,
-        shutdown: Box<dyn Fn() + Send + Sync>,
+        shutdown: Shutdown,
         gone: Receiver<Infallible>,
     ) -> (Self, Ends) {
         let settings = config.settings();
@@ -178,23 +181,23 @@ impl Shared {
         PeerKey::of(self)
     }
 
-    /// Ends the connection, unless it has ended: the first reason is the one. Never blocks.
+    /// Ends the connection, unless it has ended: the first reason is the one. Never blocks, and never panics: it runs in
+    /// drops.
     pub fn end(&self, reason: DisconnectReason) {
         if self.ending.set(reason).is_err() {
             return;
         }
-        if let Some(reason) = self.ending.get() {
-            info!("{self}: {reason}");
-        }
         drop(self.quit.lock().take());
         let shutdown = self.shutdown.lock().take();
-        if let Some(shutdown) = shutdown {
-            shutdown();
-        }
+        // A program's stream, and its logger below, may panic; the rest must be done all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| shutdown.map(|shutdown| shutdown())));
         drop(self.outbound.close());
         // Who waits holds the lock until it waits, so the news cannot slip in between.
         drop(self.state.lock());
         self.progress.notify_all();
+        if let Some(reason) = self.ending.get() {
+            let _ = catch_unwind(AssertUnwindSafe(|| info!("{self}: {reason}")));
+        }
     }
 
     /// Why the connection ended, if it has.

@@ -1,12 +1,9 @@
 //! Starting the three threads of a peer, or none.
 
-use super::capture::Entry;
-use super::outbound::Lane;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, writer};
 use crossbeam_channel::bounded;
-use log::info;
 use std::{sync::Arc, thread};
 
 /// Callbacks run on these stacks; the peer itself needs a fraction.
@@ -26,13 +23,6 @@ pub(super) fn start(
     let (shared, ends) = Shared::new(config, direction, address, shutdown, gone);
     let shared = Arc::new(shared);
     let peer = Peer::counted(Arc::clone(&shared));
-    info!("{shared}: connected");
-    shared.capture(Entry::Connected(&shared.to_string()));
-    if direction == Direction::Outbound
-        && let Err(reason) = shared.answer(Lane::Handshake, &shared.version())
-    {
-        shared.end(reason);
-    }
 
     // Locked until all are there, so that a callback that comes early and another thread that waits find them.
     let mut threads = shared.threads.lock();
@@ -53,7 +43,8 @@ pub(super) fn start(
         .map(|thread| threads.push(thread))
         .and_then(|()| spawn("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))))
         .map(|thread| threads.push(thread))
-        // Last, since callbacks come from it: when it cannot be started, nobody has been told anything.
+        // Last, since all begins with it, our `version` included: when it cannot be started nobody has been told anything,
+        // neither the program nor the remote.
         .and_then(|()| spawn("reader", "read", Box::new(move |shared| reader::run(shared, source))))
         .map(|thread| threads.push(thread));
     if let Err(error) = started {

@@ -94,13 +94,21 @@ impl Writer<'_> {
 
     fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
         let (bytes, receipts) = run.split();
-        let result = self.write_all(bytes, |written| receipts.resolve(written));
-        if result.is_ok() {
-            self.shared.outbound.written(run);
-        } else {
-            self.shared.outbound.put_back(run);
+        match catch_unwind(AssertUnwindSafe(|| self.write_all(bytes, |written| receipts.resolve(written)))) {
+            Ok(Ok(())) => {
+                self.shared.outbound.written(run);
+                Ok(())
+            }
+            Ok(Err(done)) => {
+                self.shared.outbound.put_back(run);
+                Err(done)
+            }
+            Err(_) => {
+                // Before the run goes, so that its receipts find the reason.
+                self.shared.end(DisconnectReason::CallbackPanicked);
+                Err(Done)
+            }
         }
-        result
     }
 
     /// Writes whole frames, and counts and reports them.

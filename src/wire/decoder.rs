@@ -125,9 +125,15 @@ impl FrameDecoder {
         let count = loop {
             match source.read(free) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?.min(room),
+                result => break result?,
             }
         };
+        if count > room {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the stream claims to have given more than was asked for",
+            ));
+        }
         self.end += count;
         self.arrived += count as u64;
         self.resize_for(count, room);
@@ -253,6 +259,15 @@ impl FrameDecoder {
             _ => 0,
         };
         self.arrived - (self.end - self.start + frame) as u64
+    }
+
+    /// A number of the frame of which part is there, the same until it is whole or skipped; `None` when there is none.
+    pub(crate) fn frame_under_way(&self) -> Option<u64> {
+        match self.state {
+            // Its last byte: where it ends, the next frame begins.
+            State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
+            _ => self.is_mid_frame().then(|| self.position()),
+        }
     }
 
     /// How many bytes the frame that is being read lacks for sure, or how many are to be skipped before the next.

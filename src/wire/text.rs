@@ -57,6 +57,15 @@ impl fmt::Display for WireString {
     }
 }
 
+/// Text that may have come over the wire by way of the program, shown like a [`WireString`].
+pub(crate) struct Sanitised<'a>(pub &'a str);
+
+impl fmt::Display for Sanitised<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_sanitised(self.0.as_bytes(), f)
+    }
+}
+
 impl fmt::Debug for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")
