@@ -254,7 +254,7 @@ impl Peer {
         queue: impl FnOnce(Patience) -> Result<(), QueueError>,
     ) -> Result<(), QueueError> {
         let in_callback = self.shared.key().is_current();
-        let patience = if in_callback { Patience::None } else { Patience::Until(Instant::now().checked_add(timeout)) };
+        let patience = if in_callback { Patience::None } else { Patience::AtMost(timeout) };
         queue(patience).map_err(|error| match error {
             QueueError::Full { .. } if in_callback => QueueError::InCallback,
             QueueError::Timeout { .. } => QueueError::Timeout { waited: timeout },

@@ -148,7 +148,7 @@ fn who_waits_for_room_gets_it() {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
                 for name in names {
-                    assert_eq!(push(&queue, name, Patience::Until(None), None), Ok(()));
+                    assert_eq!(push(&queue, name, Patience::AtMost(Duration::MAX), None), Ok(()));
                 }
             })
         });
@@ -171,7 +171,7 @@ fn who_waits_for_room_hears_of_the_end() {
         let queue = Arc::new(queue);
         queue.open();
         assert_eq!(push(&queue, 1, Patience::None, None), Ok(()));
-        let patient = [Patience::Until(None), Patience::Until(Some(Instant::now())), Patience::None];
+        let patient = [Patience::AtMost(Duration::MAX), Patience::AtMost(Duration::ZERO), Patience::None];
         let senders = patient.map(|patience| {
             let queue = Arc::clone(&queue);
             thread::spawn(move || push(&queue, 2, patience, None))

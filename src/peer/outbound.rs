@@ -9,7 +9,12 @@
 use super::receipt::Unsent;
 use super::sync::{Condvar, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A frame up to this size is copied into a run; a larger one is a run of its own.
 pub(super) const SMALL_FRAME: usize = 16 * 1024;
@@ -148,8 +153,8 @@ pub(super) enum Refused {
 pub(super) enum Patience {
     /// Not at all; up to the hard limit there is room.
     None,
-    /// Until then; there is room below the soft mark.
-    Until(Option<Instant>),
+    /// So long; there is room below the soft mark.
+    AtMost(Duration),
 }
 
 impl Outbound {
@@ -168,6 +173,7 @@ impl Outbound {
         receipt: Option<Unsent>,
     ) -> Result<(), Refused> {
         let length = frame.len();
+        let mut deadline = None;
         let mut queue = self.queue.lock();
         loop {
             if queue.closed {
@@ -183,7 +189,9 @@ impl Outbound {
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
-                Patience::Until(deadline) => {
+                Patience::AtMost(timeout) => {
+                    // Reading the clock costs a fifth of a small message: only who has to wait does it.
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
                     queue.waiting += 1;
                     let timed_out = match deadline {
                         Some(deadline) => self.room.wait_until(&mut queue, deadline).timed_out(),
@@ -339,7 +347,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{thread, time::Duration};
+    use std::thread;
 
     fn queue(limit: usize, soft_mark: usize) -> (Outbound, Receiver<()>) {
         let (queue, bell) = Outbound::new(limit, soft_mark);
@@ -396,10 +404,11 @@ mod tests {
     fn who_waits_is_let_in_when_there_is_room_and_told_when_there_is_not() {
         let (queue, _bell) = queue(10, 10);
         assert_eq!(push(&queue, &[0; 10]), Ok(()));
-        let soon = Patience::Until(Some(Instant::now() + Duration::from_millis(10)));
+        let soon = Patience::AtMost(Duration::from_millis(10));
         assert_eq!(queue.push(Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
         thread::scope(|scope| {
-            let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
+            let sender =
+                scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None));
             let run = queue.pop().unwrap();
             queue.written(run);
             assert_eq!(sender.join().unwrap(), Ok(()));
@@ -413,7 +422,8 @@ mod tests {
         let (unsent, receipt) = Unsent::with_receiver();
         assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
         thread::scope(|scope| {
-            let sender = scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::Until(None), None));
+            let sender =
+                scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None));
             drop(queue.close());
             assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
         });
