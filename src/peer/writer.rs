@@ -113,7 +113,7 @@ impl Writer<'_> {
 
     /// Writes whole frames, and counts and reports them.
     fn write_all(&mut self, bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<(), Done> {
-        self.before(bytes);
+        let traffic = self.before(bytes);
         let mut rest = bytes;
         let result = loop {
             match self.out.write(rest) {
@@ -127,14 +127,16 @@ impl Writer<'_> {
                 break Ok(());
             }
         };
-        self.after(bytes, bytes.len() - rest.len(), result.as_ref().err());
+        self.after(bytes, traffic, bytes.len() - rest.len(), result.as_ref().err());
         result.map_err(|error| self.failed(&error))
     }
 
-    /// Pings and requests are timed from here.
-    fn before(&self, bytes: &[u8]) {
+    /// Pings and requests are timed from here. Gives what it all is.
+    fn before(&self, bytes: &[u8]) -> Traffic {
         let mut now = None;
+        let mut traffic = Traffic::default();
         for (command, frame) in frames(bytes) {
+            traffic.add(command, Count::one(frame.len()));
             if command == Command::Ping {
                 let now = *now.get_or_insert_with(Instant::now);
                 let nonce = frame.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
@@ -146,17 +148,19 @@ impl Writer<'_> {
                 self.shared.with_deadlines(|deadlines| deadlines.requested(command, now));
             }
         }
+        traffic
     }
 
-    fn after(&self, bytes: &[u8], written: usize, error: Option<&io::Error>) {
+    fn after(&self, bytes: &[u8], mut traffic: Traffic, written: usize, error: Option<&io::Error>) {
         let listener = &*self.shared.settings().listener;
-        let mut traffic = Traffic::default();
-        let mut end = 0;
-        for (command, frame) in frames(bytes) {
-            end += frame.len();
-            if end <= written {
-                self.shared.capture(Entry::Sent(frame));
-                traffic.add(command, Count::one(frame.len()));
+        if written < bytes.len() {
+            traffic = Traffic::default();
+            let mut end = 0;
+            for (command, frame) in frames(bytes) {
+                end += frame.len();
+                if end <= written {
+                    traffic.add(command, Count::one(frame.len()));
+                }
             }
         }
         {
@@ -170,6 +174,9 @@ impl Writer<'_> {
         for (command, frame) in frames(bytes) {
             end += frame.len();
             trace!("{}: sent {command}, {} bytes", self.shared, frame.len());
+            if end <= written {
+                self.shared.capture(Entry::Sent(frame));
+            }
             listener.on_write(&self.peer, command, frame.len(), if end <= written { None } else { error });
         }
     }
