@@ -54,6 +54,8 @@ struct Queue {
     /// How many senders wait for room.
     waiting: usize,
     spare: Option<Vec<u8>>,
+    /// Whether the writer found nothing and waits for the bell.
+    idle: bool,
 }
 
 /// Consecutive frames.
@@ -161,7 +163,16 @@ impl Outbound {
     /// A queue, and what rings when it is no longer empty.
     pub fn new(limit: usize, soft_mark: usize) -> (Self, Receiver<()>) {
         let (bell, rung) = bounded(1);
-        (Self { queue: Mutex::default(), room: Condvar::new(), bell, limit, soft_mark }, rung)
+        (
+            Self {
+                queue: Mutex::new(Queue { idle: true, ..Queue::default() }),
+                room: Condvar::new(),
+                bell,
+                limit,
+                soft_mark,
+            },
+            rung,
+        )
     }
 
     /// Queues a frame.
@@ -244,7 +255,10 @@ impl Outbound {
 
     /// The next run to write. It counts as queued until [`written`](Self::written).
     pub fn pop(&self) -> Option<Run> {
-        self.queue.lock().runs.pop_front()
+        let mut queue = self.queue.lock();
+        let run = queue.runs.pop_front();
+        queue.idle = run.is_none();
+        run
     }
 
     /// A run was written: there is room.
@@ -309,7 +323,6 @@ impl Queue {
         let through = self.open || lane == Lane::Handshake;
         let spare = &mut self.spare;
         let runs = if through { &mut self.runs } else { &mut self.held };
-        let was_empty = runs.is_empty();
         let run = match frame {
             Queued::Small(frame) => {
                 let run = match runs.back_mut() {
@@ -340,7 +353,8 @@ impl Queue {
                 run.receipts.0.push((end, unsent));
             }
         }
-        through && was_empty
+        // One that is writing looks again by itself.
+        through && mem::take(&mut self.idle)
     }
 }
 
