@@ -86,7 +86,9 @@ enum RunBytes {
     /// Takes more.
     Frames(Vec<u8>),
     /// One large frame.
-    Large(Arc<Vec<u8>>),
+    Large(Vec<u8>),
+    /// One that other peers may send too.
+    Shared(Arc<Vec<u8>>),
 }
 
 impl RunBytes {
@@ -94,6 +96,7 @@ impl RunBytes {
         match self {
             Self::Frames(bytes) => bytes,
             Self::Large(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 }
@@ -117,7 +120,9 @@ pub(super) enum Queued<'a> {
     /// To be copied.
     Small(&'a [u8]),
     /// To be kept.
-    Large(Arc<Vec<u8>>),
+    Large(Vec<u8>),
+    /// To be kept with others.
+    Shared(Arc<Vec<u8>>),
 }
 
 impl Queued<'_> {
@@ -125,6 +130,7 @@ impl Queued<'_> {
         match self {
             Self::Small(bytes) => bytes.len(),
             Self::Large(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
         }
     }
 }
@@ -344,6 +350,10 @@ impl Queue {
                 runs.push_back(Run::new(RunBytes::Large(frame)));
                 runs.back_mut()
             }
+            Queued::Shared(frame) => {
+                runs.push_back(Run { bytes: RunBytes::Shared(frame), messages: 0, receipts: Receipts::default() });
+                runs.back_mut()
+            }
         };
         if let Some(run) = run {
             run.messages += 1;
@@ -381,7 +391,7 @@ mod tests {
         assert_eq!(push(&queue, b"two"), Ok(()));
         let large = Arc::new(vec![7; 100_000]);
         let lane = Lane::Ordinary;
-        assert_eq!(queue.push(Queued::Large(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Queued::Shared(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
         assert_eq!(push(&queue, b"three"), Ok(()));
         assert_eq!(bell.len(), 1, "rung once");
         assert_eq!(queue.size(), (100_011, 4));

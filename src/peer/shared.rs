@@ -238,8 +238,9 @@ impl Shared {
     ) -> Result<(), QueueError> {
         let network = self.settings().network;
         if HEADER_SIZE + message.encoded_len() > SMALL_FRAME {
-            let frame = Frame::encode(message, network)?;
-            return self.push(Queued::Large(frame.shared()), lane, patience, receipt);
+            let mut frame = Vec::new();
+            encode_frame(message, network, &mut frame)?;
+            return self.push(Queued::Large(frame), lane, patience, receipt);
         }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
@@ -260,7 +261,7 @@ impl Shared {
         }
         let queued = match frame.as_bytes() {
             small if small.len() <= SMALL_FRAME => Queued::Small(small),
-            _ => Queued::Large(frame.shared()),
+            _ => Queued::Shared(frame.shared()),
         };
         self.push(queued, Lane::Ordinary, patience, receipt)
     }

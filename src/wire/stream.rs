@@ -1,6 +1,6 @@
 //! Messages on any [`Read`] and [`Write`], for those who use [`wire`](super) alone.
 
-use super::{Encode, Frame, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError};
+use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
 use std::io::{self, Read, Write};
 
 /// The messages of a stream, one after the other.
@@ -106,7 +106,8 @@ pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     message: &M,
     network: Network,
 ) -> Result<(), WriteError> {
-    let frame = Frame::encode(message, network)?;
-    out.write_all(frame.as_bytes())?;
+    let mut frame = Vec::new();
+    encode_frame(message, network, &mut frame)?;
+    out.write_all(&frame)?;
     Ok(out.flush()?)
 }
