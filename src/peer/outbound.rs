@@ -351,7 +351,7 @@ impl Queue {
                 runs.back_mut()
             }
             Queued::Shared(frame) => {
-                runs.push_back(Run { bytes: RunBytes::Shared(frame), messages: 0, receipts: Receipts::default() });
+                runs.push_back(Run::new(RunBytes::Shared(frame)));
                 runs.back_mut()
             }
         };
