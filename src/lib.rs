@@ -178,6 +178,8 @@
 //!
 //! # Seeing what happens
 //!
+//! A [`Capture`](peer::Capture) records every frame with its peer, direction and time.
+//!
 //! The crate logs through [`log`]: connections and their ends at `info`, refused and odd things at `debug` and `warn`,
 //! every message at `trace`. Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
 //! id.
