@@ -1,0 +1,79 @@
+//! Both sides send a great deal at the same time, and read only from callbacks that queue answers: nobody waits for the
+//! other for ever.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::by_hand::{OnMessage, message_of_size};
+use common::{builder, sockets, wait_until};
+use kaspa_peer::wire::{Command, FeeFilter, MAX_PAYLOAD, Message};
+use kaspa_peer::{Config, Peer, QueueError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A node that answers every large message with `answer`, and counts those it could not queue.
+fn node(answer: impl Fn(&Peer) -> Result<(), QueueError> + Send + Sync + 'static) -> (Config, Arc<AtomicUsize>) {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&refused);
+    let listener = OnMessage(move |peer: &Peer, message: &Message| {
+        if matches!(message, Message::Unknown(_)) && answer(peer).is_err() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let builder = builder().max_unknown_payload(u32::MAX).queue_limit(128 << 20).listener(listener);
+    (builder.build().unwrap(), refused)
+}
+
+fn connect(out: &Config, inb: &Config) -> [Peer; 2] {
+    let (dialled, accepted) = sockets();
+    let (address, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
+    let peers = [Peer::outbound(dialled, address, out).unwrap(), Peer::inbound(accepted, from, inb).unwrap()];
+    peers.iter().for_each(|peer| peer.wait_for_handshake().unwrap());
+    peers
+}
+
+fn received(peer: &Peer, command: Command) -> u64 {
+    peer.stats().received.of(command).messages
+}
+
+#[test]
+fn the_largest_message_there_is() {
+    let answer = |peer: &Peer| peer.queue_message(&FeeFilter { min_fee: 1 });
+    let ((out, refused_out), (inb, refused_in)) = (node(answer), node(answer));
+    let peers = connect(&out, &inb);
+    let largest = message_of_size(24 + MAX_PAYLOAD as usize);
+    peers.iter().for_each(|peer| peer.queue_message(&largest).unwrap());
+    for peer in &peers {
+        wait_until("the answer", || received(peer, Command::FeeFilter) == 1 || peer.disconnect_reason().is_some());
+        assert_eq!(peer.disconnect_reason(), None);
+    }
+    assert_eq!((refused_out.load(Ordering::SeqCst), refused_in.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[test]
+fn a_flood_each_way_with_answers_as_large() {
+    const COUNT: u64 = 150;
+    let message = message_of_size(40_000);
+    let answer = |peer: &Peer| peer.queue_message(&kaspa_peer::wire::FilterAdd { data: vec![7; 500] });
+    let services = kaspa_peer::wire::Services::BLOOM;
+    let node = || {
+        let listener = OnMessage(move |peer: &Peer, message: &Message| {
+            if matches!(message, Message::Unknown(_)) {
+                answer(peer).unwrap();
+            }
+        });
+        builder().services(services).queue_limit(64 << 20).listener(listener).build().unwrap()
+    };
+    let peers = connect(&node(), &node());
+    // All at once, far more than the sockets' buffers hold.
+    for _ in 0..COUNT {
+        peers.iter().for_each(|peer| peer.queue_message(&message).unwrap());
+    }
+    for peer in &peers {
+        wait_until("the answers", || {
+            let all = ["filler".parse().unwrap(), Command::FilterAdd].map(|command| received(peer, command));
+            all == [COUNT; 2] || peer.disconnect_reason().is_some()
+        });
+        assert_eq!(peer.disconnect_reason(), None);
+    }
+}

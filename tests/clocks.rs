@@ -1,0 +1,75 @@
+//! Clocks that lie or jump change what is shown, and no deadline.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::by_hand::{by_hand_as, strangers};
+use common::{builder, version};
+use kaspa_peer::Direction;
+use kaspa_peer::wire::{
+    Addr, AddressScope, BlockHeader, Headers, NetAddress, Ping, Pong, Services, TimedAddress, Version,
+};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+#[test]
+fn a_remote_that_lies_about_the_time_only_has_an_offset() {
+    for time in [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX] {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            // Everything that has to do with time, short enough to go wrong here if it could.
+            let config = builder().ping_interval(Duration::from_millis(20)).idle_timeout(Duration::from_secs(60));
+            let (end, mut remote) = strangers(config, direction, None);
+            remote.shake_hands(&Version { time, ..version() });
+            end.peer.wait_for_handshake().unwrap();
+            let offset = end.peer.remote().unwrap().time_offset;
+            let expected = time.saturating_sub(now());
+            assert!(offset.abs_diff(expected) <= 60, "{time}: {offset}, not {expected}");
+            let address = NetAddress::new(([1, 2, 3, 4], 5).into(), Services::empty());
+            remote.send(&Addr { scope: AddressScope::All, addresses: vec![TimedAddress { time, address }] });
+            remote.send(&Headers { headers: vec![BlockHeader { time, ..BlockHeader::default() }] });
+            for _ in 0..3 {
+                // Our pings come at their time, and count.
+                let ping = remote.read_as::<Ping>();
+                remote.send(&Pong { nonce: ping.nonce });
+            }
+            remote.send(&Ping { nonce: 1 });
+            while !matches!(remote.read(), kaspa_peer::wire::Message::Pong(_)) {}
+            let stats = end.peer.stats();
+            assert!(stats.min_rtt.is_some_and(|rtt| rtt < Duration::from_secs(60)), "{stats:?}");
+            assert_eq!(end.peer.disconnect_reason(), None, "{time}");
+        }
+    }
+}
+
+#[test]
+fn a_plausible_clock_has_a_plausible_offset() {
+    for seconds in [-3600, 0, 3600] {
+        let (end, _remote) = by_hand_as(builder(), &Version { time: now() + seconds, ..version() });
+        let offset = end.peer.remote().unwrap().time_offset;
+        assert!((offset - seconds).abs() <= 60, "{seconds}: {offset}");
+    }
+}
+
+/// What decides by time is given a monotonic time, and asks no clock.
+#[test]
+fn what_decides_by_time_knows_no_clock() {
+    let pure = [
+        ("deadlines", include_str!("../src/peer/deadlines.rs")),
+        ("handshake", include_str!("../src/peer/handshake.rs")),
+        ("inventory", include_str!("../src/peer/inventory.rs")),
+        ("rate", include_str!("../src/peer/rate.rs")),
+        ("score", include_str!("../src/peer/score.rs")),
+    ];
+    for (name, source) in pure {
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for clock in ["SystemTime", "Instant::now"] {
+            assert!(!code.contains(clock), "{name} has {clock}");
+        }
+    }
+    // And the threads that ask a clock on their behalf ask the monotonic one.
+    let pinger = include_str!("../src/peer/pinger.rs");
+    assert!(pinger.contains("Instant::now()") && !pinger.contains("SystemTime"));
+}
