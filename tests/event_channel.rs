@@ -174,6 +174,7 @@ fn a_peer_that_is_forgotten_ends_even_while_events_wait() {
     let (config, events) = node(2);
     let (mut remote, peer) = met(&config, &events);
     remote.before_pong(1);
+    wait_until("an event waits", || events.len() == 1);
     drop(peer);
     assert_eq!(remote.rest(), []);
     let event = next(&events);

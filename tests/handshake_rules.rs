@@ -56,6 +56,7 @@ fn who_dials_speaks_first() {
     remote.send(&VerAck);
     end.peer.wait_for_handshake().unwrap();
     assert_eq!(remote.before_pong(1), []);
+    end.told.wait_for::<Ping>();
     assert_eq!(end.told.commands(), ["version", "verack", "ping"]);
 }
 
@@ -77,7 +78,10 @@ fn who_is_dialled_waits_until_its_callback_has_seen_the_version() {
         let (mut remote, peer) = meet_node(direction, &builder().listener(seen.clone()).build().unwrap());
         if direction == Direction::Outbound {
             remote.expect::<Version>();
-            common::wait_until("the version is counted", || peer.stats().sent.total().messages == 1);
+            common::wait_until("the version is counted", || {
+                let stats = peer.stats();
+                (stats.sent.total().messages, stats.queued_messages) == (1, 0)
+            });
         }
         remote.send(&version());
         if direction == Direction::Inbound {

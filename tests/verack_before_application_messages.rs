@@ -88,6 +88,7 @@ fn what_comes_before_the_verack_is_delivered() {
         remote.send(&VerAck);
         end.peer.wait_for_handshake().unwrap();
         assert_eq!(remote.before_pong(2), []);
+        end.told.wait_for_count(Command::Ping, 2);
         assert_eq!(end.told.commands(), ["version", "getaddr", "addr", "ping", "verack", "ping"]);
     }
 }
@@ -130,6 +131,11 @@ fn a_full_queue_does_not_stand_in_the_way_of_the_handshake() {
         let (mut remote, end) = meet(direction, builder().queue_limit(10_000));
         let filling = |size| Unknown { command, payload: vec![0; size] };
         let mut queued = Vec::new();
+        let versions = u64::from(direction == Direction::Outbound);
+        common::wait_until("our version takes no room", || {
+            let stats = end.peer.stats();
+            (stats.sent.total().messages, stats.queued_messages) == (versions, 0)
+        });
         // Down to the last bytes, since the handshake's own messages are small.
         for size in [9000, 100, 0] {
             while end.peer.queue_message(&filling(size)).is_ok() {
