@@ -1,10 +1,9 @@
 //! What the remote is known to have, and what waits to be announced to it. Pure: given the time, it owns no timer.
 
 use crate::wire::Inventory;
-use hashlink::LinkedHashSet;
+use hashlink::{DefaultHashBuilder, LinkedHashSet};
 use std::{
     collections::VecDeque,
-    hash::RandomState,
     time::{Duration, Instant},
 };
 
@@ -99,14 +98,14 @@ impl Announcements {
 #[derive(Debug)]
 struct Known {
     capacity: usize,
-    index: LinkedHashSet<Inventory, RandomState>,
+    index: LinkedHashSet<Inventory, DefaultHashBuilder>,
     /// Noted and not yet indexed, oldest first; at most twice the capacity, of which the last `capacity` count.
     log: Vec<Inventory>,
 }
 
 impl Known {
     fn new(capacity: usize) -> Self {
-        Self { capacity, index: LinkedHashSet::with_hasher(RandomState::new()), log: Vec::new() }
+        Self { capacity, index: LinkedHashSet::with_hasher(DefaultHashBuilder::default()), log: Vec::new() }
     }
 
     fn note(&mut self, items: &[Inventory]) {
