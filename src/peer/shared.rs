@@ -18,7 +18,7 @@ use super::sync::{Condvar, Mutex};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress, Services,
-    Version, encode_frame,
+    Version, encode_sized,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info};
@@ -237,14 +237,15 @@ impl Shared {
         receipt: Option<Unsent>,
     ) -> Result<(), QueueError> {
         let network = self.settings().network;
-        if HEADER_SIZE + message.encoded_len() > SMALL_FRAME {
+        let length = message.encoded_len();
+        if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
-            encode_frame(message, network, &mut frame)?;
+            encode_sized(message, length, network, &mut frame)?;
             return self.push(Queued::Large(frame), lane, patience, receipt);
         }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            encode_frame(message, network, scratch)?;
+            encode_sized(message, length, network, scratch)?;
             let pushed = self.push(Queued::Small(scratch), lane, patience, receipt);
             if scratch.capacity() > SCRATCH_KEPT {
                 *scratch = Vec::new();

@@ -87,8 +87,17 @@ pub(crate) fn encode_frame<M: Encode + ?Sized>(
     network: Network,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    message.validate()?;
-    let length = message.encoded_len();
+    encode_sized(message, message.encoded_len(), network, out)
+}
+
+/// Like [`encode_frame`], for who knows the payload's length already: working it out can take as long as writing it.
+pub(crate) fn encode_sized<M: Encode + ?Sized>(
+    message: &M,
+    length: usize,
+    network: Network,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    message.validate_sized(length)?;
     out.reserve_exact(HEADER_SIZE + length);
     let start = out.len();
     out.put_u32(network.magic());

@@ -67,8 +67,13 @@ pub trait Encode: sealed::Sealed {
     ///
     /// What stands in the way, see [`EncodeError`].
     fn validate(&self) -> Result<(), EncodeError> {
+        self.validate_sized(self.encoded_len())
+    }
+
+    #[doc(hidden)]
+    fn validate_sized(&self, length: usize) -> Result<(), EncodeError> {
         self.check_parts()?;
-        let (command, length, max) = (self.command(), self.encoded_len(), self.command().payload_limit());
+        let (command, max) = (self.command(), self.command().payload_limit());
         if length > max as usize { Err(EncodeError::TypeLimit { command, length, max }) } else { Ok(()) }
     }
 
@@ -78,8 +83,9 @@ pub trait Encode: sealed::Sealed {
     ///
     /// When the protocol cannot carry it.
     fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        self.validate()?;
-        let mut payload = Vec::with_capacity(self.encoded_len());
+        let length = self.encoded_len();
+        self.validate_sized(length)?;
+        let mut payload = Vec::with_capacity(length);
         self.write_payload(&mut payload);
         Ok(payload)
     }
