@@ -64,6 +64,16 @@ struct Reader<'a> {
     now: Instant,
 }
 
+/// What is left to do with a message.
+enum Then {
+    Deliver,
+    /// Deliver it, and shake hands.
+    Introduce {
+        send_version: bool,
+    },
+    Ignore,
+}
+
 /// Ends the reader; `Err` of everything that can.
 type Ends<T = ()> = Result<T, DisconnectReason>;
 
@@ -134,30 +144,41 @@ impl Reader<'_> {
                 return Err(reason.clone());
             }
             let before = self.decoder.position();
-            let (size, read) = match self.decoder.next_frame() {
+            match self.decoder.next_frame() {
                 Ok(None) => {
                     self.count_skipped(self.passed(before));
                     return Ok(frames);
                 }
                 Ok(Some(frame)) => {
+                    *heard = true;
+                    frames += 1;
                     let (command, size) = (frame.command(), frame.size());
                     if let Some(capture) = &self.shared.settings().capture {
                         let header = frame.header(self.shared.settings().network);
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
-                    (Some(size), frame.decode().map(|message| (command, message)))
+                    // It stays where it was decoded until its callback takes it: most messages are much smaller than
+                    // the enum, and moving that around costs more than the rest.
+                    let decoded = frame.decode_payload();
+                    // The rest of a refused frame may have come with this one.
+                    self.count_skipped(self.passed(before).saturating_sub(size));
+                    match decoded {
+                        Ok(message) => match self.handle(size, command, &message, clock)? {
+                            Then::Deliver => self.listener.deliver(self.peer, message),
+                            Then::Introduce { send_version } => {
+                                self.listener.deliver(self.peer, message);
+                                self.introduce(send_version)?;
+                            }
+                            Then::Ignore => {}
+                        },
+                        Err(error) => self.refuse(size, FrameError::Payload { command, error }, clock)?,
+                    }
                 }
-                Err(error) => (None, Err(error)),
-            };
-            *heard = true;
-            frames += 1;
-            let passed = self.passed(before);
-            // The rest of a refused frame may have come with this one.
-            let size = size.unwrap_or(passed);
-            self.count_skipped(passed.saturating_sub(size));
-            match read {
-                Ok((command, message)) => self.handle(size, command, message, clock)?,
-                Err(error) => self.refuse(size, error, clock)?,
+                Err(error) => {
+                    *heard = true;
+                    frames += 1;
+                    self.refuse(self.passed(before), error, clock)?;
+                }
             }
         }
     }
@@ -174,7 +195,9 @@ impl Reader<'_> {
         }
     }
 
-    fn handle(&mut self, size: usize, command: Command, message: Message, clock: SystemTime) -> Ends {
+    /// What a message means to the peer itself.
+    #[inline]
+    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: SystemTime) -> Ends<Then> {
         trace!("{}: received {message:?}", self.shared);
         if self.shared.stalls.is_answer(command) {
             self.shared.with_deadlines(|deadlines| deadlines.answered(command));
@@ -183,20 +206,14 @@ impl Reader<'_> {
             let mut state = self.shared.state.lock();
             state.received.add(command, Count::one(size));
             state.last_receive = Some(clock);
-            self.note(&mut state, &message)
+            self.note(&mut state, message)
         };
         self.listener.on_read(self.peer, size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
             Step::Introduced { negotiated, send_version } => {
                 debug!("{}: speaks version {negotiated}", self.shared);
-                self.listener.deliver(self.peer, message);
-                if send_version {
-                    self.shared.answer(Lane::Handshake, &self.shared.version())?;
-                }
-                self.shared.answer(Lane::Handshake, &VerAck)?;
-                self.shared.outbound.open();
-                Ok(())
+                Ok(Then::Introduce { send_version })
             }
             Step::Finished => {
                 self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
@@ -237,9 +254,20 @@ impl Reader<'_> {
         step
     }
 
-    /// What the peer does by itself with an ordinary message, then the callback.
-    fn deliver(&mut self, message: Message) -> Ends {
-        match &message {
+    /// Answers the remote's `version`.
+    fn introduce(&self, send_version: bool) -> Ends {
+        if send_version {
+            self.shared.answer(Lane::Handshake, &self.shared.version())?;
+        }
+        self.shared.answer(Lane::Handshake, &VerAck)?;
+        self.shared.outbound.open();
+        Ok(())
+    }
+
+    /// What the peer does by itself with an ordinary message.
+    #[inline]
+    fn deliver(&mut self, message: &Message) -> Ends<Then> {
+        match message {
             Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
             Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
@@ -251,7 +279,7 @@ impl Reader<'_> {
                     return Err(DisconnectReason::BloomNotOffered { command });
                 }
                 debug!("{}: {command} ignored", self.shared);
-                return Ok(());
+                return Ok(Then::Ignore);
             }
             Message::Unknown(unknown) => {
                 debug!("{}: unknown command {}", self.shared, unknown.command());
@@ -263,8 +291,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        self.listener.deliver(self.peer, message);
-        Ok(())
+        Ok(Then::Deliver)
     }
 
     /// A frame that was no message.

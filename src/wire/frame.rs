@@ -260,11 +260,15 @@ impl<'a> RawFrame<'a> {
     /// [`FrameError::Payload`] when it is not what its command says.
     pub fn decode(self) -> Result<Message, FrameError> {
         let command = self.command;
+        self.decode_payload().map_err(|error| FrameError::Payload { command, error })
+    }
+
+    #[inline]
+    pub(crate) fn decode_payload(self) -> Result<Message, DecodeError> {
         match self.payload {
-            RawPayload::Borrowed(payload) => Message::decode(command, payload),
-            RawPayload::Owned(payload) => Message::decode_vec(command, payload),
+            RawPayload::Borrowed(payload) => Message::decode(self.command, payload),
+            RawPayload::Owned(payload) => Message::decode_vec(self.command, payload),
         }
-        .map_err(|error| FrameError::Payload { command, error })
     }
 }
 
