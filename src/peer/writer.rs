@@ -111,8 +111,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes whole frames, and counts and reports them.
-    fn write_all(&mut self, bytes: &[u8], mut progress: impl FnMut(usize)) -> Result<(), Done> {
+    /// Writes whole frames, counts them, says so to `tell`, and reports them: who is told finds them counted.
+    fn write_all(&mut self, bytes: &[u8], mut tell: impl FnMut(usize)) -> Result<(), Done> {
         let traffic = self.before(bytes);
         let mut rest = bytes;
         let result = loop {
@@ -122,12 +122,14 @@ impl Writer<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
-            progress(bytes.len() - rest.len());
             if rest.is_empty() {
                 break Ok(());
             }
         };
-        self.after(bytes, traffic, bytes.len() - rest.len(), result.as_ref().err());
+        let written = bytes.len() - rest.len();
+        self.count(bytes, traffic, written);
+        tell(written);
+        self.report(bytes, written, result.as_ref().err());
         result.map_err(|error| self.failed(&error))
     }
 
@@ -151,8 +153,7 @@ impl Writer<'_> {
         traffic
     }
 
-    fn after(&self, bytes: &[u8], mut traffic: Traffic, written: usize, error: Option<&io::Error>) {
-        let listener = &*self.shared.settings().listener;
+    fn count(&self, bytes: &[u8], mut traffic: Traffic, written: usize) {
         if written < bytes.len() {
             traffic = Traffic::default();
             let mut end = 0;
@@ -163,13 +164,15 @@ impl Writer<'_> {
                 }
             }
         }
-        {
-            let mut sent = self.shared.sent.lock();
-            sent.traffic.merge(&traffic);
-            if written > 0 {
-                sent.last_send = Some(SystemTime::now());
-            }
+        let mut sent = self.shared.sent.lock();
+        sent.traffic.merge(&traffic);
+        if written > 0 {
+            sent.last_send = Some(SystemTime::now());
         }
+    }
+
+    fn report(&self, bytes: &[u8], written: usize, error: Option<&io::Error>) {
+        let listener = &*self.shared.settings().listener;
         let mut end = 0;
         for (command, frame) in frames(bytes) {
             end += frame.len();
