@@ -8,3 +8,6 @@ pub mod internals {}
 
 #[doc = include_str!("guide/promises.md")]
 pub mod promises {}
+
+#[doc = include_str!("guide/security.md")]
+pub mod security {}
