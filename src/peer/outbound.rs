@@ -17,10 +17,10 @@ use std::{
 };
 
 /// A frame up to this size is copied into a run; a larger one is a run of its own.
-pub(super) const SMALL_FRAME: usize = 16 * 1024;
+pub(super) const SMALL_FRAME: usize = 40 * 1024;
 
 /// A run takes frames up to this size.
-const RUN_SIZE: usize = 64 * 1024;
+const RUN_SIZE: usize = 80 * 1024;
 
 /// How many bytes of automatic answers may wait when what the application queued has taken all the room. A remote that
 /// has asked for so many and read none is not slow.
@@ -278,7 +278,7 @@ impl Outbound {
         // A buffer is kept only while there is more to write.
         let mut unused = queue.spare.take();
         if let RunBytes::Frames(mut buffer) = bytes {
-            if queue.runs.is_empty() || buffer.capacity() < RUN_SIZE {
+            if queue.runs.is_empty() || buffer.capacity() < RUN_SIZE / 2 {
                 unused = Some(buffer);
             } else {
                 buffer.clear();
