@@ -342,6 +342,10 @@ impl Queue {
                     }
                 };
                 if let Some(Run { bytes: RunBytes::Frames(bytes), .. }) = run {
+                    // Doubling would overshoot, into sizes for which an allocator asks the system each time.
+                    if bytes.capacity() - bytes.len() < frame.len() && bytes.len() + frame.len() > RUN_SIZE / 8 {
+                        bytes.reserve_exact(RUN_SIZE - bytes.len());
+                    }
                     bytes.extend_from_slice(frame);
                 }
                 runs.back_mut()
