@@ -429,6 +429,18 @@ mod tests {
     }
 
     #[test]
+    fn next_to_nothing_stands_in_nobodys_way() {
+        // At most half the limit, and at most a small run.
+        for (limit, little) in [(1001, 500), (10 * SMALL_RUN, SMALL_RUN)] {
+            for (waits, large) in [(little, Ok(())), (little + 1, Err(Refused::Full { queued: little + 1, limit }))] {
+                let (queue, _bell) = queue(limit, limit);
+                assert_eq!(push(&queue, &vec![0; waits]), Ok(()));
+                assert_eq!(push(&queue, &vec![0; limit]), large, "behind {waits} of {limit}");
+            }
+        }
+    }
+
+    #[test]
     fn who_waits_is_let_in_when_there_is_room_and_told_when_there_is_not() {
         let (queue, _bell) = queue(10, 10);
         assert_eq!(push(&queue, &[0; 10]), Ok(()));
