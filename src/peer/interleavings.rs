@@ -43,7 +43,7 @@ fn push(
     receipt: Option<super::receipt::Unsent>,
 ) -> Result<(), Refused> {
     let bytes = [name];
-    let frame = if name >= 100 { Queued::Large(Arc::new(vec![name])) } else { Queued::Small(&bytes) };
+    let frame = if name >= 100 { Queued::Large(vec![name]) } else { Queued::Small(&bytes) };
     queue.push(frame, Lane::Ordinary, patience, receipt)
 }
 
