@@ -207,6 +207,9 @@ fn a_write_that_fails_has_a_reason() {
 fn after_a_failed_write_the_remotes_last_words_are_heard() {
     let told = Recorder::default();
     let (peer, remote) = deaf(builder().listener(told.clone()));
+    // Our verack may still be on its way when the handshake is done.
+    let verack = |told: &common::Told| told.written.iter().any(|(command, ..)| *command == Command::VerAck);
+    wait_until("the verack is written", || told.told(verack));
     remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
     peer.queue_message(&GetAddr::all()).unwrap();
     let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
