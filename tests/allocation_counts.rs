@@ -57,17 +57,24 @@ fn an_announcement_is_one_allocation() {
 }
 
 #[test]
-fn a_block_is_its_bytes_its_parents_and_a_table() {
+fn a_block_is_its_bytes_and_a_table() {
     let payload = payloads::block().unwrap().as_bytes().to_vec();
     let command = payloads::block().unwrap().command();
-    assert_eq!(allocations(|| Message::decode(command, &payload).unwrap()), 3);
-    assert_eq!(allocations(|| Message::decode_vec(command, payload).unwrap()), 2);
+    assert_eq!(allocations(|| Message::decode(command, &payload).unwrap()), 2);
+    assert_eq!(allocations(|| Message::decode_vec(command, payload).unwrap()), 1);
 }
 
 #[test]
 fn a_clone_of_a_block_is_as_much() {
     let block = payloads::block().unwrap();
-    assert_eq!(allocations(|| block.clone()), 3);
+    assert_eq!(allocations(|| block.clone()), 2);
+}
+
+#[test]
+fn the_header_of_a_block_is_made_once_when_it_is_asked_for() {
+    let block = payloads::block().unwrap();
+    assert_eq!(allocations(|| block.header().time), 2);
+    assert_eq!(allocations(|| block.header().time), 0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn hostile_frames() -> Vec<u8> {
     let row = rows.iter().find(|row| row["command"] == "version" && row["net"] == "mainnet").unwrap();
     let payload = hex::decode(row["payload_hex"].as_str().unwrap()).unwrap();
     let Ok(Message::Version(version)) = Message::decode(Name::Version, &payload) else { panic!("{row}") };
-    let version = Version { user_agent: UserAgent::from_bytes(HOSTILE), ..version };
+    let version = Version { user_agent: UserAgent::from_bytes(HOSTILE), ..*version };
     frames.extend_from_slice(Frame::encode(&version, Network::Mainnet).unwrap().as_bytes());
     frames
 }

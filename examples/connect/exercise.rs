@@ -378,7 +378,7 @@ impl<'a> Exercise<'a> {
                     match &message {
                         Message::GetData(request) => self.asked.extend(request.items.iter().map(|item| item.hash)),
                         Message::GetSelectedTip(_) => self.asked_for_tip = true,
-                        Message::Reject(reject) => self.rejects.push(reject.clone()),
+                        Message::Reject(reject) => self.rejects.push(Reject::clone(reject)),
                         _ => {}
                     }
                     if enough(self, &message) {

@@ -92,7 +92,7 @@ fn greet(mut stream: &TcpStream) -> Result<()> {
             match frame.command() {
                 Command::Version => {
                     if let Message::Version(theirs) = frame.decode()? {
-                        let ours = Version { nonce: theirs.nonce.wrapping_add(1), ..theirs };
+                        let ours = Version { nonce: theirs.nonce.wrapping_add(1), ..*theirs };
                         write_message(&mut stream, &ours, Network::Simnet)?;
                         write_message(&mut stream, &VerAck, Network::Simnet)?;
                     }

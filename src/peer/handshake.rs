@@ -119,7 +119,7 @@ mod tests {
 
     fn version(protocol_version: i32, subnetwork: Option<SubnetworkId>) -> Message {
         let nobody = NetAddress { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 };
-        Message::Version(Version {
+        Version {
             protocol_version,
             services: Services::NETWORK,
             time: 0,
@@ -130,7 +130,8 @@ mod tests {
             user_agent: UserAgent::default(),
             selected_tip: Hash::ZERO,
             relay_transactions: true,
-        })
+        }
+        .into()
     }
 
     fn handshake(direction: Direction) -> Handshake {

@@ -1,11 +1,11 @@
 //! Callbacks: what a peer tells the program.
 
 use super::{DisconnectReason, Peer};
-use crate::wire::*;
+use crate::wire::{released, *};
 use std::io;
 
 macro_rules! listener {
-    ($($variant:ident $type:ident $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
         /// What a peer tells the program. Every method has a default that does nothing; implement those of interest.
         ///
         /// The methods for messages, [`on_read`](Self::on_read) and [`on_disconnect`](Self::on_disconnect) run one
@@ -46,7 +46,7 @@ macro_rules! listener {
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {
-                    $(Message::$variant(message) => self.$hook(peer, message),)*
+                    $(Message::$variant(message) => self.$hook(peer, released!(message $(in $box)?)),)*
                     Message::Unknown(message) => self.on_unknown(peer, message),
                 }
             }

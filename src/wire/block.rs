@@ -3,12 +3,12 @@
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
 use super::tx::{SMALLEST_TX, TxLayout, walk};
 use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
-use std::{fmt, slice};
+use std::{fmt, num::NonZeroU64, slice, sync::OnceLock};
 
 /// `block`: a block, as validated bytes.
 ///
-/// Decoding walks the bytes once and keeps a table of where the transactions are: three allocations, whatever is in the
-/// block.
+/// Decoding walks the bytes once and keeps a table of where the transactions are: two allocations, whatever is in the
+/// block. The header is made when it is first asked for.
 ///
 /// ```
 /// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};
@@ -21,14 +21,25 @@ use std::{fmt, slice};
 /// assert_eq!(block.hash(), block.header().hash());
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Block {
-    header: BlockHeader,
     bytes: Vec<u8>,
+    /// How many of the bytes are the header.
+    header_size: usize,
+    header: OnceLock<Box<BlockHeader>>,
     layouts: Vec<TxLayout>,
     /// The gas of a transaction that may not have any: such a block can be received and not be sent.
-    forbidden_gas: Option<u64>,
+    forbidden_gas: Option<NonZeroU64>,
 }
+
+/// Equal are blocks of the same bytes, of which everything else is made.
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Block {}
 
 impl Block {
     /// The most transactions a block can have.
@@ -65,7 +76,8 @@ impl Block {
 
     pub(super) fn from_vec(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let mut input = Decoder::new(&bytes);
-        let header = BlockHeader::read(&mut input)?;
+        BlockHeader::walk(&mut input)?;
+        let header_size = input.at();
         let count = input.count("transactions", Self::MAX_TRANSACTIONS as u64)?;
         let mut forbidden_gas = None;
         let layouts = input.list(count, SMALLEST_TX, |input| {
@@ -74,30 +86,35 @@ impl Block {
             if !layout.is_native()
                 && let Err(EncodeError::BuiltInGas { gas }) = TxRef::new(start, layout).check()
             {
-                forbidden_gas = Some(gas);
+                forbidden_gas = NonZeroU64::new(gas);
             }
             Ok(layout)
         })?;
         input.finish()?;
-        Ok(Self { header, bytes, layouts, forbidden_gas })
+        Ok(Self { bytes, header_size, header: OnceLock::new(), layouts, forbidden_gas })
     }
 
     /// The block's header.
     #[must_use]
     pub fn header(&self) -> &BlockHeader {
-        &self.header
+        // Its bytes were checked when the block was made.
+        self.header.get_or_init(|| Box::new(BlockHeader::decode(self.header_bytes()).unwrap_or_default()))
+    }
+
+    fn header_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.header_size).unwrap_or_default()
     }
 
     /// The block's hash, by which inventory and rejects name it.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        Hash::of(self.bytes.get(..self.header.size()).unwrap_or_default())
+        Hash::of(self.header_bytes())
     }
 
     /// Its transactions, in order.
     #[must_use]
     pub fn transactions(&self) -> Transactions<'_> {
-        let skipped = self.header.size() + varint_size(self.layouts.len() as u64);
+        let skipped = self.header_size + varint_size(self.layouts.len() as u64);
         Transactions { bytes: self.bytes.get(skipped..).unwrap_or_default(), layouts: self.layouts.iter() }
     }
 
@@ -110,7 +127,7 @@ impl Block {
     /// The parts as plain data, to change and build another from.
     #[must_use]
     pub fn fields(&self) -> BlockFields {
-        BlockFields { header: self.header.clone(), transactions: self.transactions().map(TxRef::fields).collect() }
+        BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::fields).collect() }
     }
 }
 
@@ -118,7 +135,7 @@ impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Block")
             .field("hash", &self.hash())
-            .field("header", &self.header)
+            .field("header", self.header())
             .field("transactions", &self.layouts.len())
             .field("bytes", &self.bytes.len())
             .finish()
@@ -144,7 +161,7 @@ impl Codec for Block {
     }
 
     fn check(&self) -> Result<(), EncodeError> {
-        self.forbidden_gas.map_or(Ok(()), |gas| Err(EncodeError::BuiltInGas { gas }))
+        self.forbidden_gas.map_or(Ok(()), |gas| Err(EncodeError::BuiltInGas { gas: gas.get() }))
     }
 
     fn write(&self, out: &mut Vec<u8>) {

@@ -46,7 +46,7 @@ fn well_formed(field: &[u8; 12]) -> bool {
 }
 
 macro_rules! commands {
-    ($($variant:ident $type:ident $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
         /// The type of a message, by the name it has on the wire.
         ///
         /// ```

@@ -28,6 +28,20 @@ impl BlockHeader {
     /// The most parents a block can have.
     pub const MAX_PARENTS: usize = 255;
 
+    /// Checks a header and takes it off the cursor, without making one.
+    pub(super) fn walk(input: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        input.array::<4>("block version")?;
+        let parents: usize = input.u8("parent count")?.into();
+        input.bytes(parents * Hash::SIZE, "parents")?;
+        for root in ["hash merkle root", "accepted id merkle root", "utxo commitment"] {
+            input.array::<{ Hash::SIZE }>(root)?;
+        }
+        input.array::<8>("block time")?;
+        input.array::<4>("bits")?;
+        input.array::<8>("nonce")?;
+        Ok(())
+    }
+
     /// The size of a header without parents, in bytes.
     const SMALLEST: usize = 121;
     const LARGEST: usize = Self::SMALLEST + Self::MAX_PARENTS * Hash::SIZE;
@@ -170,6 +184,23 @@ impl Codec for Headers {
         for header in &self.headers {
             header.write(out);
             out.put_u8(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walking_and_reading_a_header_agree_on_every_byte_that_is_missing() {
+        let header = BlockHeader { parents: vec![Hash::ZERO; 3], ..BlockHeader::default() };
+        let bytes = header.encode().unwrap();
+        for length in 0..=bytes.len() {
+            let bytes = bytes.get(..length).unwrap();
+            let mut input = Decoder::new(bytes);
+            let walked = BlockHeader::walk(&mut input).map(|()| input.at());
+            assert_eq!(walked, BlockHeader::decode(bytes).map(|header| header.size()), "of {length} bytes");
         }
     }
 }

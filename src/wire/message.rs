@@ -8,12 +8,13 @@ use super::{
     Version,
 };
 
-/// Calls a macro with all that is to be known of each message: its variant, its payload type, its name, its payload's
-/// limit in bytes, the listener's hook, and a few words. The only place in which the 25 are listed.
+/// Calls a macro with all that is to be known of each message: its variant, its payload type, whether [`Message`] keeps
+/// it elsewhere, its name, its payload's limit in bytes, the listener's hook, and a few words. The only place in which
+/// the 25 are listed.
 macro_rules! for_each_message {
     ($macro:ident) => {
         $macro! {
-            Version Version "version" 394, on_version, "introduces a node.";
+            Version Version in Box "version" 394, on_version, "introduces a node.";
             VerAck VerAck "verack" 0, on_verack, "the `version` was taken note of.";
             GetAddr GetAddr "getaddr" 22, on_get_addr, "asks for addresses of nodes.";
             Addr Addr "addr" 22 + 9 + 1000 * 34, on_addr, "addresses of nodes.";
@@ -30,8 +31,8 @@ macro_rules! for_each_message {
             FilterLoad FilterLoad "filterload" 3 + 36_000 + 9, on_filter_load, "sets a bloom filter.";
             FilterAdd FilterAdd "filteradd" 3 + 520, on_filter_add, "adds to the bloom filter.";
             FilterClear FilterClear "filterclear" 0, on_filter_clear, "forgets the bloom filter.";
-            MerkleBlock MerkleBlock "merkleblock" $crate::wire::MAX_PAYLOAD, on_merkle_block, "a block reduced by a bloom filter.";
-            Reject Reject "reject" $crate::wire::MAX_PAYLOAD, on_reject, "says what was wrong with a message.";
+            MerkleBlock MerkleBlock in Box "merkleblock" $crate::wire::MAX_PAYLOAD, on_merkle_block, "a block reduced by a bloom filter.";
+            Reject Reject in Box "reject" $crate::wire::MAX_PAYLOAD, on_reject, "says what was wrong with a message.";
             SendHeaders SendHeaders "sendheaders" 0, on_send_headers, "asks for new blocks as `headers`.";
             FeeFilter FeeFilter "feefilter" 8, on_fee_filter, "sets a least fee of interest.";
             GetLocator GetLocator "getlocator" 64, on_get_locator, "asks for a locator between two blocks.";
@@ -42,6 +43,23 @@ macro_rules! for_each_message {
     };
 }
 pub(crate) use for_each_message;
+
+/// How [`Message`] holds a payload.
+macro_rules! held {
+    ($type:ident) => { $type };
+    ($type:ident in $box:ident) => { $box<$type> };
+}
+
+/// The payload that [`Message`] held.
+macro_rules! released {
+    ($payload:ident) => {
+        $payload
+    };
+    ($payload:ident in $box:ident) => {
+        *$payload
+    };
+}
+pub(crate) use released;
 
 mod sealed {
     pub trait Sealed {}
@@ -139,12 +157,13 @@ encode!(TxFields Tx);
 encode!(BlockFields Block);
 
 macro_rules! messages {
-    ($($variant:ident $type:ident $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
-        /// Any message.
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
+        /// Any message. The rare large ones are boxed: every message is moved a few times on its way, at the size of the
+        /// largest.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Message {
-            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant($type),)*
+            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant(held!($type $(in $box)?)),)*
             /// A message whose command this crate does not know.
             Unknown(Unknown),
         }
@@ -157,7 +176,7 @@ macro_rules! messages {
             /// What is wrong with it, and where.
             pub fn decode(command: Command, payload: &[u8]) -> Result<Self, DecodeError> {
                 Ok(match command {
-                    $(Command::$variant => Self::$variant($type::decode(payload)?),)*
+                    $(Command::$variant => Self::$variant($type::decode(payload)?.into()),)*
                     Command::Unknown(command) => Self::Unknown(Unknown { command, payload: payload.into() }),
                 })
             }
@@ -206,7 +225,7 @@ macro_rules! messages {
 
             impl From<$type> for Message {
                 fn from(payload: $type) -> Self {
-                    Self::$variant(payload)
+                    Self::$variant(payload.into())
                 }
             }
 
@@ -216,7 +235,7 @@ macro_rules! messages {
 
                 fn try_from(message: Message) -> Result<Self, Message> {
                     match message {
-                        Message::$variant(payload) => Ok(payload),
+                        Message::$variant(payload) => Ok(released!(payload $(in $box)?)),
                         other => Err(other),
                     }
                 }
