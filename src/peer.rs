@@ -47,6 +47,7 @@ mod start;
 mod stats;
 mod stream;
 mod sync;
+mod tally;
 mod writer;
 
 pub use address::{Direction, PeerAddress};

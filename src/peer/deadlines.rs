@@ -87,6 +87,12 @@ impl Deadlines {
         }
     }
 
+    /// What would answer a request that waits.
+    pub fn awaited(&self) -> Commands {
+        let waiting = self.rules.iter().zip(&self.stalls).filter(|(_, armed)| armed.is_some());
+        waiting.flat_map(|(rule, _)| rule.answers.iter().copied()).collect()
+    }
+
     /// Bytes were read and are now worked through.
     pub fn busy(&mut self, now: Instant) {
         self.busy_since = Some(now);
@@ -175,32 +181,32 @@ fn after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| now.checked_add(limit))
 }
 
-/// Which commands have to do with stall rules, so that the many that have not cost nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StallMask {
-    requests: u32,
-    answers: u32,
-}
+/// A set of commands; all unknown ones are one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Commands(u32);
 
-impl StallMask {
-    pub fn new(rules: &[StallRule]) -> Self {
-        let bits = |commands: &mut dyn Iterator<Item = Command>| commands.fold(0, |mask, command| mask | bit(command));
-        Self {
-            requests: bits(&mut rules.iter().map(|rule| rule.request)),
-            answers: bits(&mut rules.iter().flat_map(|rule| rule.answers.iter().copied())),
-        }
+impl Commands {
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
-    pub fn is_request(self, command: Command) -> bool {
-        self.requests & bit(command) != 0
+    pub fn bits(self) -> u32 {
+        self.0
     }
 
-    pub fn is_answer(self, command: Command) -> bool {
-        self.answers & bit(command) != 0
+    #[inline]
+    pub fn contains(self, command: Command) -> bool {
+        self.0 & bit(command) != 0
     }
 }
 
-/// One bit for each known command, one for all unknown ones.
+impl FromIterator<Command> for Commands {
+    fn from_iter<I: IntoIterator<Item = Command>>(commands: I) -> Self {
+        Self(commands.into_iter().fold(0, |bits, command| bits | bit(command)))
+    }
+}
+
+#[inline]
 fn bit(command: Command) -> u32 {
     1 << command.index()
 }
@@ -536,16 +542,25 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_knows_requests_and_answers() {
-        let mask = StallMask::new(&StallRule::defaults());
+    fn only_what_answers_a_waiting_request_is_awaited() {
+        let now = Instant::now();
+        let [hello, world] = ["hello", "world"].map(|name| name.parse::<Command>().unwrap());
+        let rules = [
+            rule(Command::GetData, &[Command::Block, Command::Tx], SEC),
+            rule(Command::GetSelectedTip, &[Command::SelectedTip], SEC),
+            rule(hello, &[world], SEC),
+        ];
+        let mut it = introduced(now, |builder| builder.stall_rules(rules));
+        assert_eq!(it.awaited(), Commands::default());
+        it.requested(Command::GetData, now);
+        it.requested(hello, now);
         for command in Command::ALL {
-            let rules = StallRule::defaults();
-            assert_eq!(mask.is_request(command), rules.iter().any(|rule| rule.request == command), "{command}");
-            assert_eq!(mask.is_answer(command), rules.iter().any(|rule| rule.answers.contains(&command)), "{command}");
+            let answers = matches!(command, Command::Block | Command::Tx);
+            assert_eq!(it.awaited().contains(command), answers, "{command}");
         }
-        let unknown: Command = "hello".parse().unwrap();
-        assert!(!mask.is_request(unknown) && !mask.is_answer(unknown));
-        let mask = StallMask::new(&[rule(unknown, &[unknown], SEC)]);
-        assert!(mask.is_request(unknown) && mask.is_answer(unknown));
+        assert!(it.awaited().contains(hello), "unknown commands are one");
+        it.answered(Command::Tx);
+        it.answered(world);
+        assert_eq!(it.awaited(), Commands::default());
     }
 }

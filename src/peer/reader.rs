@@ -5,9 +5,9 @@ use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
 use super::outbound::{Lane, Patience};
 use super::rate::{Pace, Pacer};
-use super::shared::{Shared, State};
-use super::stats::Count;
+use super::shared::Shared;
 use super::stream::ReadHalf;
+use super::tally::Stamp;
 use super::{Direction, DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
@@ -38,6 +38,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         decoder: FrameDecoder::new(shared.settings().network).max_unknown(shared.settings().max_unknown_payload),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
+        introduced: false,
         now: Instant::now(),
     };
     let reason = match catch_unwind(AssertUnwindSafe(|| reader.begin().err().unwrap_or_else(|| reader.read()))) {
@@ -60,6 +61,8 @@ struct Reader<'a> {
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
+    /// Whether the handshake is done.
+    introduced: bool,
     /// When the bytes that are worked through arrived.
     now: Instant,
 }
@@ -137,7 +140,7 @@ impl Reader<'_> {
 
     /// Handles all frames that are wholly there; gives how many there were.
     fn work_through(&mut self, heard: &mut bool) -> Ends<u64> {
-        let clock = SystemTime::now();
+        let clock = Stamp::of(SystemTime::now());
         let mut frames = 0;
         loop {
             if let Some(reason) = self.shared.ended() {
@@ -191,23 +194,24 @@ impl Reader<'_> {
     /// The rest of a refused frame belongs to nothing, but it was received.
     fn count_skipped(&self, skipped: usize) {
         if skipped > 0 {
-            self.shared.state.lock().received.malformed.bytes += skipped as u64;
+            self.shared.received.add_skipped(skipped);
         }
     }
 
     /// What a message means to the peer itself.
     #[inline]
-    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: SystemTime) -> Ends<Then> {
+    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Ends<Then> {
         trace!("{}: received {message:?}", self.shared);
-        if self.shared.stalls.is_answer(command) {
-            self.shared.with_deadlines(|deadlines| deadlines.answered(command));
+        if self.shared.is_awaited(command) {
+            self.shared.answered(command);
         }
-        let step = {
-            let mut state = self.shared.state.lock();
-            state.received.add(command, Count::one(size));
-            state.last_receive = Some(clock);
-            self.note(&mut state, message)
-        };
+        self.shared.received.add(command, size, clock);
+        let step = self.note(message);
+        if step == Step::Finished {
+            // Before anything of the program's runs: the remote has kept its deadline.
+            self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
+            self.shared.progress.notify_all();
+        }
         self.listener.on_read(self.peer, size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
@@ -216,8 +220,6 @@ impl Reader<'_> {
                 Ok(Then::Introduce { send_version })
             }
             Step::Finished => {
-                self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
-                self.shared.progress.notify_all();
                 debug!("{}: handshake done", self.shared);
                 self.deliver(message)
             }
@@ -230,27 +232,32 @@ impl Reader<'_> {
         }
     }
 
-    /// What a message changes, before anybody is told of it.
-    fn note(&self, state: &mut State, message: &Message) -> Step {
-        let introduction = matches!(message, Message::Version(_) | Message::VerAck(_));
-        let step = if state.handshake.is_done() && !introduction {
-            Step::Deliver
-        } else {
-            state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce))
-        };
-        match (&step, message) {
-            (Step::Introduced { negotiated, .. }, Message::Version(version)) => {
-                Shared::introduce(state, version, *negotiated);
+    /// What a message changes, before anybody is told of it. Most change nothing, which is found out without a lock.
+    #[inline]
+    fn note(&mut self, message: &Message) -> Step {
+        if !self.introduced || matches!(message, Message::Version(_) | Message::VerAck(_)) {
+            let step = self.shake_hands(message);
+            if step != Step::Deliver {
+                return step;
             }
-            (Step::Deliver, Message::Pong(pong)) => state.pings.answered(pong.nonce, self.now),
-            (Step::Deliver, Message::SendHeaders(_)) => state.wants_headers = true,
-            (Step::Deliver, Message::SelectedTip(tip)) => {
-                if let Some(remote) = &mut state.remote {
-                    remote.selected_tip = tip.hash;
-                }
-            }
+        }
+        match message {
+            Message::Pong(pong) => self.shared.state.lock().pings.answered(pong.nonce, self.now),
+            Message::SendHeaders(_) => self.shared.state.lock().wants_headers = true,
+            Message::SelectedTip(tip) => self.shared.set_selected_tip(tip.hash),
             _ => {}
         }
+        Step::Deliver
+    }
+
+    #[cold]
+    fn shake_hands(&mut self, message: &Message) -> Step {
+        let mut state = self.shared.state.lock();
+        let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
+        if let (Step::Introduced { negotiated, .. }, Message::Version(version)) = (&step, message) {
+            Shared::introduce(&mut state, version, *negotiated);
+        }
+        self.introduced = state.handshake.is_done();
         step
     }
 
@@ -295,16 +302,11 @@ impl Reader<'_> {
     }
 
     /// A frame that was no message.
-    fn refuse(&mut self, size: usize, error: FrameError, clock: SystemTime) -> Ends {
-        let done = {
-            let mut state = self.shared.state.lock();
-            state.received.malformed += Count::one(size);
-            state.last_receive = Some(clock);
-            state.handshake.is_done()
-        };
+    fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> Ends {
+        self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));
-        if !done {
+        if !self.introduced {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
         }
         let local = self.shared.settings().network == Network::Regtest && self.shared.address.is_loopback();

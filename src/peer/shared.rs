@@ -6,7 +6,7 @@
 use super::capture::Entry;
 use super::config::Settings;
 use super::current::PeerKey;
-use super::deadlines::{Deadlines, StallMask};
+use super::deadlines::{Commands, Deadlines};
 use super::handshake::Handshake;
 use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
@@ -15,10 +15,11 @@ use super::receipt::{Ending, Receipt, Unsent};
 use super::score::Score;
 use super::stats::{Remote, Traffic};
 use super::sync::{Condvar, Mutex};
+use super::tally::Tally;
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
-    Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress, Services,
-    Version, encode_sized,
+    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress,
+    Services, Version, encode_sized,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info};
@@ -27,7 +28,10 @@ use std::{
     convert::Infallible,
     net::Ipv6Addr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -47,7 +51,10 @@ pub(super) struct Shared {
     pub direction: Direction,
     pub address: PeerAddress,
     pub connected_at: SystemTime,
-    pub stalls: StallMask,
+    /// The requests that are timed.
+    pub timed_requests: Commands,
+    /// The commands that would answer one that was sent.
+    awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
     /// The threads, until somebody has waited for their end.
@@ -57,6 +64,8 @@ pub(super) struct Shared {
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcements>,
+    /// What the reader counts.
+    pub received: Tally,
     pub state: Mutex<State>,
     /// Told when the handshake is done or the peer is gone.
     pub progress: Condvar,
@@ -81,8 +90,6 @@ pub(super) type Shutdown = Box<dyn Fn() + Send + Sync>;
 pub(super) struct State {
     pub handshake: Handshake,
     pub remote: Option<Remote>,
-    pub received: Traffic,
-    pub last_receive: Option<SystemTime>,
     pub pings: Pings,
     pub wants_headers: bool,
 }
@@ -133,8 +140,6 @@ impl Shared {
         let state = State {
             handshake: Handshake::new(direction, settings.subnetwork, settings.protocol_version),
             remote: None,
-            received: Traffic::default(),
-            last_receive: None,
             pings: Pings::default(),
             wants_headers: false,
         };
@@ -144,12 +149,14 @@ impl Shared {
             direction,
             address,
             connected_at: SystemTime::now(),
-            stalls: StallMask::new(&settings.stall_rules),
+            timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
+            awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
             threads: Mutex::default(),
             gone,
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
+            received: Tally::default(),
             state: Mutex::new(state),
             progress: Condvar::new(),
             sent: Mutex::default(),
@@ -355,6 +362,27 @@ impl Shared {
         result
     }
 
+    /// A request is about to be written whose answer has a deadline.
+    pub fn requested(&self, request: Command, now: Instant) {
+        self.with_deadlines(|deadlines| {
+            deadlines.requested(request, now);
+            self.awaited.store(deadlines.awaited().bits(), Ordering::Release);
+        });
+    }
+
+    /// Whether a message of this type has to do with a deadline. Asked for every message, and mostly not so.
+    pub fn is_awaited(&self, command: Command) -> bool {
+        Commands::from_bits(self.awaited.load(Ordering::Acquire)).contains(command)
+    }
+
+    /// One that has arrived.
+    pub fn answered(&self, answer: Command) {
+        self.with_deadlines(|deadlines| {
+            deadlines.answered(answer);
+            self.awaited.store(deadlines.awaited().bits(), Ordering::Release);
+        });
+    }
+
     /// For the pinger: what is due, or until when to sleep.
     pub fn next_due(&self, now: Instant) -> Result<super::deadlines::Due, Option<Instant>> {
         let mut clock = self.clock.lock();
@@ -417,6 +445,7 @@ impl Shared {
             let mut announcements = self.announcements.lock();
             (announcements.known_len(), announcements.waiting_len())
         };
+        let (received, last_receive) = self.received.get();
         let state = self.state.lock();
         let sent = self.sent.lock();
         let (queued_bytes, queued_messages) = self.outbound.size();
@@ -427,9 +456,9 @@ impl Shared {
             connected_at: self.connected_at,
             handshake_done: state.handshake.is_done(),
             remote: state.remote.clone(),
-            received: state.received,
+            received,
             sent: sent.traffic,
-            last_receive: state.last_receive,
+            last_receive,
             last_send: sent.last_send,
             last_ping_nonce: state.pings.last_nonce(),
             last_ping: state.pings.last_sent(),

@@ -29,7 +29,8 @@ impl AddAssign for Count {
     }
 }
 
-const COMMANDS: usize = Command::ALL.len() + 1;
+/// The known commands, and all unknown ones.
+pub(super) const COMMANDS: usize = Command::ALL.len() + 1;
 
 /// What went one way, as a whole and per command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,12 @@ impl Traffic {
     #[inline]
     pub(super) fn add(&mut self, command: Command, count: Count) {
         if let Some(sum) = self.counts.get_mut(command.index()) {
+            *sum += count;
+        }
+    }
+
+    pub(super) fn add_unknown(&mut self, count: Count) {
+        if let Some(sum) = self.counts.last_mut() {
             *sum += count;
         }
     }

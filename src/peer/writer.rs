@@ -145,9 +145,9 @@ impl Writer<'_> {
                 let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
-            if self.shared.stalls.is_request(command) {
+            if self.shared.timed_requests.contains(command) {
                 let now = *now.get_or_insert_with(Instant::now);
-                self.shared.with_deadlines(|deadlines| deadlines.requested(command, now));
+                self.shared.requested(command, now);
             }
         }
         traffic

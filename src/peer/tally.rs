@@ -1,0 +1,178 @@
+//! What the reader counts for each message, without a lock: taking one costs as much as all the rest it does with a
+//! small message.
+
+use super::stats::{COMMANDS, Count, Traffic};
+use crate::wire::Command;
+use std::{
+    sync::atomic::{AtomicU64, Ordering, fence},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Counts that one thread keeps and any may read as a whole.
+///
+/// `changes` is odd while a count is being changed. Who reads compares it before and after, and looks again when it was
+/// odd or is another.
+#[derive(Debug)]
+pub(super) struct Tally {
+    changes: AtomicU64,
+    counts: [Pair; COMMANDS],
+    malformed: Pair,
+    /// When something was counted last, in nanoseconds since 1970; 0 when nothing was.
+    last: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pair {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Pair {
+    fn add(&self, count: Count) {
+        for (sum, count) in [(&self.messages, count.messages), (&self.bytes, count.bytes)] {
+            sum.store(sum.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> Count {
+        Count { messages: self.messages.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            changes: AtomicU64::new(0),
+            counts: std::array::from_fn(|_| Pair::default()),
+            malformed: Pair::default(),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a message. Only the thread that keeps the counts may call this and what follows.
+    #[inline]
+    pub fn add(&self, command: Command, bytes: usize, at: Stamp) {
+        self.change(|| {
+            if let Some(sum) = self.counts.get(command.index()) {
+                sum.add(Count::one(bytes));
+            }
+            self.last.store(at.0, Ordering::Relaxed);
+        });
+    }
+
+    /// Counts a frame that was no message.
+    pub fn add_malformed(&self, bytes: usize, at: Stamp) {
+        self.change(|| {
+            self.malformed.add(Count::one(bytes));
+            self.last.store(at.0, Ordering::Relaxed);
+        });
+    }
+
+    /// Counts more bytes of such a frame.
+    pub fn add_skipped(&self, bytes: usize) {
+        self.change(|| self.malformed.add(Count { messages: 0, bytes: bytes as u64 }));
+    }
+
+    #[inline]
+    fn change(&self, change: impl FnOnce()) {
+        let before = self.changes.load(Ordering::Relaxed);
+        self.changes.store(before.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        change();
+        self.changes.store(before.wrapping_add(2), Ordering::Release);
+    }
+
+    /// All counts at one moment, and when something was counted last.
+    pub fn get(&self) -> (Traffic, Option<SystemTime>) {
+        loop {
+            let before = self.changes.load(Ordering::Acquire);
+            let mut traffic = Traffic::default();
+            for (command, count) in Command::ALL.into_iter().zip(&self.counts) {
+                traffic.add(command, count.get());
+            }
+            if let Some(unknown) = self.counts.last() {
+                traffic.add_unknown(unknown.get());
+            }
+            traffic.malformed = self.malformed.get();
+            let last = self.last.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == before {
+                return (traffic, Stamp(last).time());
+            }
+            thread::yield_now();
+        }
+    }
+}
+
+/// A time as a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp(u64);
+
+impl Stamp {
+    /// Of a clock that is set to before 1970 or after 2554 it keeps the nearest time.
+    pub fn of(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1))
+    }
+
+    fn time(self) -> Option<SystemTime> {
+        if self.0 == 0 { None } else { UNIX_EPOCH.checked_add(Duration::from_nanos(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn what_was_counted_is_read() {
+        let tally = Tally::default();
+        assert_eq!(tally.get(), (Traffic::default(), None));
+        let now = SystemTime::now();
+        let unknown = "hello".parse().unwrap();
+        tally.add(Command::Ping, 32, Stamp::of(now));
+        tally.add(unknown, 30, Stamp::of(now));
+        tally.add_malformed(24, Stamp::of(now));
+        tally.add_skipped(8);
+        let (traffic, last) = tally.get();
+        assert_eq!(traffic.of(Command::Ping), Count { messages: 1, bytes: 32 });
+        assert_eq!(traffic.of(unknown), Count { messages: 1, bytes: 30 });
+        assert_eq!(traffic.malformed(), Count { messages: 1, bytes: 32 });
+        assert_eq!(traffic.total(), Count { messages: 2, bytes: 94 });
+        assert_eq!(last, Some(now));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_still_a_time() {
+        assert_eq!(Stamp::of(UNIX_EPOCH - Duration::from_secs(1)).time(), Some(UNIX_EPOCH + Duration::from_nanos(1)));
+        let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(Stamp::of(far).time(), Some(UNIX_EPOCH + Duration::from_nanos(u64::MAX)));
+    }
+
+    #[test]
+    fn messages_and_bytes_are_of_one_moment() {
+        let tally = Tally::default();
+        let done = AtomicBool::new(false);
+        let now = Stamp::of(SystemTime::now());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200_000 {
+                    tally.add(Command::Ping, 32, now);
+                    tally.add(Command::Pong, 32, now);
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                let (traffic, _) = tally.get();
+                let (ping, pong) = (traffic.of(Command::Ping), traffic.of(Command::Pong));
+                assert_eq!((ping.bytes, pong.bytes), (32 * ping.messages, 32 * pong.messages));
+                assert!(ping.messages - pong.messages <= 1, "{} pings, {} pongs", ping.messages, pong.messages);
+            }
+        });
+        assert_eq!(tally.get().0.total(), Count { messages: 400_000, bytes: 400_000 * 32 });
+    }
+}
