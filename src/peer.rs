@@ -41,6 +41,7 @@ mod push;
 mod rate;
 mod reader;
 mod receipt;
+mod run;
 mod score;
 mod shared;
 mod start;

@@ -7,6 +7,7 @@
 //! connection ends.
 
 use super::receipt::Unsent;
+use super::run::{Buffer, Run};
 use super::sync::{Condvar, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -18,9 +19,6 @@ use std::{
 
 /// A frame up to this size is copied into a run; a larger one is a run of its own.
 pub(super) const SMALL_FRAME: usize = 40 * 1024;
-
-/// A run takes frames up to this size.
-const RUN_SIZE: usize = 80 * 1024;
 
 /// How many bytes of automatic answers may wait when what the application queued has taken all the room. A remote that
 /// has asked for so many and read none is not slow.
@@ -53,66 +51,9 @@ struct Queue {
     answers: usize,
     /// How many senders wait for room.
     waiting: usize,
-    spare: Option<Vec<u8>>,
+    spare: Option<Buffer>,
     /// Whether the writer found nothing and waits for the bell.
     idle: bool,
-}
-
-/// Consecutive frames.
-#[derive(Debug)]
-pub(super) struct Run {
-    bytes: RunBytes,
-    messages: usize,
-    /// How many of the bytes are of automatic answers.
-    answers: usize,
-    receipts: Receipts,
-}
-
-/// Who wants to know that a frame is written, and after how many bytes of the run it is.
-#[derive(Debug, Default)]
-pub(super) struct Receipts(Vec<(usize, Unsent)>);
-
-impl Receipts {
-    /// Tells those whose frames end within the first `written` bytes.
-    pub fn resolve(&mut self, written: usize) {
-        for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
-            unsent.written();
-        }
-    }
-}
-
-#[derive(Debug)]
-enum RunBytes {
-    /// Takes more.
-    Frames(Vec<u8>),
-    /// One large frame.
-    Large(Vec<u8>),
-    /// One that other peers may send too.
-    Shared(Arc<Vec<u8>>),
-}
-
-impl RunBytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Frames(bytes) => bytes,
-            Self::Large(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-}
-
-impl Run {
-    fn new(bytes: RunBytes) -> Self {
-        Self { bytes, messages: 0, answers: 0, receipts: Receipts::default() }
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.as_slice()
-    }
-
-    pub fn split(&mut self) -> (&[u8], &mut Receipts) {
-        (self.bytes.as_slice(), &mut self.receipts)
-    }
 }
 
 /// An encoded frame on its way into the queue.
@@ -269,25 +210,22 @@ impl Outbound {
 
     /// A run was written: there is room.
     pub fn written(&self, run: Run) {
-        let Run { bytes, messages, answers, receipts } = run;
+        let (length, messages, answers) = (run.bytes().len(), run.messages, run.answers);
+        let mut unused = run.into_buffer();
         let mut queue = self.queue.lock();
         // A closed queue has forgotten the run already.
-        queue.bytes = queue.bytes.saturating_sub(bytes.as_slice().len());
+        queue.bytes = queue.bytes.saturating_sub(length);
         queue.messages = queue.messages.saturating_sub(messages);
         queue.answers = queue.answers.saturating_sub(answers);
         // A buffer is kept only while there is more to write.
-        let mut unused = queue.spare.take();
-        if let RunBytes::Frames(mut buffer) = bytes {
-            if queue.runs.is_empty() || buffer.capacity() < RUN_SIZE / 2 {
-                unused = Some(buffer);
-            } else {
-                buffer.clear();
-                queue.spare = Some(buffer);
-            }
+        if queue.runs.is_empty() {
+            unused = unused.or(queue.spare.take());
+        } else if unused.is_some() {
+            mem::swap(&mut queue.spare, &mut unused);
         }
         let wake = queue.waiting > 0 && queue.bytes < self.soft_mark.max(1);
         drop(queue);
-        drop((unused, receipts));
+        drop(unused);
         if wake {
             self.room.notify_all();
         }
@@ -329,43 +267,19 @@ impl Queue {
         let through = self.open || lane == Lane::Handshake;
         let spare = &mut self.spare;
         let runs = if through { &mut self.runs } else { &mut self.held };
-        let run = match frame {
+        match frame {
             Queued::Small(frame) => {
-                let run = match runs.back_mut() {
-                    Some(Run { bytes: RunBytes::Frames(bytes), .. }) if bytes.len() + frame.len() <= RUN_SIZE => {
-                        runs.back_mut()
-                    }
-                    _ => {
-                        let buffer = spare.take().unwrap_or_default();
-                        runs.push_back(Run::new(RunBytes::Frames(buffer)));
-                        runs.back_mut()
-                    }
-                };
-                if let Some(Run { bytes: RunBytes::Frames(bytes), .. }) = run {
-                    // Doubling would overshoot, into sizes for which an allocator asks the system each time.
-                    if bytes.capacity() - bytes.len() < frame.len() && bytes.len() + frame.len() > RUN_SIZE / 8 {
-                        bytes.reserve_exact(RUN_SIZE - bytes.len());
-                    }
-                    bytes.extend_from_slice(frame);
+                if !runs.back_mut().is_some_and(|run| run.append(frame)) {
+                    let mut run = Run::open(spare.take().unwrap_or_default());
+                    run.append(frame);
+                    runs.push_back(run);
                 }
-                runs.back_mut()
             }
-            Queued::Large(frame) => {
-                runs.push_back(Run::new(RunBytes::Large(frame)));
-                runs.back_mut()
-            }
-            Queued::Shared(frame) => {
-                runs.push_back(Run::new(RunBytes::Shared(frame)));
-                runs.back_mut()
-            }
-        };
-        if let Some(run) = run {
-            run.messages += 1;
-            run.answers += answer;
-            if let Some(unsent) = receipt {
-                let end = run.bytes().len();
-                run.receipts.0.push((end, unsent));
-            }
+            Queued::Large(frame) => runs.push_back(Run::large(frame)),
+            Queued::Shared(frame) => runs.push_back(Run::shared(frame)),
+        }
+        if let Some(run) = runs.back_mut() {
+            run.count(answer, receipt);
         }
         // One that is writing looks again by itself.
         through && mem::take(&mut self.idle)
@@ -374,6 +288,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run::RUN_SIZE;
     use super::*;
     use std::thread;
 

@@ -2,7 +2,7 @@
 
 use super::capture::Entry;
 use super::disconnect::IoOperation;
-use super::outbound::Run;
+use super::run::Run;
 use super::shared::{Ends, Shared, Trickle};
 use super::stats::{Count, Traffic};
 use super::{DisconnectReason, Peer};

@@ -1,0 +1,205 @@
+//! What is written at once: consecutive small frames, or one large one.
+
+use super::receipt::Unsent;
+use std::sync::Arc;
+
+/// A run takes frames up to this size.
+pub(super) const RUN_SIZE: usize = 80 * 1024;
+
+/// How much of a run's room is made ready at once.
+const STRETCH: usize = 2 * 1024;
+
+/// Consecutive frames.
+#[derive(Debug)]
+pub(super) struct Run {
+    bytes: RunBytes,
+    pub messages: usize,
+    /// How many of the bytes are of automatic answers.
+    pub answers: usize,
+    receipts: Receipts,
+}
+
+#[derive(Debug)]
+enum RunBytes {
+    /// Takes more.
+    Frames(Buffer),
+    /// One large frame.
+    Large(Vec<u8>),
+    /// One that other peers may send too.
+    Shared(Arc<Vec<u8>>),
+}
+
+/// Who wants to know that a frame is written, and after how many bytes of the run it is.
+#[derive(Debug, Default)]
+pub(super) struct Receipts(Vec<(usize, Unsent)>);
+
+impl Receipts {
+    /// Tells those whose frames end within the first `written` bytes.
+    pub fn resolve(&mut self, written: usize) {
+        for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
+            unsent.written();
+        }
+    }
+}
+
+impl Run {
+    fn new(bytes: RunBytes) -> Self {
+        Self { bytes, messages: 0, answers: 0, receipts: Receipts::default() }
+    }
+
+    /// A run without frames that takes some.
+    pub fn open(buffer: Buffer) -> Self {
+        Self::new(RunBytes::Frames(buffer))
+    }
+
+    pub fn large(frame: Vec<u8>) -> Self {
+        Self::new(RunBytes::Large(frame))
+    }
+
+    pub fn shared(frame: Arc<Vec<u8>>) -> Self {
+        Self::new(RunBytes::Shared(frame))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            RunBytes::Frames(buffer) => buffer.bytes(),
+            RunBytes::Large(bytes) => bytes,
+            RunBytes::Shared(bytes) => bytes,
+        }
+    }
+
+    pub fn split(&mut self) -> (&[u8], &mut Receipts) {
+        let Self { bytes, receipts, .. } = self;
+        let bytes = match bytes {
+            RunBytes::Frames(buffer) => buffer.bytes(),
+            RunBytes::Large(bytes) => bytes,
+            RunBytes::Shared(bytes) => bytes,
+        };
+        (bytes, receipts)
+    }
+
+    /// Adds a small frame, if there is room.
+    pub fn append(&mut self, frame: &[u8]) -> bool {
+        match &mut self.bytes {
+            RunBytes::Frames(buffer) => buffer.append(frame),
+            RunBytes::Large(_) | RunBytes::Shared(_) => false,
+        }
+    }
+
+    /// Counts the frame that was added last.
+    pub fn count(&mut self, answers: usize, receipt: Option<Unsent>) {
+        self.messages += 1;
+        self.answers += answers;
+        if let Some(unsent) = receipt {
+            self.receipts.0.push((self.bytes().len(), unsent));
+        }
+    }
+
+    /// The buffer, empty again; `None` of one not worth keeping. Receipts that are left are told that nothing was
+    /// written.
+    pub fn into_buffer(self) -> Option<Buffer> {
+        match self.bytes {
+            RunBytes::Frames(mut buffer) if buffer.room.capacity() >= RUN_SIZE / 2 => {
+                buffer.clear();
+                Some(buffer)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where small frames are collected.
+///
+/// The writer may run on another core, which then has the buffer in its cache; and the lock under which frames are
+/// added cannot be let go before every byte is back. One line of it at a time, that is most of the cost of a small
+/// message. So the room is made ready in stretches, whose lines come all at once.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    room: Vec<u8>,
+    used: usize,
+}
+
+impl Buffer {
+    fn bytes(&self) -> &[u8] {
+        self.room.get(..self.used).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.room.clear();
+        self.used = 0;
+    }
+
+    fn append(&mut self, frame: &[u8]) -> bool {
+        let end = self.used + frame.len();
+        if end > RUN_SIZE && self.used > 0 {
+            return false;
+        }
+        if end > self.room.len() {
+            self.make_ready(end);
+        }
+        if let Some(place) = self.room.get_mut(self.used..end) {
+            place.copy_from_slice(frame);
+            self.used = end;
+        }
+        true
+    }
+
+    #[cold]
+    fn make_ready(&mut self, end: usize) {
+        let ready = if self.used == 0 { end } else { end.max((self.used + STRETCH).min(RUN_SIZE)) };
+        // Doubling would overshoot, into sizes for which an allocator asks the system each time.
+        if ready > self.room.capacity() && ready > RUN_SIZE / 8 {
+            self.room.reserve_exact(RUN_SIZE.max(ready) - self.room.len());
+        }
+        self.room.resize(ready, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_follow_one_another_until_the_run_is_full() {
+        let mut run = Run::open(Buffer::default());
+        let mut expected = Vec::new();
+        for number in 0u8.. {
+            let frame = vec![number; 1 + 7 * usize::from(number)];
+            if !run.append(&frame) {
+                assert!(expected.len() <= RUN_SIZE && expected.len() + frame.len() > RUN_SIZE);
+                break;
+            }
+            run.count(0, None);
+            expected.extend_from_slice(&frame);
+            assert_eq!(run.bytes(), expected);
+        }
+        assert!(run.messages > 100);
+        assert_eq!(run.split().0, expected);
+    }
+
+    #[test]
+    fn a_kept_buffer_is_empty_and_has_its_room() {
+        let mut run = Run::open(Buffer::default());
+        assert!(run.append(&[1; RUN_SIZE / 2]));
+        let mut buffer = run.into_buffer().unwrap();
+        assert!(buffer.bytes().is_empty() && buffer.room.capacity() >= RUN_SIZE / 2);
+        assert!(buffer.append(&[2; 3]));
+        assert_eq!(buffer.bytes(), [2; 3]);
+    }
+
+    #[test]
+    fn a_small_buffer_and_a_large_frame_are_not_kept() {
+        let mut run = Run::open(Buffer::default());
+        assert!(run.append(b"frame"));
+        assert!(run.into_buffer().is_none());
+        assert!(Run::large(vec![0; RUN_SIZE]).into_buffer().is_none());
+        assert!(!Run::shared(Arc::default()).append(b"frame"));
+    }
+
+    #[test]
+    fn the_first_small_frame_takes_no_more_room_than_it_needs() {
+        let mut run = Run::open(Buffer::default());
+        assert!(run.append(&[1; 32]));
+        assert!(matches!(&run.bytes, RunBytes::Frames(buffer) if buffer.room.capacity() == 32));
+    }
+}
