@@ -169,7 +169,7 @@ impl Peer {
     /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this
     /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
-        self.shared.key().check_not_current()?;
+        self.shared.key.check_not_current()?;
         let mut state = self.shared.state.lock();
         loop {
             if state.handshake.is_done() {
@@ -255,7 +255,7 @@ impl Peer {
         timeout: Duration,
         queue: impl FnOnce(Patience) -> Result<(), QueueError>,
     ) -> Result<(), QueueError> {
-        let in_callback = self.shared.key().is_current();
+        let in_callback = self.shared.key.is_current();
         let patience = if in_callback { Patience::None } else { Patience::AtMost(timeout) };
         queue(patience).map_err(|error| match error {
             QueueError::Full { .. } if in_callback => QueueError::InCallback,
@@ -309,7 +309,7 @@ impl Peer {
     ///
     /// As [`ping`](Self::ping).
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
-        self.shared.key().check_not_current()?;
+        self.shared.key.check_not_current()?;
         let nonce = rand::random_range(1..=u64::MAX);
         let (answer, rtt) = bounded(1);
         self.shared.state.lock().pings.wait(nonce, answer);
@@ -355,7 +355,7 @@ impl Peer {
     ///
     /// [`WaitError::InCallback`] in a callback of this peer.
     pub fn wait_for_disconnect(&self) -> Result<DisconnectReason, WaitError> {
-        self.shared.key().check_not_current()?;
+        self.shared.key.check_not_current()?;
         // Nothing is ever sent; the channel ends with the threads.
         let _ = self.shared.gone.recv();
         self.join();
@@ -368,7 +368,7 @@ impl Peer {
     ///
     /// [`WaitError::Timeout`] when the peer is still there.
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
-        self.shared.key().check_not_current()?;
+        self.shared.key.check_not_current()?;
         if let Err(RecvTimeoutError::Timeout) = self.shared.gone.recv_timeout(timeout) {
             return Err(WaitError::Timeout { waited: timeout });
         }

@@ -1,19 +1,24 @@
 //! Whose thread this is, so that nobody waits for itself.
 
 use super::WaitError;
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 thread_local! {
     static CURRENT: Cell<Option<PeerKey>> = const { Cell::new(None) };
 }
 
-/// Names a peer for as long as it exists: where its shared state is.
+static KEYS: AtomicU64 = AtomicU64::new(0);
+
+/// Names a peer among all there ever are in this process: a receipt may outlive its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PeerKey(usize);
+pub(super) struct PeerKey(u64);
 
 impl PeerKey {
-    pub fn of<T>(shared: *const T) -> Self {
-        Self(shared.addr())
+    pub fn new() -> Self {
+        Self(KEYS.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Marks this thread as one of the peer's own.

@@ -8,8 +8,9 @@
 
 use super::deadlines::Due;
 use super::handshake::Step;
-use super::outbound::{Lane, Outbound, Patience, Queued, Refused, Run};
+use super::outbound::{Lane, Outbound, Patience, Queued, Refused};
 use super::receipt::{Ending, Receipt};
+use super::run::Run;
 use super::shared::{Ends, Shared, Trickle};
 use super::{Config, Direction, DisconnectReason, QueueError, WaitError};
 use crate::wire::{Frame, Hash, Inventory, Message, Network, Ping, SendHeaders, VerAck};
@@ -52,10 +53,18 @@ fn writer(queue: Arc<Outbound>, bell: Receiver<()>, over: Arc<Ending>, fatal: Op
     thread::spawn(move || {
         let mut written = Vec::new();
         loop {
-            while let Some(run) = over.get().is_none().then(|| queue.pop()).flatten() {
-                if !write(&queue, run, fatal, &mut written) {
-                    end(&queue, &over, DisconnectReason::CallbackPanicked);
-                    return written;
+            let mut wrote = false;
+            while over.get().is_none() {
+                match if wrote { queue.pop() } else { queue.pop_or_idle() } {
+                    Some(run) => {
+                        if !write(&queue, run, fatal, &mut written) {
+                            end(&queue, &over, DisconnectReason::CallbackPanicked);
+                            return written;
+                        }
+                        wrote = true;
+                    }
+                    None if wrote => wrote = false,
+                    None => break,
                 }
             }
             // As `select!` over the bell and the end does, but that shuttle cannot look into it.
@@ -93,7 +102,7 @@ fn end(queue: &Outbound, over: &Ending, reason: DisconnectReason) {
 }
 
 fn receipt(over: &Arc<Ending>) -> (super::receipt::Unsent, Receipt) {
-    Receipt::new(Arc::clone(over), super::current::PeerKey::of(&0))
+    Receipt::new(Arc::clone(over), super::current::PeerKey::new())
 }
 
 #[test]

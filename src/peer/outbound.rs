@@ -200,8 +200,14 @@ impl Outbound {
         queue.runs.len() == 1 && queue.runs.front().is_some_and(|run| run.bytes().len() < SMALL_RUN)
     }
 
-    /// The next run to write. It counts as queued until [`written`](Self::written).
+    /// The next run to write; without one, the bell is silent still. It counts as queued until
+    /// [`written`](Self::written).
     pub fn pop(&self) -> Option<Run> {
+        self.queue.lock().runs.pop_front()
+    }
+
+    /// Like [`pop`](Self::pop), but without one, the bell rings for the next.
+    pub fn pop_or_idle(&self) -> Option<Run> {
         let mut queue = self.queue.lock();
         let run = queue.runs.pop_front();
         queue.idle = run.is_none();
@@ -288,7 +294,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::run::RUN_SIZE;
+    use super::super::{DisconnectReason, WaitError, current::PeerKey, receipt::Receipt, run::RUN_SIZE};
     use super::*;
     use std::thread;
 
@@ -297,6 +303,10 @@ mod tests {
         queue.open();
         bell.try_iter().for_each(drop);
         (queue, bell)
+    }
+
+    fn receipt() -> (Unsent, Receipt) {
+        Receipt::new(Arc::default(), PeerKey::new())
     }
 
     fn push(queue: &Outbound, bytes: &[u8]) -> Result<(), Refused> {
@@ -374,7 +384,7 @@ mod tests {
     #[test]
     fn closing_refuses_wakes_and_resolves() {
         let (queue, _bell) = queue(10, 10);
-        let (unsent, receipt) = Unsent::with_receiver();
+        let (unsent, receipt) = receipt();
         assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
         thread::scope(|scope| {
             let sender =
@@ -382,7 +392,7 @@ mod tests {
             drop(queue.close());
             assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
         });
-        assert_eq!(receipt.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected));
+        assert_eq!(receipt.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))));
         assert_eq!(push(&queue, b"x"), Err(Refused::Closed));
         assert!(queue.pop().is_none());
     }
@@ -425,15 +435,14 @@ mod tests {
     #[test]
     fn a_receipt_resolves_when_its_own_frame_is_out() {
         let (queue, _bell) = queue(100, 100);
-        let (first, second) = (Unsent::with_receiver(), Unsent::with_receiver());
+        let [first, second] = [receipt(), receipt()];
         for sender in [first.0, second.0] {
             assert_eq!(queue.push(Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)), Ok(()));
         }
         let mut run = queue.pop().unwrap();
         run.split().1.resolve(7);
-        assert_eq!(first.1.try_recv(), Ok(()));
-        assert!(second.1.try_recv().is_err());
+        assert_eq!((first.1.try_wait(), second.1.try_wait()), (Some(Ok(())), None));
         run.split().1.resolve(10);
-        assert_eq!(second.1.try_recv(), Ok(()));
+        assert_eq!(second.1.try_wait(), Some(Ok(())));
     }
 }

@@ -1,13 +1,12 @@
 //! Knowing that a message was really sent.
 
+use super::sync::{Condvar, Mutex};
 use super::{DisconnectReason, WaitError, current};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    mem,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 /// The end of one connection, once it is there.
@@ -16,50 +15,71 @@ pub(super) type Ending = OnceLock<DisconnectReason>;
 /// Tells whether a queued message was written to the socket.
 ///
 /// It resolves exactly once: when the message's last byte was accepted by the socket, or when the connection ended
-/// before that; whoever asks later is told the same. Dropping it does not take the message back.
+/// before that; whoever asks later is told the same. Receipts of one peer resolve in the order in which their messages
+/// were queued. Dropping one does not take the message back.
 #[derive(Debug)]
 #[must_use = "a receipt tells nothing unless it is asked; to send without one use queue_message"]
 pub struct Receipt {
-    told: Receiver<()>,
-    written: Arc<AtomicBool>,
+    fate: Arc<Fate>,
+    told: OnceLock<Receiver<()>>,
     ending: Arc<Ending>,
     peer: current::PeerKey,
 }
 
 /// The other end: dropping it says "not written".
 #[derive(Debug)]
-pub(super) struct Unsent {
-    tell: Sender<()>,
-    written: Arc<AtomicBool>,
+pub(super) struct Unsent(Arc<Fate>);
+
+/// What became of one message. Small and in one piece: it goes back and forth between two threads for each message.
+#[derive(Debug, Default)]
+struct Fate {
+    state: Mutex<State>,
+    known: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Open,
+    /// Open, and a channel to be told over.
+    Watched(Sender<()>),
+    Written,
+    Lost,
+}
+
+impl Fate {
+    fn settle(&self, fate: State) {
+        let mut state = self.state.lock();
+        if let State::Written | State::Lost = *state {
+            return;
+        }
+        let before = mem::replace(&mut *state, fate);
+        // What has room for one takes one.
+        if let (State::Watched(tell), State::Written) = (&before, &*state) {
+            let _ = tell.try_send(());
+        }
+        drop(state);
+        self.known.notify_all();
+    }
 }
 
 impl Unsent {
-    /// The end of a receipt that says nothing of an ending.
-    fn new() -> (Self, Receiver<()>, Arc<AtomicBool>) {
-        let (tell, told) = bounded(1);
-        let written = Arc::new(AtomicBool::new(false));
-        (Self { tell, written: Arc::clone(&written) }, told, written)
-    }
-
     /// The message was written.
-    pub fn written(self) {
-        // First, so that who finds the channel empty and gone finds this.
-        self.written.store(true, Ordering::Release);
-        // A receipt that was dropped wants to know nothing.
-        let _ = self.tell.try_send(());
+    pub fn written(&self) {
+        self.0.settle(State::Written);
     }
+}
 
-    #[cfg(test)]
-    pub fn with_receiver() -> (Self, Receiver<()>) {
-        let (unsent, told, _) = Self::new();
-        (unsent, told)
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.settle(State::Lost);
     }
 }
 
 impl Receipt {
     pub(super) fn new(ending: Arc<Ending>, peer: current::PeerKey) -> (Unsent, Self) {
-        let (unsent, told, written) = Unsent::new();
-        (unsent, Self { told, written, ending, peer })
+        let fate = Arc::<Fate>::default();
+        (Unsent(Arc::clone(&fate)), Self { fate, told: OnceLock::new(), ending, peer })
     }
 
     /// Waits until the message is written or will never be.
@@ -72,7 +92,13 @@ impl Receipt {
     /// the same peer.
     pub fn wait(&self) -> Result<(), WaitError> {
         self.peer.check_not_current()?;
-        self.told.recv().or_else(|_| self.end())
+        let mut state = self.fate.state.lock();
+        loop {
+            match self.told(&state) {
+                Some(result) => return result,
+                None => self.fate.known.wait(&mut state),
+            }
+        }
     }
 
     /// Like [`wait`](Self::wait), for a limited time.
@@ -87,34 +113,48 @@ impl Receipt {
 
     /// For the peer's own reader, which waits, bounded, for its last reject.
     pub(super) fn wait_bounded(&self, timeout: Duration) -> Result<(), WaitError> {
-        self.told.recv_timeout(timeout).or_else(|error| match error {
-            RecvTimeoutError::Timeout => Err(WaitError::Timeout { waited: timeout }),
-            RecvTimeoutError::Disconnected => self.end(),
-        })
+        let until = Instant::now().checked_add(timeout);
+        let mut timed_out = false;
+        let mut state = self.fate.state.lock();
+        loop {
+            match (self.told(&state), until) {
+                (Some(result), _) => return result,
+                (None, _) if timed_out => return Err(WaitError::Timeout { waited: timeout }),
+                (None, Some(until)) => timed_out = self.fate.known.wait_until(&mut state, until).timed_out(),
+                (None, None) => self.fate.known.wait(&mut state),
+            }
+        }
     }
 
     /// Whether it is known, without waiting: `None` when it is not.
     pub fn try_wait(&self) -> Option<Result<(), WaitError>> {
-        match self.told.try_recv() {
-            Ok(()) => Some(Ok(())),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(self.end()),
-        }
+        self.told(&self.fate.state.lock())
     }
 
-    /// For `select!`: receives `()` once when the message is written, and is disconnected when it was not, or was told
-    /// already.
+    /// For `select!`: receives `()` once when the message is written, and is disconnected when that was taken, or will
+    /// never come.
     #[must_use]
     pub fn receiver(&self) -> &Receiver<()> {
-        &self.told
+        self.told.get_or_init(|| {
+            let (tell, told) = bounded(1);
+            let mut state = self.fate.state.lock();
+            match *state {
+                State::Open => *state = State::Watched(tell),
+                State::Written => {
+                    let _ = tell.try_send(());
+                }
+                State::Watched(_) | State::Lost => {}
+            }
+            told
+        })
     }
 
-    /// The other end is gone: it has told somebody, or has nothing to tell.
-    fn end(&self) -> Result<(), WaitError> {
-        if self.written.load(Ordering::Acquire) {
-            return Ok(());
+    fn told(&self, state: &State) -> Option<Result<(), WaitError>> {
+        match state {
+            State::Open | State::Watched(_) => None,
+            State::Written => Some(Ok(())),
+            // The reason is there before anything queued is dropped.
+            State::Lost => Some(Err(WaitError::Closed(self.ending.get().cloned().unwrap_or(DisconnectReason::Local)))),
         }
-        // The reason is there before anything queued is dropped.
-        Err(WaitError::Closed(self.ending.get().cloned().unwrap_or(DisconnectReason::Local)))
     }
 }

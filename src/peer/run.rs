@@ -34,11 +34,10 @@ enum RunBytes {
 pub(super) struct Receipts(Vec<(usize, Unsent)>);
 
 impl Receipts {
-    /// Tells those whose frames end within the first `written` bytes.
+    /// Tells those whose frames end within the first `written` bytes, in order.
     pub fn resolve(&mut self, written: usize) {
-        for (_, unsent) in self.0.extract_if(.., |(end, _)| *end <= written) {
-            unsent.written();
-        }
+        let resolved = self.0.partition_point(|(end, _)| *end <= written);
+        self.0.drain(..resolved).for_each(|(_, unsent)| unsent.written());
     }
 }
 
@@ -137,21 +136,28 @@ impl Buffer {
         if end > self.room.len() {
             self.make_ready(end);
         }
-        if let Some(place) = self.room.get_mut(self.used..end) {
-            place.copy_from_slice(frame);
-            self.used = end;
+        match self.room.get_mut(self.used..end) {
+            Some(place) => place.copy_from_slice(frame),
+            // As long as a stretch itself, or the first.
+            None => {
+                self.room.truncate(self.used);
+                self.room.extend_from_slice(frame);
+            }
         }
+        self.used = end;
         true
     }
 
     #[cold]
     fn make_ready(&mut self, end: usize) {
-        let ready = if self.used == 0 { end } else { end.max((self.used + STRETCH).min(RUN_SIZE)) };
         // Doubling would overshoot, into sizes for which an allocator asks the system each time.
-        if ready > self.room.capacity() && ready > RUN_SIZE / 8 {
-            self.room.reserve_exact(RUN_SIZE.max(ready) - self.room.len());
+        if end > self.room.capacity() && end > RUN_SIZE / 8 {
+            self.room.reserve_exact(RUN_SIZE.max(end) - self.room.len());
         }
-        self.room.resize(ready, 0);
+        let ready = (self.used + STRETCH).min(RUN_SIZE);
+        if self.used > 0 && end <= ready {
+            self.room.resize(ready, 0);
+        }
     }
 }
 

@@ -47,6 +47,7 @@ thread_local! {
 /// The shared part of one peer.
 pub(super) struct Shared {
     pub id: u64,
+    pub key: PeerKey,
     pub config: Config,
     pub direction: Direction,
     pub address: PeerAddress,
@@ -145,6 +146,7 @@ impl Shared {
         };
         let shared = Self {
             id: config.next_peer_id(),
+            key: PeerKey::new(),
             config: config.clone(),
             direction,
             address,
@@ -182,10 +184,6 @@ impl Shared {
 
     pub fn settings(&self) -> &Settings {
         self.config.settings()
-    }
-
-    pub fn key(&self) -> PeerKey {
-        PeerKey::of(self)
     }
 
     /// Ends the connection, unless it has ended: the first reason is the one. Never blocks, and never panics: it runs in
@@ -289,7 +287,7 @@ impl Shared {
     }
 
     pub fn receipt(&self) -> (Unsent, Receipt) {
-        Receipt::new(Arc::clone(&self.ending), self.key())
+        Receipt::new(Arc::clone(&self.ending), self.key)
     }
 
     /// Announces blocks at once and queues the rest for the trickle timer.

@@ -32,7 +32,7 @@ pub(super) fn start(
             .name(format!("kpeer-{}-{short}", shared.id))
             .stack_size(STACK_SIZE)
             .spawn(move || {
-                shared.key().adopt_thread();
+                shared.key.adopt_thread();
                 body(&shared);
                 drop(alive);
             })

@@ -56,21 +56,26 @@ impl Writer<'_> {
 
     /// Writes all there is; gives the trickle timer, if something waits for it.
     fn drain(&mut self) -> Result<Receiver<Instant>, Done> {
+        let mut wrote = false;
         loop {
             if self.shared.ended().is_some() {
                 return Err(Done);
             }
             let timer = self.trickle()?;
-            if self.shared.outbound.next_is_small() {
+            let outbound = &self.shared.outbound;
+            if outbound.next_is_small() {
                 thread::yield_now();
             }
-            match self.shared.outbound.pop() {
-                Some(run) => self.write_run(run)?,
-                None => {
-                    if let Some(timer) = timer {
-                        return Ok(timer);
-                    }
-                }
+            if let Some(run) = if wrote { outbound.pop() } else { outbound.pop_or_idle() } {
+                self.write_run(run)?;
+                wrote = true;
+            } else if wrote {
+                // Whoever queues one frame after the other is about to queue the next, and waking up for each would
+                // cost more than writing it.
+                thread::yield_now();
+                wrote = false;
+            } else if let Some(timer) = timer {
+                return Ok(timer);
             }
         }
     }
