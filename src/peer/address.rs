@@ -93,12 +93,15 @@ impl From<SocketAddr> for PeerAddress {
 }
 
 impl From<&str> for PeerAddress {
-    /// Takes `ip:port`, `host:port`, or any name.
+    /// Takes `ip:port`, `host:port`, an IP address alone, whose port is 0, or any name.
     fn from(text: &str) -> Self {
         if let Ok(address) = text.parse() {
             return Self::Ip(address);
         }
-        match text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        if let Ok(ip) = text.parse() {
+            return Self::Ip(SocketAddr::new(ip, 0));
+        }
+        match text.split_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
             Some((host, port)) => Self::from((host, port)),
             None => Self::Host { host: text.to_owned(), port: 0 },
         }
@@ -151,6 +154,18 @@ mod tests {
         let receiver = PeerAddress::from(address).as_receiver(proxy);
         assert_eq!(receiver.services, Services::NETWORK);
         (receiver.ip.to_string(), receiver.port)
+    }
+
+    #[test]
+    fn what_has_no_port_is_not_cut_at_a_colon() {
+        for (text, ip) in [("::1", "::1"), ("2001:db8::7", "2001:db8::7"), ("127.0.0.1", "127.0.0.1")] {
+            assert_eq!(PeerAddress::from(text), PeerAddress::from((ip, 0)));
+        }
+        assert!(PeerAddress::from("::1").is_loopback());
+        for name in ["a:b:1", "unix:/run/node.sock", "name"] {
+            assert_eq!(PeerAddress::from(name), PeerAddress::Host { host: name.to_owned(), port: 0 });
+        }
+        assert_eq!(PeerAddress::from("node:1"), PeerAddress::Host { host: "node".to_owned(), port: 1 });
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Outbound {
     ) -> Result<(), Refused> {
         let length = frame.len();
         let mut deadline = None;
+        let mut out_of_time = false;
         let mut queue = self.queue.lock();
         loop {
             if queue.closed {
@@ -147,21 +148,17 @@ impl Outbound {
             match patience {
                 _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
+                // Room that came at the last moment was looked for.
+                Patience::AtMost(_) if out_of_time => return Err(Refused::Timeout),
                 Patience::AtMost(timeout) => {
                     // Reading the clock costs a fifth of a small message: only who has to wait does it.
                     let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
                     queue.waiting += 1;
-                    let timed_out = match deadline {
-                        Some(deadline) => self.room.wait_until(&mut queue, deadline).timed_out(),
-                        None => {
-                            self.room.wait(&mut queue);
-                            false
-                        }
-                    };
-                    queue.waiting -= 1;
-                    if timed_out {
-                        return Err(Refused::Timeout);
+                    match deadline {
+                        Some(deadline) => out_of_time = self.room.wait_until(&mut queue, deadline).timed_out(),
+                        None => self.room.wait(&mut queue),
                     }
+                    queue.waiting -= 1;
                 }
             }
         }
