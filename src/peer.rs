@@ -19,6 +19,7 @@
 
 mod address;
 mod capture;
+mod census;
 mod config;
 mod current;
 mod dag;
@@ -96,8 +97,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the stream cannot be set up or a thread cannot be started; the connection is closed then, and no callback
-    /// was called.
+    /// When the stream cannot be set up, a thread cannot be started, or the process has too many peers; the connection
+    /// is closed then, and no callback was called.
     pub fn inbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
         start::start(stream, address.into(), Direction::Inbound, config)
     }

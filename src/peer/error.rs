@@ -130,6 +130,13 @@ pub enum StartError {
     /// The stream could not be set up.
     #[error("setting up the connection: {0}")]
     Stream(#[source] io::Error),
+    /// The process has so many peers that more could exhaust its memory maps, which would abort it. On Linux a peer takes
+    /// 12 of `vm.max_map_count`, of which a tenth is left to the rest of the program: by default 4914 peers have room.
+    #[error("this process has {limit} peers, for more of them raise vm.max_map_count, or start another process")]
+    TooManyPeers {
+        /// How many there may be.
+        limit: usize,
+    },
     /// A thread could not be started: the process has too many, or no memory.
     #[error("starting the {thread} thread: {error}")]
     Thread {

@@ -1,5 +1,6 @@
 //! Starting the three threads of a peer, or none.
 
+use super::census::CENSUS;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, writer};
@@ -17,6 +18,7 @@ pub(super) fn start(
     direction: Direction,
     config: &Config,
 ) -> Result<Peer, StartError> {
+    let place = CENSUS.enter()?;
     let halves = stream.split(config.settings().write_timeout).map_err(StartError::Stream)?;
     let Halves { reader: source, writer: out, shutdown } = halves;
     let (alive, gone) = bounded(0);
@@ -27,14 +29,14 @@ pub(super) fn start(
     // Locked until all are there, so that a callback that comes early and another thread that waits find them.
     let mut threads = shared.threads.lock();
     let spawn = |name: &'static str, short: &str, body: Body| {
-        let (shared, alive) = (Arc::clone(&shared), alive.clone());
+        let (shared, alive, place) = (Arc::clone(&shared), alive.clone(), Arc::clone(&place));
         thread::Builder::new()
             .name(format!("kpeer-{}-{short}", shared.id))
             .stack_size(STACK_SIZE)
             .spawn(move || {
                 shared.key.adopt_thread();
                 body(&shared);
-                drop(alive);
+                drop((alive, place));
             })
             .map_err(|error| StartError::Thread { thread: name, error })
     };
