@@ -7,6 +7,7 @@ use common::{acquainted, builder, sockets};
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, Unknown};
 use parking_lot::Mutex;
+use proptest::{collection::vec, prelude::*};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -166,4 +167,26 @@ fn after_an_error_there_are_no_more_records() {
     let results: Vec<bool> =
         CaptureReader::new(Broken(io::Cursor::new(bytes))).unwrap().take(9).map(|result| result.is_ok()).collect();
     assert!(results == [true, false] || results == [false], "{results:?}");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_records_or_an_error(bytes in vec(any::<u8>(), 0..400), kind in 0u8..6, length in 0u32..40) {
+        let mut file = b"KPCAP\0\0\x01\x30\x58\x5f\x5b".to_vec();
+        file.push(kind);
+        file.extend([0; 16]);
+        file.extend(length.to_le_bytes());
+        file.extend_from_slice(&bytes);
+        let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+        let records: Vec<_> = reader.by_ref().collect();
+        prop_assert!(records.iter().rev().skip(1).all(Result::is_ok), "nothing follows an error");
+        prop_assert!(reader.next().is_none());
+        let claimed = records.first().is_some_and(|record| record.is_ok());
+        prop_assert_eq!(claimed, kind < 5 && bytes.len() >= length as usize);
+    }
+
+    #[test]
+    fn a_file_that_does_not_begin_as_one_is_no_capture(bytes in vec(any::<u8>(), 0..40)) {
+        prop_assert!(CaptureReader::new(bytes.as_slice()).is_err());
+    }
 }

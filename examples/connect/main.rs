@@ -128,7 +128,7 @@ fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
     let detail = if options.exercise { Detail::Records } else { Detail::All };
     let (guest, heard) = Guest::new(&output.with(detail), tip, &goods);
     let services = if options.exercise { Services::NETWORK } else { Services::empty() };
-    let mut builder = options.node.builder("connect", services).dag(Only(tip)).listener(guest);
+    let mut builder = options.node.builder("connect", services)?.dag(Only(tip)).listener(guest);
     if options.exercise {
         // What does not come is noticed by the exercise itself.
         builder = builder.stall_rules([]);

@@ -1,16 +1,25 @@
 //! Frames as JSON, written as it is made: a block as text can be many times its size.
 
+use crate::capture::Shown;
 use crate::frames::{Found, network_name};
+use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{
     AddressScope, BlockHeader, Encode, Frame, InputRef, Inventory, Message, NetAddress, OutputRef, TimedAddress, TxRef,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::time::UNIX_EPOCH;
 
 /// Writes one frame as one line.
 pub fn write(out: &mut impl Write, found: &Found) -> io::Result<()> {
     serde_json::to_writer(&mut *out, &Json(found))?;
+    writeln!(out)
+}
+
+/// Writes one record of a capture as one line.
+pub fn write_record(out: &mut impl Write, record: &Shown) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Json(record))?;
     writeln!(out)
 }
 
@@ -58,6 +67,28 @@ struct List<F>(F);
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.0())
+    }
+}
+
+impl Object for &Shown {
+    fn entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error> {
+        let (what, text) = match &self.what {
+            Captured::Received(_) => ("received", None),
+            Captured::Sent(_) => ("sent", None),
+            Captured::Connected(text) => ("connected", Some(text)),
+            Captured::Gone(text) => ("gone", Some(text)),
+            Captured::Refused(text) => ("refused", Some(text)),
+            _ => ("unknown", None),
+        };
+        let time = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        entries!(to, { "captured_at": Text(time.as_micros()), "peer": self.peer, "what": what, });
+        if let Some(text) = text {
+            entries!(to, { "text": Text(text), });
+        }
+        match &self.found {
+            Some(found) => found.entries(to),
+            None => Ok(()),
+        }
     }
 }
 

@@ -136,7 +136,7 @@ fn listen(options: Options, output: &Output) -> Result<bool, Failure> {
     let node = Arc::new(Listen::new(Arc::clone(&dag), dial::reachable(address), output.clone()));
     let config = options
         .node
-        .builder("listen", Services::NETWORK | Services::BLOOM)
+        .builder("listen", Services::NETWORK | Services::BLOOM)?
         .dag(View(Arc::clone(&dag)))
         .shared_listener(Arc::clone(&node) as Arc<dyn kaspa_peer::Listener>)
         .build()?;

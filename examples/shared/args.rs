@@ -1,10 +1,13 @@
 //! What all of these programs can be told, and how they begin and end.
 
 use crate::output::Output;
+use kaspa_peer::peer::Capture;
 use kaspa_peer::wire::{Network, Services, SubnetworkId};
 use kaspa_peer::{Config, ConfigBuilder};
 use std::error::Error;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,9 +21,13 @@ pub const NODE_OPTIONS: &str = "  \
   --services BITS    what to offer: a number, or 0x and hex digits
   --user-agent NAME  what to be called, NAME or NAME:VERSION
   --subnetwork HEX   be a partial node of this subnetwork, 40 hex digits
+  --capture FILE     record all that is said there; `inspect` reads it
   --json             one JSON object an event, one a line, instead of text
   -h, --help         this
 ";
+
+/// A capture that has grown to so many bytes takes no more.
+const CAPTURE_LIMIT: u64 = 1 << 30;
 
 /// The node to be.
 #[derive(Clone)]
@@ -29,12 +36,20 @@ pub struct Node {
     pub services: Option<Services>,
     pub user_agent: Option<String>,
     pub subnetwork: Option<SubnetworkId>,
+    pub capture: Option<PathBuf>,
     pub json: bool,
 }
 
 impl Node {
     pub fn new() -> Self {
-        Self { network: Network::Mainnet, services: None, user_agent: None, subnetwork: None, json: false }
+        Self {
+            network: Network::Mainnet,
+            services: None,
+            user_agent: None,
+            subnetwork: None,
+            capture: None,
+            json: false,
+        }
     }
 
     /// Takes one of the options that all programs have.
@@ -45,6 +60,7 @@ impl Node {
             "services" => self.services = Some(arguments.value()?.parse_with(services)?),
             "user-agent" => self.user_agent = Some(arguments.value()?.parse()?),
             "subnetwork" => self.subnetwork = Some(arguments.value()?.parse()?),
+            "capture" => self.capture = Some(arguments.value()?.into()),
             "json" => self.json = true,
             other => return Err(lexopt::Error::UnexpectedOption(format!("--{other}"))),
         }
@@ -52,13 +68,17 @@ impl Node {
     }
 
     /// A configuration for it. `program` is what it is called unless the user said otherwise.
-    pub fn builder(&self, program: &str, services: Services) -> ConfigBuilder {
+    pub fn builder(&self, program: &str, services: Services) -> io::Result<ConfigBuilder> {
         let name = self.user_agent.as_deref().unwrap_or(program);
         let (name, version) = name.split_once(':').unwrap_or((name, env!("CARGO_PKG_VERSION")));
-        Config::builder(self.network)
+        let builder = Config::builder(self.network)
             .user_agent(name, version, [""; 0])
             .services(self.services.unwrap_or(services))
-            .subnetwork(self.subnetwork)
+            .subnetwork(self.subnetwork);
+        Ok(match &self.capture {
+            Some(file) => builder.capture(Capture::new(File::create(file)?, self.network, CAPTURE_LIMIT)?),
+            None => builder,
+        })
     }
 }
 

@@ -91,6 +91,7 @@ pub fn count(number: usize, noun: &str) -> String {
 }
 
 /// A clock's difference to this one, in words.
+#[allow(dead_code)] // Not everybody looks at clocks.
 pub fn clock_offset(seconds: i64) -> String {
     match seconds {
         0 => "its clock agrees".to_owned(),

@@ -83,7 +83,7 @@ fn introduce(options: Options, output: &Output) -> Result<bool, Failure> {
     let tip = genesis::block(node.network)?.hash();
     let (guest, _) = Guest::new(output, tip, &Goods::default());
     let config = node
-        .builder("socks5", Services::empty())
+        .builder("socks5", Services::empty())?
         .dag(Only(tip))
         .listener(guest)
         // What the version message says of addresses leaves this one out.

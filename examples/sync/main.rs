@@ -121,7 +121,7 @@ fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
     let mut rules = StallRule::defaults();
     rules.push(StallRule { request: Command::GetLocator, answers: vec![Command::Locator], limit: LOCATOR });
     let config =
-        options.node.builder("sync", Services::empty()).dag(Only(told)).listener(guest).stall_rules(rules).build()?;
+        options.node.builder("sync", Services::empty())?.dag(Only(told)).listener(guest).stall_rules(rules).build()?;
 
     let (stream, address) = dial::dial(&options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
