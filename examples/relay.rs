@@ -1,8 +1,6 @@
 //! A hub: what one peer announces is fetched once, and announced to all the others.
-//!
-//! `relay [--network N] [--listen ADDR] [--connect ADDR]… [--for SECONDS]`. Ctrl-C ends it in an orderly way.
 
-use crossbeam_channel::{Receiver, bounded, select, tick};
+use crossbeam_channel::{after, bounded, never, select, tick};
 use hashlink::{LinkedHashMap, LinkedHashSet};
 use kaspa_peer::wire::{
     Block, Encode, Frame, GetData, Inv, Inventory, InventoryType, Network, NotFound, Services, Transaction,
@@ -10,12 +8,11 @@ use kaspa_peer::wire::{
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError};
 use lexopt::prelude::*;
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::error::Error;
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::{collections::HashMap, error::Error, sync::Arc, thread, time::Duration};
+
+const USAGE: &str = "Usage: relay [--network N] [--listen ADDR] [--connect ADDR]… [--for SECONDS]";
 
 /// How many bytes of transactions and blocks are kept for those who ask.
 const STORE_BYTES: usize = 64 << 20;
@@ -45,8 +42,7 @@ struct Store {
 impl Store {
     fn insert(&mut self, item: Inventory, frame: Frame) {
         self.bytes += frame.as_bytes().len();
-        let same = self.frames.insert(item, frame);
-        self.bytes -= same.map_or(0, |frame| frame.as_bytes().len());
+        self.bytes -= self.frames.insert(item, frame).map_or(0, |same| same.as_bytes().len());
         while self.bytes > STORE_BYTES
             && let Some((_, oldest)) = self.frames.pop_front()
         {
@@ -58,10 +54,9 @@ impl Store {
 impl Hub {
     fn is_new(&self, item: Inventory) -> bool {
         let mut seen = self.seen.lock();
-        if seen.len() == SEEN {
-            seen.pop_front();
-        }
-        seen.insert(item)
+        let is_new = seen.insert(item);
+        while seen.len() > SEEN && seen.pop_front().is_some() {}
+        is_new
     }
 
     /// Keeps what arrived, and tells everybody but who sent it.
@@ -86,6 +81,11 @@ impl Hub {
         }
     }
 
+    fn status(&self) -> String {
+        let (relayed, dropped) = (self.relayed.load(Relaxed), self.dropped.load(Relaxed));
+        format!("{} peers, {relayed} relayed, {dropped} slow ones dropped", self.peers.lock().len())
+    }
+
     fn add(&self, peer: Peer) {
         println!("{peer}: connected");
         self.peers.lock().insert(peer.id(), peer.clone());
@@ -96,43 +96,39 @@ impl Hub {
     }
 }
 
-/// The hub as a listener; the main loop has the other end.
-struct Shared(Arc<Hub>);
-
-impl Listener for Shared {
+impl Listener for Hub {
     fn on_inv(&self, peer: &Peer, inv: Inv) {
-        let wanted: Vec<Inventory> = inv.items.into_iter().filter(|item| self.0.is_new(*item)).collect();
+        let wanted: Vec<Inventory> = inv.items.into_iter().filter(|item| self.is_new(*item)).collect();
         for batch in wanted.chunks(50) {
-            self.0.judge(peer, peer.queue_message(&GetData::from(batch.to_vec())));
+            self.judge(peer, peer.queue_message(&GetData::from(batch.to_vec())));
         }
     }
 
     fn on_tx(&self, peer: &Peer, tx: Transaction) {
-        self.0.relay(peer, Inventory::tx(tx.id()), &tx);
+        self.relay(peer, Inventory::tx(tx.id()), &tx);
     }
 
     fn on_block(&self, peer: &Peer, block: Block) {
-        self.0.relay(peer, Inventory::block(block.hash()), &block);
+        self.relay(peer, Inventory::block(block.hash()), &block);
     }
 
     fn on_get_data(&self, peer: &Peer, wanted: GetData) {
         let mut missing = Vec::new();
         for item in wanted.items {
             let kind = if item.kind == InventoryType::SYNC_BLOCK { InventoryType::BLOCK } else { item.kind };
-            let frame = self.0.store.lock().frames.get(&Inventory::new(kind, item.hash)).cloned();
-            match frame {
-                Some(frame) => self.0.judge(peer, peer.queue_frame(&frame)),
+            match self.store.lock().frames.get(&Inventory::new(kind, item.hash)) {
+                Some(frame) => self.judge(peer, peer.queue_frame(frame)),
                 None => missing.push(item),
             }
         }
         if !missing.is_empty() {
-            self.0.judge(peer, peer.queue_message(&NotFound::from(missing)));
+            self.judge(peer, peer.queue_message(&NotFound::from(missing)));
         }
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         println!("{peer}: gone: {reason}");
-        self.0.peers.lock().remove(&peer.id());
+        self.peers.lock().remove(&peer.id());
     }
 }
 
@@ -141,6 +137,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
+            Short('h') | Long("help") => {
+                println!("{USAGE}");
+                return Ok(());
+            }
             Long("network") => network = arguments.value()?.parse()?,
             Long("listen") => listen = arguments.value()?.string()?,
             Long("connect") => connect.push(arguments.value()?.string()?),
@@ -152,7 +152,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::builder(network)
         .user_agent("relay", env!("CARGO_PKG_VERSION"), ["example"])
         .services(Services::NETWORK)
-        .listener(Shared(Arc::clone(&hub)))
+        .shared_listener(hub.clone())
         .build()?;
 
     for address in &connect {
@@ -161,16 +161,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let door = TcpListener::bind(&listen)?;
     println!("listening on {}", door.local_addr()?);
     let guests = Arc::clone(&hub);
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         // The thread ends with the process; the program owns the door, not the library.
         loop {
             match door.accept().map(|(stream, from)| Peer::inbound(stream, from, &config)) {
                 Ok(Ok(peer)) => guests.add(peer),
-                Ok(Err(error)) => eprintln!("a peer could not be started: {error}"),
                 // Too many open files, say: no use in trying again at once.
-                Err(error) => {
-                    eprintln!("accepting: {error}");
-                    std::thread::sleep(Duration::from_secs(1));
+                refused => {
+                    eprintln!("not accepted: {refused:?}");
+                    thread::sleep(Duration::from_secs(1));
                 }
             }
         }
@@ -178,15 +177,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (stop, stopped) = bounded(1);
     ctrlc::set_handler(move || _ = stop.try_send(()))?;
-    let end: Receiver<_> = until.map_or_else(crossbeam_channel::never, crossbeam_channel::after);
+    let end = until.map_or_else(never, after);
     let status = tick(Duration::from_secs(1));
-    let mut last = 0;
+    let mut last = String::new();
     loop {
         select! {
             recv(status) -> _ => {
-                let relayed = hub.relayed.load(Relaxed);
-                if std::mem::replace(&mut last, relayed) != relayed {
-                    println!("{} peers, {relayed} relayed, {} slow ones dropped", hub.peers.lock().len(), hub.dropped.load(Relaxed));
+                let line = hub.status();
+                if line != last {
+                    println!("{line}");
+                    last = line;
                 }
             }
             recv(stopped) -> _ => break,
@@ -197,8 +197,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     let peers: Vec<Peer> = hub.peers.lock().drain().map(|(_, peer)| peer).collect();
     println!("saying goodbye to {} peers", peers.len());
     peers.iter().for_each(Peer::disconnect);
-    for peer in peers {
-        peer.wait_for_disconnect()?;
-    }
-    Ok(())
+    Ok(peers.iter().try_for_each(|peer| peer.wait_for_disconnect().map(drop))?)
 }
