@@ -8,11 +8,12 @@ use kaspa_peer::wire::{
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError};
 use lexopt::prelude::*;
 use parking_lot::Mutex;
+use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{collections::HashMap, error::Error, sync::Arc, thread, time::Duration};
 
-const USAGE: &str = "Usage: relay [--network N] [--listen ADDR] [--connect ADDR]… [--for SECONDS]";
+const USAGE: &str = "Usage: relay [--network N] [--listen ADDR] [--connect ADDR]… [--for SECONDS]\n";
 
 /// How many bytes of transactions and blocks are kept for those who ask.
 const STORE_BYTES: usize = 64 << 20;
@@ -137,10 +138,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Short('h') | Long("help") => {
-                println!("{USAGE}");
-                return Ok(());
-            }
+            Short('h') | Long("help") => return io::stdout().write_all(USAGE.as_bytes()).map_err(Into::into),
             Long("network") => network = arguments.value()?.parse()?,
             Long("listen") => listen = arguments.value()?.string()?,
             Long("connect") => connect.push(arguments.value()?.string()?),
