@@ -180,8 +180,17 @@
 //!
 //! A [`Capture`](peer::Capture) records every frame with its peer, direction and time.
 //!
-//! The crate logs through [`log`]: connections and their ends at `info`, refused and odd things at `debug` and `warn`,
-//! every message at `trace`. Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
+//! The crate logs through [`log`]; any logger will do, with `env_logger` for example `RUST_LOG=kaspa_peer=debug` shows
+//! it. Nothing is formatted at a level that is off.
+//!
+//! | target | `info` | `debug` | `trace` | `warn`, `error` |
+//! |---|---|---|---|---|
+//! | `kaspa_peer::life` | connected, handshake done, gone and why | the version spoken | | a panic in `on_disconnect` |
+//! | `kaspa_peer::received` | | each message in a line; what is ignored or slowed down | what is in it | malformed messages that are tolerated |
+//! | `kaspa_peer::sent` | | each message in a line; what could not be sent | what is in it | a reject that lacks its hash |
+//! | `kaspa_peer::capture` | | | | a capture that had to stop |
+//!
+//! Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
 //! id.
 
 // What a remote sends must not find anything that panics.

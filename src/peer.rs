@@ -35,6 +35,7 @@ mod handshake;
 mod interleavings;
 mod inventory;
 mod listener;
+mod logging;
 mod outbound;
 mod ping;
 mod pinger;

@@ -13,6 +13,7 @@
 //! | length | u32 | of the rest, in bytes |
 //! | rest | length | for 0 and 1 the frame as on the wire; otherwise text: the address and direction, the reason, the error |
 
+use super::logging::CAPTURE;
 use crate::wire::{HEADER_SIZE, MAX_PAYLOAD, Network, WireString};
 use log::warn;
 use parking_lot::Mutex;
@@ -149,7 +150,7 @@ impl Capture {
         inner.stopped = result.is_err();
         drop(inner);
         if let Err(error) = result {
-            warn!("capture stopped: {error}");
+            warn!(target: CAPTURE, "capture stopped: {error}");
         }
     }
 }

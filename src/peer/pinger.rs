@@ -2,6 +2,7 @@
 
 use super::DisconnectReason;
 use super::deadlines::Due;
+use super::logging::SENT;
 use super::outbound::{Lane, Patience};
 use super::shared::Shared;
 use crate::wire::Ping;
@@ -49,6 +50,6 @@ fn ping(shared: &Shared) {
     match shared.queue_in(Lane::Ordinary, &ping, Patience::None, None) {
         Ok(()) => {}
         // The write timeout looks after a remote that takes nothing.
-        Err(error) => debug!("{shared}: no ping: {error}"),
+        Err(error) => debug!(target: SENT, "{shared}: no ping: {error}"),
     }
 }

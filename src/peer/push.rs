@@ -1,5 +1,6 @@
 //! Helpers: the messages that a node often sends, with their limits and filters.
 
+use super::logging::SENT;
 use super::{Peer, QueueError, WaitError};
 use crate::wire::{
     Addr, AddressScope, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Reject, RejectCode, SubnetworkId,
@@ -124,7 +125,7 @@ impl Peer {
     fn rejection(&self, command: WireString, code: RejectCode, reason: WireString, hash: Option<Hash>) -> Reject {
         let reject = Reject { command, code, reason, hash };
         if hash.is_none() && reject.names_object() {
-            warn!("{self}: reject of {} without a hash", reject.command);
+            warn!(target: SENT, "{self}: reject of {} without a hash", reject.command);
         }
         reject
     }

@@ -3,6 +3,7 @@
 use super::capture::Entry;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
+use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::{Lane, Patience};
 use super::rate::{Pace, Pacer};
 use super::shared::Shared;
@@ -13,7 +14,7 @@ use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
-use log::{debug, info, trace, warn};
+use log::{debug, info, warn};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -50,7 +51,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     // A panic in what records does not keep the listener from its last call.
     let _ = catch_unwind(AssertUnwindSafe(|| shared.capture(Entry::Gone(&reason.to_string()))));
     if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
-        warn!("{shared}: on_disconnect panicked");
+        warn!(target: LIFE, "{shared}: on_disconnect panicked");
     }
 }
 
@@ -84,7 +85,7 @@ impl Reader<'_> {
     /// Who dials introduces itself first.
     fn begin(&self) -> Ends {
         let shared = self.shared;
-        info!("{shared}: connected");
+        info!(target: LIFE, "{shared}: connected");
         shared.capture(Entry::Connected(&shared.to_string()));
         match shared.direction {
             Direction::Inbound => Ok(()),
@@ -128,7 +129,7 @@ impl Reader<'_> {
             Pace::Free => Ok(()),
             Pace::Exceeded(limit) => Err(DisconnectReason::RateExceeded { limit }),
             Pace::Pause(pause) => {
-                debug!("{}: over its rate limit, not read for {pause:?}", self.shared);
+                debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
                 // Nothing is ever sent there; the end of the connection ends the pause.
                 match self.shared.quitting.recv_timeout(pause) {
                     Err(RecvTimeoutError::Timeout) => Ok(()),
@@ -201,7 +202,9 @@ impl Reader<'_> {
     /// What a message means to the peer itself.
     #[inline]
     fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Ends<Then> {
-        trace!("{}: received {message:?}", self.shared);
+        if logging::messages() {
+            logging::received(&**self.shared, command, size, message);
+        }
         if self.shared.is_awaited(command) {
             self.shared.answered(command);
         }
@@ -216,11 +219,11 @@ impl Reader<'_> {
         match step {
             Step::Deliver => self.deliver(message),
             Step::Introduced { negotiated, send_version } => {
-                debug!("{}: speaks version {negotiated}", self.shared);
+                debug!(target: LIFE, "{}: speaks version {negotiated}", self.shared);
                 Ok(Then::Introduce { send_version })
             }
             Step::Finished => {
-                debug!("{}: handshake done", self.shared);
+                info!(target: LIFE, "{}: handshake done", self.shared);
                 self.deliver(message)
             }
             Step::End(reject, reason) => {
@@ -285,16 +288,13 @@ impl Reader<'_> {
                 if negotiated >= self.shared.settings().bloom_version {
                     return Err(DisconnectReason::BloomNotOffered { command });
                 }
-                debug!("{}: {command} ignored", self.shared);
+                debug!(target: RECEIVED, "{}: {command} ignored", self.shared);
                 return Ok(Then::Ignore);
             }
-            Message::Unknown(unknown) => {
-                debug!("{}: unknown command {}", self.shared, unknown.command());
-                if self.shared.settings().unknown_commands == UnknownCommands::Disconnect {
-                    let command = unknown.command();
-                    self.last_reject(&self.malformed(&format!("unknown command {command}")));
-                    return Err(DisconnectReason::UnknownCommand(command));
-                }
+            Message::Unknown(unknown) if self.shared.settings().unknown_commands == UnknownCommands::Disconnect => {
+                let command = unknown.command();
+                self.last_reject(&self.malformed(&format!("unknown command {command}")));
+                return Err(DisconnectReason::UnknownCommand(command));
             }
             _ => {}
         }
@@ -311,7 +311,7 @@ impl Reader<'_> {
         }
         let local = self.shared.settings().network == Network::Regtest && self.shared.address.is_loopback();
         if local && error.in_step() {
-            warn!("{}: malformed message tolerated: {error}", self.shared);
+            warn!(target: RECEIVED, "{}: malformed message tolerated: {error}", self.shared);
             return Ok(());
         }
         let text = error.to_string();
@@ -331,7 +331,7 @@ impl Reader<'_> {
         if self.shared.queue_in(Lane::Handshake, reject, Patience::None, Some(unsent)).is_ok()
             && let Err(error) = receipt.wait_bounded(LAST_REJECT)
         {
-            debug!("{}: the reject was not written: {error}", self.shared);
+            debug!(target: SENT, "{}: the reject was not written: {error}", self.shared);
         }
     }
 }

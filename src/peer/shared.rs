@@ -9,6 +9,7 @@ use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
 use super::handshake::Handshake;
 use super::inventory::{Announcements, TRICKLE_BATCH};
+use super::logging::{LIFE, SENT};
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
 use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
@@ -201,7 +202,7 @@ impl Shared {
         drop(self.state.lock());
         self.progress.notify_all();
         if let Some(reason) = self.ending.get() {
-            let _ = catch_unwind(AssertUnwindSafe(|| info!("{self}: {reason}")));
+            let _ = catch_unwind(AssertUnwindSafe(|| info!(target: LIFE, "{self}: {reason}")));
         }
     }
 
@@ -297,7 +298,7 @@ impl Shared {
         }
         if !self.outbound.is_open() {
             // Nobody is there yet who could know it.
-            debug!("{self}: inventory before the handshake is dropped");
+            debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
         }
         let mut announcements = self.announcements.lock();

@@ -2,13 +2,14 @@
 
 use super::capture::Entry;
 use super::disconnect::IoOperation;
+use super::logging::{self, SENT};
 use super::run::Run;
 use super::shared::{Ends, Shared, Trickle};
 use super::stats::{Count, Traffic};
 use super::{DisconnectReason, Peer};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
 use crossbeam_channel::{Receiver, at, never, select};
-use log::{debug, error, trace};
+use log::{debug, error};
 use std::{
     io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -90,7 +91,9 @@ impl Writer<'_> {
                 match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
                     Ok(()) => self.write_all(&bytes, |_| {})?,
                     // At most a thousand items, so it always can be.
-                    Err(error) => error!("{}: a batch of announcements cannot be sent: {error}", self.shared),
+                    Err(error) => {
+                        error!(target: SENT, "{}: a batch of announcements cannot be sent: {error}", self.shared)
+                    }
                 }
                 Ok(None)
             }
@@ -181,8 +184,10 @@ impl Writer<'_> {
         let mut end = 0;
         for (command, frame) in frames(bytes) {
             end += frame.len();
-            trace!("{}: sent {command}, {} bytes", self.shared, frame.len());
             if end <= written {
+                if logging::messages() {
+                    logging::sent(&**self.shared, command, frame);
+                }
                 self.shared.capture(Entry::Sent(frame));
             }
             listener.on_write(&self.peer, command, frame.len(), if end <= written { None } else { error });
@@ -195,7 +200,7 @@ impl Writer<'_> {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }
             _ if self.shared.ended().is_none() => {
-                debug!("{}: writing failed: {error}", self.shared);
+                debug!(target: SENT, "{}: writing failed: {error}", self.shared);
                 let reason = DisconnectReason::io(IoOperation::Write, error);
                 let until = Instant::now() + LAST_WORDS;
                 self.shared.with_deadlines(|deadlines| deadlines.last_words(until, reason));
