@@ -178,6 +178,11 @@
 //!
 //! # Seeing what happens
 //!
+//! With the feature `serde`, everything in [`wire`] that is a message or a part of one, [`Stats`] and
+//! [`DisconnectReason`] can be serialised and read back. In formats for people, JSON for one, hashes are text as
+//! `Display` shows them, other bytes hex, services a number, text from the wire text or `{"hex": …}`, and a message is
+//! an object under its command's name. Transactions and blocks are checked as if they had come over the wire.
+//!
 //! A [`Capture`](peer::Capture) records every frame with its peer, direction and time.
 //!
 //! The crate logs through [`log`]; any logger will do, with `env_logger` for example `RUST_LOG=kaspa_peer=debug` shows

@@ -45,6 +45,8 @@ mod reader;
 mod receipt;
 mod run;
 mod score;
+#[cfg(feature = "serde")]
+mod serde_impls;
 mod shared;
 mod start;
 mod stats;

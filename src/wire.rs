@@ -32,6 +32,8 @@ mod locator;
 mod message;
 mod network;
 mod reject;
+#[cfg(feature = "serde")]
+pub(crate) mod serde_impls;
 mod services;
 mod signal;
 mod stream;

@@ -8,6 +8,7 @@ use std::{
 
 /// Which side made the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// The remote dialled.
     Inbound,
@@ -35,6 +36,7 @@ impl fmt::Display for Direction {
 /// assert!(matches!(PeerAddress::from("node.example.org:16111"), PeerAddress::Host { port: 16111, .. }));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerAddress {
     /// An IP address and a port.
     Ip(SocketAddr),

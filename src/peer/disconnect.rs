@@ -8,6 +8,7 @@ use thiserror::Error;
 ///
 /// `Display` is for people; what stands in it from the wire is sanitised.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DisconnectReason {
     /// This side: [`Peer::disconnect`](super::Peer::disconnect), or its last handle was dropped.
@@ -93,6 +94,7 @@ pub enum DisconnectReason {
         /// What was tried.
         operation: IoOperation,
         /// The kind of failure.
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
         kind: io::ErrorKind,
         /// The failure in words.
         message: String,
@@ -107,6 +109,7 @@ impl DisconnectReason {
 
 /// What was done to a connection when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum IoOperation {
     /// Reading from it.
@@ -126,6 +129,7 @@ impl fmt::Display for IoOperation {
 
 /// What the remote did that no peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ProtocolViolation {
     /// A second `version`. It was answered with a `reject`.
@@ -138,6 +142,7 @@ pub enum ProtocolViolation {
 
 /// Why two nodes did not come to terms.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The remote is this node: its nonce is one that this node sent.

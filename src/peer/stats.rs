@@ -9,6 +9,7 @@ use std::{
 
 /// Messages and their bytes, headers included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Count {
     /// How many messages.
     pub messages: u64,
@@ -79,6 +80,12 @@ impl Traffic {
         self.counts.get(command.index()).copied().unwrap_or_default()
     }
 
+    /// The messages of all commands that this crate does not know.
+    #[must_use]
+    pub fn unknown(&self) -> Count {
+        self.counts.last().copied().unwrap_or_default()
+    }
+
     /// Frames that were no messages, and the bytes read of them.
     #[must_use]
     pub fn malformed(&self) -> Count {
@@ -93,6 +100,7 @@ impl Traffic {
 
 /// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// The peer's id; they count up from 1 for each node.
@@ -139,6 +147,7 @@ pub struct Stats {
 
 /// What a remote said in its `version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Remote {
     /// What it runs.

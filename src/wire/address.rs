@@ -13,6 +13,7 @@ use std::{
 /// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write
 /// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NetAddress {
     /// What the node offers.
     pub services: Services,
@@ -71,6 +72,7 @@ impl Codec for NetAddress {
 
 /// An address with the time at which it was last known to work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
     /// When it was last seen, in unix seconds, by the sender's clock.
     pub time: i64,
@@ -99,6 +101,7 @@ impl Codec for TimedAddress {
 
 /// Which nodes' addresses are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AddressScope {
     /// Those of every subnetwork.
     All,
@@ -145,6 +148,7 @@ impl Codec for AddressScope {
 
 /// `getaddr`: asks for addresses of other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetAddr {
     /// Which nodes are asked for.
     pub scope: AddressScope,
@@ -174,6 +178,7 @@ impl Codec for GetAddr {
 
 /// `addr`: addresses of other nodes, at most [`MAX`](Self::MAX).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Addr {
     /// Which nodes these are.
     pub scope: AddressScope,

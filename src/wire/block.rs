@@ -196,6 +196,7 @@ impl ExactSizeIterator for Transactions<'_> {}
 
 /// The parts of a block as plain data. Can be sent as it is, without making a [`Block`] first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlockFields {
     /// The block's header.
     pub header: BlockHeader,

@@ -3,18 +3,23 @@
 use super::{Command, Network};
 use thiserror::Error;
 
+/// The name of a part of a message. (Named, since `serde` would borrow a plain `&str` from what it reads.)
+pub(super) type Part = &'static str;
+
 /// A payload that is not a message: the sender's fault.
 ///
 /// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
 /// which that part starts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The payload ends before the message does.
     #[error("{field} at byte {at} needs {needed} bytes and {left} are left")]
     Truncated {
         /// The part that is cut short.
-        field: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        field: Part,
         /// Where it starts.
         at: usize,
         /// How many bytes it takes.
@@ -34,7 +39,8 @@ pub enum DecodeError {
     #[error("{field} at byte {at}: {found} announced, at most {max} allowed")]
     TooMany {
         /// The list.
-        field: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        field: Part,
         /// Where its length starts.
         at: usize,
         /// The announced length.
@@ -46,7 +52,8 @@ pub enum DecodeError {
     #[error("{field} at byte {at}: {value} is written in {width} bytes, which is more than it needs")]
     NonCanonical {
         /// What the number counts.
-        field: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        field: Part,
         /// Where it starts.
         at: usize,
         /// Its value.
@@ -58,7 +65,8 @@ pub enum DecodeError {
     #[error("{field} at byte {at} must be 0 and is {found}")]
     NotZero {
         /// The number that must be zero.
-        field: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        field: Part,
         /// Where it starts.
         at: usize,
         /// What it is.
@@ -68,6 +76,7 @@ pub enum DecodeError {
 
 /// A frame that cannot be read from a stream: the sender's fault, or the stream's early end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {
     /// The header announces more than any message may have. Nothing of the payload was read.
@@ -106,7 +115,8 @@ pub enum FrameError {
     #[error("the stream ended in a {part}: {needed} bytes are due, {found} came")]
     Truncated {
         /// `header` or `payload`.
-        part: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        part: Part,
         /// The size of that part, in bytes.
         needed: usize,
         /// How much of it came.

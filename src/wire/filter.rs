@@ -5,8 +5,10 @@ use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 
 /// `filterload`: sets the bloom filter by which the receiver chooses transactions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterLoad {
     /// The filter's bits, at most [`MAX_FILTER`](Self::MAX_FILTER) bytes.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub filter: Vec<u8>,
     /// How many hash functions it uses, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
     pub hash_functions: u32,
@@ -57,8 +59,10 @@ impl Codec for FilterLoad {
 
 /// `filteradd`: adds one element to the bloom filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterAdd {
     /// The element, at most [`MAX`](Self::MAX) bytes.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub data: Vec<u8>,
 }
 
@@ -87,6 +91,7 @@ impl Codec for FilterAdd {
 
 /// `merkleblock`: a block's header, and the proof that the transactions that match a filter are in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MerkleBlock {
     /// The block's header.
     pub header: BlockHeader,
@@ -95,6 +100,7 @@ pub struct MerkleBlock {
     /// The hashes of the partial Merkle tree; its leaves are transaction ids.
     pub hashes: Vec<Hash>,
     /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub flags: Vec<u8>,
 }
 

@@ -5,6 +5,7 @@ use super::{DecodeError, EncodeError, Hash};
 
 /// The header of a block: what its hash is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlockHeader {
     /// The block's version.
     pub version: i32,
@@ -120,6 +121,7 @@ impl Codec for BlockHeader {
 
 /// `getheaders`: asks for the headers between two blocks. Unknown to kaspad from v0.1.2 on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetHeaders {
     /// The block after which the headers start.
     pub low: Hash,
@@ -144,6 +146,7 @@ impl Codec for GetHeaders {
 
 /// `headers`: block headers, at most [`MAX`](Self::MAX). Unknown to kaspad from v0.1.2 on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Headers {
     /// The headers.
     pub headers: Vec<BlockHeader>,

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// What an [`Inventory`] item names. Types without a name here are carried as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InventoryType(pub u32);
 
 impl InventoryType {
@@ -45,6 +46,7 @@ impl fmt::Debug for InventoryType {
 
 /// One thing a node may have: its type and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Inventory {
     /// What it is.
     pub kind: InventoryType,
@@ -122,6 +124,7 @@ macro_rules! inventory_messages {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name {
             /// The items, at most [`MAX_INVENTORY`].
             pub items: Vec<Inventory>,

@@ -5,6 +5,7 @@ use super::{DecodeError, EncodeError, Hash};
 
 /// `getblockinvs`: asks for the inventory of the blocks between two blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetBlockInvs {
     /// The block after which they start.
     pub low: Hash,
@@ -29,6 +30,7 @@ impl Codec for GetBlockInvs {
 
 /// `getlocator`: asks for a locator of the blocks between two blocks. The high hash goes first over the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetLocator {
     /// The block from which the locator goes down.
     pub high: Hash,
@@ -53,6 +55,7 @@ impl Codec for GetLocator {
 
 /// `locator`: blocks from high to low with growing gaps, at most [`MAX`](Self::MAX).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Locator {
     /// The blocks' hashes.
     pub hashes: Vec<Hash>,
@@ -85,6 +88,7 @@ impl Codec for Locator {
 
 /// `selectedtip`: the block that the sender's DAG view selects as its tip.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SelectedTip {
     /// The hash of that block.
     pub hash: Hash,

@@ -161,10 +161,16 @@ macro_rules! messages {
         /// Any message. The rare large ones are boxed: every message is moved a few times on its way, at the size of the
         /// largest.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
         pub enum Message {
-            $(#[doc = concat!("`", $name, "`: ", $doc)] $variant(held!($type $(in $box)?)),)*
+            $(
+                #[doc = concat!("`", $name, "`: ", $doc)]
+                #[cfg_attr(feature = "serde", serde(rename = $name))]
+                $variant(held!($type $(in $box)?)),
+            )*
             /// A message whose command this crate does not know.
+            #[cfg_attr(feature = "serde", serde(rename = "unknown"))]
             Unknown(Unknown),
         }
 
@@ -267,10 +273,12 @@ impl sealed::Sealed for Message {}
 
 /// A message whose command this crate does not know, carried as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unknown {
     /// Its command.
     pub command: UnknownCommand,
     /// Its payload.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub payload: Vec<u8>,
 }
 

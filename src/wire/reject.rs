@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Why a message was rejected. Codes without a name here are carried as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RejectCode(pub u8);
 
 impl RejectCode {
@@ -57,6 +58,7 @@ impl fmt::Debug for RejectCode {
 
 /// `reject`: tells a peer what was wrong with a message of its.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reject {
     /// The command of the rejected message. Any string; a well-behaved node names a command.
     pub command: WireString,

@@ -7,6 +7,7 @@ macro_rules! empty_messages {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name;
 
         impl Codec for $name {
@@ -38,6 +39,7 @@ macro_rules! nonce_messages {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name {
             /// The number by which the answer is recognised.
             pub nonce: u64,
@@ -68,6 +70,7 @@ nonce_messages! {
 
 /// `feefilter`: asks not to be told of transactions that pay less.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FeeFilter {
     /// The least fee of interest. Negative values are carried as they are.
     pub min_fee: i64,

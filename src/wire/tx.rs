@@ -268,6 +268,7 @@ pub struct OutputRef<'a> {
 
 /// One output of one transaction; shown as `id:index`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outpoint {
     /// The transaction's id.
     pub id: Hash,

@@ -6,10 +6,12 @@ use super::{DecodeError, EncodeError, Hash, Outpoint, SubnetworkId, Transaction}
 
 /// An input as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxInput {
     /// The output that is spent.
     pub previous_output: Outpoint,
     /// The script that proves the right to spend it.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub signature_script: Vec<u8>,
     /// The input's sequence number.
     pub sequence: u64,
@@ -17,15 +19,18 @@ pub struct TxInput {
 
 /// An output as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxOutput {
     /// Its value.
     pub value: u64,
     /// The script that says who may spend it.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub script: Vec<u8>,
 }
 
 /// What a transaction is built from, see [`Transaction::new`]. Can also be sent as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxFields {
     /// The transaction's version.
     pub version: i32,
@@ -42,6 +47,7 @@ pub struct TxFields {
     /// The hash of its payload: `None` for a native transaction. For others, `None` stands for the true hash.
     pub payload_hash: Option<Hash>,
     /// Its payload: `None` for a native transaction. For others, `None` stands for an empty one.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::optional_bytes"))]
     pub payload: Option<Vec<u8>>,
 }
 

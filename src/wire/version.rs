@@ -11,6 +11,7 @@ pub const PROTOCOL_VERSION: i32 = 1;
 ///
 /// Bytes behind the last field are dropped on decoding, since a newer node may append fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
     /// The newest protocol version the sender speaks.
     pub protocol_version: i32,
