@@ -2,7 +2,6 @@
 #![cfg(feature = "serde")]
 #![allow(missing_docs)]
 
-#[allow(dead_code)]
 mod arbitrary;
 mod common;
 mod vectors_support;
