@@ -5,7 +5,11 @@ use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, writer};
 use crossbeam_channel::bounded;
-use std::{sync::Arc, thread};
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
 
 /// Callbacks run on these stacks; the peer itself needs a fraction.
 const STACK_SIZE: usize = 256 * 1024;
@@ -28,26 +32,24 @@ pub(super) fn start(
 
     // Locked until all are there, so that a callback that comes early and another thread that waits find them.
     let mut threads = shared.threads.lock();
-    let spawn = |name: &'static str, short: &str, body: Body| {
+    let start = |name: &'static str, short: &str, body: Body| {
         let (shared, alive, place) = (Arc::clone(&shared), alive.clone(), Arc::clone(&place));
-        thread::Builder::new()
-            .name(format!("kpeer-{}-{short}", shared.id))
-            .stack_size(STACK_SIZE)
-            .spawn(move || {
-                shared.key.adopt_thread();
-                body(&shared);
-                drop((alive, place));
-            })
-            .map_err(|error| StartError::Thread { thread: name, error })
+        let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
+        let body = move || {
+            shared.key.adopt_thread();
+            body(&shared);
+            drop((alive, place));
+        };
+        spawn(thread, body).map_err(|error| StartError::Thread { thread: name, error })
     };
     let pinger_bell = ends.pinger.clone();
-    let started = spawn("pinger", "ping", Box::new(move |shared| pinger::run(shared, &pinger_bell)))
+    let started = start("pinger", "ping", Box::new(move |shared| pinger::run(shared, &pinger_bell)))
         .map(|thread| threads.push(thread))
-        .and_then(|()| spawn("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))))
+        .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))))
         .map(|thread| threads.push(thread))
         // Last, since all begins with it, our `version` included: when it cannot be started nobody has been told anything,
         // neither the program nor the remote.
-        .and_then(|()| spawn("reader", "read", Box::new(move |shared| reader::run(shared, source))))
+        .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(shared, source))))
         .map(|thread| threads.push(thread));
     if let Err(error) = started {
         shared.end(DisconnectReason::Local);
@@ -56,4 +58,75 @@ pub(super) fn start(
     }
     drop(threads);
     Ok(peer)
+}
+
+fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    #[cfg(test)]
+    tests::spawn_fails()?;
+    thread.spawn(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Listener;
+    use crate::wire::Message;
+    use crate::wire::Network;
+    use std::cell::Cell;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    thread_local! {
+        /// How many threads can still be started from this one.
+        static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    /// As if the process had too many.
+    pub(super) fn spawn_fails() -> io::Result<()> {
+        match ROOM.get() {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            room => {
+                ROOM.set(room - 1);
+                Ok(())
+            }
+        }
+    }
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Listener for Calls {
+        fn on_message(&self, _: &Peer, _: &Message) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_started_leaves_nothing_behind() {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            for (room, missing) in ["pinger", "writer", "reader"].into_iter().enumerate() {
+                let ours = TcpStream::connect(door.local_addr().unwrap()).unwrap();
+                let (mut theirs, address) = door.accept().unwrap();
+                let calls = Arc::new(Calls::default());
+                let config = Config::builder(Network::Simnet).shared_listener(calls.clone()).build().unwrap();
+                ROOM.set(room);
+                let result = start(ours, address.into(), direction, &config);
+                ROOM.set(usize::MAX);
+                assert!(matches!(result, Err(StartError::Thread { thread, .. }) if thread == missing), "{result:?}");
+                drop(config);
+                // Who was started had a share of the configuration, and is gone.
+                assert_eq!(Arc::strong_count(&calls), 1, "{missing}, {direction}");
+                assert_eq!(calls.0.load(Ordering::SeqCst), 0, "{missing}, {direction}");
+                let mut told = Vec::new();
+                theirs.read_to_end(&mut told).unwrap();
+                assert!(told.is_empty(), "the remote was told {told:?}");
+            }
+        }
+    }
 }
