@@ -28,6 +28,7 @@ mod frame;
 mod hash;
 mod header;
 mod inventory;
+mod lists;
 mod locator;
 mod message;
 mod network;

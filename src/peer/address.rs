@@ -2,8 +2,10 @@
 
 use crate::wire::{NetAddress, Sanitised, Services};
 use std::{
+    convert::Infallible,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
 };
 
 /// Which side made the connection.
@@ -107,6 +109,15 @@ impl From<&str> for PeerAddress {
             Some((host, port)) => Self::from((host, port)),
             None => Self::Host { host: text.to_owned(), port: 0 },
         }
+    }
+}
+
+impl FromStr for PeerAddress {
+    type Err = Infallible;
+
+    /// As `PeerAddress::from`; anything is an address.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
     }
 }
 

@@ -147,18 +147,6 @@ macro_rules! inventory_messages {
                 write_items(&self.items, out);
             }
         }
-
-        impl From<Vec<Inventory>> for $name {
-            fn from(items: Vec<Inventory>) -> Self {
-                Self { items }
-            }
-        }
-
-        impl FromIterator<Inventory> for $name {
-            fn from_iter<I: IntoIterator<Item = Inventory>>(items: I) -> Self {
-                Self { items: items.into_iter().collect() }
-            }
-        }
     )*};
 }
 

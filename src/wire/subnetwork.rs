@@ -59,6 +59,12 @@ impl From<[u8; 20]> for SubnetworkId {
     }
 }
 
+impl AsRef<[u8]> for SubnetworkId {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for SubnetworkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_reversed_hex(&self.0, f)
