@@ -145,6 +145,14 @@ fn what_decoding_would_refuse_is_refused() {
 }
 
 #[test]
+fn counts_that_cannot_be_do_not_overflow() {
+    let most = json!({"messages": u64::MAX, "bytes": u64::MAX});
+    let traffic = json!({"commands": {"ping": most, "hello": most, "world": most}, "unknown": most, "malformed": most});
+    let traffic: kaspa_peer::peer::Traffic = serde_json::from_value(traffic).unwrap();
+    assert_eq!((traffic.unknown().messages, traffic.total().bytes), (u64::MAX, u64::MAX));
+}
+
+#[test]
 fn a_part_that_another_version_names_is_a_part() {
     let error = json!({"Truncated": {"field": "what is to come", "at": 1, "needed": 2, "left": 0}});
     let error: DecodeError = serde_json::from_value(error).unwrap();

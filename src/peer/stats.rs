@@ -25,8 +25,9 @@ impl Count {
 
 impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
-        self.messages += other.messages;
-        self.bytes += other.bytes;
+        // What was counted fits; what was read back from somewhere may be any number.
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 
