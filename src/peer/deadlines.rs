@@ -559,8 +559,22 @@ mod tests {
             assert_eq!(it.awaited().contains(command), answers, "{command}");
         }
         assert!(it.awaited().contains(hello), "unknown commands are one");
+        assert_eq!(Commands::from_bits(it.awaited().bits()), it.awaited());
+        assert_ne!(it.awaited().bits(), 0);
         it.answered(Command::Tx);
         it.answered(world);
         assert_eq!(it.awaited(), Commands::default());
+    }
+
+    #[test]
+    fn what_answers_two_waiting_requests_is_awaited() {
+        let now = Instant::now();
+        let rules = [Command::GetData, Command::GetBlockInvs].map(|request| rule(request, &[Command::Inv], SEC));
+        let mut it = introduced(now, |builder| builder.stall_rules(rules));
+        it.requested(Command::GetData, now);
+        it.requested(Command::GetBlockInvs, now);
+        assert!(it.awaited().contains(Command::Inv));
+        it.answered(Command::Inv);
+        assert!(!it.awaited().contains(Command::Inv));
     }
 }
