@@ -1,0 +1,361 @@
+//! The deadlines with made-up time.
+
+use super::*;
+use crate::Config;
+use crate::ConfigBuilder;
+use crate::wire::Network;
+
+const SEC: Duration = Duration::from_secs(1);
+
+/// Deadlines of a configuration in which only the handshake is limited, and what is set with `change`.
+fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
+    let builder = Config::builder(Network::Simnet).handshake_timeout(30 * SEC).idle_timeout(None).frame_timeout(None);
+    let config = change(builder.ping_interval(None).stall_rules([])).build().unwrap();
+    Deadlines::new(config.settings(), now)
+}
+
+/// The same, with the handshake done at once.
+fn introduced(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
+    let mut it = deadlines(now, change);
+    it.introduced(now);
+    it
+}
+
+/// Nothing is due just before `at`, and `Deadlines::next` says `at`; what is due then.
+fn due_at(it: &mut Deadlines, at: Instant) -> Option<Due> {
+    assert_eq!(it.next(), Some(at));
+    assert_eq!(it.due(at - Duration::from_nanos(1)), None);
+    it.due(at)
+}
+
+/// Works through what was read, from `from` to `to`.
+fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, heard: bool) {
+    it.busy(from);
+    it.idle(to, heard);
+}
+
+fn idle(limit: Duration) -> Option<Due> {
+    Some(Due::End(DisconnectReason::Idle { limit }))
+}
+
+fn stalled(request: Command, limit: Duration) -> Option<Due> {
+    Some(Due::End(DisconnectReason::Stalled { request, limit }))
+}
+
+fn handshake_timeout() -> Option<Due> {
+    Some(Due::End(DisconnectReason::Handshake(HandshakeError::Timeout { limit: 30 * SEC })))
+}
+
+fn rule(request: Command, answers: &[Command], limit: Duration) -> StallRule {
+    StallRule { request, answers: answers.to_vec(), limit }
+}
+
+#[test]
+fn the_handshake_has_one_deadline_that_nothing_moves() {
+    let now = Instant::now();
+    let mut it = deadlines(now, |builder| builder.idle_timeout(SEC).ping_interval(SEC));
+    callbacks(&mut it, now + SEC, now + 5 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout());
+    it.busy(now + 29 * SEC);
+    assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout(), "callbacks do not buy time here");
+}
+
+#[test]
+fn idle_and_ping_begin_with_the_end_of_the_handshake() {
+    let now = Instant::now();
+    let mut it = deadlines(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
+    assert_eq!(it.due(now + 20 * SEC), None);
+    it.introduced(now + 20 * SEC);
+    assert_eq!(due_at(&mut it, now + 22 * SEC), Some(Due::Ping));
+    assert_eq!(it.due(now + 22 * SEC), None, "once an interval");
+    assert_eq!(due_at(&mut it, now + 24 * SEC), Some(Due::Ping));
+    assert_eq!(due_at(&mut it, now + 25 * SEC), idle(5 * SEC));
+    assert_eq!(it.due(now + 30 * SEC), idle(5 * SEC), "not the handshake's");
+}
+
+#[test]
+fn a_late_ping_puts_off_the_next() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.ping_interval(2 * SEC));
+    assert_eq!(it.due(now + 7 * SEC), Some(Due::Ping));
+    assert_eq!(due_at(&mut it, now + 9 * SEC), Some(Due::Ping));
+}
+
+#[test]
+fn pings_go_on_while_a_callback_runs() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(SEC).ping_interval(2 * SEC));
+    it.busy(now);
+    assert_eq!(due_at(&mut it, now + 2 * SEC), Some(Due::Ping));
+}
+
+#[test]
+fn idle_restarts_with_a_whole_message() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    callbacks(&mut it, now + 4 * SEC, now + 4 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 9 * SEC), idle(5 * SEC));
+    callbacks(&mut it, now + 8 * SEC, now + 11 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 16 * SEC), idle(5 * SEC), "from when the callbacks are through");
+}
+
+#[test]
+fn idle_is_not_impressed_by_a_part_of_a_message() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    for second in 1..5 {
+        callbacks(&mut it, now + second * SEC, now + second * SEC, false);
+    }
+    assert_eq!(due_at(&mut it, now + 5 * SEC), idle(5 * SEC));
+}
+
+#[test]
+fn idle_is_shifted_by_what_callbacks_take() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    callbacks(&mut it, now + SEC, now + 3 * SEC, false);
+    callbacks(&mut it, now + 4 * SEC, now + 14 * SEC, false);
+    assert_eq!(due_at(&mut it, now + 17 * SEC), idle(5 * SEC));
+}
+
+#[test]
+fn nothing_is_due_and_nobody_woken_while_a_callback_runs() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC)];
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC).stall_rules(rules));
+    it.requested(Command::GetSelectedTip, now);
+    assert_eq!(it.next(), Some(now + 3 * SEC));
+    it.busy(now + 2 * SEC);
+    assert_eq!(it.next(), None, "only the callback's end changes anything");
+    assert_eq!(it.due(now + 1000 * SEC), None);
+    it.idle(now + 1000 * SEC, false);
+    assert_eq!(due_at(&mut it, now + 1001 * SEC), stalled(Command::GetSelectedTip, 3 * SEC));
+}
+
+#[test]
+fn the_end_of_a_read_that_never_began_changes_nothing() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    it.idle(now + 4 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), idle(5 * SEC));
+}
+
+fn frame_timeout(limit: Duration) -> Option<Due> {
+    Some(Due::End(DisconnectReason::FrameTimeout { limit }))
+}
+
+#[test]
+fn a_frame_has_one_deadline_from_its_first_byte() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
+    assert_eq!(it.next(), None, "nothing is on its way");
+    it.mid_frame(Some(100), now);
+    it.mid_frame(Some(100), now + 4 * SEC);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), frame_timeout(5 * SEC));
+    it.mid_frame(Some(200), now + 4 * SEC);
+    assert_eq!(due_at(&mut it, now + 9 * SEC), frame_timeout(5 * SEC), "the next frame");
+    it.mid_frame(None, now + 8 * SEC);
+    assert_eq!(it.next(), None, "whole");
+}
+
+#[test]
+fn a_frame_is_not_charged_for_callbacks() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
+    it.mid_frame(Some(100), now);
+    it.busy(now + SEC);
+    assert_eq!((it.next(), it.due(now + 100 * SEC)), (None, None));
+    it.idle(now + 100 * SEC, false);
+    it.mid_frame(Some(100), now + 100 * SEC);
+    assert_eq!(due_at(&mut it, now + 104 * SEC), frame_timeout(5 * SEC));
+}
+
+#[test]
+fn every_default_rule_has_its_answers() {
+    use Command::*;
+    let now = Instant::now();
+    let expected: [(Command, &[Command], Duration); 4] = [
+        (GetBlockInvs, &[Inv], 30 * SEC),
+        (GetData, &[Block, MerkleBlock, Tx, NotFound], 30 * SEC),
+        (GetSelectedTip, &[SelectedTip], 30 * SEC),
+        (GetHeaders, &[Headers], 90 * SEC),
+    ];
+    for (request, answers, limit) in expected {
+        for answer in Command::ALL {
+            let mut it = introduced(now, |builder| builder.stall_rules(StallRule::defaults()));
+            it.requested(request, now + SEC);
+            assert_eq!(it.next(), Some(now + SEC + limit));
+            it.answered(answer);
+            if answers.contains(&answer) {
+                assert_eq!((it.next(), it.due(now + 1000 * SEC)), (None, None), "{request} {answer}");
+            } else {
+                assert_eq!(due_at(&mut it, now + SEC + limit), stalled(request, limit), "{request} {answer}");
+            }
+        }
+    }
+    for request in Command::ALL {
+        let mut it = introduced(now, |builder| builder.stall_rules(StallRule::defaults()));
+        it.requested(request, now);
+        assert_eq!(it.next().is_some(), expected.iter().any(|rule| rule.0 == request), "{request}");
+    }
+}
+
+#[test]
+fn a_repeated_request_restarts_its_rule_and_no_other() {
+    let now = Instant::now();
+    let rules =
+        [rule(Command::GetData, &[Command::Block], 10 * SEC), rule(Command::GetHeaders, &[Command::Headers], 10 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.requested(Command::GetData, now);
+    it.requested(Command::GetHeaders, now + 2 * SEC);
+    it.requested(Command::GetData, now + 8 * SEC);
+    assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetHeaders, 10 * SEC));
+    it.answered(Command::Headers);
+    assert_eq!(due_at(&mut it, now + 18 * SEC), stalled(Command::GetData, 10 * SEC));
+    it.answered(Command::Block);
+    assert_eq!(it.next(), None);
+    it.requested(Command::GetData, now + 20 * SEC);
+    assert_eq!(due_at(&mut it, now + 30 * SEC), stalled(Command::GetData, 10 * SEC));
+}
+
+#[test]
+fn one_request_can_have_two_rules_and_one_answer_can_clear_both() {
+    let now = Instant::now();
+    let rules = [
+        rule(Command::GetData, &[Command::Block, Command::Tx], 10 * SEC),
+        rule(Command::GetData, &[Command::Tx], 5 * SEC),
+    ];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.requested(Command::GetData, now);
+    it.answered(Command::Block);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC));
+    it.requested(Command::GetData, now);
+    it.answered(Command::Tx);
+    assert_eq!(it.next(), None);
+}
+
+#[test]
+fn a_stall_is_shifted_by_what_callbacks_take() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.requested(Command::GetData, now);
+    callbacks(&mut it, now + SEC, now + 4 * SEC, true);
+    callbacks(&mut it, now + 5 * SEC, now + 6 * SEC, false);
+    assert_eq!(due_at(&mut it, now + 14 * SEC), stalled(Command::GetData, 10 * SEC));
+}
+
+#[test]
+fn a_request_written_while_a_callback_runs_gets_the_rest_of_it() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.busy(now);
+    it.requested(Command::GetData, now + 3 * SEC);
+    assert_eq!((it.next(), it.due(now + 100 * SEC)), (None, None));
+    it.idle(now + 100 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 110 * SEC), stalled(Command::GetData, 10 * SEC));
+}
+
+#[test]
+fn a_request_written_after_the_read_was_timed_is_not_shifted_back() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.busy(now);
+    // The writer looked at the clock later than the reader, and got in before it.
+    it.requested(Command::GetData, now + 2 * SEC);
+    it.idle(now + SEC, true);
+    assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetData, 10 * SEC));
+}
+
+#[test]
+fn last_words_end_with_their_own_reason() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    it.last_words(now + SEC, DisconnectReason::Local);
+    it.busy(now);
+    assert_eq!(due_at(&mut it, now + SEC), Some(Due::End(DisconnectReason::Local)), "callbacks or not");
+    assert_eq!(it.due(now + SEC), None, "said once");
+}
+
+#[test]
+fn what_is_off_is_never_due() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder);
+    it.requested(Command::GetData, now);
+    callbacks(&mut it, now, now + SEC, true);
+    it.mid_frame(Some(1), now);
+    assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
+}
+
+#[test]
+fn limits_beyond_the_end_of_time_are_off() {
+    let now = Instant::now();
+    let (max, rules) = (Duration::MAX, [rule(Command::GetData, &[Command::Block], Duration::MAX)]);
+    let mut it = introduced(now, |builder| {
+        builder.handshake_timeout(max).idle_timeout(max).frame_timeout(max).ping_interval(max).stall_rules(rules)
+    });
+    it.requested(Command::GetData, now);
+    callbacks(&mut it, now, now + SEC, true);
+    it.mid_frame(Some(1), now);
+    assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
+}
+
+#[test]
+fn of_what_is_due_at_once_the_end_comes_before_a_ping() {
+    let now = Instant::now();
+    let rules =
+        [rule(Command::GetData, &[Command::Block], 5 * SEC), rule(Command::GetHeaders, &[Command::Headers], 5 * SEC)];
+    let mut it =
+        introduced(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(5 * SEC).stall_rules(rules.clone()));
+    it.requested(Command::GetHeaders, now);
+    it.requested(Command::GetData, now);
+    it.last_words(now + 5 * SEC, DisconnectReason::Local);
+    let late = now + 100 * SEC;
+    assert_eq!(it.due(late), Some(Due::End(DisconnectReason::Local)));
+    assert_eq!(it.due(late), idle(5 * SEC));
+    it.busy(late);
+    assert_eq!(it.due(late), Some(Due::Ping));
+    let mut it = introduced(now, |builder| builder.ping_interval(5 * SEC).stall_rules(rules));
+    it.requested(Command::GetHeaders, now);
+    it.requested(Command::GetData, now);
+    assert_eq!(it.due(late), stalled(Command::GetData, 5 * SEC), "rules in their order");
+}
+
+#[test]
+fn only_what_answers_a_waiting_request_is_awaited() {
+    let now = Instant::now();
+    let [hello, world] = ["hello", "world"].map(|name| name.parse::<Command>().unwrap());
+    let rules = [
+        rule(Command::GetData, &[Command::Block, Command::Tx], SEC),
+        rule(Command::GetSelectedTip, &[Command::SelectedTip], SEC),
+        rule(hello, &[world], SEC),
+    ];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    assert_eq!(it.awaited(), Commands::default());
+    it.requested(Command::GetData, now);
+    it.requested(hello, now);
+    for command in Command::ALL {
+        let answers = matches!(command, Command::Block | Command::Tx);
+        assert_eq!(it.awaited().contains(command), answers, "{command}");
+    }
+    assert!(it.awaited().contains(hello), "unknown commands are one");
+    assert_eq!(Commands::from_bits(it.awaited().bits()), it.awaited());
+    assert_ne!(it.awaited().bits(), 0);
+    it.answered(Command::Tx);
+    it.answered(world);
+    assert_eq!(it.awaited(), Commands::default());
+}
+
+#[test]
+fn what_answers_two_waiting_requests_is_awaited() {
+    let now = Instant::now();
+    let rules = [Command::GetData, Command::GetBlockInvs].map(|request| rule(request, &[Command::Inv], SEC));
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.requested(Command::GetData, now);
+    it.requested(Command::GetBlockInvs, now);
+    assert!(it.awaited().contains(Command::Inv));
+    it.answered(Command::Inv);
+    assert!(!it.awaited().contains(Command::Inv));
+}
