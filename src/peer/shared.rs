@@ -24,15 +24,13 @@ use crate::wire::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info};
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::Ipv6Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::{
-    cell::RefCell,
-    convert::Infallible,
-    net::Ipv6Addr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
