@@ -275,6 +275,7 @@ impl<'a> RawFrame<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{FrameDecoder, Ping};
     use sha2::{Digest, Sha256};
 
     #[test]
@@ -284,5 +285,44 @@ mod tests {
             let payload = &bytes[..length];
             assert_eq!(checksum(payload), Sha256::digest(Sha256::digest(payload))[..4], "{length} bytes");
         }
+    }
+
+    fn ping() -> Frame {
+        Frame::encode(&Ping { nonce: 7 }, Network::Simnet).unwrap()
+    }
+
+    #[test]
+    fn a_frame_is_made_of_exactly_its_bytes() {
+        let frame = ping();
+        let bytes = frame.as_bytes().to_vec();
+        assert_eq!(Frame::from_bytes(bytes.clone(), Network::Simnet), Ok(frame.clone()));
+        assert_eq!(*frame.shared(), bytes);
+        for length in 0..bytes.len() {
+            let cut = Frame::from_bytes(bytes[..length].to_vec(), Network::Simnet);
+            assert!(matches!(cut, Err(FrameError::Truncated { .. })), "{length}: {cut:?}");
+        }
+        let longer = [bytes.clone(), vec![0]].concat();
+        assert!(matches!(Frame::from_bytes(longer, Network::Simnet), Err(FrameError::Truncated { .. })));
+        let mut other = bytes.clone();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(matches!(Frame::from_bytes(other, Network::Simnet), Err(FrameError::Checksum { .. })));
+        assert!(matches!(Frame::from_bytes(bytes, Network::Mainnet), Err(FrameError::Network { .. })));
+        assert!(format!("{frame:?}").contains("ping"));
+    }
+
+    #[test]
+    fn a_frame_off_a_stream_is_what_was_sent() {
+        let mut decoder = FrameDecoder::new(Network::Simnet);
+        decoder.feed(ping().as_bytes());
+        let raw = decoder.next_frame().unwrap().unwrap();
+        assert_eq!([raw.header(Network::Simnet).as_slice(), raw.payload()].concat(), ping().as_bytes());
+        assert_eq!((raw.command(), raw.size()), (Command::Ping, HEADER_SIZE + 8));
+    }
+
+    #[test]
+    fn encoding_reserves_once_and_no_more_than_it_needs() {
+        let mut out = Vec::new();
+        encode_frame(&Ping { nonce: 7 }, Network::Simnet, &mut out).unwrap();
+        assert_eq!((out.len(), out.capacity()), (HEADER_SIZE + 8, HEADER_SIZE + 8));
     }
 }
