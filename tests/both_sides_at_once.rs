@@ -5,11 +5,12 @@
 mod common;
 
 use common::by_hand::{OnMessage, message_of_size};
-use common::{builder, sockets, wait_until};
-use kaspa_peer::wire::{Command, FeeFilter, MAX_PAYLOAD, Message};
+use common::{DEADLINE, builder, sockets, wait_until};
+use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, MAX_PAYLOAD, Message};
 use kaspa_peer::{Config, Peer, QueueError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// A node that answers every large message with `answer`, and counts those it could not queue.
 fn node(answer: impl Fn(&Peer) -> Result<(), QueueError> + Send + Sync + 'static) -> (Config, Arc<AtomicUsize>) {
@@ -76,4 +77,37 @@ fn a_flood_each_way_with_answers_as_large() {
         });
         assert_eq!(peer.disconnect_reason(), None);
     }
+}
+
+#[test]
+fn answers_that_find_no_room_keep_nobody_from_reading() {
+    const COUNT: u64 = 300;
+    let message = message_of_size(40_000);
+    let answer: Inv = (0..1000).map(|number| Inventory::tx(Hash::of(&[number as u8]))).collect();
+    let refused = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    let nodes = refused.clone().map(|refused| {
+        let answer = answer.clone();
+        let listener = OnMessage(move |peer: &Peer, message: &Message| {
+            if matches!(message, Message::Unknown(_)) && peer.queue_message(&answer).is_err() {
+                refused.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        // Room for two messages, so that there is mostly none.
+        builder().queue_limit(100_000).soft_mark(50_000).listener(listener).build().unwrap()
+    });
+    let peers = connect(&nodes[0], &nodes[1]);
+    thread::scope(|scope| {
+        for peer in &peers {
+            scope.spawn(|| (0..COUNT).for_each(|_| peer.send_message(&message, DEADLINE).unwrap()));
+        }
+    });
+    for (peer, refused) in peers.iter().zip(refused.iter().rev()) {
+        // What this side received as answers, and what the other could not give.
+        let answers = || received(peer, Command::Inv) + refused.load(Ordering::SeqCst) as u64;
+        let all = || received(peer, "filler".parse().unwrap()) == COUNT && answers() == COUNT;
+        wait_until("the answers", || all() || peer.disconnect_reason().is_some());
+        assert_eq!(peer.disconnect_reason(), None);
+    }
+    let none = refused.iter().all(|refused| refused.load(Ordering::SeqCst) == 0);
+    assert!(!none, "there was always room, which shows nothing");
 }

@@ -139,4 +139,25 @@ mod tests {
         pings.answered(1, now + 3 * MS);
         assert_eq!((first.1.try_recv(), second.1.try_recv()), (Ok(3 * MS), Ok(2 * MS)));
     }
+
+    #[test]
+    fn only_who_waits_and_whose_ping_was_sent_is_answered() {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let mut pings = Pings::default();
+        let [first, second, third] = [1, 2, 3].map(|nonce| {
+            let (answer, answered) = crossbeam_channel::bounded(1);
+            pings.wait(nonce, answer);
+            answered
+        });
+        pings.sent(1, now, clock);
+        pings.sent(3, now, clock);
+        assert_eq!(pings.last_sent(), Some(clock));
+        pings.forget(1);
+        for nonce in [1, 2, 3] {
+            pings.answered(nonce, now + Duration::from_secs(1));
+        }
+        assert!(first.try_recv().is_err(), "nobody waits for it any more");
+        assert!(second.try_recv().is_err(), "it was not sent");
+        assert_eq!(third.try_recv(), Ok(Duration::from_secs(1)));
+    }
 }
