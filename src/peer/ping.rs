@@ -145,7 +145,7 @@ mod tests {
         let (now, clock) = (Instant::now(), SystemTime::now());
         let mut pings = Pings::default();
         let [first, second, third] = [1, 2, 3].map(|nonce| {
-            let (answer, answered) = crossbeam_channel::bounded(1);
+            let (answer, answered) = bounded(1);
             pings.wait(nonce, answer);
             answered
         });

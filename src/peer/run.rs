@@ -175,11 +175,11 @@ mod tests {
                 assert!(expected.len() <= RUN_SIZE && expected.len() + frame.len() > RUN_SIZE);
                 break;
             }
-            run.count(0, None);
+            run.count(2, None);
             expected.extend_from_slice(&frame);
             assert_eq!(run.bytes(), expected);
         }
-        assert!(run.messages > 100);
+        assert!(run.messages > 100 && run.answers == 2 * run.messages);
         assert_eq!(run.split().0, expected);
     }
 
