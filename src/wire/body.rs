@@ -70,3 +70,41 @@ impl Body {
         payload
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_is_put_together_and_never_more_than_that_is_reserved() {
+        let bytes: Vec<u8> = (0..1_000_003_u32).map(|number| number as u8).collect();
+        let mut body = Body::new(bytes.len(), &bytes[..100], 0);
+        let mut rest = &bytes[100..];
+        while !body.is_whole() {
+            let reserved = body.full.iter().map(Vec::capacity).sum::<usize>() + body.part.capacity();
+            assert!(reserved <= 2 * body.arrived() + 32 * 1024, "{reserved} for {}", body.arrived());
+            assert_eq!((body.length(), body.arrived()), (bytes.len(), bytes.len() - rest.len()));
+            assert!(body.read_from(&mut rest).unwrap() > 0);
+        }
+        assert!(body.full.len() > 3);
+        assert_eq!(body.read_from(&mut b"more".as_slice()).unwrap(), 0);
+        assert_eq!(body.into_payload(), bytes);
+    }
+
+    #[test]
+    fn what_was_earned_is_reserved_at_once() {
+        let body = Body::new(500_000, b"start", 500_000);
+        assert_eq!((body.part.capacity(), body.full.len()), (500_000, 0));
+        let body = Body::new(500_001, b"start", 500_000);
+        assert!(body.part.capacity() < 64 * 1024);
+    }
+
+    #[test]
+    fn a_stream_that_ends_leaves_what_came() {
+        let mut body = Body::new(10, b"abc", 0);
+        assert_eq!(body.read_from(&mut b"de".as_slice()).unwrap(), 2);
+        assert_eq!((body.arrived(), body.is_whole()), (5, false));
+        assert_eq!(body.read_from(&mut io::empty()).unwrap(), 0);
+        assert_eq!(body.into_payload(), b"abcde");
+    }
+}
