@@ -24,7 +24,7 @@ fn said(direction: Direction, builder: ConfigBuilder) -> Version {
 fn said_to(address: impl Into<PeerAddress>, builder: ConfigBuilder) -> Version {
     let (ours, stream) = common::sockets();
     let _peer = Peer::outbound(ours, address, &builder.build().unwrap()).unwrap();
-    ByHand { stream }.expect()
+    ByHand::new(stream, Network::Simnet).expect()
 }
 
 fn seconds() -> i64 {

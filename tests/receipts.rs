@@ -232,7 +232,7 @@ fn a_frame_that_was_cut_short_was_not_written() {
 
 fn cut_short(room: usize, whole_frames: usize) {
     let (ours, stream) = common::sockets();
-    let mut remote = ByHand { stream };
+    let mut remote = ByHand::new(stream, Network::Simnet);
     let left = Arc::new(Mutex::new(None));
     let out = Limited { socket: ours.try_clone().unwrap(), left: Arc::clone(&left) };
     let closer = ours.try_clone().unwrap();

@@ -241,7 +241,7 @@ fn frames_that_could_not_be_written_are_reported_as_such() {
     end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     let large = Frame::encode(&unknown(30_000_000), Network::Simnet).unwrap();
     end.peer.queue_frame(&large).unwrap();
-    let ByHand { stream } = &remote;
+    let ByHand { stream, .. } = &remote;
     // The fee filter is out when it has arrived, and the writer is at the large one, which nobody reads.
     let mut first = [0; 24 + 8 + 1];
     (&*stream).read_exact(&mut first).unwrap();

@@ -1,24 +1,17 @@
-//! A remote that a test plays by hand, with nothing but a socket.
+//! Peers of either direction with a remote played by hand, and what more such a remote can do.
 #![allow(dead_code)]
 
+pub use super::by_hand::ByHand;
 use super::{DEADLINE, End, Recorder, sockets, version};
 use kaspa_peer::wire::{
     Encode, Frame, FrameError, Message, Network, Payload, Ping, Pong, ReadError, VerAck, Version, read_message,
-    write_message,
 };
 use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Peer};
-use std::{
-    io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
-};
+use std::io::{self, Read};
+use std::net::Shutdown;
 
 /// How far a test gets with a peer whichever side dialled.
 pub const BOTH: [Direction; 2] = [Direction::Inbound, Direction::Outbound];
-
-/// The remote's end of a connection.
-pub struct ByHand {
-    pub stream: TcpStream,
-}
 
 /// A peer of ours, made by the side that `direction` says, and its remote, which has said nothing yet.
 pub fn meet(direction: Direction, builder: ConfigBuilder) -> (ByHand, End) {
@@ -36,9 +29,7 @@ pub fn meet_node(direction: Direction, config: &Config) -> (ByHand, Peer) {
         Direction::Inbound => Peer::inbound(ours, address, config),
         Direction::Outbound => Peer::outbound(ours, address, config),
     };
-    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    theirs.set_write_timeout(Some(DEADLINE)).unwrap();
-    (ByHand { stream: theirs }, peer.unwrap())
+    (ByHand::new(theirs, config.network()), peer.unwrap())
 }
 
 /// Like [`meet`], with the handshake done.
@@ -50,17 +41,9 @@ pub fn met(direction: Direction, builder: ConfigBuilder) -> (ByHand, End) {
 }
 
 impl ByHand {
-    pub fn send<M: Encode + ?Sized>(&mut self, message: &M) {
-        write_message(&mut self.stream, message, Network::Simnet).unwrap();
-    }
-
-    pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
-    }
-
     /// The next message; `None` when the connection was closed, gently or not.
     pub fn next(&mut self) -> Option<Message> {
-        match read_message(&mut self.stream, Network::Simnet) {
+        match read_message(&mut self.stream, self.network) {
             Ok(message) => Some(message),
             Err(ReadError::Frame(FrameError::Truncated { .. })) => None,
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
@@ -73,11 +56,6 @@ impl ByHand {
         let message = self.next();
         let message = message.unwrap_or_else(|| panic!("closed, and {} was expected", T::COMMAND));
         T::try_from(message).unwrap_or_else(|other| panic!("{} was expected, got {other:?}", T::COMMAND))
-    }
-
-    /// All messages until the connection is closed, which it must be.
-    pub fn rest(&mut self) -> Vec<Message> {
-        std::iter::from_fn(|| self.next()).collect()
     }
 
     /// All bytes until the connection is closed, which it must be.
