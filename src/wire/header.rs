@@ -206,4 +206,19 @@ mod tests {
             assert_eq!(walked, BlockHeader::decode(bytes).map(|header| header.size()), "of {length} bytes");
         }
     }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written_up_to_the_largest() {
+        for parents in [0, 1, 255] {
+            let header =
+                BlockHeader { parents: vec![Hash::of(b"parent"); parents], nonce: 7, ..BlockHeader::default() };
+            let bytes = header.encode().unwrap();
+            assert_eq!(bytes.len(), 121 + parents * 32);
+            assert!(bytes.len() <= BlockHeader::LARGEST);
+            assert_eq!(BlockHeader::decode(&bytes), Ok(header));
+        }
+        assert_eq!(BlockHeader::LARGEST, 121 + 255 * 32);
+        let header = BlockHeader { parents: vec![Hash::ZERO; 256], ..BlockHeader::default() };
+        assert!(matches!(header.encode(), Err(EncodeError::TooMany { found: 256, max: 255, .. })));
+    }
 }
