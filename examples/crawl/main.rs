@@ -14,7 +14,7 @@ use std::{fs, thread};
 use visit::{Visit, visit};
 
 const USAGE: &str = "\
-crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--dot FILE] [--json]
+Usage: crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--dot FILE] [--json]
 
 Asks the nodes at ADDR for addresses of others, those for still others, and so on; then
 says what was found. A node that answers nobody it did not dial itself is reached, and knows of nobody.
