@@ -5,7 +5,7 @@ mod common;
 
 use common::by_hand::{by_hand, end_of, fill, frame_of_size, message_of_size};
 use common::{DEADLINE, Recorder, builder, sockets, version};
-use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, write_message};
+use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, Pong, write_message};
 use kaspa_peer::{DisconnectReason, Peer, QueueError};
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -147,6 +147,31 @@ fn other_peers_do_not_notice() {
     assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit: Duration::from_millis(1000) });
     assert!(messages > 3, "{messages}");
     assert_eq!(lively.disconnect_reason(), None);
+}
+
+#[test]
+fn others_are_served_while_one_is_stuck_for_good() {
+    let config = builder().write_timeout(None).queue_limit(100 << 20).build().unwrap();
+    let connect = || {
+        let (dialled, accepted) = sockets();
+        let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
+        let mut remote = common::by_hand::ByHand::new(dialled, config.network());
+        remote.shake_hands(&version());
+        peer.wait_for_handshake().unwrap();
+        (peer, remote)
+    };
+    let ((stuck, _silent), (lively, mut remote)) = (connect(), connect());
+    let frame = frame_of_size(1_000_000, config.network());
+    // More than the sockets' buffers take.
+    (0..40).for_each(|_| stuck.queue_frame(&frame).unwrap());
+    let mut bytes = vec![0; frame.as_bytes().len()];
+    for _ in 0..40 {
+        lively.queue_frame(&frame).unwrap();
+        remote.stream.read_exact(&mut bytes).unwrap();
+        remote.send(&Ping { nonce: 1 });
+        remote.read_as::<Pong>();
+    }
+    assert!(stuck.stats().queued_bytes > 0 && stuck.disconnect_reason().is_none());
 }
 
 #[test]
