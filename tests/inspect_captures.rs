@@ -134,6 +134,31 @@ fn what_is_before_a_cut_is_shown() {
 }
 
 #[test]
+fn what_is_before_a_cut_is_said_again() {
+    let file = recorded("cut-replay");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+    let (_listen, address) = Running::listen(&["--network", "simnet", "--once"]);
+    let told = inspect(&file, &["--replay", &address]);
+    assert_eq!(told.status, 2, "{told:#?}");
+    assert!(told.out.last().unwrap().ends_with("; the node is still there"), "{told:#?}");
+    assert!(told.err.contains("cut off in the middle of a record"), "{}", told.err);
+}
+
+#[test]
+fn a_frame_that_is_none_is_shown_as_bad() {
+    let file = recorded("garbled");
+    let mut bytes = fs::read(&file).unwrap();
+    // Within the payload of the first frame.
+    let place = bytes.windows(7).position(|window| window == b"version").unwrap();
+    bytes[place + 40] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let shown = inspect(&file, &[]);
+    assert_eq!(shown.status, 1);
+    assert!(shown.out.iter().any(|line| line.contains("BAD checksum: ")), "{shown:#?}");
+}
+
+#[test]
 fn what_is_for_captures_is_for_nothing_else() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures/sync-from-node.bin");
     let refused = inspect(&file, &["--peer", "1"]);

@@ -114,7 +114,8 @@ pub fn show<R: Read, W: Write>(records: Records<R>, report: &mut Report<W>) -> R
     report.out.flush().map_err(Failure::Write)
 }
 
-fn cut_off(error: io::Error) -> io::Error {
+/// The same error, in words that help.
+pub fn cut_off(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             io::Error::new(error.kind(), "the capture is cut off in the middle of a record")

@@ -1,6 +1,6 @@
 //! Saying to a node what one side of a capture said.
 
-use crate::capture::{Records, Shown};
+use crate::capture::{Records, Shown, cut_off};
 use crate::summary::summary;
 use crate::{Failure, dial};
 use kaspa_peer::peer::Captured;
@@ -63,7 +63,10 @@ pub fn replay<R: Read>(
     let config = config.listener(Answers(answers)).build().map_err(|error| Failure::Read(io::Error::other(error)))?;
     let peer = Peer::outbound(stream, address, &config).map_err(|error| Failure::Read(io::Error::other(error)))?;
     let (mut repeated, mut left_out) = (0u64, 0u64);
-    let said = say(&mut records, &peer, network, side, &mut repeated, &mut left_out)?;
+    let mut cut = None;
+    // Of a file that is cut off, what comes before the cut is said.
+    let mut whole = records.by_ref().map_while(|record| record.map_err(|error| cut = Some(error)).ok());
+    let said = say(&mut whole, &peer, network, side, &mut repeated, &mut left_out)?;
     // What a node answers on its reader's thread comes before the pong; others may take a little longer.
     let end = said.and_then(|()| peer.ping().map(drop));
     let mut count = 0u64;
@@ -88,11 +91,14 @@ pub fn replay<R: Read>(
     writeln!(out, "{repeated} frames repeated, {left_out} left out, {count} messages came back; {closing}")
         .and_then(|()| out.flush())
         .map_err(Failure::Write)?;
-    Ok(end.is_ok())
+    match cut {
+        Some(error) => Err(Failure::Read(cut_off(error))),
+        None => Ok(end.is_ok()),
+    }
 }
 
-fn say<R: Read>(
-    records: &mut Records<R>,
+fn say(
+    records: &mut impl Iterator<Item = Shown>,
     peer: &Peer,
     network: Network,
     side: Side,
@@ -104,7 +110,7 @@ fn say<R: Read>(
     }
     let mut only = None;
     for record in records {
-        let Shown { peer: whose, what, .. } = record.map_err(Failure::Read)?;
+        let Shown { peer: whose, what, .. } = record;
         let frame = match (what, side) {
             (Captured::Sent(frame), Side::Sent) | (Captured::Received(frame), Side::Received) => frame,
             _ => continue,
