@@ -136,8 +136,8 @@
 //! ## Endings
 //!
 //! A peer ends for one [`DisconnectReason`], which [`wait_for_disconnect`](Peer::wait_for_disconnect),
-//! [`on_disconnect`](Listener::on_disconnect) and the event channel tell alike. When `wait_for_disconnect` returns, the
-//! threads are gone. Dropping the last handle disconnects.
+//! [`on_disconnect`](Listener::on_disconnect) and the event channel tell alike, as the last that they tell of that peer.
+//! When `wait_for_disconnect` returns, the threads are gone. Dropping the last handle disconnects.
 //!
 //! ```
 //! # use kaspa_peer::{Config, Peer, wire::Network};

@@ -27,6 +27,7 @@ mod deadlines;
 mod disconnect;
 mod error;
 mod events;
+mod farewell;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -53,6 +54,7 @@ mod stats;
 mod stream;
 mod sync;
 mod tally;
+mod trickle;
 mod writer;
 
 pub use address::{Direction, PeerAddress};

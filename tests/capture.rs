@@ -3,34 +3,12 @@
 
 mod common;
 
+use common::recorded::{File, records};
 use common::{acquainted, builder, sockets};
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, Unknown};
-use parking_lot::Mutex;
 use proptest::{collection::vec, prelude::*};
 use std::io::{self, Write};
-use std::sync::Arc;
-
-/// A file in memory.
-#[derive(Clone, Default)]
-struct File(Arc<Mutex<Vec<u8>>>);
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn records(file: &File) -> Vec<Captured> {
-    let bytes = file.0.lock().clone();
-    let reader = CaptureReader::new(bytes.as_slice()).unwrap();
-    assert_eq!(reader.network(), Network::Simnet);
-    reader.map(|record| record.unwrap().what).collect()
-}
 
 /// The messages of one side.
 fn messages(records: &[Captured], sent: bool) -> Vec<Message> {

@@ -81,7 +81,7 @@ pub(super) enum Entry<'a> {
 
 impl Capture {
     /// Begins a capture of `network`, which stops before it would be longer than `limit` bytes. Writing is buffered; the
-    /// buffer is emptied whenever a peer goes. (A frame that was just being sent then can stand behind its end.)
+    /// buffer is emptied whenever a peer goes.
     ///
     /// # Errors
     ///

@@ -8,14 +8,16 @@ macro_rules! listener {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
         /// What a peer tells the program. Every method has a default that does nothing; implement those of interest.
         ///
-        /// The methods for messages, [`on_read`](Self::on_read) and [`on_disconnect`](Self::on_disconnect) run one
-        /// after the other on the peer's reader thread, in the order in which things arrived: while one runs, nothing
-        /// more is read from that remote, and no deadline of its is counted. They may queue messages, disconnect, and
-        /// keep clones of the peer; they cannot wait for their own peer (that is refused with an error). A listener
-        /// that keeps a `Peer` whose configuration holds the listener makes a cycle, and two callbacks that wait for
-        /// each other's peers wait for ever: neither is prevented.
+        /// The methods for messages and [`on_read`](Self::on_read) run one after the other on the peer's reader thread,
+        /// in the order in which things arrived: while one runs, nothing more is read from that remote, and no deadline
+        /// of its is counted. [`on_write`](Self::on_write) runs on its writer thread, at the same time as those.
+        /// [`on_disconnect`](Self::on_disconnect) is the last of all, when the others have returned.
         ///
-        /// The thread has a stack of 256 KiB: what recurses deeply is for another thread.
+        /// They may queue messages, disconnect, and keep clones of the peer; they cannot wait for their own peer (that
+        /// is refused with an error). A listener that keeps a `Peer` whose configuration holds the listener makes a
+        /// cycle, and two callbacks that wait for each other's peers wait for ever: neither is prevented.
+        ///
+        /// The threads have stacks of 256 KiB: what recurses deeply is for another one.
         ///
         /// A panic in a method ends the peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
         ///
@@ -37,8 +39,8 @@ macro_rules! listener {
             /// message's own methods.
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
-            /// A frame was written, `bytes` long, or not, because of `error`. Called on the peer's writer thread, which
-            /// may not wait for the peer either.
+            /// A frame was written, `bytes` long, or not, because of `error`. Called on the peer's writer thread; while
+            /// it runs, nothing more is written to that remote.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
             /// Hands the message to [`on_message`](Self::on_message), then to the method of its type. Implement it instead of
@@ -51,7 +53,7 @@ macro_rules! listener {
                 }
             }
 
-            /// The peer is gone. Called once, after everything else on the reader thread.
+            /// The peer is gone. Called once, after every other call for this peer has returned.
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
         }
     };

@@ -2,6 +2,7 @@
 
 use super::capture::Entry;
 use super::disconnect::{HandshakeError, IoOperation};
+use super::farewell;
 use super::handshake::Step;
 use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::{Lane, Patience};
@@ -28,7 +29,7 @@ const LAST_REJECT: Duration = Duration::from_secs(2);
 /// How long the reader waits when the connection had nothing to read and did not wait for it.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Reads until the connection ends, then says so.
+/// Reads until the connection ends, and ends it.
 pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     let peer = shared.own_handle();
     let listener = &*shared.settings().listener;
@@ -47,12 +48,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         Err(_) => DisconnectReason::CallbackPanicked,
     };
     shared.end(reason);
-    let Some(reason) = shared.ended() else { return };
-    // A panic in what records does not keep the listener from its last call.
-    let _ = catch_unwind(AssertUnwindSafe(|| shared.capture(Entry::Gone(&reason.to_string()))));
-    if catch_unwind(AssertUnwindSafe(|| listener.on_disconnect(&peer, reason))).is_err() {
-        warn!(target: LIFE, "{shared}: on_disconnect panicked");
-    }
+    farewell::leave(shared, &peer);
 }
 
 struct Reader<'a> {

@@ -7,9 +7,10 @@ use super::capture::Entry;
 use super::config::Settings;
 use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
+use super::farewell::Farewell;
 use super::handshake::Handshake;
-use super::inventory::{Announcements, TRICKLE_BATCH};
-use super::logging::{LIFE, SENT};
+use super::inventory::Announcements;
+use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
 use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
@@ -19,11 +20,10 @@ use super::sync::{Condvar, Mutex};
 use super::tally::Tally;
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
-    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Inv, Inventory, InventoryType, NetAddress,
-    Services, Version, encode_sized,
+    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Services, Version, encode_sized,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, info};
+use log::info;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::Ipv6Addr;
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub threads: Mutex<Vec<JoinHandle<()>>>,
     /// Disconnected once all threads have ended or are about to.
     pub gone: Receiver<Infallible>,
+    /// Who may still call back.
+    pub farewell: Farewell,
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcements>,
@@ -74,7 +76,7 @@ pub(super) struct Shared {
     clock: Mutex<Clock>,
     pub outbound: Outbound,
     /// Rings when announcements wait for the trickle timer.
-    trickle_bell: Sender<()>,
+    pub trickle_bell: Sender<()>,
     pinger_bell: Sender<()>,
     ending: Arc<Ending>,
     /// Dropped when the connection ends, which every waiting thread notices.
@@ -155,6 +157,7 @@ impl Shared {
             handles: AtomicUsize::new(0),
             threads: Mutex::default(),
             gone,
+            farewell: Farewell::default(),
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
             received: Tally::default(),
@@ -289,60 +292,6 @@ impl Shared {
         Receipt::new(Arc::clone(&self.ending), self.key)
     }
 
-    /// Announces blocks at once and queues the rest for the trickle timer.
-    pub fn queue_inventory(&self, items: &[Inventory]) -> Result<(), QueueError> {
-        if let Some(reason) = self.ended() {
-            return Err(QueueError::Closed(reason.clone()));
-        }
-        if !self.outbound.is_open() {
-            // Nobody is there yet who could know it.
-            debug!(target: SENT, "{self}: inventory before the handshake is dropped");
-            return Ok(());
-        }
-        let mut announcements = self.announcements.lock();
-        let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
-        let ring = if items.iter().any(is_block) {
-            let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
-            let ring = self.queue_trickled(&mut announcements, &rest)?;
-            for block in items.iter().filter(|item| is_block(item)) {
-                if !announcements.is_known(block) {
-                    self.queue(&Inv::from(vec![*block]), Patience::None, None)?;
-                    announcements.sent(*block);
-                }
-            }
-            ring
-        } else {
-            self.queue_trickled(&mut announcements, items)?
-        };
-        drop(announcements);
-        if ring {
-            let _ = self.trickle_bell.try_send(());
-        }
-        Ok(())
-    }
-
-    fn queue_trickled(&self, announcements: &mut Announcements, items: &[Inventory]) -> Result<bool, QueueError> {
-        let was_due = announcements.due().is_some();
-        announcements
-            .queue(items, Instant::now())
-            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue })?;
-        Ok(!was_due && announcements.due().is_some())
-    }
-
-    /// The next trickled `inv` if it is time, at most [`TRICKLE_BATCH`] items; otherwise until when to wait.
-    pub fn trickle(&self, now: Instant) -> Trickle {
-        let mut announcements = self.announcements.lock();
-        match announcements.due() {
-            Some(due) if due <= now => {
-                let batch = announcements.next_batch();
-                debug_assert!(batch.len() <= TRICKLE_BATCH);
-                if batch.is_empty() { Trickle::Nothing } else { Trickle::Send(Inv::from(batch)) }
-            }
-            Some(due) => Trickle::Wait(due),
-            None => Trickle::Nothing,
-        }
-    }
-
     /// Changes the deadlines, and wakes the pinger if it would sleep too long.
     pub fn with_deadlines<T>(&self, change: impl FnOnce(&mut Deadlines) -> T) -> T {
         let mut clock = self.clock.lock();
@@ -474,13 +423,6 @@ impl Shared {
     pub fn own_handle(self: &Arc<Self>) -> Peer {
         Peer::uncounted(Arc::clone(self))
     }
-}
-
-/// What the trickle timer says.
-pub(super) enum Trickle {
-    Send(Inv),
-    Wait(Instant),
-    Nothing,
 }
 
 /// Seconds since 1970, negative before.

@@ -2,10 +2,12 @@
 
 use super::capture::Entry;
 use super::disconnect::IoOperation;
+use super::farewell;
 use super::logging::{self, SENT};
 use super::run::Run;
-use super::shared::{Ends, Shared, Trickle};
+use super::shared::{Ends, Shared};
 use super::stats::{Count, Traffic};
+use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
 use crossbeam_channel::{Receiver, at, never, select};
@@ -27,10 +29,7 @@ pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends)
     if catch_unwind(AssertUnwindSafe(|| writer.serve(ends))).is_err() {
         shared.end(DisconnectReason::CallbackPanicked);
     }
-    // What was written last may be recorded after the end.
-    if let Some(capture) = &shared.settings().capture {
-        let _ = capture.flush();
-    }
+    farewell::leave(shared, &writer.peer);
 }
 
 struct Writer<'a> {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod by_hand;
+pub mod recorded;
 pub mod remote;
 
 use kaspa_peer::wire::{Command, FrameError, Message, Network, Payload, Version};

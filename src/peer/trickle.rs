@@ -1,0 +1,73 @@
+//! Announcing: blocks go out at once, everything else when the trickle timer says.
+
+use super::QueueError;
+use super::inventory::{Announcements, TRICKLE_BATCH};
+use super::logging::SENT;
+use super::outbound::Patience;
+use super::shared::Shared;
+use crate::wire::{Inv, Inventory, InventoryType};
+use log::debug;
+use std::time::Instant;
+
+/// What the trickle timer says.
+pub(super) enum Trickle {
+    Send(Inv),
+    Wait(Instant),
+    Nothing,
+}
+
+impl Shared {
+    /// Announces blocks at once and queues the rest for the trickle timer.
+    pub fn queue_inventory(&self, items: &[Inventory]) -> Result<(), QueueError> {
+        if let Some(reason) = self.ended() {
+            return Err(QueueError::Closed(reason.clone()));
+        }
+        if !self.outbound.is_open() {
+            // Nobody is there yet who could know it.
+            debug!(target: SENT, "{self}: inventory before the handshake is dropped");
+            return Ok(());
+        }
+        let mut announcements = self.announcements.lock();
+        let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
+        let ring = if items.iter().any(is_block) {
+            let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
+            let ring = self.queue_trickled(&mut announcements, &rest)?;
+            for block in items.iter().filter(|item| is_block(item)) {
+                if !announcements.is_known(block) {
+                    self.queue(&Inv::from(vec![*block]), Patience::None, None)?;
+                    announcements.sent(*block);
+                }
+            }
+            ring
+        } else {
+            self.queue_trickled(&mut announcements, items)?
+        };
+        drop(announcements);
+        if ring {
+            let _ = self.trickle_bell.try_send(());
+        }
+        Ok(())
+    }
+
+    fn queue_trickled(&self, announcements: &mut Announcements, items: &[Inventory]) -> Result<bool, QueueError> {
+        let was_due = announcements.due().is_some();
+        announcements
+            .queue(items, Instant::now())
+            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue })?;
+        Ok(!was_due && announcements.due().is_some())
+    }
+
+    /// The next trickled `inv` if it is time, at most [`TRICKLE_BATCH`] items; otherwise until when to wait.
+    pub fn trickle(&self, now: Instant) -> Trickle {
+        let mut announcements = self.announcements.lock();
+        match announcements.due() {
+            Some(due) if due <= now => {
+                let batch = announcements.next_batch();
+                debug_assert!(batch.len() <= TRICKLE_BATCH);
+                if batch.is_empty() { Trickle::Nothing } else { Trickle::Send(Inv::from(batch)) }
+            }
+            Some(due) => Trickle::Wait(due),
+            None => Trickle::Nothing,
+        }
+    }
+}
