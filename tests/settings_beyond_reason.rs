@@ -6,7 +6,8 @@ mod common;
 use common::{DEADLINE, acquainted, builder, sockets};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inventory, Network, TimedAddress};
 use kaspa_peer::{
-    Config, ConfigBuilder, ConfigError, EventKind, Peer, RateLimit, ScoreLimit, StallRule, WaitError, events,
+    Config, ConfigBuilder, ConfigError, DisconnectReason, EventKind, HandshakeError, Peer, RateLimit, ScoreLimit,
+    StallRule, WaitError, events,
 };
 use std::time::Duration;
 
@@ -118,6 +119,11 @@ fn the_smallest_of_all_end_a_peer_and_nothing_else() {
         }
         assert!(inbound.wait_for_disconnect_timeout(DEADLINE).is_ok(), "{index}");
         assert!(outbound.wait_for_disconnect_timeout(DEADLINE).is_ok(), "{index}");
+        if index == 0 {
+            // However fast the whole handshake goes.
+            let reason = DisconnectReason::Handshake(HandshakeError::Timeout { limit: LEAST });
+            assert_eq!(inbound.disconnect_reason(), Some(reason));
+        }
     }
 }
 

@@ -62,6 +62,13 @@ impl Deadlines {
         }
     }
 
+    /// Why the handshake has failed, if it should be done by now and is not. The reader asks for itself: on a busy machine
+    /// a whole handshake can pass before the pinger wakes up, and what is too late must not depend on that.
+    pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
+        let (_, limit) = self.handshake.filter(|(until, _)| *until <= now)?;
+        Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
+    }
+
     /// The handshake is done: pings and the idle timeout begin.
     pub fn introduced(&mut self, now: Instant) {
         self.handshake = None;
@@ -148,10 +155,8 @@ impl Deadlines {
         if let Some((_, reason)) = self.last_words.take_if(|(until, _)| *until <= now) {
             return Some(Due::End(reason));
         }
-        if let Some((until, limit)) = self.handshake
-            && until <= now
-        {
-            return Some(Due::End(DisconnectReason::Handshake(HandshakeError::Timeout { limit })));
+        if let Some(reason) = self.handshake_overdue(now) {
+            return Some(Due::End(reason));
         }
         if self.busy_since.is_none() {
             if let (Some(idle), Some(limit)) = (self.idle, self.idle_limit)

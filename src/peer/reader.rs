@@ -251,6 +251,9 @@ impl Reader<'_> {
 
     #[cold]
     fn shake_hands(&mut self, message: &Message) -> Step {
+        if let Some(reason) = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now)) {
+            return Step::End(None, reason);
+        }
         let mut state = self.shared.state.lock();
         let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
         if let (Step::Introduced { negotiated, .. }, Message::Version(version)) = (&step, message) {

@@ -58,6 +58,11 @@ fn the_handshake_has_one_deadline_that_nothing_moves() {
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout());
     it.busy(now + 29 * SEC);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout(), "callbacks do not buy time here");
+    // Nor does a pinger that was not asked.
+    assert_eq!(it.handshake_overdue(now + 30 * SEC - Duration::from_nanos(1)), None);
+    assert_eq!(it.handshake_overdue(now + 30 * SEC).map(Due::End), handshake_timeout());
+    it.introduced(now + 29 * SEC);
+    assert_eq!(it.handshake_overdue(now + 31 * SEC), None);
 }
 
 #[test]
