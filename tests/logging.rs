@@ -82,12 +82,17 @@ fn life_at_info_a_line_a_message_at_debug_contents_at_trace() {
         }
     }
     assert!(lines.iter().all(|(level, ..)| *level <= Level::Debug));
-    assert!(!lines.iter().any(|(_, _, text)| text.contains("77777")));
+    for target in ["kaspa_peer::sent", "kaspa_peer::received"] {
+        let line = |text: &String| text.ends_with(": sent feefilter, 32 bytes: at least 77777");
+        let line = |text: &String| line(&text.replace(" received ", " sent "));
+        assert!(texts(&lines, Level::Debug, target).iter().any(line), "{target}: {lines:?}");
+    }
+    assert!(!lines.iter().any(|(_, _, text)| text.contains("FeeFilter {")));
 
     log::set_max_level(log::LevelFilter::Trace);
     let lines = conversation();
     for target in ["kaspa_peer::sent", "kaspa_peer::received"] {
-        assert!(texts(&lines, Level::Trace, target).iter().any(|text| text.contains("77777")), "{target}");
+        assert!(texts(&lines, Level::Trace, target).iter().any(|text| text.contains("min_fee: 77777")), "{target}");
     }
     assert!(lines.iter().all(|(_, _, text)| !text.contains(char::is_control)), "{lines:?}");
 

@@ -6,7 +6,6 @@ use crate::genesis::{self, Kaspad};
 use crate::goods;
 use crate::guest::{self, Goods, Heard};
 use crate::output::{Output, Record};
-use crate::summary::summary;
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Remote;
 use kaspa_peer::wire::*;
@@ -318,7 +317,7 @@ impl<'a> Exercise<'a> {
         let came = self.pump(Instant::now() + self.wait, |this, message| {
             let answers = answers(this, message);
             if answers {
-                answer = summary(message);
+                answer = message.summary().to_string();
             }
             answers
         });

@@ -12,8 +12,6 @@ mod goods;
 mod guest;
 #[path = "../shared/output.rs"]
 mod output;
-#[path = "../shared/summary.rs"]
-mod summary;
 
 use args::{Failure, Node};
 use exercise::Exercise;

@@ -1,7 +1,6 @@
 //! Captures: what peers said to one another, when, and how it ended.
 
 use crate::frames::{Found, Frames};
-use crate::summary::summary;
 use crate::{Failure, Report, json};
 use kaspa_peer::peer::{CaptureReader, CaptureRecord, Captured};
 use kaspa_peer::wire::{Command, Network};
@@ -137,7 +136,7 @@ fn write(out: &mut impl Write, record: &Shown) -> io::Result<()> {
     };
     let command = found.command.map_or("-".to_owned(), |command| command.to_string());
     let what = match &found.content {
-        Ok(message) => summary(message),
+        Ok(message) => message.summary().to_string(),
         Err(problem) => format!("BAD {}: {problem}", problem.kind()),
     };
     let line = format!(" {} {command:<12} {:>8} bytes  {what}", if sent { "->" } else { "<-" }, found.size);

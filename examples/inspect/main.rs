@@ -9,8 +9,6 @@ mod dial;
 mod frames;
 mod json;
 mod replay;
-#[path = "../shared/summary.rs"]
-mod summary;
 mod text;
 
 use capture::{Filter, Records};
@@ -165,9 +163,9 @@ enum Failure {
 }
 
 fn inspect<W: Write>(options: &mut Options, report: &mut Report<W>) -> Result<(), Failure> {
-    let mut input: Box<dyn Read> = match &options.file {
+    let mut input: Box<dyn Read + Send> = match &options.file {
         Some(file) => Box::new(File::open(file).map_err(Failure::Read)?),
-        None => Box::new(io::stdin().lock()),
+        None => Box::new(io::stdin()),
     };
     let mut start = Vec::new();
     input.by_ref().take(HEADER_SIZE as u64).read_to_end(&mut start).map_err(Failure::Read)?;

@@ -17,8 +17,6 @@ mod node;
 #[path = "../shared/output.rs"]
 mod output;
 mod serve;
-#[path = "../shared/summary.rs"]
-mod summary;
 #[path = "../shared/synthetic.rs"]
 mod synthetic;
 

@@ -1,6 +1,5 @@
 //! What the programs say: lines for people, or with `--json` an object a line.
 
-use crate::summary::{clock_offset, summary};
 use kaspa_peer::wire::{Command, Encode, Message, Version};
 use kaspa_peer::{DisconnectReason, Peer};
 use parking_lot::Mutex;
@@ -135,7 +134,7 @@ impl Output {
             return self.version(peer, version);
         }
         self.connected(peer);
-        let (command, summary) = (message.command(), summary(message));
+        let (command, summary) = (message.command(), message.summary().to_string());
         if self.tells(command) {
             self.say(
                 format_args!("[{}] <- {command:<12} {summary}", peer.id()).to_string().trim_end(),
@@ -174,5 +173,14 @@ impl Output {
             Detail::Records => self.json,
             Detail::Little => self.json && command != Command::Block,
         }
+    }
+}
+
+/// A clock's difference to this one, in words.
+fn clock_offset(seconds: i64) -> String {
+    match seconds {
+        0 => "its clock agrees".to_owned(),
+        ahead @ 1.. => format!("its clock is {ahead} s ahead"),
+        behind => format!("its clock is {} s behind", behind.unsigned_abs()),
     }
 }

@@ -12,8 +12,6 @@ mod genesis;
 mod guest;
 #[path = "../shared/output.rs"]
 mod output;
-#[path = "../shared/summary.rs"]
-mod summary;
 
 use args::{Failure, Node};
 use guest::{Goods, Guest, Only};

@@ -16,8 +16,6 @@ mod guest;
 #[path = "../shared/output.rs"]
 mod output;
 mod store;
-#[path = "../shared/summary.rs"]
-mod summary;
 
 use args::{Failure, Node};
 use download::Download;

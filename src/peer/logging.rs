@@ -2,8 +2,8 @@
 //! a module moves.
 
 use crate::wire::{Command, HEADER_SIZE, Message};
-use log::{LevelFilter, debug, trace};
-use std::fmt::Display;
+use log::{Level, LevelFilter, debug, log_enabled, trace};
+use std::fmt::{self, Display};
 
 /// A peer's life: connected, introduced, gone.
 pub(super) const LIFE: &str = "kaspa_peer::life";
@@ -26,17 +26,33 @@ pub(super) fn messages() -> bool {
 /// A message arrived: a line, and at `trace` all that is in it.
 #[cold]
 pub(super) fn received(peer: &impl Display, command: Command, size: usize, message: &Message) {
-    debug!(target: RECEIVED, "{peer}: received {command}, {size} bytes");
+    debug!(target: RECEIVED, "{peer}: received {command}, {size} bytes{}", Content(message));
     trace!(target: RECEIVED, "{peer}: received {message:?}");
 }
 
 /// A frame was written: a line, and at `trace` all that is in it.
 #[cold]
 pub(super) fn sent(peer: &impl Display, command: Command, frame: &[u8]) {
-    debug!(target: SENT, "{peer}: sent {command}, {} bytes", frame.len());
-    if log::max_level() >= LevelFilter::Trace
-        && let Some(Ok(message)) = frame.get(HEADER_SIZE..).map(|payload| Message::decode(command, payload))
-    {
-        trace!(target: SENT, "{peer}: sent {message:?}");
+    // It is decoded for the log alone.
+    if !log_enabled!(target: SENT, Level::Debug) {
+        return;
+    }
+    let size = frame.len();
+    match frame.get(HEADER_SIZE..).map(|payload| Message::decode(command, payload)) {
+        Some(Ok(message)) => {
+            debug!(target: SENT, "{peer}: sent {command}, {size} bytes{}", Content(&message));
+            trace!(target: SENT, "{peer}: sent {message:?}");
+        }
+        _ => debug!(target: SENT, "{peer}: sent {command}, {size} bytes"),
+    }
+}
+
+/// What is in a message, if there is anything, set off from what is before it.
+struct Content<'a>(&'a Message);
+
+impl Display for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let summary = self.0.summary();
+        if summary.is_empty() { Ok(()) } else { write!(f, ": {summary}") }
     }
 }
