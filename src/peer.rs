@@ -78,6 +78,7 @@ use shared::Shared;
 use std::{
     convert::Infallible,
     fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -94,6 +95,10 @@ pub struct Peer {
     /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
     counted: bool,
 }
+
+/// No panic of the program's can leave it half done: callbacks run behind none of its locks.
+impl UnwindSafe for Peer {}
+impl RefUnwindSafe for Peer {}
 
 impl Peer {
     /// Starts a peer on a connection that the remote made.

@@ -4,6 +4,7 @@
 use kaspa_peer::peer::{Capture, EventListener};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{error::Error, fmt::Debug};
 
 #[test]
@@ -22,6 +23,13 @@ fn what_is_shared_between_threads_can_be() {
     shared::<Message>();
     shared::<Frame>();
     shared::<FrameDecoder>();
+}
+
+#[test]
+fn a_program_that_catches_panics_can_keep_its_peers() {
+    fn safe<T: UnwindSafe + RefUnwindSafe>() {}
+    safe::<Peer>();
+    safe::<Receipt>();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{DisconnectReason, WaitError, current};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     mem,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -25,6 +26,10 @@ pub struct Receipt {
     ending: Arc<Ending>,
     peer: current::PeerKey,
 }
+
+/// No panic of the program's can leave it half done: nothing of the program's runs behind its lock.
+impl UnwindSafe for Receipt {}
+impl RefUnwindSafe for Receipt {}
 
 /// The other end: dropping it says "not written".
 #[derive(Debug)]
