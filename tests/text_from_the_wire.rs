@@ -6,6 +6,7 @@
 mod common;
 
 use common::by_hand::{ByHand, end_of, frame, strangers, with_listener};
+use common::recorded::File;
 use common::{builder, version};
 use kaspa_peer::peer::{Capture, CaptureReader, UnknownCommands};
 use kaspa_peer::wire::{
@@ -15,8 +16,7 @@ use kaspa_peer::wire::{
 use kaspa_peer::{Direction, DisconnectReason, Event, EventKind, PeerAddress, events};
 use parking_lot::Mutex;
 use std::fmt::{Debug, Display};
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io;
 
 /// Clears the screen, sets the title, forges a line, colours by C1, reorders, hides, and is not UTF-8.
 const HOSTILE: &str =
@@ -96,20 +96,6 @@ fn bad_frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A place for a capture.
-#[derive(Clone, Default)]
-struct File(Arc<Mutex<Vec<u8>>>);
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn control_characters_stay_on_the_wire() {
     log::set_logger(&Logger).unwrap();
@@ -133,11 +119,11 @@ fn control_characters_stay_on_the_wire() {
                 remote.stream.shutdown(std::net::Shutdown::Write).unwrap();
                 shown(&end_of(&end.peer));
                 end.told.told(|told| {
-                    told.messages.iter().for_each(debugged);
+                    told.messages.iter().for_each(shown);
                     told.read.iter().for_each(debugged);
                 });
                 for message in remote.rest() {
-                    debugged(&message);
+                    shown(&message);
                     // What is said back is not for terminals, but could end at one.
                     if let Message::Reject(reject) = message {
                         check(reject.reason.to_str().unwrap());
@@ -218,8 +204,10 @@ fn all_that_holds_text_shows_it_harmless() {
     shown(&UserAgent::from_bytes(hostile()));
     debugged(&hostile_version());
     debugged(&hostile_reject());
-    debugged(&Message::from(hostile_reject()));
-    debugged(&Message::from(Ping { nonce: 1 }));
+    shown(&Message::from(hostile_version()));
+    shown(&Message::from(hostile_reject()));
+    shown(&Message::from(hostile_reject()).summary());
+    shown(&Message::from(Ping { nonce: 1 }));
     debugged(&Unknown::new("x", hostile()).unwrap());
     shown(&UserAgent::new(HOSTILE, "1", [""; 0]).unwrap_err());
     shown(&HOSTILE.parse::<Command>().unwrap_err());
