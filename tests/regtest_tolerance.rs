@@ -106,7 +106,7 @@ fn nonsense_in_one_write_is_told_apart() {
 #[test]
 fn nonsense_is_a_sign_of_life() {
     let network = Network::Regtest;
-    let limit = Duration::from_millis(600);
+    let limit = Duration::from_millis(1500);
     let (end, mut remote) = acquaintance(Config::builder(network).idle_timeout(limit), Direction::Inbound, None);
     let until = Instant::now() + 2 * limit;
     while Instant::now() < until {
