@@ -61,7 +61,7 @@
 //! for event in events {
 //!     match event.kind {
 //!         EventKind::Message(Message::Ping(ping)) => println!("{} pings with {}", event.peer, ping.nonce),
-//!         EventKind::Message(message) => println!("{message:?}"),
+//!         EventKind::Message(message) => println!("{}: {message}", event.peer), // a line each
 //!         EventKind::Disconnected(reason) => {
 //!             println!("gone: {reason}");
 //!             break;
@@ -178,6 +178,9 @@
 //!
 //! # Seeing what happens
 //!
+//! A [`Message`](wire::Message) can be printed: `{}` gives its name and a [`summary`](wire::Message::summary) in one line,
+//! `{:?}` everything. Either is safe for a terminal.
+//!
 //! With the feature `serde`, everything in [`wire`] that is a message or a part of one, [`Stats`] and
 //! [`DisconnectReason`] can be serialised and read back. In formats for people, JSON for one, hashes are text as
 //! `Display` shows them, other bytes hex, services a number, text from the wire text or `{"hex": …}`, and a message is
@@ -191,8 +194,8 @@
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
 //! | `kaspa_peer::life` | connected, handshake done, gone and why | the version spoken | | a panic in `on_disconnect` |
-//! | `kaspa_peer::received` | | each message in a line; what is ignored or slowed down | what is in it | malformed messages that are tolerated |
-//! | `kaspa_peer::sent` | | each message in a line; what could not be sent | what is in it | a reject that lacks its hash |
+//! | `kaspa_peer::received` | | each message in a line, with its summary; what is ignored or slowed down | all that is in it | malformed messages that are tolerated |
+//! | `kaspa_peer::sent` | | the same; what could not be sent | all that is in it | a reject that lacks its hash |
 //! | `kaspa_peer::capture` | | | | a capture that had to stop |
 //!
 //! Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
