@@ -206,3 +206,20 @@ fn large_messages_take_twice_their_bytes() {
     );
     check_whole("reject", &Reject::new("x".repeat(500_000), RejectCode::INVALID, "y".repeat(500_000)));
 }
+
+#[test]
+fn a_stream_out_of_step_fills_no_memory() {
+    let bytes = header(Command::Ping, MAX_PAYLOAD + 1);
+    let piece = [0x55; 10_000];
+    let peak = peak(|| {
+        let mut decoder = FrameDecoder::new(Network::Simnet);
+        decoder.feed(&bytes);
+        // By somebody who does not look at errors.
+        for _ in 0..1000 {
+            assert!(matches!(decoder.next_frame(), Err(FrameError::Oversize { .. })));
+            decoder.feed(&piece);
+        }
+        assert_eq!(decoder.position(), (HEADER_SIZE + 999 * piece.len()) as u64);
+    });
+    assert!(peak < 1 << 20, "{peak}");
+}

@@ -91,7 +91,8 @@ impl FrameDecoder {
         self
     }
 
-    /// Adds bytes that arrived.
+    /// Adds bytes that arrived. They are kept until their frames are taken with [`next_frame`](Self::next_frame), but for
+    /// those that arrive after an error that left the stream out of step.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         if !matches!(self.state, State::Payload { .. }) {
@@ -142,6 +143,10 @@ impl FrameDecoder {
 
     /// Moves what is left to the front, and makes sure that so much fits behind it.
     fn make_room(&mut self, room: usize) {
+        if matches!(self.state, State::Lost(_)) {
+            // Nobody will ever look at these.
+            self.start = self.end;
+        }
         if self.start == self.end {
             (self.start, self.end) = (self.origin, self.origin);
         } else if self.start > self.origin {
