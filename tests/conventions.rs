@@ -86,3 +86,14 @@ fn what_is_shown_can_be_parsed() {
         assert_eq!(address.parse::<PeerAddress>().unwrap().to_string(), address);
     }
 }
+
+#[test]
+fn outputs_and_transactions_are_shown_by_their_ids() {
+    let id = Hash::from_bytes([0xab; 32]);
+    assert_eq!(Outpoint { id, index: 3 }.to_string(), format!("{id}:3"));
+    let output = TxOutput { value: 1, script: vec![0x77; 1000] };
+    let tx = Transaction::new(&TxFields { version: 1, outputs: vec![output], ..TxFields::default() }).unwrap();
+    for text in [format!("{tx:?}"), format!("{:?}", tx.as_ref())] {
+        assert!(text.contains(&tx.id().to_string()) && text.contains("outputs: 1") && text.len() < 300, "{text}");
+    }
+}
