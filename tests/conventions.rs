@@ -88,6 +88,14 @@ fn what_is_shown_can_be_parsed() {
 }
 
 #[test]
+fn addresses_on_the_wire_are_shown_as_sockets_are() {
+    for text in ["203.0.113.7:16111", "[2001:db8::1]:5"] {
+        let address = NetAddress::new(text.parse().unwrap(), Services::NETWORK);
+        assert_eq!(address.to_string(), text);
+    }
+}
+
+#[test]
 fn outputs_and_transactions_are_shown_by_their_ids() {
     let id = Hash::from_bytes([0xab; 32]);
     assert_eq!(Outpoint { id, index: 3 }.to_string(), format!("{id}:3"));
