@@ -103,7 +103,8 @@ impl RefUnwindSafe for Peer {}
 impl Peer {
     /// Starts a peer on a connection that the remote made.
     ///
-    /// `address` is where the remote is, as `accept` tells it.
+    /// `address` is where the remote is, as `accept` tells it. Callbacks may run, the last of them included, before this
+    /// returns.
     ///
     /// # Errors
     ///
@@ -116,7 +117,7 @@ impl Peer {
     /// Starts a peer on a connection that this side made.
     ///
     /// `address` is what was dialled, which behind a proxy is not what the socket is connected to. It may be a host
-    /// name.
+    /// name. Callbacks may run, the last of them included, before this returns.
     ///
     /// # Errors
     ///
@@ -279,7 +280,8 @@ impl Peer {
     ///
     /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent
     /// every trickle interval in messages of at most 1000. Before the handshake is done it is dropped: there is nobody
-    /// yet who could know it.
+    /// yet who could know it. So is what still waits when the connection ends; [`Stats::inventory_queued`] tells how much
+    /// that is.
     ///
     /// # Errors
     ///
@@ -348,7 +350,7 @@ impl Peer {
     /// Ends the connection. Returns at once; may be called from anywhere, any number of times.
     ///
     /// What is queued and not yet written is not sent, and its receipts say so; wait for the receipt of the last
-    /// message first where that matters.
+    /// message first where that matters. Announcements that wait for their interval are dropped, too.
     pub fn disconnect(&self) {
         self.shared.end(DisconnectReason::Local);
     }

@@ -104,7 +104,7 @@ impl Display for Summary<'_> {
 }
 
 fn version(m: &Version, f: &mut Formatter<'_>) -> fmt::Result {
-    write!(f, "{}, protocol {}, {}", m.user_agent, m.protocol_version, m.services)?;
+    write!(f, "{}, protocol {}, services {}", m.user_agent, m.protocol_version, m.services)?;
     m.subnetwork.map_or(Ok(()), |id| write!(f, ", subnetwork {id}"))?;
     write!(f, ", selected tip {}", m.selected_tip)
 }
