@@ -345,3 +345,6 @@ fn aligned(size: usize) -> (Vec<u8>, usize) {
     let origin = (PAGE + PLACE - buffer.as_ptr().addr() % PAGE) % PAGE;
     (buffer, origin)
 }
+
+#[cfg(test)]
+mod tests;

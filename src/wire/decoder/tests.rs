@@ -1,0 +1,195 @@
+//! What a decoder says of itself while bytes arrive in pieces, and how its buffer grows and shrinks.
+
+use super::*;
+use crate::wire::{Encode, Frame, Ping, Unknown};
+use std::io::Error;
+
+const NETWORK: Network = Network::Simnet;
+
+/// One frame of a stream: its size, and whether it is refused as soon as its header is there.
+type Part = (usize, bool);
+
+fn stream() -> (Vec<u8>, Vec<Part>) {
+    let unknown = |size: usize| Unknown::new("hello", vec![7; size]).unwrap();
+    let mut bytes = Vec::new();
+    let mut parts = Vec::new();
+    let mut add = |message: &dyn Fn(Network) -> Frame, refused: bool| {
+        let frame = message(if refused { Network::Mainnet } else { NETWORK });
+        bytes.extend_from_slice(frame.as_bytes());
+        parts.push((frame.as_bytes().len(), refused));
+    };
+    fn encode(message: impl Encode + 'static) -> impl Fn(Network) -> Frame {
+        move |network| Frame::encode(&message, network).unwrap()
+    }
+    add(&encode(Ping { nonce: 1 }), false);
+    add(&encode(unknown(SMALL)), false);
+    add(&encode(Ping { nonce: 2 }), true);
+    add(&encode(unknown(SMALL + 1)), false);
+    add(&encode(unknown(300_000)), true);
+    add(&encode(unknown(0)), false);
+    add(&encode(unknown(0)), true);
+    add(&encode(unknown(200_000)), false);
+    add(&encode(Ping { nonce: 3 }), false);
+    (bytes, parts)
+}
+
+/// Where the frame begins in which the byte at `arrived` is, how many bytes of it came before that, and what it is.
+fn at(parts: &[Part], arrived: usize) -> (usize, usize, Part) {
+    let mut start = 0;
+    for &part in parts {
+        if arrived < start + part.0 {
+            return (start, arrived - start, part);
+        }
+        start += part.0;
+    }
+    (start, 0, (HEADER_SIZE, false))
+}
+
+#[test]
+fn it_knows_where_it_is_whatever_the_pieces() {
+    let (bytes, parts) = stream();
+    for piece in [1, 7, 1000, 30_011, bytes.len()] {
+        let mut decoder = FrameDecoder::new(NETWORK);
+        let (mut arrived, mut good, mut refused) = (0, 0, 0);
+        while arrived < bytes.len() {
+            arrived += decoder.read_from(&mut bytes[arrived..].take(piece as u64)).unwrap();
+            loop {
+                match decoder.next_frame() {
+                    Ok(Some(frame)) => {
+                        assert_eq!(frame.header(NETWORK), frame_at(&bytes, &parts, good + refused));
+                        good += 1;
+                    }
+                    Ok(None) => break,
+                    Err(FrameError::Network { .. }) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            let (start, there, (size, is_refused)) = at(&parts, arrived);
+            let skipping = is_refused && there >= HEADER_SIZE;
+            let left = size - there;
+            let context = format!("{arrived} bytes in pieces of {piece}");
+            assert_eq!(decoder.position(), if skipping { arrived } else { start } as u64, "{context}");
+            assert_eq!(decoder.is_mid_frame(), there > 0, "{context}");
+            let under_way = if skipping { start + size - 1 } else { start };
+            assert_eq!(decoder.frame_under_way(), (there > 0).then_some(under_way as u64), "{context}");
+            let missing = if there < HEADER_SIZE { HEADER_SIZE - there } else { left };
+            assert_eq!(decoder.missing(), missing, "{context}");
+            assert_eq!(decoder.to_skip(), if skipping { left } else { 0 }, "{context}");
+            let ended = decoder.finish();
+            match there {
+                _ if there == 0 || skipping => assert_eq!(ended, Ok(()), "{context}"),
+                0..HEADER_SIZE => {
+                    let cut = FrameError::Truncated { part: "header", needed: HEADER_SIZE, found: there };
+                    assert_eq!(ended, Err(cut), "{context}");
+                }
+                _ => {
+                    let (needed, found) = (size - HEADER_SIZE, there - HEADER_SIZE);
+                    assert_eq!(ended, Err(FrameError::Truncated { part: "payload", needed, found }), "{context}");
+                }
+            }
+        }
+        assert_eq!((good, refused), (6, 3));
+    }
+}
+
+fn frame_at(bytes: &[u8], parts: &[Part], index: usize) -> [u8; HEADER_SIZE] {
+    let start: usize = parts[..index].iter().map(|(size, _)| size).sum();
+    *bytes[start..].first_chunk().unwrap()
+}
+
+/// Fails before every read, with two kinds of error in turn.
+struct Bumpy<'a>(&'a [u8], u32);
+
+impl Read for Bumpy<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.1 += 1;
+        match self.1 % 3 {
+            1 => Err(io::ErrorKind::Interrupted.into()),
+            2 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => (&mut self.0).take(9_000).read(into),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_a_read_fails_and_interruptions_are_not_failures() {
+    let (bytes, _) = stream();
+    let mut source = Bumpy(&bytes, 0);
+    let mut decoder = FrameDecoder::new(NETWORK);
+    let (mut frames, mut failures) = (0, 0);
+    while decoder.position() < bytes.len() as u64 {
+        match decoder.read_from(&mut source).map_err(|error: Error| error.kind()) {
+            Ok(count) => assert!(count > 0),
+            Err(io::ErrorKind::WouldBlock) => failures += 1,
+            Err(kind) => panic!("{kind:?}"),
+        }
+        loop {
+            match decoder.next_frame() {
+                Ok(None) => break,
+                Ok(Some(_)) | Err(FrameError::Network { .. }) => frames += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert_eq!(frames, 9);
+    assert!(failures > 30, "{failures}");
+}
+
+/// Reads so many bytes of nothing but pings at once.
+fn read_pings(decoder: &mut FrameDecoder, pings: usize) {
+    let frame = Frame::encode(&Ping { nonce: 1 }, NETWORK).unwrap();
+    let bytes = frame.as_bytes().repeat(pings);
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        decoder.read_from(&mut rest).unwrap();
+        while decoder.next_frame().unwrap().is_some() {}
+    }
+}
+
+#[test]
+fn the_buffer_grows_while_reads_fill_it_and_is_given_back_after_a_while() {
+    let mut decoder = FrameDecoder::new(NETWORK);
+    read_pings(&mut decoder, 1);
+    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+    // A full one is doubled, once a read.
+    read_pings(&mut decoder, FIRST_BUFFER / 32 - 1);
+    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+    read_pings(&mut decoder, FIRST_BUFFER / 32);
+    assert_eq!(decoder.buffer.len(), 2 * FIRST_BUFFER);
+    read_pings(&mut decoder, 2 * LARGE_BUFFER / 32);
+    let large = decoder.buffer.len();
+    assert!((LARGE_BUFFER..LARGE_BUFFER + 8192).contains(&large), "{large}");
+    read_pings(&mut decoder, 4 * LARGE_BUFFER / 32);
+    assert_eq!(decoder.buffer.len(), large);
+    // Reads that are worth it keep it.
+    for _ in 0..2 * QUIET_READS {
+        read_pings(&mut decoder, 1);
+        read_pings(&mut decoder, FIRST_BUFFER / 32);
+    }
+    assert_eq!(decoder.buffer.len(), large);
+    for _ in 0..QUIET_READS {
+        read_pings(&mut decoder, 1);
+    }
+    assert_eq!(decoder.buffer.len(), large);
+    read_pings(&mut decoder, 1);
+    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+}
+
+#[test]
+fn what_is_left_of_a_frame_moves_to_the_front_instead_of_asking_for_room() {
+    let frame = Frame::encode(&Unknown::new("hello", vec![7; 1976]).unwrap(), NETWORK).unwrap();
+    let bytes = frame.as_bytes().repeat(100);
+    let mut decoder = FrameDecoder::new(NETWORK);
+    let (mut rest, mut frames) = (bytes.as_slice(), 0);
+    while !rest.is_empty() {
+        // Every read ends in the middle of a frame, and none fills the buffer.
+        let mut piece = rest.take(1100);
+        decoder.read_from(&mut piece).unwrap();
+        rest = piece.into_inner();
+        while decoder.next_frame().unwrap().is_some() {
+            frames += 1;
+        }
+        assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+    }
+    assert_eq!(frames, 100);
+}
