@@ -30,8 +30,11 @@ fn a_remote_that_lies_about_the_time_only_has_an_offset() {
             let address = NetAddress::new(([1, 2, 3, 4], 5).into(), Services::empty());
             remote.send(&Addr { scope: AddressScope::All, addresses: vec![TimedAddress { time, address }] });
             remote.send(&Headers { headers: vec![BlockHeader { time, ..BlockHeader::default() }] });
-            for _ in 0..3 {
-                // Our pings come at their time, and count.
+            // Our pings come at their time, and count; on a busy machine not each, since the answer to the last one does.
+            for answered in 0..100 {
+                if answered >= 3 && end.peer.stats().min_rtt.is_some() {
+                    break;
+                }
                 let ping = remote.read_as::<Ping>();
                 remote.send(&Pong { nonce: ping.nonce });
             }

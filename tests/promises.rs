@@ -183,7 +183,8 @@ fn pings_are_periodic_and_pongs_automatic() {
     let (out, inb) = acquainted(builder().ping_interval(Duration::from_millis(20)), builder().ping_interval(None));
     inb.told.wait_for_count(Command::Ping, 3);
     out.told.wait_for_count(Command::Pong, 2);
-    assert!(out.peer.stats().min_rtt.is_some());
+    // The answer to the last ping counts, and on a busy machine there may be another by the time it comes.
+    wait_until("a round trip", || out.peer.stats().min_rtt.is_some());
 }
 
 #[test]
