@@ -56,7 +56,7 @@ fn writer(queue: Arc<Outbound>, bell: Receiver<()>, over: Arc<Ending>, fatal: Op
         loop {
             let mut wrote = false;
             while over.get().is_none() {
-                match if wrote { queue.pop() } else { queue.pop_or_idle() } {
+                match if wrote { queue.pop() } else { queue.pop_or_idle().ok() } {
                     Some(run) => {
                         if !write(&queue, run, fatal, &mut written) {
                             end(&queue, &over, DisconnectReason::CallbackPanicked);

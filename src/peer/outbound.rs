@@ -7,7 +7,7 @@
 //! connection ends.
 
 use super::receipt::Unsent;
-use super::run::{Buffer, Run};
+use super::run::{Buffer, Run, SMALL_RUN};
 use super::sync::{Condvar, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -23,9 +23,6 @@ pub(super) const SMALL_FRAME: usize = 40 * 1024;
 /// How many bytes of automatic answers may wait when what the application queued has taken all the room. A remote that
 /// has asked for so many and read none is not slow.
 const ANSWERS: usize = 16 * 1024;
-
-/// Below this a run is small, and worth a moment's wait for more.
-const SMALL_RUN: usize = 4 * 1024;
 
 /// The queue of one peer.
 #[derive(Debug)]
@@ -51,6 +48,8 @@ struct Queue {
     answers: usize,
     /// How many senders wait for room.
     waiting: usize,
+    /// A buffer for the next run, while there is traffic: to give it back and ask for another with each run would cost as
+    /// much as filling it.
     spare: Option<Buffer>,
     /// Whether the writer found nothing and waits for the bell.
     idle: bool,
@@ -95,6 +94,13 @@ pub(super) enum Refused {
     Full { queued: usize, limit: usize },
     Closed,
     Timeout,
+}
+
+/// There is nothing to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Idle {
+    /// Whether a buffer is kept, to be [released](Outbound::release_spare) when nothing comes for a while.
+    pub keeps_buffer: bool,
 }
 
 /// How long who queues is ready to wait for room.
@@ -204,28 +210,29 @@ impl Outbound {
     }
 
     /// Like [`pop`](Self::pop), but without one, the bell rings for the next.
-    pub fn pop_or_idle(&self) -> Option<Run> {
+    pub fn pop_or_idle(&self) -> Result<Run, Idle> {
         let mut queue = self.queue.lock();
         let run = queue.runs.pop_front();
         queue.idle = run.is_none();
-        run
+        run.ok_or(Idle { keeps_buffer: queue.spare.is_some() })
+    }
+
+    /// Gives back the buffer that was kept for the next run.
+    pub fn release_spare(&self) {
+        let spare = self.queue.lock().spare.take();
+        drop(spare);
     }
 
     /// A run was written: there is room.
     pub fn written(&self, run: Run) {
         let (length, messages, answers) = (run.bytes().len(), run.messages, run.answers);
-        let mut unused = run.into_buffer();
+        let unused = run.into_buffer();
         let mut queue = self.queue.lock();
         // A closed queue has forgotten the run already.
         queue.bytes = queue.bytes.saturating_sub(length);
         queue.messages = queue.messages.saturating_sub(messages);
         queue.answers = queue.answers.saturating_sub(answers);
-        // A buffer is kept only while there is more to write.
-        if queue.runs.is_empty() {
-            unused = unused.or(queue.spare.take());
-        } else if unused.is_some() {
-            mem::swap(&mut queue.spare, &mut unused);
-        }
+        let unused = unused.and_then(|buffer| if queue.closed { Some(buffer) } else { queue.spare.replace(buffer) });
         let wake = queue.waiting > 0 && queue.bytes < self.soft_mark.max(1);
         drop(queue);
         drop(unused);
@@ -248,7 +255,9 @@ impl Outbound {
         queue.closed = true;
         (queue.bytes, queue.messages, queue.answers) = (0, 0, 0);
         let garbage = [mem::take(&mut queue.runs), mem::take(&mut queue.held)];
+        let spare = queue.spare.take();
         drop(queue);
+        drop(spare);
         self.room.notify_all();
         garbage
     }
@@ -392,6 +401,28 @@ mod tests {
         assert_eq!(receipt.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))));
         assert_eq!(push(&queue, b"x"), Err(Refused::Closed));
         assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn a_buffer_is_kept_while_there_is_traffic_and_given_back_when_there_is_none() {
+        let (queue, _bell) = queue(1 << 20, 1 << 20);
+        let keeps_buffer = || queue.pop_or_idle().unwrap_err().keeps_buffer;
+        let write = |bytes: usize| {
+            assert_eq!(push(&queue, &vec![0; bytes]), Ok(()));
+            queue.written(queue.pop_or_idle().unwrap());
+        };
+        write(SMALL_RUN - 1);
+        assert!(!keeps_buffer(), "of a small run");
+        write(SMALL_RUN);
+        assert!(keeps_buffer());
+        write(1);
+        assert!(!keeps_buffer(), "what was taken for little is not kept again");
+        write(SMALL_RUN);
+        queue.release_spare();
+        assert!(!keeps_buffer(), "released");
+        write(SMALL_RUN);
+        queue.close();
+        assert!(!keeps_buffer(), "closed");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// A run takes frames up to this size.
 pub(super) const RUN_SIZE: usize = 80 * 1024;
 
+/// Below this a run is small: worth a moment's wait for more, and its buffer not worth keeping.
+pub(super) const SMALL_RUN: usize = 4 * 1024;
+
 /// How much of a run's room is made ready at once.
 const STRETCH: usize = 2 * 1024;
 
@@ -94,11 +97,11 @@ impl Run {
         }
     }
 
-    /// The buffer, empty again; `None` of one not worth keeping. Receipts that are left are told that nothing was
-    /// written.
+    /// The buffer, empty again; `None` of one not worth keeping, or that has hardly been used. Receipts that are left are
+    /// told that nothing was written.
     pub fn into_buffer(self) -> Option<Buffer> {
         match self.bytes {
-            RunBytes::Frames(mut buffer) if buffer.room.capacity() >= RUN_SIZE / 2 => {
+            RunBytes::Frames(mut buffer) if buffer.used >= SMALL_RUN => {
                 buffer.clear();
                 Some(buffer)
             }

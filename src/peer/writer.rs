@@ -10,7 +10,7 @@ use super::stats::{Count, Traffic};
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
-use crossbeam_channel::{Receiver, at, never, select};
+use crossbeam_channel::{Receiver, after, at, never, select};
 use log::{debug, error};
 use std::{
     io::{self, Write},
@@ -22,6 +22,9 @@ use std::{
 
 /// After writing failed, the remote's last words may still be read: a `reject` can explain the failure.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long a buffer is kept when there is nothing to write. Traffic of any strength has shorter gaps.
+const KEEP_BUFFER: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
@@ -38,24 +41,33 @@ struct Writer<'a> {
     out: Box<dyn Write + Send>,
 }
 
+/// What the writer waits for when there is nothing to write.
+struct Timers {
+    /// The next batch of announcements.
+    trickle: Receiver<Instant>,
+    /// When to give back a buffer that is not used.
+    release: Receiver<Instant>,
+}
+
 /// The writer is done: the connection has ended, or is ending.
 struct Done;
 
 impl Writer<'_> {
     fn serve(&mut self, ends: &Ends) {
         loop {
-            let Ok(timer) = self.drain() else { return };
+            let Ok(Timers { trickle, release }) = self.drain() else { return };
             select! {
                 recv(ends.work) -> rung => if rung.is_err() { return },
                 recv(ends.trickle) -> rung => if rung.is_err() { return },
-                recv(timer) -> _ => {}
+                recv(trickle) -> _ => {}
+                recv(release) -> _ => self.shared.outbound.release_spare(),
                 recv(self.shared.quitting) -> _ => return,
             }
         }
     }
 
-    /// Writes all there is; gives the trickle timer, if something waits for it.
-    fn drain(&mut self) -> Result<Receiver<Instant>, Done> {
+    /// Writes all there is; gives what else there is to wait for.
+    fn drain(&mut self) -> Result<Timers, Done> {
         let mut wrote = false;
         loop {
             if self.shared.ended().is_some() {
@@ -66,16 +78,28 @@ impl Writer<'_> {
             if outbound.next_is_small() {
                 thread::yield_now();
             }
-            if let Some(run) = if wrote { outbound.pop() } else { outbound.pop_or_idle() } {
-                self.write_run(run)?;
-                wrote = true;
-            } else if wrote {
-                // Whoever queues one frame after the other is about to queue the next, and waking up for each would
-                // cost more than writing it.
-                thread::yield_now();
-                wrote = false;
-            } else if let Some(timer) = timer {
-                return Ok(timer);
+            if wrote {
+                match outbound.pop() {
+                    Some(run) => self.write_run(run)?,
+                    // Whoever queues one frame after the other is about to queue the next, and waking up for each would
+                    // cost more than writing it.
+                    None => {
+                        thread::yield_now();
+                        wrote = false;
+                    }
+                }
+                continue;
+            }
+            match (outbound.pop_or_idle(), timer) {
+                (Ok(run), _) => {
+                    self.write_run(run)?;
+                    wrote = true;
+                }
+                (Err(idle), Some(trickle)) => {
+                    let release = if idle.keeps_buffer { after(KEEP_BUFFER) } else { never() };
+                    return Ok(Timers { trickle, release });
+                }
+                (Err(_), None) => {}
             }
         }
     }

@@ -199,6 +199,10 @@ impl<'a> TxRef<'a> {
     }
 
     pub(super) fn check(self) -> Result<(), EncodeError> {
+        // Nearly all are, and there is no gas to look for.
+        if self.layout.is_native() {
+            return Ok(());
+        }
         let Tail { subnetwork, gas, .. } = self.tail();
         if gas != 0 && subnetwork.is_built_in() { Err(EncodeError::BuiltInGas { gas }) } else { Ok(()) }
     }
