@@ -10,7 +10,7 @@ use kaspa_peer::wire::{FeeFilter, Frame, Inventory, Network, Ping, Unknown, VerA
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt, WaitError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const THREADS: usize = 64;
 
@@ -41,7 +41,8 @@ fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReaso
             0 => peer.queue_message(&fee),
             1 => peer.queue_message_with_receipt(&fee).map(|receipt| receipts.push(receipt)),
             2 => peer.queue_frame_with_receipt(&frame).map(|receipt| receipts.push(receipt)),
-            3 => peer.send_message(&fee, DEADLINE),
+            // Longer than the end may leave anybody waiting.
+            3 => peer.send_message(&fee, 2 * DEADLINE),
             4 => peer.send_frame(&frame, Duration::from_millis(5)),
             5 => peer.queue_inventory(Inventory::block(kaspa_peer::wire::Hash::of(&round.to_le_bytes()))),
             6 => match peer.ping_timeout(Duration::from_millis(5)) {
@@ -83,7 +84,7 @@ fn storm(stage: Stage, how: How) {
     let peer = (!matches!(how, How::LastHandle)).then(|| end.peer.clone());
     let (outcome, outcomes) = crossbeam_channel::unbounded();
     let kept = peer.as_ref();
-    thread::scope(|scope| {
+    let ended = thread::scope(|scope| {
         for number in 0..THREADS {
             let (peer, outcome, busy) = (end.peer.clone(), outcome.clone(), &busy);
             scope.spawn(move || {
@@ -97,7 +98,7 @@ fn storm(stage: Stage, how: How) {
                     _ => use_peer(&peer, number),
                 };
                 drop(peer);
-                outcome.send(result).unwrap();
+                outcome.send((result, Instant::now())).unwrap();
             });
         }
         drop(end.peer);
@@ -116,17 +117,20 @@ fn storm(stage: Stage, how: How) {
             }
             How::LastHandle => {}
         }
+        told.wait("the end", |told| (!told.disconnects.is_empty()).then_some(()));
+        Instant::now()
     });
     drop(outcome);
-    told.wait("the end", |told| (!told.disconnects.is_empty()).then_some(()));
     let reason = told.told(|told| told.disconnects[0].clone());
     if let Some(peer) = peer {
         assert_eq!(end_of(&peer), reason);
         assert_eq!(peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason.clone())));
     }
     let mut threads = 0;
-    for (receipts, told) in outcomes {
+    let mut longest = Duration::ZERO;
+    for ((receipts, told), returned) in outcomes {
         threads += 1;
+        longest = longest.max(returned.saturating_duration_since(ended));
         if let Some(told) = told {
             assert_eq!(told, reason, "{stage:?} {how:?}");
         }
@@ -144,6 +148,8 @@ fn storm(stage: Stage, how: How) {
         }
     }
     assert_eq!(threads, THREADS);
+    assert!(longest < DEADLINE, "{stage:?} {how:?}: somebody was held up for {longest:?}");
+    println!("{stage:?} {how:?}: the last of {THREADS} returned {longest:?} after the end");
     assert_eq!(told.told(|told| told.disconnects.len()), 1);
 }
 
