@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::by_hand::{ByHand, end_of, strangers};
+use common::by_hand::{ByHand, end_of, message_of_size, strangers};
 use common::{builder, version, wait_until};
 use kaspa_peer::peer::IoOperation;
 use kaspa_peer::wire::{Encode, Frame, Hash, Inv, Inventory, Network, Ping, VerAck};
@@ -29,7 +29,8 @@ enum Cut {
 /// What a remote says, and where its frames end.
 fn conversation() -> (Vec<u8>, Vec<usize>) {
     let inv = Inv::from(vec![Inventory::tx(Hash::ZERO); 2]);
-    let messages: [&dyn Encode; 4] = [&version(), &VerAck, &Ping { nonce: 7 }, &inv];
+    // The last is large enough to be read into a buffer of its own.
+    let messages: [&dyn Encode; 5] = [&version(), &VerAck, &Ping { nonce: 7 }, &inv, &message_of_size(40_000)];
     let (mut bytes, mut ends) = (Vec::new(), vec![0]);
     for message in messages {
         bytes.extend_from_slice(Frame::encode(message, Network::Simnet).unwrap().as_bytes());
@@ -63,10 +64,12 @@ fn cut_off(mut remote: ByHand, cut: Cut) {
 #[test]
 fn every_byte_every_way_both_roles() {
     let (bytes, ends) = conversation();
+    // Every byte of the small ones, and some of the large one.
+    let places = || (0..=ends[4]).chain((ends[4] + 1..bytes.len()).step_by(1999)).chain([bytes.len() - 1, bytes.len()]);
     let before = descriptors();
     for direction in [Direction::Inbound, Direction::Outbound] {
         for cut in [Cut::Half, Cut::Close, Cut::Reset] {
-            for at in 0..=bytes.len() {
+            for at in places() {
                 let (end, mut remote) = strangers(builder(), direction, None);
                 remote.send_bytes(&bytes[..at]);
                 cut_off(remote, cut);
