@@ -93,14 +93,29 @@ impl FrameDecoder {
 
     /// Adds bytes that arrived. They are kept until their frames are taken with [`next_frame`](Self::next_frame), but for
     /// those that arrive after an error that left the stream out of step.
+    ///
+    /// Made for pieces as they come from elsewhere. A large frame that is fed whole is held whole until it is decoded,
+    /// which copies it once more; [`read_from`](Self::read_from) reads it into what becomes the message.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
-        if !matches!(self.state, State::Payload { .. }) {
-            // One more, so that taking them all does not look as if there were still more to come.
-            self.make_room(bytes.len() + 1);
+        while !bytes.is_empty() {
+            if self.collecting().is_none() {
+                // One more, so that taking them all does not look as if there were still more to come.
+                self.make_room(bytes.len() + 1);
+            }
+            // Errors only when a reader does, and a slice does not.
+            if !self.read_from(&mut bytes).is_ok_and(|count| count > 0) {
+                return;
+            }
         }
-        // Errors only when a reader does, and a slice does not.
-        while !bytes.is_empty() && self.read_from(&mut bytes).is_ok_and(|count| count > 0) {}
+    }
+
+    /// The large payload that is not whole yet.
+    fn collecting(&mut self) -> Option<&mut Body> {
+        match &mut self.state {
+            State::Payload { body, .. } if !body.is_whole() => Some(body),
+            _ => None,
+        }
     }
 
     /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
@@ -112,12 +127,12 @@ impl FrameDecoder {
     ///
     /// The stream's. What arrived before stays, so that reading can go on after one that is harmless.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        if let State::Payload { body, .. } = &mut self.state
-            && !body.is_whole()
-        {
+        let mut source = Honest(source);
+        if let Some(body) = self.collecting() {
             let before = body.arrived();
-            let result = body.read_from(source);
-            self.arrived += (body.arrived() - before) as u64;
+            let result = body.read_from(&mut source);
+            let count = body.arrived() - before;
+            self.arrived += count as u64;
             return result;
         }
         self.make_room(1);
@@ -129,12 +144,6 @@ impl FrameDecoder {
                 result => break result?,
             }
         };
-        if count > room {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the stream claims to have given more than was asked for",
-            ));
-        }
         self.end += count;
         self.arrived += count as u64;
         self.resize_for(count, room);
@@ -324,6 +333,22 @@ impl FrameDecoder {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A stream that is not taken at its word: what claims to have given more than there was room for is an error, where the
+/// standard library would panic.
+struct Honest<'a, R: ?Sized>(&'a mut R);
+
+impl<R: Read + ?Sized> Read for Honest<'_, R> {
+    #[inline]
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(into)?;
+        if count > into.len() {
+            let lie = "the stream claims to have given more than was asked for";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, lie));
+        }
+        Ok(count)
     }
 }
 

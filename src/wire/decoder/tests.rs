@@ -193,3 +193,26 @@ fn what_is_left_of_a_frame_moves_to_the_front_instead_of_asking_for_room() {
     }
     assert_eq!(frames, 100);
 }
+
+/// Gives nothing, and claims to have given one byte more than there was room for.
+struct Liar;
+
+impl Read for Liar {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(into.len() + 1)
+    }
+}
+
+#[test]
+fn a_stream_that_lies_about_what_it_gave_is_an_error() {
+    let mut decoder = FrameDecoder::new(NETWORK);
+    assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    // And inside a payload that has a buffer of its own.
+    let large = Frame::encode(&Unknown::new("large", vec![0; 100_000]).unwrap(), NETWORK).unwrap();
+    decoder.feed(&large.as_bytes()[..20_000]);
+    assert!(decoder.next_frame().unwrap().is_none());
+    assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    // What came honestly is still there.
+    decoder.feed(&large.as_bytes()[20_000..]);
+    assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(large.as_bytes().len()));
+}
