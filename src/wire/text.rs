@@ -53,7 +53,7 @@ impl From<String> for WireString {
 
 impl fmt::Display for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_sanitised(&self.0, f)
+        write_sanitised(&self.0, misleads, f)
     }
 }
 
@@ -62,17 +62,20 @@ pub(crate) struct Sanitised<'a>(pub &'a str);
 
 impl fmt::Display for Sanitised<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_sanitised(self.0.as_bytes(), f)
+        write_sanitised(self.0.as_bytes(), misleads, f)
     }
 }
 
 impl fmt::Debug for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{self}\"")
+        f.write_char('"')?;
+        // Where it ends must be plain, too.
+        write_sanitised(&self.0, |character| misleads(character) || matches!(character, '"' | '\\'), f)?;
+        f.write_char('"')
     }
 }
 
-fn write_sanitised(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_sanitised(bytes: &[u8], escaped: impl Fn(char) -> bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // Four bytes a character are enough for all that is shown; a long string is not converted whole.
     let shown = bytes.get(..4 * WireString::SHOWN).unwrap_or(bytes);
     let mut written = 0;
@@ -83,17 +86,20 @@ fn write_sanitised(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 return write!(f, "… ({} bytes)", bytes.len());
             }
             written += 1;
-            if misleads(character) { write!(f, "{}", character.escape_unicode())? } else { f.write_char(character)? }
+            if escaped(character) { write!(f, "{}", character.escape_unicode())? } else { f.write_char(character)? }
         }
     }
     if shown.len() < bytes.len() { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
 }
 
-/// Characters that move the cursor, reorder or hide what stands around them.
+/// Characters that move the cursor, reorder or hide what stands around them, or cannot be seen themselves: controls,
+/// format characters and what Unicode calls default ignorable.
 fn misleads(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -104,6 +110,22 @@ mod tests {
     fn what_a_terminal_would_obey_is_escaped() {
         let hostile = WireString::from("a\u{1b}]0;x\u{7}b\r\n\u{202e}c\u{9b}d");
         assert_eq!(hostile.to_string(), r"a\u{1b}]0;x\u{7}b\u{d}\u{a}\u{202e}c\u{9b}d");
+    }
+
+    #[test]
+    fn what_nobody_would_see_is_escaped() {
+        for hidden in ['\u{34f}', '\u{1160}', '\u{180e}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{1d17a}', '\u{e0101}']
+        {
+            let text = WireString::from(format!("a{hidden}b"));
+            assert_eq!(text.to_string(), format!("a{}b", hidden.escape_unicode()));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_in_quotes_cannot_end_them() {
+        let forger = WireString::from("a\", \"b\\");
+        assert_eq!(format!("{forger:?}"), r#""a\u{22}, \u{22}b\u{5c}""#);
+        assert_eq!(forger.to_string(), "a\", \"b\\");
     }
 
     #[test]
