@@ -21,6 +21,7 @@ mod address;
 mod capture;
 mod census;
 mod config;
+mod contain;
 mod current;
 mod dag;
 mod deadlines;
@@ -329,7 +330,8 @@ impl Peer {
         let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|()| {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
-                recv(self.shared.quitting) -> _ => Err(WaitError::Closed(self.shared.end_reason())),
+                // Of two that are ready either may be looked at, and an answer that came is one.
+                recv(self.shared.quitting) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 default(timeout) => Err(WaitError::Timeout { waited: timeout }),
             }
         });

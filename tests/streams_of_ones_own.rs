@@ -4,7 +4,7 @@
 mod common;
 
 use common::by_hand::{ByHand, end_of};
-use common::{DEADLINE, Recorder, builder, sockets, version};
+use common::{DEADLINE, Recorder, builder, sockets, version, wait_until};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::wire::{Command, FeeFilter, Frame, Network, VerAck};
@@ -204,14 +204,25 @@ fn a_callback_that_panics_at_the_news_is_the_reason_for_receipts_too() {
 }
 
 #[test]
-fn one_that_claims_to_have_written_more_than_it_was_given_is_believed_no_further() {
-    let (peer, _) = scripted((), quiet, Out { taken: 0, then: |_| Ok(usize::MAX) });
-    peer.wait_for_handshake().unwrap();
-    let receipts =
-        [(); 5].map(|()| peer.queue_message_with_receipt(&common::by_hand::message_of_size(50_000)).unwrap());
-    assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [(); 5].map(Ok));
-    peer.disconnect();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+fn one_that_claims_to_have_written_more_than_it_was_given_is_not_believed() {
+    let (reason, why) = written((), |_| Ok(usize::MAX));
+    let lie = matches!(&reason, DisconnectReason::Io { operation: IoOperation::Write, kind, .. } if *kind == ErrorKind::InvalidData);
+    assert!(lie, "{reason}");
+    assert_eq!(why, WaitError::Closed(reason));
+}
+
+#[test]
+fn what_a_writer_keeps_back_is_flushed_before_anybody_is_told_that_it_was_sent() {
+    let (ours, theirs) = sockets();
+    let (reader, socket, address) = (ours.try_clone().unwrap(), ours.try_clone().unwrap(), ours.peer_addr().unwrap());
+    let out = io::BufWriter::with_capacity(1 << 20, ours);
+    let halves = Halves::new(reader, out, move || drop(socket.shutdown(Shutdown::Both)));
+    let peer = Peer::inbound(halves, address, &config(())).unwrap();
+    let mut remote = ByHand::new(theirs, Network::Simnet);
+    remote.shake_hands(&version());
+    let fee = FeeFilter { min_fee: 1 };
+    assert_eq!(peer.queue_message_with_receipt(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
+    assert_eq!(remote.read(), fee.into());
 }
 
 #[test]
@@ -223,4 +234,63 @@ fn one_that_claims_to_have_read_more_than_there_is_room_for_ends_its_peer() {
         matches!(reason, DisconnectReason::Io { operation: IoOperation::Read, kind, .. } if invalid(kind)),
         "{reason}"
     );
+}
+
+/// Takes what it is given, handshakes aside, only when it is asked so often, as a socket that looks for much room may do.
+struct Reluctant {
+    asked: u32,
+    often: u32,
+}
+
+impl Write for Reluctant {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.asked += 1;
+        let handshake = bytes.get(4..6) == Some(b"ve");
+        if !handshake && self.asked < self.often {
+            return Err(if self.asked.is_multiple_of(2) { ErrorKind::WouldBlock } else { ErrorKind::TimedOut }.into());
+        }
+        self.asked = 0;
+        Ok(bytes.len().min(50_000))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn reluctant(often: u32, limit: Duration) -> Peer {
+    let reader = Script {
+        bytes: io::Cursor::new(introduction()),
+        then: quiet,
+        asked: Arc::default(),
+        end: crossbeam_channel::never(),
+    };
+    let halves = Halves::new(reader, Reluctant { asked: 0, often }, || {});
+    let config = builder().write_timeout(limit).build().unwrap();
+    let peer = Peer::inbound(halves, "nowhere:1", &config).unwrap();
+    peer.wait_for_handshake().unwrap();
+    peer
+}
+
+#[test]
+fn a_writer_that_takes_something_when_asked_again_is_not_stalled() {
+    let peer = reluctant(20, DEADLINE);
+    for _ in 0..3 {
+        let receipt = peer.queue_message_with_receipt(&common::by_hand::message_of_size(100_000)).unwrap();
+        assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
+    }
+    assert_eq!(peer.disconnect_reason(), None);
+    peer.disconnect();
+}
+
+#[test]
+fn one_that_never_does_is_after_the_whole_timeout() {
+    let limit = Duration::from_millis(100);
+    let start = Instant::now();
+    let peer = reluctant(u32::MAX, limit);
+    // Too large to be written together with our verack.
+    peer.queue_message(&common::by_hand::message_of_size(100_000)).unwrap();
+    wait_until("the end", || peer.disconnect_reason().is_some());
+    assert_eq!(peer.disconnect_reason(), Some(DisconnectReason::WriteStalled { limit }));
+    assert!(start.elapsed() >= limit);
 }

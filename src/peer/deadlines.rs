@@ -85,6 +85,15 @@ impl Deadlines {
         }
     }
 
+    /// What the writer was about to write at `at` is written: answers that are still due have their time from now on.
+    pub fn written(&mut self, at: Instant, now: Instant) {
+        for (rule, armed) in self.rules.iter().zip(&mut self.stalls) {
+            if armed.is_some_and(|armed| armed.at == at) {
+                *armed = now.checked_add(rule.limit).map(|until| Armed { at: now, until });
+            }
+        }
+    }
+
     /// A message arrived that may answer a request.
     pub fn answered(&mut self, answer: Command) {
         for (rule, armed) in self.rules.iter().zip(&mut self.stalls) {

@@ -2,10 +2,10 @@
 
 use super::Peer;
 use super::capture::Entry;
+use super::contain::contain;
 use super::logging::LIFE;
 use super::shared::Shared;
 use log::warn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The reader and the writer.
@@ -31,8 +31,8 @@ pub(super) fn leave(shared: &Shared, peer: &Peer) {
     // The reader has ended the connection, at the latest.
     let Some(reason) = shared.ended() else { return };
     // A panic in what records does not keep the listener from its last call.
-    let _ = catch_unwind(AssertUnwindSafe(|| shared.capture(Entry::Gone(&reason.to_string()))));
-    if catch_unwind(AssertUnwindSafe(|| shared.settings().listener.on_disconnect(peer, reason))).is_err() {
+    contain(|| shared.capture(Entry::Gone(&reason.to_string())));
+    if contain(|| shared.settings().listener.on_disconnect(peer, reason)).is_none() {
         warn!(target: LIFE, "{shared}: on_disconnect panicked");
     }
 }

@@ -1,6 +1,7 @@
 //! Thread 3: the clock. Asleep until something is due.
 
 use super::DisconnectReason;
+use super::contain::contain;
 use super::deadlines::Due;
 use super::logging::SENT;
 use super::outbound::{Lane, Patience};
@@ -8,16 +9,12 @@ use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};
 use log::debug;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// Pings, and ends the connection when it is time, until it has ended.
 pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
     // The program's logger can panic, and without its deadlines a peer must not go on.
-    if catch_unwind(AssertUnwindSafe(|| serve(shared, bell))).is_err() {
+    if contain(|| serve(shared, bell)).is_none() {
         shared.end(DisconnectReason::CallbackPanicked);
     }
 }

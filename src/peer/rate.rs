@@ -21,7 +21,8 @@ pub struct RateLimit {
     pub bytes_per_second: Option<u32>,
     /// How much may come at once, as the time in which the rates allow it.
     pub burst: Duration,
-    /// Disconnect a remote that has sent as much as it may, or more, for so long without a break; `None` for never.
+    /// Disconnect a remote that has sent as much as it may, or more, for so long without a break; `None` for never. A
+    /// break is half a second without, or as long as frees half of the burst.
     pub end_after: Option<Duration>,
 }
 
@@ -32,6 +33,9 @@ impl Default for RateLimit {
     }
 }
 
+/// A remote that sends less than it may for so long has made a break, and so has one whose burst is free again to half.
+const BREAK: Duration = Duration::from_millis(500);
+
 /// What the limit says of what just arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -39,8 +43,8 @@ pub(super) enum Pace {
     Free,
     /// Read on after that long.
     Pause(Duration),
-    /// It has gone on for too long.
-    Exceeded(Duration),
+    /// After that long it will have gone on for all of `limit`, which is too long.
+    End { after: Duration, limit: Duration },
 }
 
 /// The state of one remote's limit.
@@ -49,15 +53,16 @@ pub(super) struct Pacer {
     limit: RateLimit,
     /// Until when what has arrived would be used up at the rates: for messages and bytes.
     spent_until: [Instant; 2],
-    limited_since: Option<Instant>,
+    /// Since when the remote sends more than it may, and until when it is not read for what it sent last.
+    over: Option<(Instant, Instant)>,
 }
 
 impl Pacer {
     pub fn new(limit: RateLimit, now: Instant) -> Self {
-        Self { limit, spent_until: [now; 2], limited_since: None }
+        Self { limit, spent_until: [now; 2], over: None }
     }
 
-    /// So many messages and bytes arrived.
+    /// So many messages became whole, and so many bytes arrived, whosever they are.
     pub fn arrived(&mut self, messages: u64, bytes: u64, now: Instant) -> Pace {
         let rates = [(messages, self.limit.messages_per_second), (bytes, self.limit.bytes_per_second)];
         let mut pause = Duration::ZERO;
@@ -71,14 +76,22 @@ impl Pacer {
             pause = pause.max(ahead.saturating_sub(self.limit.burst));
         }
         if pause.is_zero() {
-            self.limited_since = None;
             return Pace::Free;
         }
-        let since = *self.limited_since.get_or_insert(now);
-        match self.limit.end_after {
-            Some(limit) if now.saturating_duration_since(since) >= limit => Pace::Exceeded(limit),
-            _ => Pace::Pause(pause),
-        }
+        let since = match self.over {
+            Some((since, until)) if now.saturating_duration_since(until) < self.longest_gap() => since,
+            _ => now,
+        };
+        self.over = Some((since, now.checked_add(pause).unwrap_or(now)));
+        let Some(limit) = self.limit.end_after else { return Pace::Pause(pause) };
+        let after = limit.saturating_sub(now.saturating_duration_since(since));
+        if after <= pause { Pace::End { after, limit } } else { Pace::Pause(pause) }
+    }
+
+    /// How long a remote can go without being over its limit and still be said to go on.
+    fn longest_gap(&self) -> Duration {
+        let gap = BREAK.max(self.limit.burst / 2);
+        self.limit.end_after.map_or(gap, |limit| gap.min(limit / 2))
     }
 }
 
@@ -121,11 +134,24 @@ mod tests {
     fn only_who_goes_on_without_a_break_is_ended() {
         let (mut pacer, now) = pacer(1, 1_000_000, Some(5 * S));
         assert_eq!(pacer.arrived(4, 0, now), Pace::Pause(3 * S));
-        assert_eq!(pacer.arrived(3, 0, now + 3 * S), Pace::Pause(3 * S));
-        assert_eq!(pacer.arrived(1, 0, now + 60 * S), Pace::Free);
-        assert_eq!(pacer.arrived(9, 0, now + 61 * S), Pace::Pause(8 * S));
-        assert_eq!(pacer.arrived(1, 0, now + 65 * S), Pace::Pause(5 * S));
-        assert_eq!(pacer.arrived(1, 0, now + 66 * S), Pace::Exceeded(5 * S));
+        assert_eq!(pacer.arrived(3, 0, now + 4 * S), Pace::Pause(2 * S), "a break of a second");
+        assert_eq!(pacer.arrived(0, 0, now + 6 * S), Pace::Free, "nothing came of that read");
+        assert_eq!(pacer.arrived(1, 0, now + 6 * S), Pace::Pause(S));
+        assert_eq!(pacer.arrived(1, 0, now + 7 * S), Pace::Pause(S), "five seconds are over in two");
+        assert_eq!(pacer.arrived(1, 0, now + 8 * S), Pace::End { after: S, limit: 5 * S });
+    }
+
+    #[test]
+    fn one_large_message_is_enough_to_be_ended_in_time() {
+        let (mut pacer, now) = pacer(1_000, 10, Some(5 * S));
+        assert_eq!(pacer.arrived(0, 1_000_000, now), Pace::End { after: 5 * S, limit: 5 * S });
+    }
+
+    #[test]
+    fn who_was_silent_for_long_begins_anew() {
+        let (mut pacer, now) = pacer(1, 1_000_000, Some(5 * S));
+        assert_eq!(pacer.arrived(4, 0, now), Pace::Pause(3 * S));
+        assert_eq!(pacer.arrived(5, 0, now + 60 * S), Pace::Pause(4 * S));
     }
 
     #[test]

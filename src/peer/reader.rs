@@ -1,6 +1,7 @@
 //! Thread 1: socket → frame → message → state → callback.
 
 use super::capture::Entry;
+use super::contain::contain;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::farewell;
 use super::handshake::Step;
@@ -18,7 +19,6 @@ use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -43,11 +43,8 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         introduced: false,
         now: Instant::now(),
     };
-    let reason = match catch_unwind(AssertUnwindSafe(|| reader.begin().err().unwrap_or_else(|| reader.read()))) {
-        Ok(reason) => reason,
-        Err(_) => DisconnectReason::CallbackPanicked,
-    };
-    shared.end(reason);
+    let reason = contain(|| reader.begin().err().unwrap_or_else(|| reader.read()));
+    shared.end(reason.unwrap_or(DisconnectReason::CallbackPanicked));
     farewell::leave(shared, &peer);
 }
 
@@ -91,6 +88,7 @@ impl Reader<'_> {
 
     fn read(&mut self) -> DisconnectReason {
         loop {
+            let before = self.decoder.arrived();
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
                 Ok(_) => {}
@@ -104,8 +102,8 @@ impl Reader<'_> {
             self.now = Instant::now();
             self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
             let mut heard = false;
-            let before = self.decoder.position();
-            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, before));
+            let arrived = self.decoder.arrived() - before;
+            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, arrived));
             let now = Instant::now();
             let place = self.decoder.frame_under_way();
             self.shared.with_deadlines(|deadlines| {
@@ -119,19 +117,18 @@ impl Reader<'_> {
     }
 
     /// Slows a remote down that sends more than it may. Time spent here is not its silence.
-    fn pace(&mut self, messages: u64, before: u64) -> Ends {
+    fn pace(&mut self, messages: u64, bytes: u64) -> Ends {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
-        match pacer.arrived(messages, self.decoder.position() - before, Instant::now()) {
-            Pace::Free => Ok(()),
-            Pace::Exceeded(limit) => Err(DisconnectReason::RateExceeded { limit }),
-            Pace::Pause(pause) => {
-                debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
-                // Nothing is ever sent there; the end of the connection ends the pause.
-                match self.shared.quitting.recv_timeout(pause) {
-                    Err(RecvTimeoutError::Timeout) => Ok(()),
-                    _ => Err(self.shared.end_reason()),
-                }
-            }
+        let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {
+            Pace::Free => return Ok(()),
+            Pace::Pause(pause) => (pause, Ok(())),
+            Pace::End { after, limit } => (after, Err(DisconnectReason::RateExceeded { limit })),
+        };
+        debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
+        // Nothing is ever sent there; the end of the connection ends the pause.
+        match self.shared.quitting.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => then,
+            _ => Err(self.shared.end_reason()),
         }
     }
 

@@ -40,9 +40,10 @@ impl Score {
         self.get(now)
     }
 
-    /// The score now, rounded down. (It saturates.)
+    /// The score now, to the nearest point: what a moment takes away must not keep two halves from being a whole. (It
+    /// saturates.)
     pub fn get(&self, now: Instant) -> u32 {
-        self.decayed(now) as u32
+        self.decayed(now).round() as u32
     }
 
     fn decayed(&self, now: Instant) -> f64 {
@@ -68,6 +69,16 @@ mod tests {
         assert_eq!(score.add(20, now), 80);
         assert_eq!(score.get(now + MINUTE), 40);
         assert_eq!(score.add(10, now + 2 * MINUTE), 30);
+    }
+
+    #[test]
+    fn points_that_make_up_the_threshold_reach_it_though_time_passes_between_them() {
+        let mut now = Instant::now();
+        let mut score = Score::new(ScoreLimit::default().half_life, now);
+        for sum in 1..=10 {
+            now += Duration::from_millis(1);
+            assert_eq!(score.add(10, now), 10 * sum);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::capture::Entry;
 use super::config::Settings;
+use super::contain::contain;
 use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
 use super::farewell::Farewell;
@@ -27,7 +28,6 @@ use log::info;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::Ipv6Addr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::{
     sync::Arc,
@@ -197,13 +197,13 @@ impl Shared {
         drop(self.quit.lock().take());
         let shutdown = self.shutdown.lock().take();
         // A program's stream, and its logger below, may panic; the rest must be done all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| shutdown.map(|shutdown| shutdown())));
+        contain(|| shutdown.map(|shutdown| shutdown()));
         drop(self.outbound.close());
         // Who waits holds the lock until it waits, so the news cannot slip in between.
         drop(self.state.lock());
         self.progress.notify_all();
         if let Some(reason) = self.ending.get() {
-            let _ = catch_unwind(AssertUnwindSafe(|| info!(target: LIFE, "{self}: {reason}")));
+            contain(|| info!(target: LIFE, "{self}: {reason}"));
         }
     }
 

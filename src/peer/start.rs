@@ -23,7 +23,7 @@ pub(super) fn start(
     config: &Config,
 ) -> Result<Peer, StartError> {
     let place = CENSUS.enter()?;
-    let halves = stream.split(config.settings().write_timeout).map_err(StartError::Stream)?;
+    let halves = stream.split(writer::patience(config.settings().write_timeout)).map_err(StartError::Stream)?;
     let Halves { reader: source, writer: out, shutdown } = halves;
     let (alive, gone) = bounded(0);
     let (shared, ends) = Shared::new(config, direction, address, shutdown, gone);

@@ -17,13 +17,14 @@ use std::{
 pub trait Stream {
     /// Splits the stream. Called once, before anything is read or written.
     ///
-    /// The writer must give up with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the remote
-    /// accepted nothing for `write_timeout`; `None` means that it may wait for ever.
+    /// A write must give up with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the remote accepted
+    /// nothing for `patience`, a part of the write timeout: the peer tries again until all of that is over, since not
+    /// every system notices a slow remote's progress while it waits. `None` means that it may wait for ever.
     ///
     /// # Errors
     ///
     /// When the stream cannot be split or set up. The peer is not started then.
-    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves>;
+    fn split(self, patience: Option<Duration>) -> io::Result<Halves>;
 }
 
 /// A stream, split for the threads of a peer.
@@ -36,7 +37,7 @@ pub struct Halves {
 impl Halves {
     /// A stream of what the remote sends, what is sent to the remote, and a way to end both.
     ///
-    /// `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
+    /// What is written is flushed at once, and counts as sent when that is done. `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
     /// once, from any thread, and must not block.
     pub fn new(
         reader: impl Read + Send + 'static,
@@ -97,11 +98,11 @@ where
 }
 
 impl Stream for TcpStream {
-    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
+    fn split(self, patience: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
         self.set_nodelay(true)?;
         self.set_read_timeout(None)?;
-        self.set_write_timeout(write_timeout)?;
+        self.set_write_timeout(patience)?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Tcp(Arc::clone(&stream)),
@@ -114,10 +115,10 @@ impl Stream for TcpStream {
 
 #[cfg(unix)]
 impl Stream for UnixStream {
-    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
+    fn split(self, patience: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
         self.set_read_timeout(None)?;
-        self.set_write_timeout(write_timeout)?;
+        self.set_write_timeout(patience)?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Unix(Arc::clone(&stream)),

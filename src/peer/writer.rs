@@ -1,6 +1,7 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
 use super::capture::Entry;
+use super::contain::contain;
 use super::disconnect::IoOperation;
 use super::farewell;
 use super::logging::{self, SENT};
@@ -10,11 +11,10 @@ use super::stats::{Count, Traffic};
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
-use crossbeam_channel::{Receiver, after, at, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::{debug, error};
 use std::{
     io::{self, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -23,13 +23,20 @@ use std::{
 /// After writing failed, the remote's last words may still be read: a `reject` can explain the failure.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How often it is tried to write within the write timeout. A system that waits for room may look for much of it, and give
+/// up without having looked for little: only who asks again learns what a slow remote has made.
+const TRIES: u32 = 4;
+
+/// How long to wait before a stream is tried again that did not wait itself.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// How long a buffer is kept when there is nothing to write. Traffic of any strength has shorter gaps.
 const KEEP_BUFFER: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
-    if catch_unwind(AssertUnwindSafe(|| writer.serve(ends))).is_err() {
+    if contain(|| writer.serve(ends)).is_none() {
         shared.end(DisconnectReason::CallbackPanicked);
     }
     farewell::leave(shared, &writer.peer);
@@ -125,16 +132,16 @@ impl Writer<'_> {
 
     fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
         let (bytes, receipts) = run.split();
-        match catch_unwind(AssertUnwindSafe(|| self.write_all(bytes, |written| receipts.resolve(written)))) {
-            Ok(Ok(())) => {
+        match contain(|| self.write_all(bytes, |written| receipts.resolve(written))) {
+            Some(Ok(())) => {
                 self.shared.outbound.written(run);
                 Ok(())
             }
-            Ok(Err(done)) => {
+            Some(Err(done)) => {
                 self.shared.outbound.put_back(run);
                 Err(done)
             }
-            Err(_) => {
+            None => {
                 // Before the run goes, so that its receipts find the reason.
                 self.shared.end(DisconnectReason::CallbackPanicked);
                 Err(Done)
@@ -144,29 +151,68 @@ impl Writer<'_> {
 
     /// Writes whole frames, counts them, says so to `tell`, and reports them: who is told finds them counted.
     fn write_all(&mut self, bytes: &[u8], mut tell: impl FnMut(usize)) -> Result<(), Done> {
-        let traffic = self.before(bytes);
-        let mut rest = bytes;
+        let Before { traffic, asked } = self.before(bytes);
+        let (mut written, mut told) = (0, 0);
         let result = loop {
-            match self.out.write(rest) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            match self.write_some(bytes.get(written..).unwrap_or_default()) {
+                Ok(count) => written += count,
                 Err(error) => break Err(error),
             }
-            if rest.is_empty() {
+            let whole = (written == bytes.len() && told == 0).then_some(traffic);
+            told += self.account(bytes.get(told..written).unwrap_or_default(), whole, || tell(written));
+            if written == bytes.len() {
                 break Ok(());
             }
         };
-        let written = bytes.len() - rest.len();
-        self.count(bytes, traffic, written);
-        tell(written);
-        self.report(bytes, written, result.as_ref().err());
-        result.map_err(|error| self.failed(&error))
+        if let Some(at) = asked {
+            self.shared.with_deadlines(|deadlines| deadlines.written(at, Instant::now()));
+        }
+        result.map_err(|error| {
+            for (command, frame) in frames(bytes.get(told..).unwrap_or_default()) {
+                self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
+            }
+            self.failed(&error)
+        })
+    }
+
+    /// Writes at least one byte of what there is, so that it is on its way; gives how many.
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.patiently(|out| match out.write(bytes)? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count if count > bytes.len() => {
+                let lie = "the stream claims to have taken more than it was given";
+                Err(io::Error::new(io::ErrorKind::InvalidData, lie))
+            }
+            count => Ok(count),
+        })?;
+        self.patiently(|out| out.flush())?;
+        Ok(count)
+    }
+
+    /// Tries until it works, until it fails, or until nothing has come of it for the whole write timeout.
+    fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        let mut since = None;
+        loop {
+            let begun = Instant::now();
+            match attempt(&mut *self.out) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    let since = *since.get_or_insert(begun);
+                    let limit = self.shared.settings().write_timeout;
+                    // Nothing is ever sent there; it ends with the connection.
+                    let ended = self.shared.quitting.recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
+                    if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Pings and requests are timed from here. Gives what it all is.
-    fn before(&self, bytes: &[u8]) -> Traffic {
-        let mut now = None;
+    fn before(&self, bytes: &[u8]) -> Before {
+        let (mut now, mut asked) = (None, None);
         let mut traffic = Traffic::default();
         for (command, frame) in frames(bytes) {
             traffic.add(command, Count::one(frame.len()));
@@ -178,43 +224,38 @@ impl Writer<'_> {
             }
             if self.shared.timed_requests.contains(command) {
                 let now = *now.get_or_insert_with(Instant::now);
+                // Before it is written, so that the answer cannot be there first.
                 self.shared.requested(command, now);
+                asked = Some(now);
             }
         }
-        traffic
+        Before { traffic, asked }
     }
 
-    fn count(&self, bytes: &[u8], mut traffic: Traffic, written: usize) {
-        if written < bytes.len() {
-            traffic = Traffic::default();
-            let mut end = 0;
-            for (command, frame) in frames(bytes) {
-                end += frame.len();
-                if end <= written {
-                    traffic.add(command, Count::one(frame.len()));
-                }
-            }
-        }
+    /// Counts and reports the frames that are whole in what was just written, which `traffic` sums up if somebody has
+    /// done so; tells of them in between. Gives how many bytes they are.
+    fn account(&self, bytes: &[u8], traffic: Option<Traffic>, tell: impl FnOnce()) -> usize {
+        let traffic = traffic.unwrap_or_else(|| {
+            let mut traffic = Traffic::default();
+            frames(bytes).for_each(|(command, frame)| traffic.add(command, Count::one(frame.len())));
+            traffic
+        });
         let mut sent = self.shared.sent.lock();
         sent.traffic.merge(&traffic);
-        if written > 0 {
-            sent.last_send = Some(SystemTime::now());
-        }
-    }
-
-    fn report(&self, bytes: &[u8], written: usize, error: Option<&io::Error>) {
+        sent.last_send = Some(SystemTime::now());
+        drop(sent);
+        tell();
         let listener = &*self.shared.settings().listener;
-        let mut end = 0;
+        let mut whole = 0;
         for (command, frame) in frames(bytes) {
-            end += frame.len();
-            if end <= written {
-                if logging::messages() {
-                    logging::sent(&**self.shared, command, frame);
-                }
-                self.shared.capture(Entry::Sent(frame));
+            whole += frame.len();
+            if logging::messages() {
+                logging::sent(&**self.shared, command, frame);
             }
-            listener.on_write(&self.peer, command, frame.len(), if end <= written { None } else { error });
+            self.shared.capture(Entry::Sent(frame));
+            listener.on_write(&self.peer, command, frame.len(), None);
         }
+        whole
     }
 
     fn failed(&self, error: &io::Error) -> Done {
@@ -234,7 +275,19 @@ impl Writer<'_> {
     }
 }
 
-/// The frames of a run, which this side made.
+/// What is known of a run before it is written.
+struct Before {
+    traffic: Traffic,
+    /// When a request in it was timed, if there is one.
+    asked: Option<Instant>,
+}
+
+/// How long one attempt of a stream to write may take, for a write timeout.
+pub(super) fn patience(write_timeout: Option<Duration>) -> Option<Duration> {
+    write_timeout.map(|limit| (limit / TRIES).max(MOMENT))
+}
+
+/// The whole frames at the start of what this side made.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = (Command, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {

@@ -265,6 +265,11 @@ impl FrameDecoder {
         Ok(None)
     }
 
+    /// How many bytes of the stream have arrived.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
     /// How many bytes of the stream are behind the decoder: those of whole frames, and what it skipped.
     #[must_use]
     pub fn position(&self) -> u64 {

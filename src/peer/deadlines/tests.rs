@@ -124,6 +124,27 @@ fn idle_is_shifted_by_what_callbacks_take() {
 }
 
 #[test]
+fn an_answer_has_its_time_from_when_the_request_was_written() {
+    let now = Instant::now();
+    let rules = [
+        rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC),
+        rule(Command::GetData, &[Command::Block], 5 * SEC),
+        rule(Command::GetHeaders, &[Command::Headers], SEC),
+    ];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.requested(Command::GetData, now);
+    it.requested(Command::GetSelectedTip, now + SEC);
+    it.requested(Command::GetHeaders, now + SEC);
+    it.answered(Command::Headers);
+    it.written(now + SEC, now + 4 * SEC);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC), "what was written earlier");
+    it.answered(Command::Block);
+    assert_eq!(due_at(&mut it, now + 7 * SEC), stalled(Command::GetSelectedTip, 3 * SEC));
+    it.answered(Command::SelectedTip);
+    assert_eq!(it.next(), None, "an answer that was quicker is not asked for again");
+}
+
+#[test]
 fn nothing_is_due_and_nobody_woken_while_a_callback_runs() {
     let now = Instant::now();
     let rules = [rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC)];

@@ -248,7 +248,7 @@ impl Session {
         self.fed += bytes.len() as u64;
         self.deadlines.busy(self.now);
         self.account.busy = true;
-        let (mut heard, mut messages, before) = (false, 0, self.decoder.position());
+        let (mut heard, mut messages) = (false, 0);
         let read_at = self.now;
         loop {
             match self.next_frame()? {
@@ -266,7 +266,7 @@ impl Session {
                 }
             }
         }
-        self.pace(messages, before, choices)?;
+        self.pace(messages, bytes.len() as u64, choices)?;
         let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
         self.deadlines.idle(self.now, heard);
         self.deadlines.mid_frame(place, self.now);
@@ -334,13 +334,14 @@ impl Session {
         Continue(())
     }
 
-    fn pace(&mut self, messages: u64, before: u64, choices: &mut Choices<'_>) -> Flow {
+    fn pace(&mut self, messages: u64, bytes: u64, choices: &mut Choices<'_>) -> Flow {
         let Some(pacer) = &mut self.pacer else { return Continue(()) };
         let limit = self.account.config.settings().rate_limit.unwrap_or_default();
-        match pacer.arrived(messages, self.decoder.position() - before, self.now) {
+        match pacer.arrived(messages, bytes, self.now) {
             Pace::Free => Continue(()),
-            Pace::Exceeded(after) => {
-                assert_eq!(Some(after), limit.end_after);
+            Pace::End { after, limit: end_after } => {
+                assert_eq!(Some(end_after), limit.end_after);
+                assert!(after <= end_after);
                 Break(())
             }
             Pace::Pause(pause) => {
