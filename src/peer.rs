@@ -55,6 +55,7 @@ mod stats;
 mod stream;
 mod sync;
 mod tally;
+mod threads;
 mod trickle;
 mod writer;
 
@@ -371,9 +372,7 @@ impl Peer {
     /// [`WaitError::InCallback`] in a callback of this peer.
     pub fn wait_for_disconnect(&self) -> Result<DisconnectReason, WaitError> {
         self.shared.key.check_not_current()?;
-        // Nothing is ever sent; the channel ends with the threads.
-        let _ = self.shared.gone.recv();
-        self.join();
+        self.shared.wait_until_gone();
         Ok(self.shared.end_reason())
     }
 
@@ -387,16 +386,8 @@ impl Peer {
         if let Err(RecvTimeoutError::Timeout) = self.shared.gone.recv_timeout(timeout) {
             return Err(WaitError::Timeout { waited: timeout });
         }
-        self.join();
+        self.shared.wait_until_gone();
         Ok(self.shared.end_reason())
-    }
-
-    fn join(&self) {
-        // Locked until all are joined, so that everybody who waits returns after that.
-        for thread in self.shared.threads.lock().drain(..) {
-            // A panic was turned into a reason on the thread itself.
-            drop(thread.join());
-        }
     }
 
     fn counted(shared: Arc<Shared>) -> Self {

@@ -19,6 +19,7 @@ use super::score::Score;
 use super::stats::{Remote, Traffic};
 use super::sync::{Condvar, Mutex};
 use super::tally::Tally;
+use super::threads::{self, Threads};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Services, Version, encode_sized,
@@ -31,7 +32,6 @@ use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::{
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -57,9 +57,8 @@ pub(super) struct Shared {
     awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
-    /// The threads, until somebody has waited for their end.
-    pub threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Disconnected once all threads have ended or are about to.
+    pub threads: Threads,
+    /// Disconnected by the last thread, when it is about to end.
     pub gone: Receiver<Infallible>,
     /// Who may still call back.
     pub farewell: Farewell,
@@ -155,7 +154,7 @@ impl Shared {
             timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
-            threads: Mutex::default(),
+            threads: Threads::default(),
             gone,
             farewell: Farewell::default(),
             last_requests: Mutex::default(),
@@ -210,6 +209,13 @@ impl Shared {
     /// Why the connection ended, if it has.
     pub fn ended(&self) -> Option<&DisconnectReason> {
         self.ending.get()
+    }
+
+    /// Waits until all threads are gone. Not for one of them.
+    pub fn wait_until_gone(&self) {
+        // Nothing is ever sent there.
+        let _ = self.gone.recv();
+        threads::join_last();
     }
 
     /// Why the connection ended, for somebody who knows that it has.

@@ -30,20 +30,23 @@ pub(super) fn start(
     let shared = Arc::new(shared);
     let peer = Peer::counted(Arc::clone(&shared));
 
-    // Locked until all are there, so that a callback that comes early and another thread that waits find them.
-    let mut threads = shared.threads.lock();
+    let mut threads = shared.threads.start();
     let start = |name: &'static str, short: &str, body: Body| {
-        let (shared, alive, place) = (Arc::clone(&shared), alive.clone(), Arc::clone(&place));
+        let shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
         let body = move || {
             shared.key.adopt_thread();
             body(&shared);
-            drop((alive, place));
         };
         spawn(thread, body).map_err(|error| StartError::Thread { thread: name, error })
     };
     let pinger_bell = ends.pinger.clone();
-    let started = start("pinger", "ping", Box::new(move |shared| pinger::run(shared, &pinger_bell)))
+    let pinger = move |shared: &Arc<Shared>| {
+        pinger::run(shared, &pinger_bell);
+        shared.threads.finish();
+        drop((alive, place));
+    };
+    let started = start("pinger", "ping", Box::new(pinger))
         .map(|thread| threads.push(thread))
         .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))))
         .map(|thread| threads.push(thread))
@@ -51,12 +54,12 @@ pub(super) fn start(
         // neither the program nor the remote.
         .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(shared, source))))
         .map(|thread| threads.push(thread));
+    drop(threads);
     if let Err(error) = started {
         shared.end(DisconnectReason::Local);
-        threads.drain(..).for_each(|thread| drop(thread.join()));
+        shared.wait_until_gone();
         return Err(error);
     }
-    drop(threads);
     Ok(peer)
 }
 
