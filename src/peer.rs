@@ -198,8 +198,8 @@ impl Peer {
 
     /// Queues a message. Never blocks.
     ///
-    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Before the
-    /// handshake is done it waits for it.
+    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Until the remote's
+    /// `version` is answered it waits for that, and goes out behind our `verack`.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ impl Peer {
     /// Announces something, unless the remote is known to have it.
     ///
     /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent
-    /// every trickle interval in messages of at most 1000. Before the handshake is done it is dropped: there is nobody
+    /// every trickle interval in messages of at most 1000. Before our `verack` is queued it is dropped: there is nobody
     /// yet who could know it. So is what still waits when the connection ends; [`Stats::inventory_queued`] tells how much
     /// that is.
     ///
@@ -298,7 +298,7 @@ impl Peer {
     /// # Errors
     ///
     /// As [`queue_inventory`](Self::queue_inventory). When the items that trickle do not all fit, none of the list is
-    /// taken.
+    /// taken; when there is no room for a block, they and the blocks before it are.
     pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
         self.shared.queue_inventory(items)
     }

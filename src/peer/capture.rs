@@ -147,6 +147,10 @@ impl Capture {
         if matches!(entry, Entry::Gone(_)) {
             result = result.and_then(|()| inner.out.flush());
         }
+        if result.is_err() {
+            // What was recorded before is not lost for that.
+            let _ = inner.out.flush();
+        }
         inner.stopped = result.is_err();
         drop(inner);
         if let Err(error) = result {
@@ -239,10 +243,9 @@ impl<R: Read> CaptureReader<R> {
     }
 
     fn read(&mut self) -> io::Result<Option<CaptureRecord>> {
-        let mut kind = [0];
-        if self.source.read(&mut kind)? == 0 {
-            return Ok(None);
-        }
+        let mut kind = Vec::new();
+        self.source.by_ref().take(1).read_to_end(&mut kind)?;
+        let Some(&kind) = kind.first() else { return Ok(None) };
         let (mut time, mut peer, mut length) = ([0; 8], [0; 8], [0; 4]);
         self.source.read_exact(&mut time)?;
         self.source.read_exact(&mut peer)?;
@@ -256,12 +259,12 @@ impl<R: Read> CaptureReader<R> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let what = match kind {
-            [0] => Captured::Received(rest),
-            [1] => Captured::Sent(rest),
-            [2] => Captured::Connected(WireString::from_bytes(rest)),
-            [3] => Captured::Gone(WireString::from_bytes(rest)),
-            [4] => Captured::Refused(WireString::from_bytes(rest)),
-            [kind] => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of kind {kind}"))),
+            0 => Captured::Received(rest),
+            1 => Captured::Sent(rest),
+            2 => Captured::Connected(WireString::from_bytes(rest)),
+            3 => Captured::Gone(WireString::from_bytes(rest)),
+            4 => Captured::Refused(WireString::from_bytes(rest)),
+            kind => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of kind {kind}"))),
         };
         let time = UNIX_EPOCH
             .checked_add(Duration::from_micros(u64::from_le_bytes(time)))

@@ -10,7 +10,7 @@ macro_rules! listener {
         ///
         /// The methods for messages and [`on_read`](Self::on_read) run one after the other on the peer's reader thread,
         /// in the order in which things arrived: while one runs, nothing more is read from that remote, and no deadline
-        /// of its is counted. [`on_write`](Self::on_write) runs on its writer thread, at the same time as those.
+        /// of its is counted but that of the handshake and the write timeout. [`on_write`](Self::on_write) runs on its writer thread, at the same time as those.
         /// [`on_disconnect`](Self::on_disconnect) is the last of all, when the others have returned.
         ///
         /// They may queue messages, disconnect, and keep clones of the peer; they cannot wait for their own peer (that

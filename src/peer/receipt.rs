@@ -16,8 +16,8 @@ pub(super) type Ending = OnceLock<DisconnectReason>;
 /// Tells whether a queued message was written to the socket.
 ///
 /// It resolves exactly once: when the message's last byte was accepted by the socket, or when the connection ended
-/// before that; whoever asks later is told the same. Receipts of one peer resolve in the order in which their messages
-/// were queued. Dropping one does not take the message back.
+/// before that; whoever asks later is told the same. Receipts of one peer that say "written" do so in the order in which
+/// their messages were queued. Dropping one does not take the message back.
 #[derive(Debug)]
 #[must_use = "a receipt tells nothing unless it is asked; to send without one use queue_message"]
 pub struct Receipt {
@@ -137,7 +137,8 @@ impl Receipt {
     }
 
     /// For `select!`: receives `()` once when the message is written, and is disconnected when that was taken, or will
-    /// never come.
+    /// never come. Unlike [`wait`](Self::wait) it cannot refuse to be waited on in a callback of the same peer, where
+    /// it may never come.
     #[must_use]
     pub fn receiver(&self) -> &Receiver<()> {
         self.told.get_or_init(|| {

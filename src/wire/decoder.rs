@@ -14,8 +14,13 @@ const FIRST_BUFFER: usize = 4 * 1024;
 /// … and doubles up to this size when reads fill it.
 const LARGE_BUFFER: usize = 256 * 1024;
 
-/// After so many reads in a row that left the large buffer almost empty, it is given back.
-const QUIET_READS: u32 = 64;
+/// After so many reads in a row that left the large buffer almost empty, it is given back. Few, since a remote may send next
+/// to nothing for hours after a burst.
+const QUIET_READS: u32 = 4;
+
+/// A remote that has sent a large payload is trusted to send one as large again, up to this size. What it only claims then
+/// is still no more than what it has sent.
+const MOST_EARNED: usize = 4 * 1024 * 1024;
 
 /// Takes bytes in pieces of any size and gives frames.
 ///
@@ -46,7 +51,7 @@ pub struct FrameDecoder {
     quiet_reads: u32,
     /// How many bytes arrived in all.
     arrived: u64,
-    /// The size of the last large payload: as much the remote is trusted to send again.
+    /// How large a payload the remote is trusted to send, since it has sent one.
     earned: usize,
     state: State,
 }
@@ -257,9 +262,9 @@ impl FrameDecoder {
             return Ok(None);
         }
         if let State::Payload { command, checksum, body } = std::mem::replace(&mut self.state, State::Header) {
-            self.earned = body.length();
             let payload = body.into_payload();
             verify(command, checksum, &payload)?;
+            self.earned = payload.len().min(MOST_EARNED);
             return Ok(Some(RawFrame::owned(command, checksum, payload)));
         }
         Ok(None)
