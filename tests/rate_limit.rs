@@ -86,10 +86,10 @@ fn being_slowed_down_is_not_being_idle() {
 
 #[test]
 fn the_end_does_not_wait_for_a_pause() {
-    // A pause of more than a day.
+    // A pause of hours, by a message that arrives in one piece.
     let limit = RateLimit { bytes_per_second: Some(1), burst: Duration::from_secs(1000), ..RateLimit::default() };
     let (end, mut remote) = limited(limit);
-    remote.send(&message_of_size(100_000));
+    remote.send(&message_of_size(4000));
     end.told.wait_for_count("filler".parse().unwrap(), 1);
     end.peer.disconnect();
     assert_eq!(end.peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
@@ -108,4 +108,20 @@ fn within_the_limit_nobody_notices() {
     remote.send_bytes(&pings(5000));
     (1..=5000).for_each(|nonce| assert_eq!(remote.read_as::<Pong>().nonce, nonce));
     assert_eq!(end.peer.disconnect_reason(), None);
+}
+
+#[test]
+fn a_large_message_is_no_way_around_the_end() {
+    // Two seconds' worth at a time, each longer than a read.
+    let limit = RateLimit {
+        bytes_per_second: Some(500_000),
+        burst: 10 * MS,
+        end_after: Some(Duration::from_secs(1)),
+        ..RateLimit::default()
+    };
+    let (end, mut remote) = limited(limit);
+    while end.peer.disconnect_reason().is_none() {
+        let _ = write_message(&mut remote.stream, &message_of_size(1_000_000), remote.network);
+    }
+    assert_eq!(end_of(&end.peer), DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });
 }
