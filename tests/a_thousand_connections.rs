@@ -93,6 +93,9 @@ fn growth(sent: usize) -> usize {
     wait_until("all have claimed", || script.claimed.load(Ordering::SeqCst) == CONNECTIONS);
     let growth = ALLOCATOR.peak_usage() - before;
     assert!(peers.iter().all(|peer| peer.disconnect_reason().is_none()));
+    // What they held must be gone before anything is measured again.
+    peers.iter().for_each(Peer::disconnect);
+    peers.iter().for_each(|peer| drop(peer.wait_for_disconnect().unwrap()));
     growth
 }
 

@@ -29,25 +29,28 @@ const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 
 #[test]
 fn one_that_takes_longer_than_every_deadline_harms_nobody() {
+    let (other, mut other_remote) = by_hand(builder());
     let gate = Gate::default();
     let held = gate.clone();
     let stall = StallRule { request: Command::GetSelectedTip, answers: vec![Command::SelectedTip], limit: SHORT };
     let config = builder().idle_timeout(SHORT).frame_timeout(SHORT).stall_rules([stall]).ping_interval(SHORT / 4);
-    let (peer, mut remote) = by_hand_listening(config, on_fee(move |_| held.pass()));
-    let (other, mut other_remote) = by_hand(builder());
+    let (peer, mut remote) = with_listener(config, on_fee(move |_| held.pass()), Direction::Inbound, None);
     let ping = frame(Network::Simnet, "ping", &[1; 8]);
-    peer.queue_message(&GetSelectedTip).unwrap();
-    // Before the callback half a frame is there, and the answer is behind it.
-    remote.send_bytes(&[&frame(Network::Simnet, "feefilter", &[1; 8]), &ping[..20]].concat());
+    // The callback runs from the handshake on, and half a frame is there before it.
+    let fee = frame(Network::Simnet, "feefilter", &[1; 8]);
+    remote.shake_hands_and_say(&version(), &[&fee, &ping[..20]].concat());
     gate.wait_for_arrival();
+    peer.queue_message(&GetSelectedTip).unwrap();
+    // The other half, and the answer, are behind it.
     remote.send_bytes(&ping[20..]);
     remote.send(&SelectedTip::default());
     // Several times the deadlines, in our own pings, which go on meanwhile.
-    let mut pings = 0;
+    let (mut asked, mut pings) = (false, 0);
     while pings < 20 {
         match remote.read() {
-            Message::Ping(_) => pings += 1,
-            other => assert!(matches!(other, Message::GetSelectedTip(_)), "{other:?}"),
+            Message::Ping(_) => pings += u32::from(asked),
+            Message::GetSelectedTip(_) => asked = true,
+            other => panic!("{other:?}"),
         }
         assert_eq!(peer.disconnect_reason(), None);
     }
@@ -55,7 +58,8 @@ fn one_that_takes_longer_than_every_deadline_harms_nobody() {
     other_remote.send(&Ping { nonce: 5 });
     assert_eq!(other_remote.read_as::<Pong>().nonce, 5);
     gate.open();
-    while !matches!(remote.read(), Message::Pong(_)) {}
+    let read = |command| peer.stats().received.of(command).messages == 1;
+    wait_until("what came meanwhile is read", || read(Command::Ping) && read(Command::SelectedTip));
     assert!(matches!(peer.disconnect_reason(), None | Some(DisconnectReason::Idle { .. })));
     assert_eq!(other.peer.disconnect_reason(), None);
 }
@@ -146,5 +150,10 @@ fn one_that_starts_what_it_is_in_again_and_again_ends_with_its_peer() {
     one.queue_message(&FEE).unwrap();
     wait_until("some rounds", || one.stats().received.of(Command::FeeFilter).messages > 1000);
     drop(one);
-    assert_eq!(end_of(&two), DisconnectReason::RemoteClosed { inside_frame: false });
+    // What is on its way to a socket that is closed already resets the connection.
+    let reason = end_of(&two);
+    assert!(
+        matches!(reason, DisconnectReason::RemoteClosed { inside_frame: false } | DisconnectReason::Io { .. }),
+        "{reason}"
+    );
 }

@@ -4,16 +4,14 @@
 mod common;
 
 use common::by_hand::{ByHand, by_hand, end_of, frame, frame_of_size};
-use common::{End, builder};
-use kaspa_peer::wire::{Network, Ping};
+use common::patience::{from, unless_late};
+use common::{End, builder, wait_until};
+use kaspa_peer::wire::{Network, Pong};
 use kaspa_peer::{ConfigBuilder, DisconnectReason};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_millis(300);
-
-/// For those that must live, however busy the machine is.
-const GENEROUS: Duration = Duration::from_millis(1500);
 
 fn config() -> ConfigBuilder {
     builder().idle_timeout(None).ping_interval(None).frame_timeout(LIMIT)
@@ -77,41 +75,48 @@ fn the_rest_of_a_refused_frame_that_is_tolerated() {
 
 #[test]
 fn what_follows_a_skipped_frame_has_a_time_of_its_own() {
-    let (end, mut remote) = by_hand(config_on_regtest().frame_timeout(GENEROUS));
-    let bytes = frame(Network::Regtest, "ping", &[0; 1000]);
-    let ping = frame(Network::Regtest, "ping", &[1; 8]);
-    let pause = 3 * GENEROUS / 5;
-    for _ in 0..2 {
-        remote.send_bytes(&bytes[..500]);
-        std::thread::sleep(pause);
-        remote.send_bytes(&[&bytes[500..], &ping[..20]].concat());
-        std::thread::sleep(pause);
-        remote.send_bytes(&ping[20..]);
-    }
-    // Neither took too long, though both together did.
-    remote.send_bytes(&ping);
-    for _ in 0..3 {
-        remote.read_as::<kaspa_peer::wire::Pong>();
-    }
-    assert_eq!(end.peer.disconnect_reason(), None);
+    unless_late(from(LIMIT), |limit, watch| {
+        let (end, mut remote) = by_hand(config_on_regtest().frame_timeout(limit));
+        let bytes = frame(Network::Regtest, "ping", &[0; 1000]);
+        let ping = frame(Network::Regtest, "ping", &[1; 8]);
+        let received = || end.peer.stats().received.total().bytes;
+        // Neither takes too long, though both together do.
+        let pause = 11 * limit / 20;
+        for _ in 0..2 {
+            let skipped = received() + bytes.len() as u64;
+            watch.tick();
+            remote.send_bytes(&bytes[..500]);
+            watch.sleep(pause);
+            remote.send_bytes(&[&bytes[500..], &ping[..20]].concat());
+            wait_until("it is skipped", || received() >= skipped || end.peer.disconnect_reason().is_some());
+            watch.sleep(pause);
+            remote.send_bytes(&ping[20..]);
+            remote.read_as::<Pong>();
+        }
+        assert_eq!(end.peer.disconnect_reason(), None);
+    });
 }
 
 #[test]
 fn frames_in_time_are_welcome_for_ever() {
-    let (end, mut remote) = by_hand(config().frame_timeout(GENEROUS));
-    let start = Instant::now();
-    let mut nonce = 0;
-    while start.elapsed() < 2 * GENEROUS {
-        nonce += 1;
-        let ping = frame(Network::Simnet, "ping", &u64::to_le_bytes(nonce));
-        // Always in the middle of a frame when the read ends, and never for long.
-        remote.send_bytes(&ping[..10]);
-        std::thread::sleep(Duration::from_millis(2));
-        remote.send_bytes(&ping[10..]);
-    }
-    (1..=nonce).for_each(|nonce| assert_eq!(remote.read_as::<kaspa_peer::wire::Pong>().nonce, nonce));
-    remote.send(&Ping { nonce: 1 });
-    assert_eq!(end.peer.disconnect_reason(), None);
+    unless_late(from(LIMIT), |limit, watch| {
+        let (end, mut remote) = by_hand(config().frame_timeout(limit));
+        let ping = |nonce| frame(Network::Simnet, "ping", &u64::to_le_bytes(nonce));
+        watch.tick();
+        remote.send_bytes(&ping(1)[..10]);
+        let start = Instant::now();
+        for nonce in 1.. {
+            std::thread::sleep(Duration::from_millis(2));
+            watch.tick();
+            // Always in the middle of a frame when the read ends, and never for long.
+            remote.send_bytes(&[&ping(nonce)[10..], &ping(nonce + 1)[..10]].concat());
+            assert_eq!(remote.read_as::<Pong>().nonce, nonce);
+            if start.elapsed() > 3 * limit {
+                break;
+            }
+        }
+        assert_eq!(end.peer.disconnect_reason(), None);
+    });
 }
 
 #[test]
@@ -124,6 +129,6 @@ fn without_a_limit_a_frame_may_take_its_time() {
         std::thread::sleep(Duration::from_millis(15));
     }
     assert!(start.elapsed() > LIMIT);
-    remote.read_as::<kaspa_peer::wire::Pong>();
+    remote.read_as::<Pong>();
     assert_eq!(end.peer.disconnect_reason(), None);
 }

@@ -1,4 +1,4 @@
-//! Hostile remotes of every kind keep one node busy, and another remote of it notices nothing.
+//! Hostile remotes of every kind keep one node busy, and another remote of it is answered and asked all the while.
 #![allow(missing_docs)]
 
 mod common;
@@ -100,19 +100,48 @@ const ATTACKS: [(&str, Attack); 8] = [
     }),
 ];
 
+/// Pings as the remote; its answers to our pings are counted. Gives the round trip.
+fn ping(remote: &mut ByHand, nonce: u64, answered: &mut u64) -> Duration {
+    let start = Instant::now();
+    remote.send(&Ping { nonce });
+    loop {
+        match remote.read() {
+            Message::Ping(ping) => {
+                remote.send(&Pong { nonce: ping.nonce });
+                *answered += 1;
+            }
+            Message::Pong(pong) => {
+                assert_eq!(pong.nonce, nonce);
+                return start.elapsed();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The round trip that nine of ten do not exceed.
+fn most(mut round_trips: Vec<Duration>) -> Duration {
+    round_trips.sort_unstable();
+    round_trips[round_trips.len() * 9 / 10]
+}
+
+/// Nothing goes wrong on its connection, and its pings go on: none takes half of what a test waits for anything, and nine
+/// of ten less than two seconds, or a hundred times what they take alone where even that is slow. More cannot be asked of
+/// a machine that does all of this at once.
 #[test]
-fn another_remote_notices_nothing() {
+fn another_remote_goes_on() {
     let config = config();
     let (good, mut remote) = meet(&config);
     let hostile: Vec<(Peer, ByHand)> = ATTACKS.iter().map(|_| meet(&config)).collect();
     let stop = AtomicBool::new(false);
-    let (mut ours, mut theirs) = (0, 0);
+    let mut ours = 0;
+    let alone = most((1..=50).map(|nonce| ping(&mut remote, nonce, &mut ours)).collect());
+    let mut beside = Vec::new();
     thread::scope(|scope| {
         for ((_, attack), (_, by_hand)) in ATTACKS.iter().zip(&hostile) {
             let (mut stream, stop) = (by_hand.stream.try_clone().unwrap(), &stop);
             scope.spawn(move || while !stop.load(Ordering::SeqCst) && attack(&mut stream) {});
         }
-        // Its pings are answered, and it answers ours; both go on.
         let ended = || hostile.iter().filter(|(peer, _)| peer.disconnect_reason().is_some()).count();
         let start = Instant::now();
         for nonce in 1.. {
@@ -120,27 +149,24 @@ fn another_remote_notices_nothing() {
             if nonce > 200 && (ended() >= ATTACKS.len() - 2 || start.elapsed() > DEADLINE) {
                 break;
             }
-            remote.send(&Ping { nonce });
-            loop {
-                match remote.read() {
-                    Message::Ping(ping) => {
-                        remote.send(&Pong { nonce: ping.nonce });
-                        ours += 1;
-                    }
-                    Message::Pong(pong) => break assert_eq!(pong.nonce, nonce),
-                    other => panic!("{other:?}"),
-                }
-            }
-            theirs += 1;
+            beside.push(ping(&mut remote, nonce, &mut ours));
             thread::sleep(Duration::from_millis(5));
         }
         stop.store(true, Ordering::SeqCst);
         // Nobody writes any more, so that all end.
         hostile.iter().for_each(|(peer, _)| peer.disconnect());
     });
-    assert!(theirs >= 200 && ours >= 3, "{theirs} {ours}");
+    let slowest = beside.iter().max().copied().unwrap();
+    assert!(slowest < DEADLINE / 2, "{slowest:?}");
+    let beside = most(beside);
+    assert!(beside < 100 * alone.max(Duration::from_millis(20)), "{beside:?} beside the others, {alone:?} alone");
+    // Of our pings, the answer to the last one counts, and on a busy machine there may be another by the time it comes.
+    let deadline = Instant::now() + DEADLINE;
+    while ours < 3 || good.stats().min_rtt.is_none() {
+        assert!(Instant::now() < deadline, "{ours} of our pings were answered, and none counts");
+        ping(&mut remote, 1, &mut ours);
+    }
     assert_eq!(good.disconnect_reason(), None);
-    assert!(good.stats().min_rtt.is_some());
     for ((what, _), (peer, _)) in ATTACKS.iter().zip(&hostile) {
         let reason = peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
         let expected = match *what {

@@ -4,6 +4,7 @@
 mod common;
 
 use common::by_hand::{end_of, frame_of_size, message_of_size};
+use common::patience::unless_late;
 use common::{DEADLINE, End, Recorder, builder, version, wait_until};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, GetAddr, Network, Reject, RejectCode, VerAck, write_message};
@@ -205,21 +206,28 @@ fn a_write_that_fails_has_a_reason() {
 
 #[test]
 fn after_a_failed_write_the_remotes_last_words_are_heard() {
-    let told = Recorder::default();
-    let (peer, remote) = deaf(builder().listener(told.clone()));
-    // Our verack may still be on its way when the handshake is done.
-    let verack = |told: &common::Told| told.written.iter().any(|(command, ..)| *command == Command::VerAck);
-    wait_until("the verack is written", || told.told(verack));
-    remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
-    peer.queue_message(&GetAddr::all()).unwrap();
-    let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
-    // Said after our write failed, and before the remote closes.
-    wait_until("the write failed", || told.told(|told| told.written.last() == Some(&(Command::GetAddr, 25, false))));
-    let goodbye = Reject::new("getaddr", RejectCode::INVALID, "go away");
-    write_message(&mut out, &goodbye, Network::Simnet).unwrap();
-    remote.outgoing.close();
-    assert_eq!(end_of(&peer), DisconnectReason::RemoteClosed { inside_frame: false });
-    assert_eq!(told.wait_for::<Reject>(), goodbye);
+    // Half a second, which is not to be configured; so there are several tries to be in time.
+    unless_late([Duration::from_millis(500); 10], |_, watch| {
+        let told = Recorder::default();
+        let (peer, remote) = deaf(builder().listener(told.clone()));
+        // Our verack may still be on its way when the handshake is done.
+        let verack = |told: &common::Told| told.written.iter().any(|(command, ..)| *command == Command::VerAck);
+        wait_until("the verack is written", || told.told(verack));
+        remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
+        watch.tick();
+        peer.queue_message(&GetAddr::all()).unwrap();
+        let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
+        // Said after our write failed, and before the remote closes.
+        let failed = Some(&(Command::GetAddr, 25, false));
+        wait_until("the write failed", || told.told(|told| told.written.last() == failed));
+        let goodbye = Reject::new("getaddr", RejectCode::INVALID, "go away");
+        write_message(&mut out, &goodbye, Network::Simnet).unwrap();
+        remote.outgoing.close();
+        let reason = end_of(&peer);
+        watch.rest();
+        assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
+        assert_eq!(told.wait_for::<Reject>(), goodbye);
+    });
 }
 
 /// A stream that cannot be set up.

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::patience::{from, unless_late};
 use common::remote::{meet, met};
 use common::{DEADLINE, Recorder, acquainted, builder, connect, sockets, wait_until};
 use kaspa_peer::wire::*;
@@ -169,13 +170,18 @@ fn callbacks_can_be_registered_for_messages() {
 
 #[test]
 fn inventory_is_batched_and_trickled_and_what_is_known_is_avoided() {
-    let (out, inb) = acquainted(builder(), builder());
-    let known = Inventory::tx(hash(0));
-    inb.peer.queue_inventory(known).unwrap();
-    out.told.wait_for_count(Command::Inv, 1);
-    out.peer.queue_inventories(&[known, Inventory::tx(hash(1)), Inventory::tx(hash(2))]).unwrap();
-    out.peer.queue_inventory(Inventory::tx(hash(3))).unwrap();
-    assert_eq!(inb.told.wait_for::<Inv>().items, [1, 2, 3].map(|n| Inventory::tx(hash(n))));
+    unless_late(from(Duration::from_millis(100)), |interval, watch| {
+        let (out, inb) = acquainted(builder().trickle_interval(interval), builder());
+        let known = Inventory::tx(hash(0));
+        inb.peer.queue_inventory(known).unwrap();
+        out.told.wait_for_count(Command::Inv, 1);
+        // Within one interval.
+        watch.tick();
+        out.peer.queue_inventories(&[known, Inventory::tx(hash(1)), Inventory::tx(hash(2))]).unwrap();
+        out.peer.queue_inventory(Inventory::tx(hash(3))).unwrap();
+        watch.rest();
+        assert_eq!(inb.told.wait_for::<Inv>().items, [1, 2, 3].map(|n| Inventory::tx(hash(n))));
+    });
 }
 
 #[test]

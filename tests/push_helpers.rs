@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::by_hand::{ByHand, by_hand, message_of_size, strangers};
+use common::by_hand::{ByHand, by_hand, held_up, message_of_size, strangers};
 use common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{
     Addr, AddressScope, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Message,
@@ -226,18 +226,11 @@ fn a_reject_can_be_waited_for_before_disconnecting() {
 #[test]
 fn waiting_for_a_reject_has_an_end() {
     let short = std::time::Duration::from_millis(50);
-    let (end, _remote) = by_hand(builder().queue_limit(100_000));
-    let wait = || end.peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, short);
-    // The sockets' buffers fill first.
-    let error = loop {
-        let _ = end.peer.queue_message(&message_of_size(7_000));
-        if let Err(error) = wait() {
-            break error;
-        }
-    };
-    assert_eq!(error, WaitError::Timeout { waited: short });
-    while end.peer.queue_message(&message_of_size(24)).is_ok() {}
+    let (peer, _held, _remote) = held_up(builder().queue_limit(100_000));
+    let wait = || peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, short);
+    assert_eq!(wait(), Err(WaitError::Timeout { waited: short }));
+    while peer.queue_message(&message_of_size(24)).is_ok() {}
     assert!(matches!(wait(), Err(WaitError::Queue(QueueError::Full { .. }))));
-    end.peer.disconnect();
+    peer.disconnect();
     assert_eq!(wait(), Err(WaitError::Closed(DisconnectReason::Local)));
 }

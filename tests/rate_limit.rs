@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::by_hand::{ByHand, by_hand, end_of, frame, message_of_size};
-use common::{DEADLINE, End, builder};
-use kaspa_peer::wire::{Network, Ping, Pong, write_message};
-use kaspa_peer::{DisconnectReason, RateLimit};
+use common::by_hand::{ByHand, by_hand, end_of, frame, message_of_size, strangers};
+use common::{DEADLINE, End, builder, version};
+use kaspa_peer::wire::{Command, Network, Ping, Pong, write_message};
+use kaspa_peer::{Direction, DisconnectReason, RateLimit};
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,12 +76,13 @@ fn who_goes_on_is_ended_if_the_configuration_says_so() {
 #[test]
 fn being_slowed_down_is_not_being_idle() {
     let limit = RateLimit { messages_per_second: Some(20), burst: MS, ..RateLimit::default() };
-    let (end, mut remote) = by_hand(builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None));
-    // Two seconds' worth, four times the idle timeout.
-    remote.send_bytes(&pings(40));
+    let config = builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None);
+    let (end, mut remote) = strangers(config, Direction::Inbound, None);
+    // Two seconds' worth, four times the idle timeout, from the handshake on; what follows is there when it is over.
+    remote.shake_hands_and_say(&version(), &pings(40));
     remote.send(&Ping { nonce: 77 });
-    while remote.read_as::<Pong>().nonce != 77 {}
-    assert_eq!(end.peer.disconnect_reason(), None);
+    assert_eq!(end_of(&end.peer), DisconnectReason::Idle { limit: 500 * MS });
+    assert_eq!(end.peer.stats().received.of(Command::Ping).messages, 41, "then it was idle");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 mod common;
 
 use common::by_hand::{ByHand, end_of, frame, strangers};
-use common::{DEADLINE, End, version};
+use common::patience::{from, unless_late};
+use common::{DEADLINE, End, version, wait_until};
 use kaspa_peer::wire::{
     Encode, FeeFilter, Frame, FrameError, Message, Network, Ping, Pong, Reject, RejectCode, VerAck,
 };
@@ -106,15 +107,22 @@ fn nonsense_in_one_write_is_told_apart() {
 #[test]
 fn nonsense_is_a_sign_of_life() {
     let network = Network::Regtest;
-    let limit = Duration::from_millis(1500);
-    let (end, mut remote) = acquaintance(Config::builder(network).idle_timeout(limit), Direction::Inbound, None);
-    let until = Instant::now() + 2 * limit;
-    while Instant::now() < until {
-        remote.send_bytes(&frame(network, "ping", &[]));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(end.peer.disconnect_reason(), None);
-    assert_eq!(end_of(&end.peer), DisconnectReason::Idle { limit });
+    unless_late(from(Duration::from_millis(300)), |limit, watch| {
+        watch.tick();
+        let (end, mut remote) = acquaintance(Config::builder(network).idle_timeout(limit), Direction::Inbound, None);
+        let refused = || end.peer.stats().received.malformed().messages;
+        let until = Instant::now() + 3 * limit;
+        while Instant::now() < until {
+            let before = refused();
+            watch.tick();
+            remote.send_bytes(&frame(network, "ping", &[]));
+            wait_until("it is read", || refused() > before || end.peer.disconnect_reason().is_some());
+            assert_eq!(end.peer.disconnect_reason(), None);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        watch.rest();
+        assert_eq!(end_of(&end.peer), DisconnectReason::Idle { limit });
+    });
 }
 
 #[test]

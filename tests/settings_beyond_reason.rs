@@ -95,7 +95,7 @@ fn the_smallest_of_all_end_a_peer_and_nothing_else() {
         |builder| builder.handshake_timeout(LEAST),
         |builder| builder.idle_timeout(LEAST),
         |builder| builder.frame_timeout(LEAST),
-        |builder| builder.ping_interval(LEAST).queue_limit(1000).handshake_timeout(Duration::from_millis(300)),
+        |builder| builder.ping_interval(LEAST).queue_limit(1000),
         |builder| builder.ping_interval(LEAST).stall_rules([rule(LEAST)]),
         |builder| {
             let end_after = Some(LEAST);

@@ -3,20 +3,18 @@
 
 mod common;
 
-use common::by_hand::{ByHand, Gate, OnMessage, by_hand, by_hand_listening, end_of};
-use common::{builder, wait_until};
+use common::by_hand::{ByHand, Gate, OnMessage, by_hand, by_hand_listening, end_of, with_listener};
+use common::patience::{from, unless_late};
+use common::{builder, version, wait_until};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{
     Block, BlockFields, Command, Encode, FeeFilter, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv,
     MerkleBlock, Message, NotFound, Ping, Pong, SelectedTip, Transaction, TxFields, write_message,
 };
-use kaspa_peer::{DisconnectReason, Peer};
+use kaspa_peer::{Direction, DisconnectReason, Peer};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(150);
-
-/// Where the remote must be in time, on a busy machine too.
-const LONGER: Duration = Duration::from_millis(1000);
 
 /// The default rules with another limit.
 fn rules(limit: Duration) -> Vec<StallRule> {
@@ -48,6 +46,14 @@ fn lives_for(peer: &Peer, remote: &mut ByHand, time: Duration) {
     assert_eq!(peer.disconnect_reason(), None);
 }
 
+/// Answers as the remote, and waits until that was read.
+fn answer(peer: &Peer, remote: &mut ByHand, answer: &Message) {
+    let read = || peer.stats().received.of(answer.command()).messages;
+    let before = read();
+    remote.send(answer);
+    wait_until("the answer is read", || read() > before || peer.disconnect_reason().is_some());
+}
+
 #[test]
 fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
     for (request, answers) in requests() {
@@ -73,18 +79,22 @@ fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
 fn any_of_the_answers_is_one() {
     std::thread::scope(|scope| {
         for (request, answers) in requests() {
-            for answer in answers {
+            for its_answer in answers {
                 let request = request.clone();
                 scope.spawn(move || {
-                    let (end, mut remote) = by_hand(builder().stall_rules(rules(LONGER)));
-                    end.peer.queue_message(&request).unwrap();
-                    assert_eq!(remote.read(), request);
-                    remote.send(&answer);
-                    lives_for(&end.peer, &mut remote, 2 * LONGER);
-                    // The next request is watched again.
-                    end.peer.queue_message(&request).unwrap();
-                    let reason = DisconnectReason::Stalled { request: request.command(), limit: LONGER };
-                    assert_eq!(end_of(&end.peer), reason);
+                    unless_late(from(2 * SHORT), |limit, watch| {
+                        let (end, mut remote) = by_hand(builder().stall_rules(rules(limit)));
+                        watch.tick();
+                        end.peer.queue_message(&request).unwrap();
+                        assert_eq!(remote.read(), request);
+                        answer(&end.peer, &mut remote, &its_answer);
+                        watch.rest();
+                        lives_for(&end.peer, &mut remote, 2 * limit);
+                        // The next request is watched again.
+                        end.peer.queue_message(&request).unwrap();
+                        let reason = DisconnectReason::Stalled { request: request.command(), limit };
+                        assert_eq!(end_of(&end.peer), reason);
+                    });
                 });
             }
         }
@@ -93,16 +103,20 @@ fn any_of_the_answers_is_one() {
 
 #[test]
 fn a_repeat_gives_the_remote_its_time_again() {
-    let (end, mut remote) = by_hand(builder().stall_rules(rules(LONGER)));
-    let until = Instant::now() + 3 * LONGER;
-    while Instant::now() < until {
-        end.peer.queue_message(&GetSelectedTip).unwrap();
-        remote.read_as::<GetSelectedTip>();
-        std::thread::sleep(LONGER / 10);
-    }
-    assert_eq!(end.peer.disconnect_reason(), None);
-    let reason = DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: LONGER };
-    assert_eq!(end_of(&end.peer), reason);
+    unless_late(from(2 * SHORT), |limit, watch| {
+        let (end, mut remote) = by_hand(builder().stall_rules(rules(limit)));
+        let until = Instant::now() + 3 * limit;
+        while Instant::now() < until {
+            watch.tick();
+            end.peer.queue_message(&GetSelectedTip).unwrap();
+            remote.read_as::<GetSelectedTip>();
+            watch.sleep(limit / 10);
+        }
+        assert_eq!(end.peer.disconnect_reason(), None);
+        watch.rest();
+        let reason = DisconnectReason::Stalled { request: Command::GetSelectedTip, limit };
+        assert_eq!(end_of(&end.peer), reason);
+    });
 }
 
 #[test]
@@ -132,16 +146,19 @@ fn a_rule_of_ones_own_is_watched() {
 
 #[test]
 fn a_request_that_waits_for_the_handshake_is_not_yet_counted() {
-    let (peer, mut remote) =
-        common::by_hand::with_listener(builder().stall_rules(rules(LONGER)), (), kaspa_peer::Direction::Inbound, None);
-    peer.queue_message(&GetSelectedTip).unwrap();
-    std::thread::sleep(LONGER + LONGER / 2);
-    remote.shake_hands(&common::version());
-    remote.read_as::<GetSelectedTip>();
-    remote.send(&SelectedTip::default());
-    lives_for(&peer, &mut remote, LONGER / 2);
-    peer.disconnect();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+    unless_late(from(SHORT), |limit, watch| {
+        let (peer, mut remote) = with_listener(builder().stall_rules(rules(limit)), (), Direction::Inbound, None);
+        peer.queue_message(&GetSelectedTip).unwrap();
+        std::thread::sleep(2 * limit);
+        watch.tick();
+        remote.shake_hands(&version());
+        remote.read_as::<GetSelectedTip>();
+        answer(&peer, &mut remote, &SelectedTip::default().into());
+        watch.rest();
+        lives_for(&peer, &mut remote, 2 * limit);
+        peer.disconnect();
+        assert_eq!(end_of(&peer), DisconnectReason::Local);
+    });
 }
 
 #[test]
@@ -153,42 +170,48 @@ fn an_answer_that_waits_behind_a_slow_callback_is_in_time() {
             slow.pass();
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(LONGER)), listener);
+    let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(SHORT)), listener);
     // The request is written while the callback runs, or it could be that the callback starts too late.
     remote.send(&FeeFilter::default());
     gate.wait_for_arrival();
     peer.queue_message(&GetSelectedTip).unwrap();
     remote.read_as::<GetSelectedTip>();
     remote.send(&SelectedTip::default());
-    std::thread::sleep(2 * LONGER);
+    std::thread::sleep(3 * SHORT);
     assert_eq!(peer.disconnect_reason(), None);
     gate.open();
-    lives_for(&peer, &mut remote, LONGER);
+    lives_for(&peer, &mut remote, 3 * SHORT);
 }
 
 #[test]
 fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
-    let gate = Gate::default();
-    let slow = gate.clone();
-    let listener = OnMessage(move |_: &Peer, message: &Message| {
-        if matches!(message, Message::FeeFilter(_)) {
-            slow.pass();
-        }
+    unless_late(from(2 * SHORT), |limit, watch| {
+        let gate = Gate::default();
+        let slow = gate.clone();
+        let listener = OnMessage(move |_: &Peer, message: &Message| {
+            if matches!(message, Message::FeeFilter(_)) {
+                slow.pass();
+            }
+        });
+        let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(limit)), listener);
+        watch.tick();
+        peer.queue_message(&GetSelectedTip).unwrap();
+        remote.read_as::<GetSelectedTip>();
+        remote.send(&FeeFilter::default());
+        gate.wait_for_arrival();
+        watch.rest();
+        std::thread::sleep(3 * limit / 2);
+        assert_eq!(peer.disconnect_reason(), None);
+        watch.tick();
+        gate.open();
+        // By the clock it is too late; by what the remote had of it, it is not.
+        remote.send(&Ping { nonce: 2 });
+        remote.read_as::<Pong>();
+        watch.sleep(limit / 10);
+        assert_eq!(peer.disconnect_reason(), None);
+        watch.rest();
+        assert_eq!(end_of(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit });
     });
-    let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(LONGER)), listener);
-    peer.queue_message(&GetSelectedTip).unwrap();
-    remote.read_as::<GetSelectedTip>();
-    remote.send(&FeeFilter::default());
-    gate.wait_for_arrival();
-    std::thread::sleep(LONGER + LONGER / 2);
-    assert_eq!(peer.disconnect_reason(), None);
-    gate.open();
-    // By the clock it is too late; by what the remote had of it, it is not.
-    remote.send(&Ping { nonce: 2 });
-    remote.read_as::<Pong>();
-    std::thread::sleep(LONGER / 10);
-    assert_eq!(peer.disconnect_reason(), None);
-    assert_eq!(end_of(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: LONGER });
 }
 
 #[test]

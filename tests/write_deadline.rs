@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::by_hand::{by_hand, end_of, fill, frame_of_size, message_of_size};
-use common::{DEADLINE, Recorder, builder, sockets, version};
+use common::by_hand::{ByHand, by_hand, end_of, fill, frame_of_size, message_of_size};
+use common::patience::{from, unless_late};
+use common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, Pong, write_message};
-use kaspa_peer::{DisconnectReason, Peer, QueueError};
+use kaspa_peer::{Config, DisconnectReason, Peer, QueueError};
+use socket2::SockRef;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -55,28 +57,45 @@ fn so_is_one_that_only_trickled_announcements_are_for() {
 
 #[test]
 fn a_slow_but_steady_reader_lives() {
-    let limit = Duration::from_millis(1000);
-    let (end, mut remote) = by_hand(builder().write_timeout(limit).queue_limit(100_000_000));
-    let frame = frame_of_size(33_000_000, remote.network);
-    let receipts = [(); 2].map(|()| end.peer.queue_frame_with_receipt(&frame).unwrap());
-    let start = Instant::now();
-    let mut piece = vec![0; 64 * 1024];
-    let mut read = 0;
-    // What is written takes several times the limit …
-    while start.elapsed() < 3 * limit {
-        read += remote.stream.read(&mut piece).unwrap();
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    // … and most of it is still to come, whatever the sockets' buffers hold …
-    assert!(read < 20_000_000, "{read}: read too fast for a test of slowness");
-    assert_eq!((end.peer.disconnect_reason(), receipts[1].try_wait()), (None, None));
-    // … and does.
-    while read < 66_000_000 {
-        read += remote.stream.read(&mut piece).unwrap();
-    }
-    assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [Ok(()), Ok(())]);
-    end.peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
-    assert_eq!(remote.read_as::<FeeFilter>().min_fee, 9);
+    const SIZE: usize = 8_000_000;
+    unless_late(from(Duration::from_millis(400)), |limit, watch| {
+        // The less fits between the two, the sooner the writer notices what was read.
+        let (dialled, accepted) = sockets();
+        SockRef::from(&dialled).set_recv_buffer_size(64 * 1024).unwrap();
+        SockRef::from(&accepted).set_send_buffer_size(64 * 1024).unwrap();
+        let config = builder().write_timeout(limit).queue_limit(100_000_000).build().unwrap();
+        let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
+        let mut remote = ByHand::new(dialled, config.network());
+        remote.shake_hands(&version());
+        let frame = frame_of_size(SIZE, remote.network);
+        watch.tick();
+        let receipts = [(); 2].map(|()| peer.queue_frame_with_receipt(&frame).unwrap());
+        let start = Instant::now();
+        let mut piece = vec![0; 16 * 1024];
+        let mut read_some = || {
+            let count = remote.stream.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "closed");
+            count
+        };
+        let mut read = 0;
+        // What is written takes several times the limit …
+        while start.elapsed() < 3 * limit {
+            read += read_some();
+            watch.sleep(limit / 40);
+        }
+        // … and most of it is still to come …
+        assert!(read < SIZE, "{read}: read too fast for a test of slowness");
+        assert_eq!((peer.disconnect_reason(), receipts[1].try_wait()), (None, None));
+        // … and does.
+        while read < 2 * SIZE {
+            watch.tick();
+            read += read_some();
+        }
+        watch.rest();
+        assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [Ok(()), Ok(())]);
+        peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
+        assert_eq!(remote.read_as::<FeeFilter>().min_fee, 9);
+    });
 }
 
 #[test]
@@ -116,50 +135,45 @@ fn the_queue_stays_within_its_bound() {
     }
 }
 
+/// Another peer of this node.
+fn connect(config: &Config) -> (Peer, ByHand) {
+    let (dialled, accepted) = sockets();
+    let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
+    let mut remote = ByHand::new(dialled, config.network());
+    remote.shake_hands(&version());
+    peer.wait_for_handshake().unwrap();
+    (peer, remote)
+}
+
 #[test]
 fn other_peers_do_not_notice() {
-    let told = Recorder::default();
-    let config = builder().write_timeout(Duration::from_millis(1000)).listener(told.clone()).build().unwrap();
-    let connect = || {
-        let (dialled, accepted) = sockets();
-        let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
-        let mut remote = common::by_hand::ByHand::new(dialled, config.network());
-        remote.shake_hands(&version());
-        peer.wait_for_handshake().unwrap();
-        (peer, remote)
-    };
-    let (stuck, _silent) = connect();
-    let (lively, mut remote) = connect();
-    let frame = frame_of_size(1_000_000, config.network());
-    let mut bytes = vec![0; frame.as_bytes().len()];
-    let mut messages = 0;
-    // The same frames to both, as when a block is relayed; the one who does not read holds up nobody.
-    while stuck.disconnect_reason().is_none() {
-        let _ = stuck.queue_frame(&frame);
-        lively.queue_frame(&frame).unwrap();
-        lively.queue_message(&Ping { nonce: 1 }).unwrap();
-        remote.stream.read_exact(&mut bytes).unwrap();
-        assert!(bytes == frame.as_bytes());
-        remote.read_as::<Ping>();
-        messages += 1;
-    }
-    assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit: Duration::from_millis(1000) });
-    assert!(messages > 3, "{messages}");
-    assert_eq!(lively.disconnect_reason(), None);
+    unless_late(from(Duration::from_millis(600)), |limit, watch| {
+        let config = builder().write_timeout(limit).build().unwrap();
+        let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
+        let frame = frame_of_size(1_000_000, config.network());
+        let mut bytes = vec![0; frame.as_bytes().len()];
+        let mut messages = 0;
+        // The same frames to both, as when a block is relayed; the one who does not read holds up nobody.
+        while stuck.disconnect_reason().is_none() {
+            watch.tick();
+            let _ = stuck.queue_frame(&frame);
+            lively.queue_frame(&frame).unwrap();
+            lively.queue_message(&Ping { nonce: 1 }).unwrap();
+            remote.stream.read_exact(&mut bytes).unwrap();
+            assert!(bytes == frame.as_bytes());
+            remote.read_as::<Ping>();
+            messages += 1;
+        }
+        assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit });
+        assert!(messages > 3, "{messages}");
+        assert_eq!(lively.disconnect_reason(), None);
+    });
 }
 
 #[test]
 fn others_are_served_while_one_is_stuck_for_good() {
     let config = builder().write_timeout(None).queue_limit(100 << 20).build().unwrap();
-    let connect = || {
-        let (dialled, accepted) = sockets();
-        let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
-        let mut remote = common::by_hand::ByHand::new(dialled, config.network());
-        remote.shake_hands(&version());
-        peer.wait_for_handshake().unwrap();
-        (peer, remote)
-    };
-    let ((stuck, _silent), (lively, mut remote)) = (connect(), connect());
+    let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
     let frame = frame_of_size(1_000_000, config.network());
     // More than the sockets' buffers take.
     (0..40).for_each(|_| stuck.queue_frame(&frame).unwrap());

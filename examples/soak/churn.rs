@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How long an end may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much longer than it was told to a run goes on until everything has happened.
+const AT_MOST_LONGER: Duration = Duration::from_secs(30);
+
 /// The ways in which a connection ends.
 #[derive(Clone, Copy)]
 enum Cut {
@@ -30,6 +33,13 @@ pub struct Tally {
     pub written: u64,
     pub not_written: u64,
     pub queued: usize,
+}
+
+impl Tally {
+    /// Whether every way to end was taken, and every way in which a receipt can resolve.
+    fn is_complete(&self) -> bool {
+        !self.cuts.contains(&0) && self.written > 0 && self.not_written > 0
+    }
 }
 
 pub struct Churn {
@@ -77,11 +87,15 @@ impl Churn {
         std::mem::take(&mut self.complaints)
     }
 
-    /// Does something with some connection, over and over.
+    /// Does something with some connection, over and over; a little longer when not everything has happened by then.
     pub fn run(&mut self, time: Duration, interval: Duration, mut show: impl FnMut(&Self)) {
         let end = Instant::now() + time;
         let mut next = Instant::now().checked_add(interval);
-        while Instant::now() < end && !self.pairs.is_empty() {
+        let goes_on = |tally: &Tally| match Instant::now() {
+            now if now < end => true,
+            now => !tally.is_complete() && now < end + AT_MOST_LONGER,
+        };
+        while !self.pairs.is_empty() && goes_on(&self.tally) {
             let slot = rand::random_range(0..self.pairs.len());
             self.visit(slot);
             if rand::random_range(0..8) == 0 {

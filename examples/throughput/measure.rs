@@ -112,7 +112,8 @@ impl Outcome {
     pub fn spread(&self) -> f64 {
         let (least, most) =
             self.ratios().fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(ratio), most.max(ratio)));
-        (most - least) / self.ratio()
+        // Also where all are nothing, of which nothing can be a part.
+        if most == least { 0.0 } else { (most - least) / self.ratio() }
     }
 
     fn ratios(&self) -> impl Iterator<Item = f64> {

@@ -62,10 +62,16 @@ impl ByHand {
 
     /// Says and hears what belongs to a handshake; gives the other side's version.
     pub fn shake_hands(&mut self, version: &Version) -> Version {
+        self.shake_hands_and_say(version, &[])
+    }
+
+    /// Like [`shake_hands`](Self::shake_hands), with what is said next in one piece with the `verack`: no time passes
+    /// between the two.
+    pub fn shake_hands_and_say(&mut self, version: &Version, next: &[u8]) -> Version {
         self.send(version);
         let theirs = self.read_as();
         self.read_as::<VerAck>();
-        self.send(&VerAck);
+        self.send_bytes(&[&frame(self.network, "verack", &[]), next].concat());
         theirs
     }
 }
@@ -156,14 +162,15 @@ pub fn fill(peer: &Peer) {
     let sent = || peer.stats().sent.total().bytes;
     let message = message_of_size(10_000);
     let (mut before, mut still) = (u64::MAX, 0);
-    while still < 5 {
+    // A second without progress, since a writer that only waits for its turn makes none either.
+    while still < 200 {
         match peer.queue_message(&message) {
             Ok(()) => {}
             Err(QueueError::Full { .. }) => {
                 // What is still being written shows as progress.
                 still = if before == sent() { still + 1 } else { 0 };
                 before = sent();
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(5));
             }
             Err(error) => panic!("{error}"),
         }

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod by_hand;
+pub mod patience;
 pub mod recorded;
 pub mod remote;
 
