@@ -39,8 +39,35 @@
 //! ## Callbacks or events
 //!
 //! A [`Listener`] has a method for each message, and does nothing in those that are left out. They run on the peer's own
-//! reader thread, one after the other. Programs that prefer a loop use [`events()`](events()), a channel that any number of
-//! peers can share:
+//! reader thread, one after the other, so that what they queue keeps its order:
+//!
+//! ```
+//! use kaspa_peer::wire::{GetSelectedTip, Hash, Network, SelectedTip};
+//! use kaspa_peer::{Config, Listener, Peer};
+//! # use std::net::{TcpListener, TcpStream};
+//!
+//! struct Node;
+//!
+//! impl Listener for Node {
+//!     fn on_get_selected_tip(&self, peer: &Peer, _: GetSelectedTip) {
+//!         let _ = peer.queue_message(&SelectedTip { hash: Hash::of(b"our tip") });
+//!     }
+//! }
+//!
+//! let config = Config::builder(Network::Simnet).listener(Node).build()?;
+//! # let other = Config::builder(Network::Simnet).build()?;
+//! # let door = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
+//! # let (stream, from) = door.accept()?;
+//! let peer = Peer::inbound(stream, from, &config)?;
+//! // … and on the other side:
+//! remote.queue_message(&GetSelectedTip)?;
+//! remote.ping()?; // answered after what was asked before it
+//! assert_eq!(remote.remote().ok_or("no version")?.selected_tip, Hash::of(b"our tip"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Programs that prefer a loop use [`events()`](events()), a channel that any number of peers can share:
 //!
 //! ```
 //! use kaspa_peer::wire::{Message, Network, Ping};
@@ -51,16 +78,16 @@
 //! let config = Config::builder(Network::Simnet).listener(listener).build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
 //! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let address = door.local_addr()?;
-//! # let remote = Peer::outbound(TcpStream::connect(address)?, address, &other)?;
+//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
 //! # let (stream, from) = door.accept()?;
 //! let peer = Peer::inbound(stream, from, &config)?;
 //! # remote.queue_message(&Ping { nonce: 5 })?;
-//! # let receipt = remote.queue_message_with_receipt(&Ping { nonce: 6 })?;
-//! # receipt.wait()?; remote.ping()?; remote.disconnect();
+//! # remote.queue_message(&Ping { nonce: 6 })?;
+//! # remote.ping()?; remote.disconnect();
+//! let mut pings = Vec::new();
 //! for event in events {
 //!     match event.kind {
-//!         EventKind::Message(Message::Ping(ping)) => println!("{} pings with {}", event.peer, ping.nonce),
+//!         EventKind::Message(Message::Ping(ping)) => pings.push(ping.nonce),
 //!         EventKind::Message(message) => println!("{}: {message}", event.peer), // a line each
 //!         EventKind::Disconnected(reason) => {
 //!             println!("gone: {reason}");
@@ -69,6 +96,7 @@
 //!         _ => {}
 //!     }
 //! }
+//! assert!(pings.starts_with(&[5, 6])); // what the remote had sent
 //! # drop(peer);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -114,6 +142,39 @@
 //! [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs) and their kin do the
 //! like for other messages that nodes often send.
 //!
+//! ```
+//! use kaspa_peer::wire::{Hash, Inventory, Message, Network};
+//! # use kaspa_peer::{Config, EventKind, Peer, events};
+//! # use std::{net::{TcpListener, TcpStream}, time::Duration};
+//! # let (listener, events) = events(100);
+//! # let node = Config::builder(Network::Simnet).build()?;
+//! # let other = Config::builder(Network::Simnet).listener(listener).build()?;
+//! # let door = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &node)?;
+//! # let (stream, from) = door.accept()?;
+//! # let remote = Peer::inbound(stream, from, &other)?;
+//! # let messages = std::iter::from_fn(|| events.recv_timeout(Duration::from_secs(60)).ok());
+//! # let mut heard = messages.filter_map(|event| match event.kind {
+//! #     EventKind::Message(Message::Inv(inv)) => Some(inv.items),
+//! #     _ => None,
+//! # });
+//!
+//! // `heard` is what each `inv` that reaches the remote has in it.
+//! peer.wait_for_handshake()?; // nobody is there before it
+//! let block = Inventory::block(Hash::of(b"a block"));
+//! let (known, new) = (Inventory::tx(Hash::of(b"known")), Inventory::tx(Hash::of(b"new")));
+//! peer.queue_inventory(block)?;
+//! peer.add_known_inventory(known); // as an `inv` of the remote would
+//! peer.queue_inventories(&[known, new, new])?;
+//! assert_eq!(heard.next(), Some(vec![block]));
+//! assert_eq!(heard.next(), Some(vec![new]));
+//!
+//! let (low, high) = (Hash::ZERO, block.hash);
+//! assert!(peer.push_get_block_invs(low, high)?);
+//! assert!(!peer.push_get_block_invs(low, high)?, "asked a moment ago");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! ## Statistics
 //!
 //! ```
@@ -130,6 +191,7 @@
 //! println!("{} bytes received", stats.received.total().bytes);
 //! println!("{} of them in blocks", stats.received.of(Command::Block).bytes);
 //! println!("at best {:?} there and back", stats.min_rtt);
+//! assert_eq!(stats.received.of(Command::VerAck).messages, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -164,17 +226,105 @@
 //! [`score_limit`](ConfigBuilder::score_limit), which ends it for what the program calls misbehaving. How many
 //! connections to accept, and from whom, is the program's to decide: every peer costs three threads.
 //!
+//! ```
+//! # use kaspa_peer::{Config, Peer, wire::Network};
+//! # use std::net::{TcpListener, TcpStream};
+//! use kaspa_peer::{DisconnectReason, RateLimit, ScoreLimit};
+//!
+//! let config = Config::builder(Network::Simnet)
+//!     .rate_limit(RateLimit { messages_per_second: Some(500), ..RateLimit::default() })
+//!     .score_limit(ScoreLimit { threshold: 100, half_life: None })
+//!     .build()?;
+//! # let other = Config::builder(Network::Simnet).build()?;
+//! # let door = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
+//! # let (stream, from) = door.accept()?;
+//! let peer = Peer::inbound(stream, from, &config)?;
+//! peer.wait_for_handshake()?;
+//! assert_eq!(peer.misbehaved(60, "a block without work"), 60); // still welcome
+//! peer.misbehaved(60, "and another");
+//! let reason = peer.wait_for_disconnect()?;
+//! assert_eq!(reason, DisconnectReason::Misbehaved { score: 120, what: "and another".into() });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! ## Private networks
 //!
 //! [`Network::Custom`](wire::Network::Custom) takes any magic number; nothing else distinguishes a private network.
 //! Commands that this crate does not know reach [`Listener::on_unknown`], and
 //! [`wire::Unknown`] sends them. The peer runs over whatever implements [`peer::Stream`], Unix sockets included.
 //!
+//! ```
+//! # use std::{net::{TcpListener, TcpStream}, time::Duration};
+//! use kaspa_peer::wire::{Network, Unknown};
+//! use kaspa_peer::{Config, Listener, Peer};
+//! use std::sync::mpsc::{Sender, channel};
+//!
+//! struct Lab(Sender<Unknown>);
+//!
+//! impl Listener for Lab {
+//!     fn on_unknown(&self, _: &Peer, message: Unknown) {
+//!         let _ = self.0.send(message);
+//!     }
+//! }
+//!
+//! let lab = Network::Custom(0xcafe_0001);
+//! let (heard, messages) = channel();
+//! let config = Config::builder(lab).listener(Lab(heard)).build()?;
+//! # let other = Config::builder(lab).build()?;
+//! # let door = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
+//! # let (stream, from) = door.accept()?;
+//! let peer = Peer::inbound(stream, from, &config)?;
+//! let measured = Unknown::new("measured", *b"42 ms")?;
+//! remote.queue_message(&measured)?;
+//! assert_eq!(messages.recv_timeout(Duration::from_secs(60))?, measured);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! ## Testing a node of one's own
 //!
-//! Two connected sockets (`TcpListener` on port 0, or `UnixStream::pair()`) and two configurations make two nodes in one test, as in the first
-//! example above. To play a remote that does odd things, [`wire::write_message`] and [`wire::read_message`] work on
-//! the bare socket.
+//! Two connected sockets and two configurations make two nodes in one test:
+//!
+//! ```
+//! # use kaspa_peer::{Config, DisconnectReason, Peer, wire::Network};
+//! # use std::{error::Error, net::{TcpListener, TcpStream}};
+//! fn pair(alice: &Config, bob: &Config) -> Result<(Peer, Peer), Box<dyn Error>> {
+//!     let door = TcpListener::bind("127.0.0.1:0")?;
+//!     let to_bob = Peer::outbound(TcpStream::connect(door.local_addr()?)?, "bob:16511", alice)?;
+//!     let (stream, from) = door.accept()?;
+//!     let to_alice = Peer::inbound(stream, from, bob)?;
+//!     to_bob.wait_for_handshake()?;
+//!     to_alice.wait_for_handshake()?;
+//!     Ok((to_bob, to_alice))
+//! }
+//!
+//! let node = || Config::builder(Network::Simnet).build();
+//! let (to_bob, to_alice) = pair(&node()?, &node()?)?;
+//! to_bob.disconnect();
+//! assert_eq!(to_alice.wait_for_disconnect()?, DisconnectReason::RemoteClosed { inside_frame: false });
+//! # Ok::<(), Box<dyn Error>>(())
+//! ```
+//!
+//! To play a remote that does odd things, [`wire::write_message`] and [`wire::read_message`] work on the bare socket:
+//!
+//! ```
+//! # use kaspa_peer::{Config, DisconnectReason, HandshakeError, Peer};
+//! # use std::net::{TcpListener, TcpStream};
+//! use kaspa_peer::wire::{Command, Message, Network, Ping, read_message, write_message};
+//!
+//! let node = Config::builder(Network::Simnet).build()?;
+//! let door = TcpListener::bind("127.0.0.1:0")?;
+//! let mut remote = TcpStream::connect(door.local_addr()?)?;
+//! let (stream, from) = door.accept()?;
+//! let peer = Peer::inbound(stream, from, &node)?;
+//!
+//! write_message(&mut remote, &Ping { nonce: 1 }, Network::Simnet)?; // without a word of introduction
+//! assert!(matches!(read_message(&mut remote, Network::Simnet)?, Message::Reject(_)));
+//! let expected = HandshakeError::NotVersion { command: Command::Ping };
+//! assert_eq!(peer.wait_for_disconnect()?, DisconnectReason::Handshake(expected));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Seeing what happens
 //!
@@ -188,7 +338,7 @@
 //!
 //! A [`Capture`](peer::Capture) records every frame with its peer, direction and time.
 //!
-//! The crate logs through [`log`]; any logger will do, with `env_logger` for example `RUST_LOG=kaspa_peer=debug` shows
+//! The crate logs through [`log`](https://docs.rs/log); any logger will do, with `env_logger` for example `RUST_LOG=kaspa_peer=debug` shows
 //! it. Nothing is formatted at a level that is off.
 //!
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |

@@ -1,17 +1,4 @@
 //! A record of what was said: frames, with their direction, peer and time.
-//!
-//! # File format
-//!
-//! All numbers are little-endian. A file begins with the 8 bytes `KPCAP` `0` `0` `1` and the network's magic number (u32). Records
-//! follow until the end of the file:
-//!
-//! | field | size | |
-//! |---|---|---|
-//! | kind | u8 | 0 frame received, 1 frame sent, 2 connected, 3 gone, 4 refused |
-//! | time | u64 | microseconds since 1970 |
-//! | peer | u64 | the peer's id |
-//! | length | u32 | of the rest, in bytes |
-//! | rest | length | for 0 and 1 the frame as on the wire; otherwise text: the address and direction, the reason, the error |
 
 use super::logging::CAPTURE;
 use crate::wire::{HEADER_SIZE, MAX_PAYLOAD, Network, WireString};
@@ -44,6 +31,53 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// let config = Config::builder(Network::Simnet).capture(capture).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # File format
+///
+/// All numbers are little-endian; nothing is padded or compressed. A file begins with 12 bytes:
+///
+/// | field | size | |
+/// |---|---|---|
+/// | magic | 7 bytes | `KPCAP` and two zero bytes |
+/// | version | u8 | 1 |
+/// | network | u32 | the number at the start of each of its frames, [`Network::magic`] |
+///
+/// Records follow until the end of the file, each with a head of 21 bytes:
+///
+/// | field | size | |
+/// |---|---|---|
+/// | kind | u8 | what happened, see below |
+/// | time | u64 | when it was recorded, in microseconds since 1970, by the system's clock |
+/// | peer | u64 | [`Peer::id`](super::Peer::id) |
+/// | length | u32 | of the rest, in bytes |
+/// | rest | length | according to the kind |
+///
+/// | kind | rest |
+/// |---|---|
+/// | 0: a frame was received | the frame as it was on the wire, [`HEADER_SIZE`] bytes and its payload |
+/// | 1: a frame was sent | the same |
+/// | 2: a peer began | text: its address and direction |
+/// | 3: a peer is gone | text: the [`DisconnectReason`](super::DisconnectReason) as it is displayed |
+/// | 4: what arrived was no message | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
+///
+/// What is limited is the file: the limit counts every byte of it, and the first record that does not fit is left out
+/// whole, with all that follow. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`] bytes long. Text is UTF-8 without
+/// control characters. A received frame had the right magic number and checksum; its payload may still be malformed, and a
+/// record of kind 4 comes after it then. Of what was refused before that, only the error is recorded.
+///
+/// Rotation is no part of the format: what [`continue_in`](Self::continue_in) begins is a file of its own, with its own
+/// 12 bytes. A reader must be ready for
+///
+/// - *an end inside a record*, when the program was killed or the disk was full: what stands before it is good.
+///   [`CaptureReader`] gives that, and then an error.
+/// - *a kind or a version that it does not know*: `CaptureReader` refuses either. A record of an unknown kind can be
+///   skipped by its length.
+/// - *a length beyond reason*, in a file that was damaged: `CaptureReader` refuses it. Nothing should be reserved for it.
+/// - *peers that take turns*: only what one thread of one peer did stands in its order. What is sent is recorded after it
+///   was written, so that an answer can stand before its question.
+/// - *peers without a beginning or an end*, in a file that was begun after them or ended before.
+/// - *the same id twice*, when two nodes share a capture: ids count up from 1 for each node.
+/// - *times that go back*, when the clock was set.
 #[derive(Clone)]
 pub struct Capture {
     inner: Arc<Mutex<Inner>>,

@@ -258,6 +258,22 @@ impl Settings {
 }
 
 /// Collects what a [`Config`] is made of. Every setting has a default, given with its method.
+///
+/// ```
+/// use kaspa_peer::{Config, ConfigError, wire::Network};
+/// use std::time::Duration;
+///
+/// let builder = Config::builder(Network::Testnet)
+///     .user_agent("monitor", "0.3.0", [""; 0])
+///     .handshake_timeout(Duration::from_secs(10))
+///     .idle_timeout(None)
+///     .queue_limit(1024 * 1024);
+/// assert!(builder.clone().build().is_ok());
+///
+/// // What cannot be is refused here, and not on a thread later.
+/// let refused = builder.ping_interval(Duration::ZERO).build().err();
+/// assert_eq!(refused, Some(ConfigError::ZeroDuration("ping_interval")));
+/// ```
 #[derive(Clone)]
 #[must_use = "nothing is configured before build()"]
 pub struct ConfigBuilder {

@@ -22,6 +22,37 @@ macro_rules! listener {
         /// A panic in a method ends the peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
         ///
         /// One listener can serve any number of peers. Programs that prefer a loop use [`events`](super::events()).
+        ///
+        /// ```
+        /// use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
+        /// use kaspa_peer::{Config, Listener, Peer};
+        /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+        /// # use std::net::{TcpListener, TcpStream};
+        ///
+        /// /// Counts what is announced.
+        /// #[derive(Default)]
+        /// struct Announced(AtomicUsize);
+        ///
+        /// impl Listener for Announced {
+        ///     fn on_inv(&self, _: &Peer, inv: Inv) {
+        ///         self.0.fetch_add(inv.items.len(), Ordering::Relaxed);
+        ///     }
+        /// }
+        ///
+        /// let announced = Arc::new(Announced::default());
+        /// let config = Config::builder(Network::Simnet).shared_listener(announced.clone()).build()?;
+        /// # let other = Config::builder(Network::Simnet).build()?;
+        /// # let door = TcpListener::bind("127.0.0.1:0")?;
+        /// # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
+        /// # let (stream, from) = door.accept()?;
+        /// let peer = Peer::inbound(stream, from, &config)?;
+        /// # remote.queue_message(&Inv { items: vec![Inventory::tx(Hash::ZERO); 2] })?;
+        /// # remote.queue_message(&Inv { items: vec![Inventory::block(Hash::ZERO)] })?;
+        /// # remote.ping()?;
+        /// // … when the remote has announced two transactions and a block:
+        /// assert_eq!(announced.0.load(Ordering::Relaxed), 3);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         #[allow(unused_variables)]
         pub trait Listener: Send + Sync + 'static {
             /// Any message arrived. Called before the method of its type.

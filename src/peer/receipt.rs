@@ -18,6 +18,30 @@ pub(super) type Ending = OnceLock<DisconnectReason>;
 /// It resolves exactly once: when the message's last byte was accepted by the socket, or when the connection ended
 /// before that; whoever asks later is told the same. Receipts of one peer that say "written" do so in the order in which
 /// their messages were queued. Dropping one does not take the message back.
+///
+/// [`wait`](Self::wait) is the simple way to ask; with [`receiver`](Self::receiver) it stands beside other channels:
+///
+/// ```
+/// use crossbeam_channel::{bounded, select};
+/// use kaspa_peer::wire::{GetAddr, Network};
+/// # use kaspa_peer::{Config, Peer};
+/// # use std::net::{TcpListener, TcpStream};
+/// # let (alice, bob) = (Config::builder(Network::Simnet).build()?, Config::builder(Network::Simnet).build()?);
+/// # let door = TcpListener::bind("127.0.0.1:0")?;
+/// # let peer = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &alice)?;
+/// # let (stream, from) = door.accept()?;
+/// # let other = Peer::inbound(stream, from, &bob)?;
+///
+/// let (_quit, quitting) = bounded::<()>(0);
+/// let receipt = peer.queue_message_with_receipt(&GetAddr::all())?;
+/// let written = select! {
+///     recv(receipt.receiver()) -> told => told.is_ok(), // otherwise the peer went away first
+///     recv(quitting) -> _ => false,
+/// };
+/// assert!(written);
+/// assert_eq!(receipt.try_wait(), Some(Ok(()))); // and so it stays
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a receipt tells nothing unless it is asked; to send without one use queue_message"]
 pub struct Receipt {

@@ -14,6 +14,42 @@ use std::{
 ///
 /// Implemented for [`TcpStream`] and, on Unix, `UnixStream`. Implement it for anything else that can be split into a
 /// blocking reader and a blocking writer: a TLS session, a pipe pair, an in-memory channel.
+///
+/// ```
+/// use kaspa_peer::peer::{Halves, Stream};
+/// use kaspa_peer::{Config, Peer, wire::Network};
+/// use std::io::{self, Cursor, Read};
+/// use std::net::{Shutdown, TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// /// A connection whose first bytes were read already, to see which network the remote is on.
+/// struct Opened([u8; 4], TcpStream);
+///
+/// impl Stream for Opened {
+///     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
+///         let Self(first, socket) = self;
+///         socket.set_nodelay(true)?;
+///         socket.set_read_timeout(None)?; // the peer has deadlines of its own
+///         socket.set_write_timeout(write_timeout)?;
+///         let reader = Cursor::new(first).chain(socket.try_clone()?);
+///         Ok(Halves::new(reader, socket.try_clone()?, move || drop(socket.shutdown(Shutdown::Both))))
+///     }
+/// }
+///
+/// # let other = Config::builder(Network::Simnet).build()?;
+/// let door = TcpListener::bind("127.0.0.1:0")?;
+/// # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
+/// let (mut socket, from) = door.accept()?;
+/// let mut first = [0; 4];
+/// socket.set_read_timeout(Some(Duration::from_secs(10)))?; // it may say nothing
+/// socket.read_exact(&mut first)?;
+/// let network = Network::from_magic(u32::from_le_bytes(first));
+/// let config = Config::builder(network).build()?;
+/// let peer = Peer::inbound(Opened(first, socket), from, &config)?;
+/// peer.wait_for_handshake()?;
+/// # assert_eq!(network, Network::Simnet);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Stream {
     /// Splits the stream. Called once, before anything is read or written.
     ///
@@ -28,6 +64,24 @@ pub trait Stream {
 }
 
 /// A stream, split for the threads of a peer.
+///
+/// It is a [`Stream`] itself, so that what has two ends needs no type of its own. Here a remote says what is in memory,
+/// and nobody hears the answers:
+///
+/// ```
+/// use kaspa_peer::peer::Halves;
+/// use kaspa_peer::wire::{Command, Network, Ping, write_message};
+/// use kaspa_peer::{Config, DisconnectReason, HandshakeError, Peer};
+/// use std::io::{self, Cursor};
+///
+/// let mut said = Vec::new();
+/// write_message(&mut said, &Ping { nonce: 1 }, Network::Simnet)?;
+/// let config = Config::builder(Network::Simnet).build()?;
+/// let peer = Peer::inbound(Halves::new(Cursor::new(said), io::sink(), || {}), "memory", &config)?;
+/// let expected = HandshakeError::NotVersion { command: Command::Ping };
+/// assert_eq!(peer.wait_for_disconnect()?, DisconnectReason::Handshake(expected));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Halves {
     pub(super) reader: ReadHalf,
     pub(super) writer: Box<dyn Write + Send>,

@@ -97,6 +97,20 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
 
 /// Writes one message, in one write if the stream takes it.
 ///
+/// ```
+/// use kaspa_peer::wire::{Hash, Locator, Message, Network, Ping, WriteError, read_message, write_message};
+///
+/// let mut stream = Vec::new();
+/// write_message(&mut stream, &Ping { nonce: 7 }, Network::Simnet)?;
+/// assert_eq!(read_message(&mut stream.as_slice(), Network::Simnet)?, Message::from(Ping { nonce: 7 }));
+///
+/// let too_long = Locator { hashes: vec![Hash::ZERO; Locator::MAX + 1] };
+/// let refused = write_message(&mut stream, &too_long, Network::Simnet);
+/// assert!(matches!(refused, Err(WriteError::Encode(_))));
+/// assert_eq!(stream.len(), 24 + 8, "nothing of it was written");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when
