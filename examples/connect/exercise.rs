@@ -29,7 +29,7 @@ use Outcome::{Excused, Failed, Ok as Came};
 /// The exercise with one node.
 pub struct Exercise<'a> {
     peer: &'a Peer,
-    heard: &'a Receiver<Heard>,
+    heard: &'a Receiver<Message>,
     goods: &'a Goods,
     output: &'a Output,
     wait: Duration,
@@ -54,7 +54,7 @@ pub struct Exercise<'a> {
 impl<'a> Exercise<'a> {
     pub fn new(
         peer: &'a Peer,
-        heard: &'a Receiver<Heard>,
+        heard: &'a Receiver<Message>,
         goods: &'a Goods,
         output: &'a Output,
         options: &Options,
@@ -372,7 +372,7 @@ impl<'a> Exercise<'a> {
     /// Notes what is said until `enough`, which tells whether it was.
     fn pump(&mut self, deadline: Instant, mut enough: impl FnMut(&mut Self, &Message) -> bool) -> bool {
         while self.gone.is_none() {
-            match guest::next(self.heard, deadline) {
+            match guest::next(self.peer, self.heard, deadline) {
                 Heard::Message(message) => {
                     match &message {
                         Message::GetData(request) => self.asked.extend(request.items.iter().map(|item| item.hash)),
