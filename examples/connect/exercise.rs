@@ -9,7 +9,7 @@ use crate::output::{Output, Record};
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Remote;
 use kaspa_peer::wire::*;
-use kaspa_peer::{DisconnectReason, Peer, PeerAddress};
+use kaspa_peer::{DisconnectReason, Peer, PeerAddress, QueueError};
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -280,15 +280,15 @@ impl<'a> Exercise<'a> {
             self.tell(&FilterAdd { data: vec![1, 2, 3, 4] });
             return self.tell(&FilterClear);
         }
-        let was_there = self.gone.is_none();
-        let outcome = match self.statement(&goods::filter()) {
-            Failed(_) if was_there && self.gone.is_some() => {
-                Came("the end, since the node does not offer bloom filters".into())
-            }
-            outcome => outcome,
+        let outcome = match self.send(&goods::filter()) {
+            Ok(()) => match (self.settle(Command::FilterLoad), &self.gone) {
+                (Failed(_), Some(_)) => Came("the end, since the node does not offer bloom filters".into()),
+                (outcome, _) => outcome,
+            },
+            Err(why) => Failed(why),
         };
         self.report(Command::FilterLoad, "the end", &outcome);
-        if self.gone.is_some() && was_there {
+        if self.gone.is_some() && matches!(outcome, Came(_)) {
             let why = Excused("not sent: the node does not offer bloom filters, and has ended");
             self.report(Command::FilterAdd, "nothing", &why);
             return self.report(Command::FilterClear, "nothing", &why);
@@ -339,10 +339,9 @@ impl<'a> Exercise<'a> {
     /// Sees that the node has taken the last message and is still there.
     fn settle(&mut self, command: Command) -> Outcome {
         let nonce = rand::random();
-        if let Err(error) = self.peer.queue_message(&Ping { nonce }) {
-            return Failed(error.to_string());
-        }
+        let pinged = self.peer.queue_message(&Ping { nonce });
         let is_pong = |message: &Message| matches!(message, Message::Pong(pong) if pong.nonce == nonce);
+        // A node that cannot be pinged any more has said why, or that it goes, and that is heard, too.
         let taken = self.pump(Instant::now() + self.wait, |_, message| is_pong(message));
         let reject = self.rejects.iter().find(|reject| reject.command.as_bytes() == command.name().as_bytes());
         match (&self.gone, reject) {
@@ -353,20 +352,29 @@ impl<'a> Exercise<'a> {
             }
             (None, Some(reject)) => Failed(format!("rejected, {}: {}", reject.code, reject.reason)),
             (None, None) if taken => Came(String::new()),
-            (None, None) => Failed(format!("no pong after it within {:?}", self.wait)),
+            (None, None) => Failed(match pinged {
+                Ok(()) => format!("no pong after it within {:?}", self.wait),
+                Err(error) => error.to_string(),
+            }),
         }
     }
 
     /// Sends a message; what came before it cannot be its answer.
     fn send<M: Encode>(&mut self, message: &M) -> Result<(), String> {
-        for _ in 0..self.heard.len() {
+        // Once more than there are messages, to notice the end.
+        for _ in 0..=self.heard.len() {
             self.pump(Instant::now(), |_, _| true);
         }
         self.rejects.clear();
         if self.gone.is_some() {
             return Err("not sent: the node has gone".into());
         }
-        self.peer.send_message(message, self.wait).map_err(|error| format!("not sent: {error}"))
+        self.peer.send_message(message, self.wait).map_err(|error| {
+            if let QueueError::Closed(reason) = &error {
+                self.gone = Some(reason.clone());
+            }
+            format!("not sent: {error}")
+        })
     }
 
     /// Notes what is said until `enough`, which tells whether it was.
