@@ -14,8 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// So many messages may wait to be heard, before the peer reads no more.
-pub const WAITING: usize = 50;
+/// So many messages may wait to be heard, before the peer reads no more. Each may be a block of 32 MiB.
+pub const WAITING: usize = 4;
 
 /// The listener of a guest.
 pub struct Guest {
