@@ -16,6 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How long a node may take to ask for what was announced to it.
 const ASKING: Duration = Duration::from_secs(3);
 
+/// So many rejects of one message are kept, however many a node sends.
+const REJECTS: usize = 100;
+
 /// What came of one check.
 enum Outcome {
     /// What should come came; in words.
@@ -25,6 +28,13 @@ enum Outcome {
     Failed(String),
 }
 use Outcome::{Excused, Failed, Ok as Came};
+
+/// A reject as it is shown: what a node writes can be long, and the words that are shown are few.
+struct Refusal {
+    command: String,
+    code: RejectCode,
+    reason: String,
+}
 
 /// The exercise with one node.
 pub struct Exercise<'a> {
@@ -39,11 +49,11 @@ pub struct Exercise<'a> {
     kaspad: Option<Kaspad>,
     genesis: Hash,
     tip: Hash,
-    /// What the node has asked for.
+    /// What the node has asked for of the goods.
     asked: HashSet<Hash>,
     asked_for_tip: bool,
-    /// The rejects since the last message.
-    rejects: Vec<Reject>,
+    /// The first rejects since the last message.
+    rejects: Vec<Refusal>,
     gone: Option<DisconnectReason>,
     /// How often there was which outcome.
     ok: u32,
@@ -343,7 +353,7 @@ impl<'a> Exercise<'a> {
         let is_pong = |message: &Message| matches!(message, Message::Pong(pong) if pong.nonce == nonce);
         // A node that cannot be pinged any more has said why, or that it goes, and that is heard, too.
         let taken = self.pump(Instant::now() + self.wait, |_, message| is_pong(message));
-        let reject = self.rejects.iter().find(|reject| reject.command.as_bytes() == command.name().as_bytes());
+        let reject = self.rejects.iter().find(|reject| reject.command == command.name());
         match (&self.gone, reject) {
             (Some(reason), _) => Failed(format!("the node went away: {reason}")),
             // They are made up, so a node that looks at them must not like them.
@@ -383,9 +393,16 @@ impl<'a> Exercise<'a> {
             match guest::next(self.peer, self.heard, deadline) {
                 Heard::Message(message) => {
                     match &message {
-                        Message::GetData(request) => self.asked.extend(request.items.iter().map(|item| item.hash)),
+                        Message::GetData(request) => {
+                            let (hashes, goods) = (request.items.iter().map(|item| item.hash), self.goods.lock());
+                            self.asked.extend(hashes.filter(|hash| goods.contains_key(hash)));
+                        }
                         Message::GetSelectedTip(_) => self.asked_for_tip = true,
-                        Message::Reject(reject) => self.rejects.push(Reject::clone(reject)),
+                        Message::Reject(reject) if self.rejects.len() < REJECTS => self.rejects.push(Refusal {
+                            command: reject.command.to_string(),
+                            code: reject.code,
+                            reason: reject.reason.to_string(),
+                        }),
                         _ => {}
                     }
                     if enough(self, &message) {
