@@ -1,0 +1,39 @@
+//! `examples/listen`, with peers that do not stay.
+// What the lints leave to tests is allowed for their helpers, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+mod programs;
+
+use programs::running::Running;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+
+const VISITORS: u64 = 100;
+
+#[test]
+fn who_leaves_at_once_is_introduced_once_and_before_that() {
+    let (listen, address) = Running::listen(&["--network", "simnet"]);
+    for _ in 0..VISITORS {
+        drop(TcpStream::connect(&address).unwrap());
+    }
+    // When this one is introduced, the program has nothing more to say of those before it, except that they left.
+    let _last = TcpStream::connect(&address).unwrap();
+    listen.event("connected", |event| event["peer"] == VISITORS + 1);
+    for visitor in 1..=VISITORS {
+        listen.event("disconnected", |event| event["peer"] == visitor);
+    }
+    let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut lines = 0;
+    listen.line("all that was said", |line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let (peer, event) = (event["peer"].as_u64()?, event["event"].as_str()?.to_owned());
+        said.entry(peer).or_default().push(event);
+        lines += 1;
+        (lines > 2 * VISITORS).then_some(())
+    });
+    let last = said.remove(&(VISITORS + 1)).unwrap();
+    assert_eq!(last, ["connected"]);
+    assert!(said.values().all(|events| *events == ["connected", "disconnected"]), "{said:#?}");
+}
