@@ -75,7 +75,8 @@ The objects of --json are one of
   {\"event\":\"failed\",\"reason\":…}
 
 Exit status: 0 when all is well, and with --exercise when no line says FAILED; 1
-when not, or when the node went away; 2 when it was called wrongly.
+when not, when the node went away, or when nobody reads the output any more; 2 when
+it was called wrongly.
 ";
 
 struct Options {

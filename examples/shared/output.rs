@@ -77,8 +77,11 @@ impl Output {
         let line = if self.json { record.finish() } else { text.to_string() };
         let mut out = io::stdout().lock();
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-            // Whoever closes the pipe has heard enough.
-            process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+            // Nobody hears how it ends, so it is not claimed that it ended well. Who closes a pipe knows why.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                eprintln!("standard output: {error}");
+            }
+            process::exit(1);
         }
     }
 

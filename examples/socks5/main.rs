@@ -37,8 +37,8 @@ Offers nothing unless told otherwise.
 
 The objects of --json are those of `connect`.
 
-Exit status: 0 when the node introduced itself and answered a ping, 1 when not, 2
-when the program was called wrongly.
+Exit status: 0 when the node introduced itself and answered a ping; 1 when not, or
+when nobody reads the output any more; 2 when the program was called wrongly.
 ";
 
 struct Options {

@@ -62,8 +62,8 @@ The objects of --json are those of `connect`, without the blocks, and
   {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
 
-Exit status: 0 when the node's selected tip was reached, 1 when not, 2 when it was
-called wrongly.
+Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
+reads the output any more; 2 when it was called wrongly.
 ";
 
 struct Options {
