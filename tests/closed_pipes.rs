@@ -11,11 +11,13 @@ use std::process::{Command, Stdio};
 #[test]
 fn who_is_not_read_does_not_succeed() {
     let (_listen, address) = Running::listen(&["--network", "simnet"]);
-    let calls: [&[&str]; 4] = [
+    let calls: [&[&str]; 6] = [
         &["connect", &address, "--for", "0.1"],
         &["sync", &address],
         &["sync", &address, "--json"],
         &["listen", "127.0.0.1:0"],
+        &["crawl", &address],
+        &["crawl", &address, "--json"],
     ];
     for call in calls {
         let (reader, writer) = io::pipe().unwrap();

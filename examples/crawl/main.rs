@@ -8,7 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kaspa_peer::wire::Network;
 use std::collections::HashSet;
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
 use std::time::Duration;
 use std::{fs, thread};
 use visit::{Visit, visit};
@@ -24,7 +26,10 @@ says what was found. A node that answers nobody it did not dial itself is reache
   --max N       how many nodes to visit at all; 1000
   --timeout S   how long to wait for each answer; 5
   --dot FILE    write who knows whom, for Graphviz
-  --json        one JSON object a line for each node instead of the summary";
+  --json        one JSON object a line for each node instead of the summary
+
+Exit status: 0 when a node was reached, 1 when not or when nobody reads the output any more, 2 when it was called wrongly.
+";
 
 struct Options {
     seeds: Vec<SocketAddr>,
@@ -61,26 +66,47 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if options.seeds.is_empty() { Err("no address to start from; --help says more".into()) } else { Ok(Some(options)) }
+    if options.seeds.is_empty() {
+        Err("the address of a node to start from is missing".into())
+    } else {
+        Ok(Some(options))
+    }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let Some(options) = options()? else {
-        println!("{USAGE}");
-        return Ok(());
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            // Whoever closes the pipe has read enough.
+            let _ = io::stdout().write_all(USAGE.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("crawl: {error}\nTry `crawl --help`.");
+            return ExitCode::from(2);
+        }
     };
-    let visits = crawl(&options);
+    let Err(error) = report(&options) else { return ExitCode::SUCCESS };
+    // Who closes a pipe knows why.
+    if error.downcast_ref().is_none_or(|error: &io::Error| error.kind() != io::ErrorKind::BrokenPipe) {
+        eprintln!("crawl: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+fn report(options: &Options) -> Result<(), Box<dyn Error>> {
+    let visits = crawl(options)?;
     if let Some(file) = &options.dot {
-        fs::write(file, report::dot(&visits))?;
+        fs::write(file, report::dot(&visits)).map_err(|error| format!("{file}: {error}"))?;
     }
     if !options.json {
-        print!("{}", report::summary(&visits));
+        io::stdout().write_all(report::summary(&visits).as_bytes())?;
     }
     if visits.values().any(Result::is_ok) { Ok(()) } else { Err("no node was reached".into()) }
 }
 
 /// Visits everything that can be reached, and tells of each node as it goes if that is wanted.
-fn crawl(options: &Options) -> report::Visits {
+fn crawl(options: &Options) -> io::Result<report::Visits> {
     let (work, tasks) = unbounded();
     let (tell, results) = unbounded::<(SocketAddr, Result<Visit, String>)>();
     for _ in 0..options.threads {
@@ -106,7 +132,7 @@ fn crawl(options: &Options) -> report::Visits {
     loop {
         for address in found.drain(..) {
             if known.len() < options.max && known.insert(address) && work.send(address).is_err() {
-                return visits;
+                return Ok(visits);
             }
         }
         bar.set_length(known.len() as u64);
@@ -115,7 +141,8 @@ fn crawl(options: &Options) -> report::Visits {
         }
         let Ok((address, result)) = results.recv() else { break };
         if options.json {
-            bar.suspend(|| println!("{}", report::json_line(&address, &result)));
+            let line = report::json_line(&address, &result);
+            bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
         }
         if let Ok(visit) = &result {
             found.extend(&visit.knows);
@@ -124,5 +151,5 @@ fn crawl(options: &Options) -> report::Visits {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    visits
+    Ok(visits)
 }
