@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{fs, thread};
+use std::{fs, panic, thread};
 use visit::{Visit, visit};
 
 const USAGE: &str = "\
@@ -109,17 +109,20 @@ fn report(options: &Options) -> Result<(), Box<dyn Error>> {
 fn crawl(options: &Options) -> io::Result<report::Visits> {
     let (work, tasks) = unbounded();
     let (tell, results) = unbounded::<(SocketAddr, Result<Visit, String>)>();
-    for _ in 0..options.threads {
+    for number in 0..options.threads {
         let (tasks, tell, network, timeout) = (tasks.clone(), tell.clone(), options.network, options.timeout);
         // A worker ends when there is no more work to come.
-        thread::spawn(move || {
+        thread::Builder::new().name(format!("crawl-{number}")).spawn(move || {
             for address in tasks {
-                if tell.send((address, visit(address, network, timeout))).is_err() {
+                // Every visit is waited for, so one that goes wrong must be told, too.
+                let result = panic::catch_unwind(|| visit(address, network, timeout));
+                if tell.send((address, result.unwrap_or_else(|_| Err("the visit panicked".into())))).is_err() {
                     return;
                 }
             }
-        });
+        })?;
     }
+    drop(tell);
 
     // Hidden by itself where there is no terminal.
     let bar = ProgressBar::new(0);
