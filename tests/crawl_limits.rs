@@ -45,3 +45,17 @@ fn a_node_is_believed_a_thousand_addresses() {
     let rows = crawl((0..20).map(message).collect(), &["--max", "1"]);
     assert_eq!((rows.len(), rows[0]["knows"].as_array().unwrap().len()), (1, 1000));
 }
+
+#[test]
+fn strangers_do_not_say_whom_to_dial_here() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), nobody.port());
+    let local =
+        ["0.0.0.0:1", "10.0.0.1:1", "100.100.0.1:1", "169.254.169.254:80", "192.168.0.1:1", "255.255.255.255:1"];
+    let local6 = ["[::]:1", "[::1]:1", "[fe80::1]:1", "[fd00::1]:1", "[ff02::1]:1"];
+    let named = || [nobody, mapped].into_iter().chain(local.iter().chain(&local6).map(|known| known.parse().unwrap()));
+    let rows = crawl(vec![addr(named())], &["--public-only"]);
+    assert_eq!((rows.len(), rows[0]["knows"].as_array().unwrap().len()), (1, named().count()));
+    let rows = crawl(vec![addr([nobody])], &[]);
+    assert_eq!((rows.len(), &rows[1]["reached"]), (2, &false.into()));
+}

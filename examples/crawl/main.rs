@@ -9,22 +9,25 @@ use kaspa_peer::wire::Network;
 use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{fs, panic, thread};
 use visit::{Visit, visit};
 
 const USAGE: &str = "\
-Usage: crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--dot FILE] [--json]
+Usage: crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--public-only] [--dot FILE] [--json]
 
 Asks the nodes at ADDR for addresses of others, those for still others, and so on; then
 says what was found. A node that answers nobody it did not dial itself is reached, and knows of nobody.
+What a node names is dialled, and strangers may well name addresses of this machine and of the networks it is in.
 
   --network N   mainnet (the default), testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c
   --threads K   how many nodes to visit at a time; 16
   --max N       how many nodes to visit at all; 1000
   --timeout S   how long to wait for each answer; 5
+  --public-only
+                of what nodes name, dial only addresses of the public internet
   --dot FILE    write who knows whom, for Graphviz
   --json        one JSON object a line for each node instead of the summary
 
@@ -37,6 +40,7 @@ struct Options {
     threads: usize,
     max: usize,
     timeout: Duration,
+    public_only: bool,
     dot: Option<String>,
     json: bool,
 }
@@ -49,6 +53,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         threads: 16,
         max: 1000,
         timeout: Duration::from_secs(5),
+        public_only: false,
         dot: None,
         json: false,
     };
@@ -60,6 +65,7 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
             Long("max") => options.max = arguments.value()?.parse()?,
             Long("timeout") => options.timeout = Duration::from_secs(arguments.value()?.parse::<u64>()?.max(1)),
+            Long("public-only") => options.public_only = true,
             Long("dot") => options.dot = Some(arguments.value()?.string()?),
             Long("json") => options.json = true,
             Short('h') | Long("help") => return Ok(None),
@@ -148,11 +154,27 @@ fn crawl(options: &Options) -> io::Result<report::Visits> {
             bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
         }
         if let Ok(visit) = &result {
-            found.extend(&visit.knows);
+            found.extend(visit.knows.iter().filter(|address| !options.public_only || is_public(address.ip())));
         }
         visits.insert(address, result);
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(visits)
+}
+
+/// Whether it is an address of one machine for everybody.
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let is_local = ip.is_loopback() || ip.is_private() || ip.is_link_local();
+            let is_nobody = ip.is_multicast() || ip.is_broadcast() || ip.is_documentation();
+            // Nor of this network, nor one that a provider gives out behind its own.
+            !is_local && !is_nobody && !matches!(ip.octets(), [0, ..] | [100, 64..=127, ..])
+        }
+        IpAddr::V6(ip) => {
+            let is_local = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
+            !is_local && !ip.is_multicast() && !ip.is_unspecified()
+        }
+    }
 }
