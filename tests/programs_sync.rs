@@ -277,8 +277,15 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
     let mut corrupt = file(&blocks[..3]);
     corrupt[500] ^= 1;
     let ping = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap();
-    let cases: [(&str, &[u8], &str); 5] = [
+    let after = [file(&blocks[..1]), b"note".to_vec()].concat();
+    let foreign = Frame::encode(&blocks[0], Network::Mainnet).unwrap();
+    let cases: [(&str, &[u8], &str); 10] = [
         ("text", b"this is not a file of blocks", "at byte 0"),
+        ("note", b"note", "at byte 0: what comes there is the beginning of no block"),
+        ("after", &after, "at byte 372: what comes there is the beginning of no block"),
+        ("cut-ping", &ping.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
+        ("most-of-ping", &ping.as_bytes()[..30], "at byte 0: what comes there is the beginning of no block"),
+        ("foreign", &foreign.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
         ("corrupt", &corrupt, "at byte 372: checksum"),
         ("swapped", &swapped, "comes before its parent"),
         ("ping", ping.as_bytes(), "ping where a block should be"),

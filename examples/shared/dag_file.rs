@@ -9,7 +9,7 @@ use kaspa_peer::wire::{Block, FrameDecoder, Hash, Message, Network, read_message
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// What a file contains.
@@ -48,6 +48,9 @@ pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
                 continue;
             }
             file.cut = source.metadata()?.len().saturating_sub(file.len);
+            if !is_block_begun(&mut source, file.len, network)? {
+                return Err(bad(&"what comes there is the beginning of no block").into());
+            }
             return Ok(file);
         };
         let command = frame.command();
@@ -73,6 +76,16 @@ pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
         file.root = Some(root);
         file.len = end;
     }
+}
+
+/// Whether what comes from there on can be a block's frame that is cut off. The decoder looks at whole headers only, and
+/// a file of something else is not to be gone on with because it is short.
+fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
+    let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
+    let mut start = Vec::new();
+    source.seek(SeekFrom::Start(place))?;
+    source.take(expected.len() as u64).read_to_end(&mut start)?;
+    Ok(expected.starts_with(&start))
 }
 
 /// The blocks of a file, read when they are asked for.
