@@ -260,6 +260,27 @@ fn a_block_that_is_announced_and_missing_is_noticed() {
 }
 
 #[test]
+fn no_more_is_taken_than_is_wanted() {
+    let all = blocks();
+    let dag = Scratch::with("limits-dag", &file(&all));
+    let (_listen, address) = serve(&dag);
+    let bytes = (file(&all[..200]).len() + 1).to_string();
+    for (option, limit, kept) in [("--max-blocks", "100", 100), ("--max-bytes", &bytes, 200)] {
+        let out = Scratch::new(&option[2..]);
+        // The second time with what there is already.
+        for new in [kept, 0] {
+            let (reason, came) = failure(&address, &["--out", out.path(), option, limit]);
+            assert!(reason.contains(option) && came == new, "{came}: {reason}");
+            assert!(out.content() == file(&all[..usize::try_from(kept).unwrap()]), "{option}");
+        }
+        let ended = sync(&address, &["--out", out.path()]);
+        assert!(ended.status == 0 && out.content() == dag.content(), "{ended:#?}");
+    }
+    // As much as there is may be there.
+    assert_eq!(sync(&address, &["--max-blocks", "299"]).status, 0);
+}
+
+#[test]
 fn another_genesis_block_is_noticed() {
     let dag = Scratch::with("genesis-dag", &file(&blocks()));
     let (_listen, address) = serve(&dag);
