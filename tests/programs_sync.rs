@@ -323,3 +323,17 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
         }
     }
 }
+
+#[test]
+fn headers_are_read_where_the_blocks_are() {
+    let all = blocks();
+    let dag = Scratch::with("headers-dag", &file(&all));
+    let (_listen, address) = serve(&dag);
+    let mut peer = Played::dial(&address, Network::Simnet);
+    peer.send(&common::version());
+    peer.expect::<Version>();
+    peer.send(&VerAck);
+    peer.send(&GetHeaders { low: all[0].header().parents[0], high: all[298].hash() });
+    let expected: Vec<BlockHeader> = all.iter().map(|block| block.header().clone()).collect();
+    assert!(peer.expect::<Headers>().headers == expected);
+}

@@ -5,7 +5,7 @@
 //! contain. `inspect` reads it, too.
 
 use crate::args::Failure;
-use kaspa_peer::wire::{Block, FrameDecoder, Hash, Message, Network, read_message};
+use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
@@ -102,15 +102,25 @@ impl BlockStore {
     }
 
     pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
-        let mut frame = vec![0; len];
-        {
-            let mut file = self.file.lock();
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut frame)?;
-        }
-        match read_message(&mut frame.as_slice(), self.network)? {
+        match read_message(&mut self.read(offset, len)?.as_slice(), self.network)? {
             Message::Block(block) => Ok(Some(block)),
             _ => Err("the file changed while it was served".into()),
         }
+    }
+
+    /// The header of a block with so many parents, whose frame begins there.
+    pub fn header(&self, offset: u64, parents: usize) -> Result<BlockHeader, Failure> {
+        // All with so many parents are equally long.
+        let model = BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() };
+        let bytes = self.read(offset + HEADER_SIZE as u64, model.encode()?.len())?;
+        Ok(BlockHeader::decode(&bytes)?)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut file = self.file.lock();
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }
