@@ -5,7 +5,8 @@
 mod common;
 mod programs;
 
-use programs::running::Running;
+use kaspa_peer::wire::*;
+use programs::running::{Played, Running};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -36,4 +37,25 @@ fn who_leaves_at_once_is_introduced_once_and_before_that() {
     let last = said.remove(&(VISITORS + 1)).unwrap();
     assert_eq!(last, ["connected"]);
     assert!(said.values().all(|events| *events == ["connected", "disconnected"]), "{said:#?}");
+}
+
+#[test]
+fn an_address_is_known_once_as_it_was_told_last() {
+    let (_listen, address) = Running::listen(&["--network", "simnet"]);
+    let mut peer = Played::dial(&address, Network::Simnet);
+    peer.send(&common::version());
+    peer.expect::<Version>();
+    peer.send(&VerAck);
+    let scope = AddressScope::FullNodes;
+    let known = |host: u8, time| TimedAddress {
+        time,
+        address: NetAddress::new(([203, 0, 113, host], 16511).into(), Services::NETWORK),
+    };
+    peer.send(&Addr { scope, addresses: vec![known(1, 1_600_000_000), known(2, 1_600_000_000)] });
+    peer.send(&Addr { scope, addresses: vec![known(1, 1_600_000_001)] });
+    peer.send(&GetAddr { scope });
+    let mut told = peer.expect::<Addr>().addresses;
+    told.retain(|told| told.address.socket_addr().to_string() != address);
+    told.sort_by_key(|told| told.time);
+    assert_eq!(told, [known(2, 1_600_000_000), known(1, 1_600_000_001)]);
 }
