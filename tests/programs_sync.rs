@@ -260,6 +260,27 @@ fn a_block_that_is_announced_and_missing_is_noticed() {
 }
 
 #[test]
+fn no_more_is_taken_than_is_wanted() {
+    let all = blocks();
+    let dag = Scratch::with("limits-dag", &file(&all));
+    let (_listen, address) = serve(&dag);
+    let bytes = (file(&all[..200]).len() + 1).to_string();
+    for (option, limit, kept) in [("--max-blocks", "100", 100), ("--max-bytes", &bytes, 200)] {
+        let out = Scratch::new(&option[2..]);
+        // The second time with what there is already.
+        for new in [kept, 0] {
+            let (reason, came) = failure(&address, &["--out", out.path(), option, limit]);
+            assert!(reason.contains(option) && came == new, "{came}: {reason}");
+            assert!(out.content() == file(&all[..usize::try_from(kept).unwrap()]), "{option}");
+        }
+        let ended = sync(&address, &["--out", out.path()]);
+        assert!(ended.status == 0 && out.content() == dag.content(), "{ended:#?}");
+    }
+    // As much as there is may be there.
+    assert_eq!(sync(&address, &["--max-blocks", "299"]).status, 0);
+}
+
+#[test]
 fn another_genesis_block_is_noticed() {
     let dag = Scratch::with("genesis-dag", &file(&blocks()));
     let (_listen, address) = serve(&dag);
@@ -277,8 +298,15 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
     let mut corrupt = file(&blocks[..3]);
     corrupt[500] ^= 1;
     let ping = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap();
-    let cases: [(&str, &[u8], &str); 5] = [
+    let after = [file(&blocks[..1]), b"note".to_vec()].concat();
+    let foreign = Frame::encode(&blocks[0], Network::Mainnet).unwrap();
+    let cases: [(&str, &[u8], &str); 10] = [
         ("text", b"this is not a file of blocks", "at byte 0"),
+        ("note", b"note", "at byte 0: what comes there is the beginning of no block"),
+        ("after", &after, "at byte 372: what comes there is the beginning of no block"),
+        ("cut-ping", &ping.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
+        ("most-of-ping", &ping.as_bytes()[..30], "at byte 0: what comes there is the beginning of no block"),
+        ("foreign", &foreign.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
         ("corrupt", &corrupt, "at byte 372: checksum"),
         ("swapped", &swapped, "comes before its parent"),
         ("ping", ping.as_bytes(), "ping where a block should be"),
@@ -294,4 +322,18 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
             assert_eq!(scratch.content(), content, "{name}");
         }
     }
+}
+
+#[test]
+fn headers_are_read_where_the_blocks_are() {
+    let all = blocks();
+    let dag = Scratch::with("headers-dag", &file(&all));
+    let (_listen, address) = serve(&dag);
+    let mut peer = Played::dial(&address, Network::Simnet);
+    peer.send(&common::version());
+    peer.expect::<Version>();
+    peer.send(&VerAck);
+    peer.send(&GetHeaders { low: all[0].header().parents[0], high: all[298].hash() });
+    let expected: Vec<BlockHeader> = all.iter().map(|block| block.header().clone()).collect();
+    assert!(peer.expect::<Headers>().headers == expected);
 }

@@ -9,12 +9,15 @@ use crate::output::{Output, Record};
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Remote;
 use kaspa_peer::wire::*;
-use kaspa_peer::{DisconnectReason, Peer, PeerAddress};
+use kaspa_peer::{DisconnectReason, Peer, PeerAddress, QueueError};
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a node may take to ask for what was announced to it.
 const ASKING: Duration = Duration::from_secs(3);
+
+/// So many rejects of one message are kept, however many a node sends.
+const REJECTS: usize = 100;
 
 /// What came of one check.
 enum Outcome {
@@ -26,10 +29,17 @@ enum Outcome {
 }
 use Outcome::{Excused, Failed, Ok as Came};
 
+/// A reject as it is shown: what a node writes can be long, and the words that are shown are few.
+struct Refusal {
+    command: String,
+    code: RejectCode,
+    reason: String,
+}
+
 /// The exercise with one node.
 pub struct Exercise<'a> {
     peer: &'a Peer,
-    heard: &'a Receiver<Heard>,
+    heard: &'a Receiver<Message>,
     goods: &'a Goods,
     output: &'a Output,
     wait: Duration,
@@ -39,11 +49,11 @@ pub struct Exercise<'a> {
     kaspad: Option<Kaspad>,
     genesis: Hash,
     tip: Hash,
-    /// What the node has asked for.
+    /// What the node has asked for of the goods.
     asked: HashSet<Hash>,
     asked_for_tip: bool,
-    /// The rejects since the last message.
-    rejects: Vec<Reject>,
+    /// The first rejects since the last message.
+    rejects: Vec<Refusal>,
     gone: Option<DisconnectReason>,
     /// How often there was which outcome.
     ok: u32,
@@ -54,7 +64,7 @@ pub struct Exercise<'a> {
 impl<'a> Exercise<'a> {
     pub fn new(
         peer: &'a Peer,
-        heard: &'a Receiver<Heard>,
+        heard: &'a Receiver<Message>,
         goods: &'a Goods,
         output: &'a Output,
         options: &Options,
@@ -280,15 +290,15 @@ impl<'a> Exercise<'a> {
             self.tell(&FilterAdd { data: vec![1, 2, 3, 4] });
             return self.tell(&FilterClear);
         }
-        let was_there = self.gone.is_none();
-        let outcome = match self.statement(&goods::filter()) {
-            Failed(_) if was_there && self.gone.is_some() => {
-                Came("the end, since the node does not offer bloom filters".into())
-            }
-            outcome => outcome,
+        let outcome = match self.send(&goods::filter()) {
+            Ok(()) => match (self.settle(Command::FilterLoad), &self.gone) {
+                (Failed(_), Some(_)) => Came("the end, since the node does not offer bloom filters".into()),
+                (outcome, _) => outcome,
+            },
+            Err(why) => Failed(why),
         };
         self.report(Command::FilterLoad, "the end", &outcome);
-        if self.gone.is_some() && was_there {
+        if self.gone.is_some() && matches!(outcome, Came(_)) {
             let why = Excused("not sent: the node does not offer bloom filters, and has ended");
             self.report(Command::FilterAdd, "nothing", &why);
             return self.report(Command::FilterClear, "nothing", &why);
@@ -339,12 +349,11 @@ impl<'a> Exercise<'a> {
     /// Sees that the node has taken the last message and is still there.
     fn settle(&mut self, command: Command) -> Outcome {
         let nonce = rand::random();
-        if let Err(error) = self.peer.queue_message(&Ping { nonce }) {
-            return Failed(error.to_string());
-        }
+        let pinged = self.peer.queue_message(&Ping { nonce });
         let is_pong = |message: &Message| matches!(message, Message::Pong(pong) if pong.nonce == nonce);
+        // A node that cannot be pinged any more has said why, or that it goes, and that is heard, too.
         let taken = self.pump(Instant::now() + self.wait, |_, message| is_pong(message));
-        let reject = self.rejects.iter().find(|reject| reject.command.as_bytes() == command.name().as_bytes());
+        let reject = self.rejects.iter().find(|reject| reject.command == command.name());
         match (&self.gone, reject) {
             (Some(reason), _) => Failed(format!("the node went away: {reason}")),
             // They are made up, so a node that looks at them must not like them.
@@ -353,31 +362,47 @@ impl<'a> Exercise<'a> {
             }
             (None, Some(reject)) => Failed(format!("rejected, {}: {}", reject.code, reject.reason)),
             (None, None) if taken => Came(String::new()),
-            (None, None) => Failed(format!("no pong after it within {:?}", self.wait)),
+            (None, None) => Failed(match pinged {
+                Ok(()) => format!("no pong after it within {:?}", self.wait),
+                Err(error) => error.to_string(),
+            }),
         }
     }
 
     /// Sends a message; what came before it cannot be its answer.
     fn send<M: Encode>(&mut self, message: &M) -> Result<(), String> {
-        for _ in 0..self.heard.len() {
+        // Once more than there are messages, to notice the end.
+        for _ in 0..=self.heard.len() {
             self.pump(Instant::now(), |_, _| true);
         }
         self.rejects.clear();
         if self.gone.is_some() {
             return Err("not sent: the node has gone".into());
         }
-        self.peer.send_message(message, self.wait).map_err(|error| format!("not sent: {error}"))
+        self.peer.send_message(message, self.wait).map_err(|error| {
+            if let QueueError::Closed(reason) = &error {
+                self.gone = Some(reason.clone());
+            }
+            format!("not sent: {error}")
+        })
     }
 
     /// Notes what is said until `enough`, which tells whether it was.
     fn pump(&mut self, deadline: Instant, mut enough: impl FnMut(&mut Self, &Message) -> bool) -> bool {
         while self.gone.is_none() {
-            match guest::next(self.heard, deadline) {
+            match guest::next(self.peer, self.heard, deadline) {
                 Heard::Message(message) => {
                     match &message {
-                        Message::GetData(request) => self.asked.extend(request.items.iter().map(|item| item.hash)),
+                        Message::GetData(request) => {
+                            let (hashes, goods) = (request.items.iter().map(|item| item.hash), self.goods.lock());
+                            self.asked.extend(hashes.filter(|hash| goods.contains_key(hash)));
+                        }
                         Message::GetSelectedTip(_) => self.asked_for_tip = true,
-                        Message::Reject(reject) => self.rejects.push(Reject::clone(reject)),
+                        Message::Reject(reject) if self.rejects.len() < REJECTS => self.rejects.push(Refusal {
+                            command: reject.command.to_string(),
+                            code: reject.code,
+                            reason: reject.reason.to_string(),
+                        }),
                         _ => {}
                     }
                     if enough(self, &message) {

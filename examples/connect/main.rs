@@ -15,12 +15,12 @@ mod output;
 
 use args::{Failure, Node};
 use exercise::Exercise;
-use guest::{Goods, Guest, Heard, Only};
+use guest::{Goods, Guest, Only};
 use kaspa_peer::wire::{AddressScope, GetAddr, Services};
 use kaspa_peer::{Peer, WaitError};
 use output::{Detail, Output, Record};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const USAGE: &str = "\
 Dials a kaspa node, shows who is there, and follows what it says.
@@ -75,7 +75,8 @@ The objects of --json are one of
   {\"event\":\"failed\",\"reason\":…}
 
 Exit status: 0 when all is well, and with --exercise when no line says FAILED; 1
-when not, or when the node went away; 2 when it was called wrongly.
+when not, when the node went away, or when nobody reads the output any more; 2 when
+it was called wrongly.
 ";
 
 struct Options {
@@ -125,6 +126,8 @@ fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
     let goods = Goods::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
     let (guest, heard) = Guest::new(&output.with(detail), tip, &goods);
+    // The guest shows what is said. Who follows that has no use for it, and what nobody hears would be in the pong's way.
+    let heard = options.exercise.then_some(heard);
     let services = if options.exercise { Services::NETWORK } else { Services::empty() };
     let mut builder = options.node.builder("connect", services)?.dag(Only(tip)).listener(guest);
     if options.exercise {
@@ -137,7 +140,7 @@ fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
     let peer = Peer::outbound(stream, address, &config)?;
     output.connected(&peer);
     let Ok(()) = peer.wait_for_handshake() else { return Ok(gone(&peer)) };
-    if options.exercise {
+    if let Some(heard) = heard {
         let passed = Exercise::new(&peer, &heard, &goods, output, &options)?.run()?;
         peer.disconnect();
         peer.wait_for_disconnect()?;
@@ -150,18 +153,13 @@ fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
         Err(error) => eprintln!("connect: no pong: {error}"),
     }
     peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
-    // In a hundred years nobody waits for this any more.
-    let end = Instant::now() + options.duration.unwrap_or(Duration::from_secs(100 * 365 * 86_400));
-    loop {
-        match guest::next(&heard, end) {
-            // The guest has shown it.
-            Heard::Message(_) if Instant::now() < end => {}
-            Heard::Gone(_) => return Ok(gone(&peer)),
-            Heard::Message(_) | Heard::Silence => {
-                peer.disconnect();
-                peer.wait_for_disconnect()?;
-                return Ok(true);
-            }
+    match options.duration {
+        None => Ok(gone(&peer)),
+        Some(duration) if peer.wait_for_disconnect_timeout(duration).is_ok() => Ok(false),
+        Some(_) => {
+            peer.disconnect();
+            peer.wait_for_disconnect()?;
+            Ok(true)
         }
     }
 }

@@ -14,9 +14,12 @@ pub struct Visit {
     pub remote: Remote,
     /// How long a ping takes.
     pub rtt: Option<Duration>,
-    /// The nodes it knows of.
+    /// The nodes it knows of, or the first thousand.
     pub knows: Vec<SocketAddr>,
 }
+
+/// A node may send its own address before the others, and more messages; so many are listened to.
+const MESSAGES: usize = 8;
 
 /// Tells the first addresses that come.
 struct Curious(Sender<Vec<SocketAddr>>);
@@ -24,7 +27,7 @@ struct Curious(Sender<Vec<SocketAddr>>);
 impl Listener for Curious {
     fn on_addr(&self, _: &Peer, addr: Addr) {
         let addresses = addr.addresses.iter().map(|known| known.address.socket_addr()).collect();
-        // A node may send more than one; what does not fit is let go.
+        // What does not fit is let go.
         let _ = self.0.try_send(addresses);
     }
 
@@ -36,7 +39,7 @@ impl Listener for Curious {
 
 /// Dials a node, and asks it for others. The error says why nothing was learnt.
 pub fn visit(address: SocketAddr, network: Network, patience: Duration) -> Result<Visit, String> {
-    let (tell, told) = bounded(8);
+    let (tell, told) = bounded(MESSAGES);
     let config = Config::builder(network)
         .user_agent("crawl", env!("CARGO_PKG_VERSION"), ["example"])
         .handshake_timeout(patience)
@@ -51,7 +54,9 @@ pub fn visit(address: SocketAddr, network: Network, patience: Duration) -> Resul
     peer.queue_message(&GetAddr { scope: AddressScope::FullNodes }).map_err(|error| error.to_string())?;
     // A node that wants to tell none says nothing; it was reached all the same.
     let mut knows = told.recv_timeout(patience).unwrap_or_default();
-    knows.extend(told.try_iter().flatten());
+    // Though it may go on for ever.
+    knows.extend(told.try_iter().take(MESSAGES).flatten());
+    knows.truncate(Addr::MAX);
     peer.disconnect();
     let _ = peer.wait_for_disconnect();
     Ok(Visit { remote, rtt, knows })

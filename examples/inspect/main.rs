@@ -77,8 +77,10 @@ The kinds of errors are
   of payloads     truncated, trailing, too_many, non_canonical, not_zero
   of lines        hex
 
-Exit status: 0 when all is well, 1 when a frame was bad, 2 when nothing could be
-read at all.
+Exit status: 0 when all that was shown is well; 1 when a frame was bad, with --replay
+when the node could not be reached, did not take everything or went away; 2 when it
+was called wrongly, or when something could not be read to its end, or written. What
+comes before that is shown, or said.
 ";
 
 struct Options {
@@ -149,6 +151,10 @@ fn main() -> ExitCode {
             eprintln!("inspect: {}: {error}", file.display());
             ExitCode::from(2)
         }
+        Err(Failure::Node(error)) => {
+            eprintln!("inspect: {error}");
+            ExitCode::FAILURE
+        }
         Err(Failure::Write(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("inspect: {error}");
             ExitCode::from(2)
@@ -160,6 +166,8 @@ fn main() -> ExitCode {
 enum Failure {
     Read(io::Error),
     Write(io::Error),
+    /// There is no node to say it to.
+    Node(Box<dyn Error + Send + Sync>),
 }
 
 fn inspect<W: Write>(options: &mut Options, report: &mut Report<W>) -> Result<(), Failure> {

@@ -6,7 +6,6 @@ use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{Command, Encode, Frame, Network};
 use kaspa_peer::{Config, DisconnectReason, Event, EventKind, Peer, events};
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
@@ -73,13 +72,12 @@ pub fn replay<R: Read + Send>(
     out: &mut impl Write,
 ) -> Result<bool, Failure> {
     let network = records.network();
-    let failed = |error: Box<dyn Error + Send + Sync>| Failure::Read(io::Error::other(error));
-    let (stream, address) = dial::dial(address, network).map_err(Failure::Read)?;
+    let (stream, address) = dial::dial(address, network).map_err(|error| Failure::Node(error.into()))?;
     // While more than that wait to be printed, the node has to wait, too.
     let (listener, events) = events(WAITING);
     let config = Config::builder(network).user_agent("inspect", env!("CARGO_PKG_VERSION"), ["replay"]);
-    let config = config.listener(listener).build().map_err(|error| failed(error.into()))?;
-    let peer = Peer::outbound(stream, address, &config).map_err(|error| failed(error.into()))?;
+    let config = config.listener(listener).build().map_err(|error| Failure::Node(error.into()))?;
+    let peer = Peer::outbound(stream, address, &config).map_err(|error| Failure::Node(error.into()))?;
     let (said, heard) = thread::scope(|scope| {
         let speaker = scope.spawn(|| say(records, &peer, network, side));
         let heard = listen(&events, || speaker.is_finished(), out);

@@ -74,8 +74,8 @@ The objects of --json are one of
   {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
   {\"event\":\"failed\",\"reason\":…}           and the program ends
 
-Exit status: 0 when all is well (with --once), 1 when it could not go on, 2 when it
-was called wrongly.
+Exit status: 0 when all is well (with --once); 1 when it could not go on, or when
+nobody reads the output any more; 2 when it was called wrongly.
 ";
 
 struct Options {

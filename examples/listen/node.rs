@@ -5,11 +5,12 @@ use crate::dag::Dag;
 use crate::output::Output;
 use crate::serve::{Order, Server};
 use crate::synthetic::{self, Chance};
+use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
 use log::debug;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ const ASKED_AT_ONCE: usize = 50;
 pub struct Listen {
     dag: Arc<RwLock<Dag>>,
     here: SocketAddr,
-    addresses: Mutex<VecDeque<TimedAddress>>,
+    /// The last that was heard of is at the end.
+    addresses: Mutex<LinkedHashMap<SocketAddr, TimedAddress>>,
     /// Those who have introduced themselves. They are taken out when they go, or the node would keep itself alive.
     peers: Mutex<HashMap<u64, (Peer, Server)>>,
     output: Output,
@@ -91,7 +93,7 @@ impl Listener for Listen {
 
     fn on_get_addr(&self, peer: &Peer, request: GetAddr) {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
-        let mut known: Vec<TimedAddress> = self.addresses.lock().iter().copied().collect();
+        let mut known: Vec<TimedAddress> = self.addresses.lock().values().copied().collect();
         known.truncate(Addr::MAX - 1);
         known.push(TimedAddress { time, address: NetAddress::new(self.here, peer.config().services()) });
         // Nobody likes an answer for all subnetworks, though one may ask for it.
@@ -105,8 +107,7 @@ impl Listener for Listen {
     fn on_addr(&self, _: &Peer, message: Addr) {
         let mut known = self.addresses.lock();
         for address in message.addresses {
-            known.retain(|seen| seen.address.socket_addr() != address.address.socket_addr());
-            known.push_back(address);
+            known.insert(address.address.socket_addr(), address);
             if known.len() > ADDRESS_BOOK {
                 known.pop_front();
             }

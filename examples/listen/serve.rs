@@ -140,9 +140,8 @@ impl Serve<'_> {
     }
 
     fn headers(&self, low: &Hash, high: &Hash) -> Result<Option<Vec<BlockHeader>>, Failure> {
-        let dag = self.dag.read();
-        let Some(blocks) = dag.between(low, high, Headers::MAX) else { return Ok(None) };
-        let headers = blocks.iter().map(|block| dag.header(block)).collect::<Result<Vec<_>, _>>()?;
+        let Some(blocks) = self.dag.read().between(low, high, Headers::MAX) else { return Ok(None) };
+        let headers = blocks.iter().map(|block| self.dag.read().header(block)).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(headers.into_iter().flatten().collect()))
     }
 

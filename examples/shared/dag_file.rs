@@ -5,11 +5,11 @@
 //! contain. `inspect` reads it, too.
 
 use crate::args::Failure;
-use kaspa_peer::wire::{Block, FrameDecoder, Hash, Message, Network, read_message};
+use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// What a file contains.
@@ -48,6 +48,9 @@ pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
                 continue;
             }
             file.cut = source.metadata()?.len().saturating_sub(file.len);
+            if !is_block_begun(&mut source, file.len, network)? {
+                return Err(bad(&"what comes there is the beginning of no block").into());
+            }
             return Ok(file);
         };
         let command = frame.command();
@@ -75,6 +78,16 @@ pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
     }
 }
 
+/// Whether what comes from there on can be a block's frame that is cut off. The decoder looks at whole headers only, and
+/// a file of something else is not to be gone on with because it is short.
+fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
+    let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
+    let mut start = Vec::new();
+    source.seek(SeekFrom::Start(place))?;
+    source.take(expected.len() as u64).read_to_end(&mut start)?;
+    Ok(expected.starts_with(&start))
+}
+
 /// The blocks of a file, read when they are asked for.
 #[allow(dead_code)] // For who serves.
 pub struct BlockStore {
@@ -89,15 +102,25 @@ impl BlockStore {
     }
 
     pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
-        let mut frame = vec![0; len];
-        {
-            let mut file = self.file.lock();
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut frame)?;
-        }
-        match read_message(&mut frame.as_slice(), self.network)? {
+        match read_message(&mut self.read(offset, len)?.as_slice(), self.network)? {
             Message::Block(block) => Ok(Some(block)),
             _ => Err("the file changed while it was served".into()),
         }
+    }
+
+    /// The header of a block with so many parents, whose frame begins there.
+    pub fn header(&self, offset: u64, parents: usize) -> Result<BlockHeader, Failure> {
+        // All with so many parents are equally long.
+        let model = BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() };
+        let bytes = self.read(offset + HEADER_SIZE as u64, model.encode()?.len())?;
+        Ok(BlockHeader::decode(&bytes)?)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut file = self.file.lock();
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }

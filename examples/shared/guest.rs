@@ -4,7 +4,7 @@
 //! names, and says so.
 
 use crate::output::Output;
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use kaspa_peer::wire::*;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
 use log::debug;
@@ -14,12 +14,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// So many messages may wait to be heard, before the peer reads no more.
-const WAITING: usize = 50;
+/// So many messages may wait to be heard, before the peer reads no more. Each may be a block of 32 MiB.
+pub const WAITING: usize = 4;
 
 /// The listener of a guest.
 pub struct Guest {
-    said: Sender<Heard>,
+    /// Gone with the peer: what was said is heard to its end, and then that this was the end.
+    said: Mutex<Option<Sender<Message>>>,
     output: Output,
     tip: Hash,
     goods: Goods,
@@ -38,19 +39,20 @@ pub enum Heard {
 }
 
 impl Guest {
-    /// A guest who names `tip`, and what is said to it.
-    pub fn new(output: &Output, tip: Hash, goods: &Goods) -> (Self, Receiver<Heard>) {
+    /// A guest who names `tip`, and what is said to it. Who does not want to hear that drops it.
+    pub fn new(output: &Output, tip: Hash, goods: &Goods) -> (Self, Receiver<Message>) {
         let (said, heard) = bounded(WAITING);
-        (Self { said, output: output.clone(), tip, goods: Arc::clone(goods) }, heard)
+        (Self { said: Mutex::new(Some(said)), output: output.clone(), tip, goods: Arc::clone(goods) }, heard)
     }
 
     /// Passes it on, unless the connection ends while nobody listens.
-    fn pass_on(&self, peer: &Peer, mut heard: Heard) {
-        while let Err(SendTimeoutError::Timeout(unheard)) = self.said.send_timeout(heard, Duration::from_millis(100)) {
+    fn pass_on(&self, peer: &Peer, mut message: Message) {
+        let Some(said) = self.said.lock().clone() else { return };
+        while let Err(SendTimeoutError::Timeout(unheard)) = said.send_timeout(message, Duration::from_millis(100)) {
             if peer.disconnect_reason().is_some() {
                 return;
             }
-            heard = unheard;
+            message = unheard;
         }
     }
 
@@ -87,7 +89,7 @@ impl Listener for Guest {
             Message::GetData(request) => self.data(peer, &request.items),
             _ => {}
         }
-        self.pass_on(peer, Heard::Message(message.clone()));
+        self.pass_on(peer, message.clone());
     }
 
     fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
@@ -98,7 +100,7 @@ impl Listener for Guest {
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.output.disconnected(peer, reason);
-        self.pass_on(peer, Heard::Gone(reason.clone()));
+        self.said.lock().take();
     }
 }
 
@@ -115,9 +117,13 @@ impl DagView for Only {
     }
 }
 
-/// What is heard next.
+/// What is heard next of a peer.
 #[allow(dead_code)] // Not everybody waits.
-pub fn next(heard: &Receiver<Heard>, deadline: Instant) -> Heard {
-    // The guest goes only when the peer is gone.
-    heard.recv_deadline(deadline).unwrap_or(Heard::Silence)
+pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Heard {
+    match heard.recv_deadline(deadline) {
+        Ok(message) => Heard::Message(message),
+        Err(RecvTimeoutError::Timeout) => Heard::Silence,
+        // The guest lets go of its end when there is a reason for it.
+        Err(RecvTimeoutError::Disconnected) => Heard::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local)),
+    }
 }

@@ -58,7 +58,7 @@ pub enum Detail {
 pub struct Output {
     json: bool,
     detail: Detail,
-    /// The peers that were introduced.
+    /// The peers that were introduced and are still there.
     met: Arc<Mutex<HashSet<u64>>>,
 }
 
@@ -77,8 +77,11 @@ impl Output {
         let line = if self.json { record.finish() } else { text.to_string() };
         let mut out = io::stdout().lock();
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-            // Whoever closes the pipe has heard enough.
-            process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+            // Nobody hears how it ends, so it is not claimed that it ended well. Who closes a pipe knows why.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                eprintln!("standard output: {error}");
+            }
+            process::exit(1);
         }
     }
 
@@ -93,6 +96,18 @@ impl Output {
     /// A connection is there. Says so once, whoever notices first: the program or a callback.
     pub fn connected(&self, peer: &Peer) {
         let mut met = self.met.lock();
+        // When it has ended, its last callback says it, or has said it already.
+        if peer.disconnect_reason().is_none() {
+            self.introduce(peer, &mut met);
+        }
+    }
+
+    /// The same in a callback, of which the last is still to come.
+    fn called_back(&self, peer: &Peer) {
+        self.introduce(peer, &mut self.met.lock());
+    }
+
+    fn introduce(&self, peer: &Peer, met: &mut HashSet<u64>) {
         if met.insert(peer.id()) {
             self.say(
                 format_args!("[{}] {} {}: connected", peer.id(), peer.direction(), peer.address()),
@@ -103,7 +118,7 @@ impl Output {
 
     /// The remote introduced itself.
     pub fn version(&self, peer: &Peer, version: &Version) {
-        self.connected(peer);
+        self.called_back(peer);
         let offset = peer.remote().map_or(0, |remote| remote.time_offset);
         let kind = version.subnetwork.map_or("full node".into(), |id| format!("partial node of subnetwork {id}"));
         self.say(
@@ -133,7 +148,7 @@ impl Output {
         if let Message::Version(version) = message {
             return self.version(peer, version);
         }
-        self.connected(peer);
+        self.called_back(peer);
         let (command, summary) = (message.command(), message.summary().to_string());
         if self.tells(command) {
             self.say(
@@ -145,7 +160,7 @@ impl Output {
 
     /// A message was written to the socket.
     pub fn sent(&self, peer: &Peer, command: Command, bytes: usize) {
-        self.connected(peer);
+        self.called_back(peer);
         if self.tells(command) {
             let summary = format!("{bytes} bytes");
             self.say(
@@ -160,7 +175,11 @@ impl Output {
 
     /// The connection ended.
     pub fn disconnected(&self, peer: &Peer, reason: &DisconnectReason) {
-        self.connected(peer);
+        {
+            let mut met = self.met.lock();
+            self.introduce(peer, &mut met);
+            met.remove(&peer.id());
+        }
         self.say(
             format_args!("[{}] disconnected: {reason}", peer.id()),
             Record::of(peer, "disconnected").text("reason", reason),

@@ -28,7 +28,7 @@ const MAX_LOCATORS: usize = 64;
 
 pub struct Download<'a> {
     peer: &'a Peer,
-    heard: &'a Receiver<Heard>,
+    heard: &'a Receiver<Message>,
     store: &'a mut Store,
     genesis: Hash,
     output: &'a Output,
@@ -46,7 +46,7 @@ pub struct Download<'a> {
 impl<'a> Download<'a> {
     pub fn new(
         peer: &'a Peer,
-        heard: &'a Receiver<Heard>,
+        heard: &'a Receiver<Message>,
         store: &'a mut Store,
         genesis: Hash,
         output: &'a Output,
@@ -223,7 +223,7 @@ impl<'a> Download<'a> {
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        match guest::next(self.heard, deadline) {
+        match guest::next(self.peer, self.heard, deadline) {
             Heard::Message(Message::Reject(reject)) => {
                 Err(format!("the node rejects {}, {}: {}", reject.command, reject.code, reject.reason).into())
             }

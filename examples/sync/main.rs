@@ -27,7 +27,7 @@ use output::{Detail, Output, Record};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use store::Store;
+use store::{Limits, Store};
 
 /// How long a node may take to find a locator. The library's rules watch the other requests.
 const LOCATOR: Duration = Duration::from_secs(30);
@@ -51,6 +51,10 @@ Options:
                   it and `listen --dag` serves it
   --genesis HASH  the network's genesis block, where it is not that of kaspad
                   v0.1.1 to v0.4.1 or, for a kaspad that says it is newer, v0.5.0
+  --max-blocks N  stop when there are N blocks and more to come: a node can make up
+                  blocks without end, and each needs some 50 bytes of memory; 10
+                  million unless given
+  --max-bytes N   stop when FILE would grow longer; 100 GB unless given
 {NODE_OPTIONS}
 
 Offers nothing unless told otherwise.
@@ -62,8 +66,8 @@ The objects of --json are those of `connect`, without the blocks, and
   {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
 
-Exit status: 0 when the node's selected tip was reached, 1 when not, 2 when it was
-called wrongly.
+Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
+reads the output any more; 2 when it was called wrongly.
 ";
 
 struct Options {
@@ -71,13 +75,15 @@ struct Options {
     address: String,
     out: Option<PathBuf>,
     genesis: Option<Hash>,
+    limits: Limits,
 }
 
 impl Options {
     /// `None` when help is wanted.
     fn from_args() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Self { node: Node::new(), address: String::new(), out: None, genesis: None };
+        let limits = Limits { blocks: 10_000_000, bytes: 100_000_000_000 };
+        let mut options = Self { node: Node::new(), address: String::new(), out: None, genesis: None, limits };
         let mut address = None;
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
@@ -85,6 +91,8 @@ impl Options {
                 Short('h') | Long("help") => return Ok(None),
                 Long("out") => options.out = Some(arguments.value()?.into()),
                 Long("genesis") => options.genesis = Some(arguments.value()?.parse()?),
+                Long("max-blocks") => options.limits.blocks = arguments.value()?.parse()?,
+                Long("max-bytes") => options.limits.bytes = arguments.value()?.parse()?,
                 Long(other) => {
                     let other = other.to_owned();
                     options.node.take(&other, &mut arguments)?;
@@ -104,7 +112,7 @@ fn main() -> ExitCode {
 
 fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
     let network = options.node.network;
-    let mut store = Store::open(options.out.as_deref(), network)?;
+    let mut store = Store::open(options.out.as_deref(), network, options.limits)?;
     if let Some(cut) = store.resumed() {
         let blocks = store.blocks();
         let rest = if cut > 0 { format!(", and {cut} bytes of one that is cut off") } else { String::new() };

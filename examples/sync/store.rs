@@ -8,20 +8,31 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// How much there may be. A node can make up blocks without end.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub blocks: usize,
+    /// Of the file.
+    pub bytes: u64,
+}
+
 /// What was downloaded. Every block's parents are in it, or the genesis block.
 pub struct Store {
     network: Network,
+    limits: Limits,
     known: HashSet<Hash>,
     root: Option<Hash>,
     file: Option<BufWriter<File>>,
+    /// How long the file is, or will be when all is written.
+    len: u64,
     /// How many bytes of an unfinished block were in the file.
     resumed: Option<u64>,
 }
 
 impl Store {
     /// Reads what is there. A block that was not written to its end is cut off.
-    pub fn open(path: Option<&Path>, network: Network) -> Result<Self, Failure> {
-        let mut store = Self { network, known: HashSet::new(), root: None, file: None, resumed: None };
+    pub fn open(path: Option<&Path>, network: Network, limits: Limits) -> Result<Self, Failure> {
+        let mut store = Self { network, limits, known: HashSet::new(), root: None, file: None, len: 0, resumed: None };
         let Some(path) = path else { return Ok(store) };
         let mut file = OpenOptions::new()
             .read(true)
@@ -35,6 +46,7 @@ impl Store {
             store.known.extend(found.blocks.iter().map(|block| block.hash));
             store.root = found.root;
             store.resumed = Some(found.cut);
+            store.len = found.len;
             file.set_len(found.len)?;
             file.seek(SeekFrom::Start(found.len))?;
         }
@@ -68,8 +80,16 @@ impl Store {
         if let Some(parent) = block.header().parents.iter().find(|parent| !self.contains(parent)) {
             return Err(format!("the node sent block {hash} before its parent {parent}").into());
         }
+        let Limits { blocks, bytes } = self.limits;
+        if self.known.len() >= blocks {
+            return Err(format!("there are more than the {blocks} blocks of --max-blocks").into());
+        }
         if let Some(file) = &mut self.file {
             let frame = Frame::encode(block, self.network)?;
+            self.len += frame.as_bytes().len() as u64;
+            if self.len > bytes {
+                return Err(format!("the blocks need more than the {bytes} bytes of --max-bytes").into());
+            }
             file.write_all(frame.as_bytes()).map_err(|error| format!("writing the file: {error}"))?;
         }
         self.known.insert(hash);

@@ -1,0 +1,61 @@
+//! `examples/listen`, with peers that do not stay.
+// What the lints leave to tests is allowed for their helpers, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+mod programs;
+
+use kaspa_peer::wire::*;
+use programs::running::{Played, Running};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+
+const VISITORS: u64 = 100;
+
+#[test]
+fn who_leaves_at_once_is_introduced_once_and_before_that() {
+    let (listen, address) = Running::listen(&["--network", "simnet"]);
+    for _ in 0..VISITORS {
+        drop(TcpStream::connect(&address).unwrap());
+    }
+    // When this one is introduced, the program has nothing more to say of those before it, except that they left.
+    let _last = TcpStream::connect(&address).unwrap();
+    listen.event("connected", |event| event["peer"] == VISITORS + 1);
+    for visitor in 1..=VISITORS {
+        listen.event("disconnected", |event| event["peer"] == visitor);
+    }
+    let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut lines = 0;
+    listen.line("all that was said", |line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let (peer, event) = (event["peer"].as_u64()?, event["event"].as_str()?.to_owned());
+        said.entry(peer).or_default().push(event);
+        lines += 1;
+        (lines > 2 * VISITORS).then_some(())
+    });
+    let last = said.remove(&(VISITORS + 1)).unwrap();
+    assert_eq!(last, ["connected"]);
+    assert!(said.values().all(|events| *events == ["connected", "disconnected"]), "{said:#?}");
+}
+
+#[test]
+fn an_address_is_known_once_as_it_was_told_last() {
+    let (_listen, address) = Running::listen(&["--network", "simnet"]);
+    let mut peer = Played::dial(&address, Network::Simnet);
+    peer.send(&common::version());
+    peer.expect::<Version>();
+    peer.send(&VerAck);
+    let scope = AddressScope::FullNodes;
+    let known = |host: u8, time| TimedAddress {
+        time,
+        address: NetAddress::new(([203, 0, 113, host], 16511).into(), Services::NETWORK),
+    };
+    peer.send(&Addr { scope, addresses: vec![known(1, 1_600_000_000), known(2, 1_600_000_000)] });
+    peer.send(&Addr { scope, addresses: vec![known(1, 1_600_000_001)] });
+    peer.send(&GetAddr { scope });
+    let mut told = peer.expect::<Addr>().addresses;
+    told.retain(|told| told.address.socket_addr().to_string() != address);
+    told.sort_by_key(|told| told.time);
+    assert_eq!(told, [known(2, 1_600_000_000), known(1, 1_600_000_001)]);
+}
