@@ -77,7 +77,7 @@ use outbound::Patience;
 use shared::Shared;
 use std::{
     convert::Infallible,
-    fmt,
+    fmt, hash,
     panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -89,7 +89,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// One remote node.
 ///
 /// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When
-/// the last handle is dropped the peer disconnects.
+/// the last handle is dropped the peer disconnects. Handles are equal when they are of the same connection.
 pub struct Peer {
     shared: Arc<Shared>,
     /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
@@ -424,6 +424,21 @@ impl Clone for Peer {
     /// Another handle, which keeps the connection alive.
     fn clone(&self) -> Self {
         Self::counted(Arc::clone(&self.shared))
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.shared.key == other.shared.key
+    }
+}
+
+impl Eq for Peer {}
+
+/// Clippy's `mutable_key_type` does not know that this never changes; a peer can be a key all the same.
+impl hash::Hash for Peer {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.shared.key.hash(state);
     }
 }
 

@@ -1,9 +1,17 @@
 //! What users of Rust libraries expect of types without looking it up.
 #![allow(missing_docs)]
 
-use kaspa_peer::peer::{Capture, EventListener};
+mod common;
+
+use common::{acquainted, builder};
+use kaspa_peer::peer::{
+    Capture, CaptureReader, Count, EventListener, Halves, IoOperation, ProtocolViolation, Remote, Traffic,
+    UnknownCommands,
+};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
+use std::collections::HashSet;
+use std::hash::{self, BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{error::Error, fmt::Debug};
 
@@ -19,10 +27,130 @@ fn what_is_shared_between_threads_can_be() {
     shared::<PeerAddress>();
     shared::<Event>();
     shared::<EventListener>();
+    shared::<Traffic>();
+    shared::<Remote>();
     shared::<Capture>();
+    shared::<CaptureReader<std::fs::File>>();
     shared::<Message>();
     shared::<Frame>();
     shared::<FrameDecoder>();
+    shared::<MessageReader<std::net::TcpStream>>();
+    // The halves are moved to a thread each, and a writer need not be `Sync`.
+    fn sent<T: Send + Debug + 'static>() {}
+    sent::<Halves>();
+}
+
+#[test]
+fn what_is_data_can_be_copied_compared_and_be_a_key() {
+    fn data<T: Clone + Eq + hash::Hash + Debug>() {}
+    data::<Message>();
+    data::<Frame>();
+    data::<TxRef<'_>>();
+    data::<InputRef<'_>>();
+    data::<OutputRef<'_>>();
+    data::<Stats>();
+    data::<Traffic>();
+    data::<Count>();
+    data::<Remote>();
+    data::<EventKind>();
+    data::<DisconnectReason>();
+    data::<HandshakeError>();
+    data::<ProtocolViolation>();
+    data::<IoOperation>();
+    data::<DecodeError>();
+    data::<FrameError>();
+    data::<StallRule>();
+    data::<RateLimit>();
+    data::<ScoreLimit>();
+    data::<UnknownCommands>();
+    fn ordered<T: Ord + hash::Hash + Debug>() {}
+    ordered::<PeerAddress>();
+    ordered::<Direction>();
+    ordered::<NetAddress>();
+    ordered::<TimedAddress>();
+    ordered::<Network>();
+    ordered::<UserAgent>();
+}
+
+#[test]
+fn what_is_equal_has_the_same_hash_and_place() {
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = BuildHasherDefault::<DefaultHasher>::new().build_hasher();
+        value(&mut hasher);
+        hash::Hasher::finish(&hasher)
+    };
+    let block = Block::new(BlockHeader::default(), []).unwrap();
+    let looked_at = block.clone();
+    assert_eq!(looked_at.header(), &BlockHeader::default());
+    assert_eq!(block, looked_at);
+    assert_eq!(hash(&|state| hash::Hash::hash(&block, state)), hash(&|state| hash::Hash::hash(&looked_at, state)));
+    let mainnet = Network::Custom(Network::Mainnet.magic());
+    assert_eq!(mainnet.cmp(&Network::Mainnet), std::cmp::Ordering::Equal);
+    assert!(Network::Mainnet < Network::Custom(u32::MAX) && Network::Mainnet > Network::Custom(0));
+}
+
+#[test]
+#[allow(clippy::mutable_key_type)]
+fn handles_of_one_connection_are_one_peer() {
+    let (listener, events) = events(100);
+    let (out, inb) = acquainted(builder(), builder());
+    let same = out.peer.clone();
+    assert_eq!((out.peer.id(), inb.peer.id()), (1, 1), "ids are a node's own");
+    assert_ne!(out.peer, inb.peer);
+    let peers = HashSet::from([out.peer.clone(), inb.peer.clone(), same]);
+    assert_eq!(peers.len(), 2);
+    let told = Peer::outbound(common::sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
+    told.disconnect();
+    assert_eq!(events.recv_timeout(common::DEADLINE).unwrap().peer, told);
+    assert!(!peers.contains(&told));
+}
+
+#[test]
+fn defaults_are_empty() {
+    assert_eq!(NetAddress::default().to_string(), "[::]:0");
+    assert_eq!(NetAddress::default().services, Services::empty());
+    assert_eq!(TimedAddress::default(), TimedAddress { time: 0, address: NetAddress::default() });
+    assert_eq!(GetAddr::default(), GetAddr::all());
+    assert_eq!(Addr::default(), Addr { scope: AddressScope::All, addresses: vec![] });
+}
+
+#[test]
+fn counts_add_up_and_saturate() {
+    let counts = [Count { messages: 1, bytes: 10 }, Count { messages: 2, bytes: 20 }];
+    assert_eq!(counts[0] + counts[1], Count { messages: 3, bytes: 30 });
+    assert_eq!(counts.iter().sum::<Count>(), counts.into_iter().sum());
+    assert_eq!(counts.into_iter().sum::<Count>(), Count { messages: 3, bytes: 30 });
+    let most = Count { messages: u64::MAX, bytes: u64::MAX };
+    assert_eq!(counts[0] + most, most);
+}
+
+#[test]
+fn an_unknown_command_is_text() {
+    let command: UnknownCommand = "hello".parse().unwrap();
+    assert_eq!((command.name(), command.as_ref()), ("hello", "hello"));
+    assert_eq!(format!("{command}|{command:>7}|{command:?}"), "hello|  hello|hello");
+    assert_eq!("hello".parse(), Ok(Command::from(command)));
+    for not_one in ["ping", "", "thirteen bytes", "a b"] {
+        assert!(not_one.parse::<UnknownCommand>().is_err(), "{not_one:?}");
+    }
+}
+
+#[test]
+fn large_payloads_are_not_printed() {
+    let frame = Frame::encode(&Unknown::new("large", vec![0x77; 1_000_000]).unwrap(), Network::Simnet).unwrap();
+    let mut decoder = FrameDecoder::new(Network::Simnet);
+    for part in frame.as_bytes().chunks(300_000) {
+        decoder.feed(part);
+        // What is not taken yet is a header, then a part of a payload, then a whole one.
+        let text = format!("{decoder:?}");
+        assert!(text.contains("network: Simnet") && text.len() < 300, "{text}");
+        if let Some(raw) = decoder.next_frame().unwrap() {
+            let text = format!("{raw:?}");
+            assert!(text.contains("command: large") && text.contains("1000000") && text.len() < 300, "{text}");
+            return;
+        }
+    }
+    panic!("there is no frame");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Which side made the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// The remote dialled.
@@ -37,7 +37,7 @@ impl fmt::Display for Direction {
 /// assert!(matches!(PeerAddress::from("203.0.113.7:16111"), PeerAddress::Ip(_)));
 /// assert!(matches!(PeerAddress::from("node.example.org:16111"), PeerAddress::Host { port: 16111, .. }));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerAddress {
     /// An IP address and a port.

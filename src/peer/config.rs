@@ -17,7 +17,7 @@ use std::{
 const REMEMBERED_NONCES: usize = 50;
 
 /// Until when a request must have been answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StallRule {
     /// The request. The time runs from when it is written; a repeat restarts it.
     pub request: Command,
@@ -51,7 +51,7 @@ impl StallRule {
 }
 
 /// What to do with a well-formed message whose command this crate does not know.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum UnknownCommands {
     /// Hand it to [`Listener::on_unknown`], which does nothing unless it is implemented.
     #[default]

@@ -3,12 +3,13 @@
 use super::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
 use std::{
-    ops::AddAssign,
+    iter::Sum,
+    ops::{Add, AddAssign},
     time::{Duration, SystemTime},
 };
 
 /// Messages and their bytes, headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Count {
     /// How many messages.
@@ -24,6 +25,7 @@ impl Count {
 }
 
 impl AddAssign for Count {
+    /// Saturates.
     fn add_assign(&mut self, other: Self) {
         // What was counted fits; what was read back from somewhere may be any number.
         self.messages = self.messages.saturating_add(other.messages);
@@ -31,11 +33,33 @@ impl AddAssign for Count {
     }
 }
 
+impl Add for Count {
+    type Output = Self;
+
+    /// Saturates.
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Add::add)
+    }
+}
+
+impl<'a> Sum<&'a Self> for Count {
+    fn sum<I: Iterator<Item = &'a Self>>(counts: I) -> Self {
+        counts.copied().sum()
+    }
+}
+
 /// The known commands, and all unknown ones.
 pub(super) const COMMANDS: usize = Command::ALL.len() + 1;
 
 /// What went one way, as a whole and per command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Traffic {
     counts: [Count; COMMANDS],
     /// Bytes of frames that were no messages.
@@ -70,9 +94,7 @@ impl Traffic {
     /// Everything, malformed frames included as bytes but not as messages.
     #[must_use]
     pub fn total(&self) -> Count {
-        let mut total = Count { messages: 0, bytes: self.malformed.bytes };
-        self.counts.iter().for_each(|count| total += *count);
-        total
+        self.counts.iter().sum::<Count>() + Count { messages: 0, bytes: self.malformed.bytes }
     }
 
     /// The messages of one command. All unknown commands are counted as one.
@@ -100,7 +122,7 @@ impl Traffic {
 }
 
 /// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
@@ -147,7 +169,7 @@ pub struct Stats {
 }
 
 /// What a remote said in its `version`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Remote {

@@ -3,7 +3,7 @@
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
 use super::tx::{SMALLEST_TX, TxLayout, walk};
 use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
-use std::{fmt, num::NonZeroU64, slice, sync::OnceLock};
+use std::{fmt, hash, num::NonZeroU64, slice, sync::OnceLock};
 
 /// `block`: a block, as validated bytes.
 ///
@@ -40,6 +40,12 @@ impl PartialEq for Block {
 }
 
 impl Eq for Block {}
+
+impl hash::Hash for Block {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
 
 impl Block {
     /// The most transactions a block can have.

@@ -10,7 +10,7 @@ pub(super) type Part = &'static str;
 ///
 /// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
 /// which that part starts.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -75,7 +75,7 @@ pub enum DecodeError {
 }
 
 /// A frame that cannot be read from a stream: the sender's fault, or the stream's early end.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {

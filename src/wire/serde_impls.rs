@@ -166,10 +166,7 @@ impl Serialize for UnknownCommand {
 
 impl<'de> Deserialize<'de> for UnknownCommand {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match parsed(from)? {
-            Command::Unknown(command) => Ok(command),
-            known => Err(de::Error::custom(format_args!("{known} is a known command"))),
-        }
+        parsed(from)
     }
 }
 

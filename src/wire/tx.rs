@@ -15,7 +15,7 @@ pub const MAX_TX_INPUTS: usize = 818_401;
 pub const MAX_TX_OUTPUTS: usize = 3_728_271;
 
 /// Where the parts of a transaction are, relative to its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct TxLayout {
     /// The output count.
     outputs: u32,
@@ -62,7 +62,7 @@ pub(super) fn walk(input: &mut Decoder<'_>) -> Result<TxLayout, DecodeError> {
 }
 
 /// A transaction that lies in somebody else's bytes, such as a [`Block`](super::Block)'s.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TxRef<'a> {
     bytes: &'a [u8],
     layout: TxLayout,
@@ -242,7 +242,7 @@ impl<'a> Tail<'a> {
 }
 
 /// An output that a transaction spends, still in the transaction's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InputRef<'a> {
     previous_output: &'a [u8; 36],
     /// The script that proves the right to spend it.
@@ -262,7 +262,7 @@ impl InputRef<'_> {
 }
 
 /// An output, still in the transaction's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OutputRef<'a> {
     /// Its value.
     pub value: u64,
@@ -346,7 +346,7 @@ part_iterator! {
 /// println!("{}", tx.id());
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Transaction {
     bytes: Box<[u8]>,
     layout: TxLayout,

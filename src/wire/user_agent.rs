@@ -16,7 +16,7 @@ use thiserror::Error;
 /// assert_eq!(agent.to_string(), "/dag-watch:1.0.0(demo; rome)/");
 /// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserAgent(WireString);
 
 impl UserAgent {
