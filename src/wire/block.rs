@@ -130,10 +130,10 @@ impl Block {
         &self.bytes
     }
 
-    /// The parts as plain data, to change and build another from.
+    /// The parts as plain data, to change and build another from: a copy of each script.
     #[must_use]
-    pub fn fields(&self) -> BlockFields {
-        BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::fields).collect() }
+    pub fn to_fields(&self) -> BlockFields {
+        BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::to_fields).collect() }
     }
 }
 
@@ -221,7 +221,7 @@ impl TryFrom<&BlockFields> for Block {
 
 impl Codec for BlockFields {
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Block::read(input).map(|block| block.fields())
+        Block::read(input).map(|block| block.to_fields())
     }
 
     fn size(&self) -> usize {

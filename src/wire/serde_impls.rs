@@ -258,7 +258,7 @@ fn made_of<F: Codec, T, E: de::Error>(
 
 impl Serialize for Transaction {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().fields().serialize(to)
+        self.as_ref().to_fields().serialize(to)
     }
 }
 
@@ -271,7 +271,7 @@ impl<'de> Deserialize<'de> for Transaction {
 
 impl Serialize for Block {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.fields().serialize(to)
+        self.to_fields().serialize(to)
     }
 }
 

@@ -188,13 +188,13 @@ impl<'a> TxRef<'a> {
 
     /// A transaction of its own, with a copy of the bytes.
     #[must_use]
-    pub fn to_owned(self) -> Transaction {
+    pub fn to_transaction(self) -> Transaction {
         Transaction { bytes: self.bytes.into(), layout: self.layout }
     }
 
-    /// The parts as plain data, to change and build another from.
+    /// The parts as plain data, to change and build another from: a copy of each script.
     #[must_use]
-    pub fn fields(self) -> TxFields {
+    pub fn to_fields(self) -> TxFields {
         TxFields::from_parts(self)
     }
 
@@ -416,8 +416,8 @@ forward! {
     hash -> Hash;
     /// Its id, by which outpoints, inventory and rejects name it, see [`TxRef::id`].
     id -> Hash;
-    /// The parts as plain data, to change and build another from.
-    fields -> TxFields;
+    /// The parts as plain data, to change and build another from: a copy of each script.
+    to_fields -> TxFields;
 }
 
 impl fmt::Debug for Transaction {

@@ -98,7 +98,7 @@ impl From<OutputRef<'_>> for TxOutput {
 
 impl Codec for TxFields {
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Transaction::read(input).map(|tx| tx.fields())
+        Transaction::read(input).map(|tx| tx.to_fields())
     }
 
     fn size(&self) -> usize {
