@@ -68,7 +68,7 @@ pub use listener::Listener;
 pub use rate::RateLimit;
 pub use receipt::Receipt;
 pub use score::ScoreLimit;
-pub use stats::{Count, Remote, Stats, Traffic};
+pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
 use crate::wire::{Encode, Frame, Hash, Inventory, Ping};

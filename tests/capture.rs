@@ -35,8 +35,7 @@ fn both_sides_of_a_conversation_are_recorded() {
 
     let (ours, theirs) = (records(&ours), records(&theirs));
     assert!(matches!(&ours[0], Captured::Connected(text) if text.to_string().ends_with("(outbound)")), "{ours:?}");
-    let gone =
-        |record: &Captured| matches!(record, Captured::Gone(why) if why.to_string() == "disconnected by this side");
+    let gone = |record: &Captured| matches!(record, Captured::Gone(why) if *why == "disconnected by this side");
     assert_eq!(ours.iter().filter(|record| gone(record)).count(), 1);
     assert_eq!(messages(&ours, true), messages(&theirs, false), "what one sent the other received");
     assert_eq!(messages(&theirs, true), messages(&ours, false));

@@ -5,7 +5,7 @@ mod common;
 
 use common::{acquainted, builder};
 use kaspa_peer::peer::{
-    Capture, CaptureReader, Count, EventListener, Halves, IoOperation, ProtocolViolation, Remote, Traffic,
+    Capture, CaptureReader, Count, Counts, EventListener, Halves, IoOperation, ProtocolViolation, Remote, Traffic,
     UnknownCommands,
 };
 use kaspa_peer::wire::*;
@@ -213,6 +213,96 @@ fn what_is_shown_can_be_parsed() {
     for address in ["203.0.113.7:16111", "[2001:db8::1]:5", "node.example:7"] {
         assert_eq!(address.parse::<PeerAddress>().unwrap().to_string(), address);
     }
+}
+
+#[test]
+fn what_names_a_part_of_a_message_can_be_parsed() {
+    let outpoint = Outpoint { id: Hash::from_bytes([0xab; 32]), index: 7 };
+    assert_eq!(outpoint.to_string().parse(), Ok(outpoint));
+    let id = outpoint.id;
+    for not_one in [format!("{id}"), format!("{id}:"), format!("{id}:+7"), format!("{id}:7:7"), ":7".to_owned()] {
+        assert!(not_one.parse::<Outpoint>().is_err(), "{not_one}");
+    }
+    for number in (0..9).chain([u32::MAX]) {
+        let kind = InventoryType::from(number);
+        assert_eq!((kind.to_string().parse(), u32::from(kind)), (Ok(kind), number));
+    }
+    for not_one in ["", "TX", "MSG_", "MSG_+7", "MSG_4294967296", "msg_tx"] {
+        assert!(not_one.parse::<InventoryType>().is_err(), "{not_one}");
+    }
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        assert_eq!(direction.to_string().parse(), Ok(direction));
+    }
+    assert!("Inbound".parse::<Direction>().is_err());
+}
+
+#[test]
+fn numbers_and_bytes_turn_into_names_and_back() {
+    let (hash, subnetwork) = ([7; 32], [9; 20]);
+    assert_eq!(<[u8; 32]>::from(Hash::from(hash)), hash);
+    assert_eq!(<[u8; 20]>::from(SubnetworkId::from(subnetwork)), subnetwork);
+    assert_eq!((RejectCode::from(0x41), u8::from(RejectCode::DUST)), (RejectCode::DUST, 0x41));
+}
+
+#[test]
+fn text_from_the_wire_is_made_of_bytes_and_compared_with_text() {
+    let text = WireString::from("dust");
+    for same in [WireString::from("dust".to_owned()), b"dust".to_vec().into(), b"dust".as_slice().into()] {
+        assert_eq!(same, text);
+    }
+    assert!(text == "dust" && text == *"dust" && text != "dus" && WireString::from(vec![0xff]) != "\u{fffd}");
+    assert_eq!(text.as_ref(), b"dust");
+    assert_eq!(UserAgent::from_bytes("/a:1/").as_ref(), b"/a:1/");
+}
+
+#[test]
+fn transactions_and_blocks_are_made_of_their_parts_and_taken_apart() {
+    let fields = TxFields { version: 1, ..TxFields::default() };
+    let tx = Transaction::try_from(fields.clone()).unwrap();
+    assert_eq!((Transaction::try_from(&fields), tx.to_fields()), (Ok(tx.clone()), fields.clone()));
+    assert_eq!((tx.as_ref().to_transaction(), Transaction::from(tx.as_ref())), (tx.clone(), tx.clone()));
+    assert_eq!(tx.clone().into_bytes(), tx.as_bytes());
+    let fields = BlockFields { header: BlockHeader::default(), transactions: vec![fields] };
+    let block = Block::try_from(fields.clone()).unwrap();
+    assert_eq!((Block::try_from(&fields), block.to_fields()), (Ok(block.clone()), fields.clone()));
+    assert_eq!(block.clone().into_bytes(), block.as_bytes());
+    let native = TxFields { gas: 1, ..TxFields::default() };
+    assert!(Transaction::try_from(native.clone()).is_err());
+    assert!(Block::try_from(BlockFields { transactions: vec![native], ..fields }).is_err());
+}
+
+#[test]
+fn addresses_are_made_of_a_host_and_a_port() {
+    let ip = std::net::IpAddr::from([203, 0, 113, 7]);
+    let address = PeerAddress::from((ip, 7));
+    assert_eq!(address, PeerAddress::Ip((ip, 7).into()));
+    assert_eq!(
+        (PeerAddress::from((ip.to_string(), 7)), PeerAddress::from(("203.0.113.7", 7))),
+        (address.clone(), address)
+    );
+    assert_eq!(PeerAddress::from(("node".to_owned(), 7)), PeerAddress::Host { host: "node".to_owned(), port: 7 });
+}
+
+#[test]
+fn traffic_is_gone_through() {
+    let (out, _inb) = acquainted(builder(), builder());
+    let traffic = out.peer.stats().received;
+    let commands: Vec<Command> = (&traffic).into_iter().map(|(command, _)| command).collect();
+    assert_eq!(commands, [Command::Version, Command::VerAck]);
+    for (command, count) in &traffic {
+        assert_eq!(count, traffic.of(command));
+    }
+}
+
+#[test]
+fn an_iterator_that_has_ended_stays_so() {
+    fn fused<I: std::iter::FusedIterator>() {}
+    fused::<Transactions<'_>>();
+    fused::<Inputs<'_>>();
+    fused::<Outputs<'_>>();
+    fused::<Counts<'_>>();
+    fused::<MessageReader<&[u8]>>();
+    fused::<CaptureReader<&[u8]>>();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who is at the other end.
 
-use crate::wire::{NetAddress, Sanitised, Services};
+use crate::wire::{NetAddress, ParseError, Sanitised, Services};
 use std::{
     convert::Infallible,
     fmt,
@@ -24,6 +24,19 @@ impl fmt::Display for Direction {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",
         })
+    }
+}
+
+impl FromStr for Direction {
+    type Err = ParseError;
+
+    /// Takes `inbound` or `outbound`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "inbound" => Ok(Self::Inbound),
+            "outbound" => Ok(Self::Outbound),
+            _ => Err(ParseError { what: "not a direction", expected: "inbound or outbound" }),
+        }
     }
 }
 
@@ -135,10 +148,22 @@ impl From<&String> for PeerAddress {
 
 impl From<(&str, u16)> for PeerAddress {
     fn from((host, port): (&str, u16)) -> Self {
+        Self::from((host.to_owned(), port))
+    }
+}
+
+impl From<(String, u16)> for PeerAddress {
+    fn from((host, port): (String, u16)) -> Self {
         match host.parse::<IpAddr>() {
-            Ok(ip) => Self::Ip(SocketAddr::new(ip, port)),
-            Err(_) => Self::Host { host: host.to_owned(), port },
+            Ok(ip) => Self::from((ip, port)),
+            Err(_) => Self::Host { host, port },
         }
+    }
+}
+
+impl From<(IpAddr, u16)> for PeerAddress {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self::Ip(address.into())
     }
 }
 

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::{
     fmt,
     io::{self, BufWriter, Read, Write},
+    iter::FusedIterator,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -283,3 +284,5 @@ impl<R: Read> Iterator for CaptureReader<R> {
         item
     }
 }
+
+impl<R: Read> FusedIterator for CaptureReader<R> {}

@@ -3,8 +3,10 @@
 use super::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
 use std::{
-    iter::Sum,
+    array,
+    iter::{FusedIterator, Sum, Zip},
     ops::{Add, AddAssign},
+    slice,
     time::{Duration, SystemTime},
 };
 
@@ -116,10 +118,34 @@ impl Traffic {
     }
 
     /// The known commands of which there was at least one message.
-    pub fn iter(&self) -> impl Iterator<Item = (Command, Count)> {
-        Command::ALL.into_iter().zip(self.counts).filter(|(_, count)| count.messages > 0)
+    #[must_use]
+    pub fn iter(&self) -> Counts<'_> {
+        Counts(Command::ALL.into_iter().zip(&self.counts))
     }
 }
+
+impl<'a> IntoIterator for &'a Traffic {
+    type Item = (Command, Count);
+    type IntoIter = Counts<'a>;
+
+    fn into_iter(self) -> Counts<'a> {
+        self.iter()
+    }
+}
+
+/// The known commands of which there was at least one message, with their counts. Made by [`Traffic::iter`].
+#[derive(Debug, Clone)]
+pub struct Counts<'a>(Zip<array::IntoIter<Command, { Command::ALL.len() }>, slice::Iter<'a, Count>>);
+
+impl Iterator for Counts<'_> {
+    type Item = (Command, Count);
+
+    fn next(&mut self) -> Option<(Command, Count)> {
+        self.0.find(|(_, count)| count.messages > 0).map(|(command, count)| (command, *count))
+    }
+}
+
+impl FusedIterator for Counts<'_> {}
 
 /// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

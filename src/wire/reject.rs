@@ -32,6 +32,18 @@ impl RejectCode {
     pub const DIFFICULTY: Self = Self(0x44);
 }
 
+impl From<u8> for RejectCode {
+    fn from(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+impl From<RejectCode> for u8 {
+    fn from(code: RejectCode) -> Self {
+        code.0
+    }
+}
+
 impl fmt::Display for RejectCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match *self {

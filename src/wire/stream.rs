@@ -2,6 +2,7 @@
 
 use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
 use std::io::{self, Read, Write};
+use std::iter::FusedIterator;
 
 /// The messages of a stream, one after the other.
 ///
@@ -67,6 +68,8 @@ impl<R: Read> Iterator for MessageReader<R> {
         item
     }
 }
+
+impl<R: Read> FusedIterator for MessageReader<R> {}
 
 /// Reads one message and not a byte more.
 ///

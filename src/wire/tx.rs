@@ -4,9 +4,9 @@
 //! whatever its scripts. Reading a part later parses it in place and cannot fail.
 
 use super::codec::{Codec, Decoder, MAX_VAR_BYTES};
-use super::{DecodeError, Encode, EncodeError, Hash, SubnetworkId, TxFields};
+use super::{DecodeError, Encode, EncodeError, Hash, ParseError, SubnetworkId, TxFields};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, iter::FusedIterator, str::FromStr};
 
 /// The most inputs a transaction can have.
 pub const MAX_TX_INPUTS: usize = 818_401;
@@ -286,6 +286,18 @@ impl fmt::Display for Outpoint {
     }
 }
 
+impl FromStr for Outpoint {
+    type Err = ParseError;
+
+    /// Takes an id of 64 hex digits, a colon and a decimal number.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        text.split_once(':')
+            .filter(|(_, index)| !index.starts_with('+'))
+            .and_then(|(id, index)| Some(Self { id: id.parse().ok()?, index: index.parse().ok()? }))
+            .ok_or(ParseError { what: "not an outpoint", expected: "64 hex digits, a colon and a number" })
+    }
+}
+
 macro_rules! part_iterator {
     ($(#[$doc:meta])* $name:ident, $item:ident, $read:expr) => {
         $(#[$doc])*
@@ -311,6 +323,8 @@ macro_rules! part_iterator {
         }
 
         impl ExactSizeIterator for $name<'_> {}
+
+        impl FusedIterator for $name<'_> {}
     };
 }
 
@@ -372,6 +386,12 @@ impl Transaction {
         Ok(Self { bytes: bytes.into(), layout })
     }
 
+    /// Its bytes, as on the wire, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_vec()
+    }
+
     /// The same transaction, to be passed around without its bytes.
     #[must_use]
     pub fn as_ref(&self) -> TxRef<'_> {
@@ -431,6 +451,20 @@ impl TryFrom<&TxFields> for Transaction {
 
     fn try_from(fields: &TxFields) -> Result<Self, EncodeError> {
         Self::new(fields)
+    }
+}
+
+impl TryFrom<TxFields> for Transaction {
+    type Error = EncodeError;
+
+    fn try_from(fields: TxFields) -> Result<Self, EncodeError> {
+        Self::new(&fields)
+    }
+}
+
+impl From<TxRef<'_>> for Transaction {
+    fn from(tx: TxRef<'_>) -> Self {
+        tx.to_transaction()
     }
 }
 

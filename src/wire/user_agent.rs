@@ -96,6 +96,12 @@ impl UserAgent {
     }
 }
 
+impl AsRef<[u8]> for UserAgent {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl fmt::Display for UserAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
