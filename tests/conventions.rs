@@ -13,7 +13,7 @@ use kaspa_peer::*;
 use std::collections::HashSet;
 use std::hash::{self, BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::{error::Error, fmt::Debug};
+use std::{error::Error, fmt::Debug, io};
 
 #[test]
 fn what_is_shared_between_threads_can_be() {
@@ -175,6 +175,40 @@ fn errors_are_errors() {
     error::<ReadError>();
     error::<WriteError>();
     error::<ParseError>();
+    error::<UserAgentError>();
+}
+
+#[test]
+fn an_error_and_its_sources_do_not_repeat_one_another() {
+    let io = || io::Error::other("the cable is cut");
+    let thread = StartError::Thread { thread: "reader", error: io() };
+    for error in [&StartError::Stream(io()) as &dyn Error, &thread, &ReadError::from(io()), &WriteError::from(io())] {
+        let source = error.source().unwrap().to_string();
+        assert_eq!(source, "the cable is cut");
+        assert!(!error.to_string().contains(&source), "{error}");
+    }
+    let decode = DecodeError::Trailing { at: 7, left: 1 };
+    let frame = FrameError::Payload { command: Command::Ping, error: decode.clone() };
+    let handshake = HandshakeError::Malformed(frame.clone());
+    let reason = DisconnectReason::Handshake(handshake.clone());
+    let encode = EncodeError::BuiltInGas { gas: 7 };
+    let closed = QueueError::Closed(reason.clone());
+    let whole: [(&dyn Error, &dyn Error); 10] = [
+        (&frame, &decode),
+        (&handshake, &frame),
+        (&reason, &handshake),
+        (&DisconnectReason::Malformed(frame.clone()), &frame),
+        (&closed, &reason),
+        (&WaitError::from(closed.clone()), &reason),
+        (&QueueError::from(encode.clone()), &encode),
+        (&WaitError::from(QueueError::from(encode.clone())), &encode),
+        (&ReadError::from(frame.clone()), &frame),
+        (&ConfigError::from(UserAgentError::NoName), &UserAgentError::NoName),
+    ];
+    for (error, inner) in whole {
+        assert!(error.to_string().contains(&inner.to_string()), "{error}");
+        assert!(error.source().is_none(), "{error}");
+    }
 }
 
 #[test]

@@ -127,8 +127,8 @@ pub enum ConfigError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The stream could not be set up.
-    #[error("setting up the connection: {0}")]
+    /// The stream could not be set up; the source says why.
+    #[error("the connection could not be set up")]
     Stream(#[source] io::Error),
     /// The process has so many peers that more could exhaust its memory maps, which would abort it. On Linux a peer takes
     /// 12 of `vm.max_map_count`, of which a tenth is left to the rest of the program: by default 4914 peers have room.
@@ -137,8 +137,8 @@ pub enum StartError {
         /// How many there may be.
         limit: usize,
     },
-    /// A thread could not be started: the process has too many, or no memory.
-    #[error("starting the {thread} thread: {error}")]
+    /// A thread could not be started: the process has too many, or no memory, as the source says.
+    #[error("the {thread} thread could not be started")]
     Thread {
         /// Which of `reader`, `writer` and `pinger`.
         thread: &'static str,

@@ -195,8 +195,8 @@ pub enum ReadError {
     /// What was read is not a message of this network.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The stream failed.
-    #[error("reading a frame: {0}")]
+    /// The stream failed; the source says why.
+    #[error("reading a frame failed")]
     Io(#[from] std::io::Error),
 }
 
@@ -207,8 +207,8 @@ pub enum WriteError {
     /// The message cannot be sent. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The stream failed, perhaps after part of the frame was written: it is of no more use.
-    #[error("writing a frame: {0}")]
+    /// The stream failed, perhaps after part of the frame was written: it is of no more use. The source says why.
+    #[error("writing a frame failed")]
     Io(#[from] std::io::Error),
 }
 
