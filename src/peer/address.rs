@@ -52,6 +52,7 @@ impl FromStr for Direction {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum PeerAddress {
     /// An IP address and a port.
     Ip(SocketAddr),

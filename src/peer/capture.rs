@@ -185,6 +185,7 @@ impl Inner {
 
 /// One thing that a capture recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CaptureRecord {
     /// When it happened.
     pub time: SystemTime,

@@ -52,6 +52,7 @@ impl StallRule {
 
 /// What to do with a well-formed message whose command this crate does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum UnknownCommands {
     /// Hand it to [`Listener::on_unknown`], which does nothing unless it is implemented.
     #[default]
