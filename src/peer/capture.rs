@@ -109,6 +109,12 @@ impl Capture {
         Ok(())
     }
 
+    /// The network whose traffic is recorded, which must be the node's.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.inner.lock().network
+    }
+
     /// How many bytes were recorded.
     #[must_use]
     pub fn written(&self) -> u64 {

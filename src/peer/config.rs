@@ -254,6 +254,9 @@ impl Settings {
         if self.score_limit.is_some_and(|limit| limit.threshold == 0) {
             return Err(ConfigError::ZeroLimit("a score limit's threshold"));
         }
+        if let Some(capture) = self.capture.as_ref().map(Capture::network).filter(|capture| *capture != self.network) {
+            return Err(ConfigError::CaptureNetwork { capture, node: self.network });
+        }
         Ok(())
     }
 }
@@ -374,7 +377,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Where to record what the peers say. Default: `None`, nowhere.
+    /// Where to record what the peers say: a capture of this node's network. Default: `None`, nowhere.
     pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
         self.settings.capture = capture.into();
         self

@@ -113,6 +113,15 @@ pub enum ConfigError {
         /// How many there may be.
         max: usize,
     },
+    /// The capture was begun for another network, so that nobody could read what would be in it. Give
+    /// [`Capture::new`](super::Capture::new) the node's.
+    #[error("the capture is of {capture}, the node is on {node}: begin the capture with the node's network")]
+    CaptureNetwork {
+        /// The capture's network.
+        capture: Network,
+        /// The node's network.
+        node: Network,
+    },
     /// The soft mark lies above the queue's limit.
     #[error("the soft mark of {soft_mark} bytes is above the queue's limit of {limit}")]
     SoftMark {
