@@ -242,6 +242,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// The network whose traffic was recorded.
+    #[must_use]
     pub fn network(&self) -> Network {
         self.network
     }

@@ -38,6 +38,7 @@ impl Halves {
     ///
     /// `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
     /// once, from any thread, and must not block.
+    #[must_use]
     pub fn new(
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,

@@ -68,9 +68,11 @@ mod sealed {
 /// What can be sent: every payload type, [`Message`], and the plain parts of transactions and blocks. Sealed.
 pub trait Encode: sealed::Sealed {
     /// The type of message.
+    #[must_use]
     fn command(&self) -> Command;
 
     /// The length of its payload, in bytes.
+    #[must_use]
     fn encoded_len(&self) -> usize;
 
     #[doc(hidden)]

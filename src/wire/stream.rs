@@ -29,6 +29,7 @@ pub struct MessageReader<R> {
 
 impl<R: Read> MessageReader<R> {
     /// Reads messages of `network` from `source`, which needs no buffering.
+    #[must_use]
     pub fn new(source: R, network: Network) -> Self {
         Self { source, decoder: FrameDecoder::new(network), ended: false }
     }
