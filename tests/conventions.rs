@@ -4,10 +4,7 @@
 mod common;
 
 use common::{acquainted, builder};
-use kaspa_peer::peer::{
-    Capture, CaptureReader, Count, Counts, EventListener, Halves, IoOperation, ProtocolViolation, Remote, Traffic,
-    UnknownCommands,
-};
+use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
 use std::collections::HashSet;
