@@ -172,8 +172,9 @@ pub struct Stats {
     pub last_receive: Option<SystemTime>,
     /// When something was written last.
     pub last_send: Option<SystemTime>,
-    /// The nonce of the last `ping` sent; 0 when it has been answered, or there was none.
-    pub last_ping_nonce: u64,
+    /// The nonce of the last `ping` sent; `None` when it has been answered, or there was none. A `pong` of nonce 0 answers
+    /// none.
+    pub last_ping_nonce: Option<u64>,
     /// When the last `ping` was sent.
     pub last_ping: Option<SystemTime>,
     /// The round-trip time of the last `ping` that was answered.
