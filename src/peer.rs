@@ -176,7 +176,8 @@ impl Peer {
         tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
     }
 
-    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`.
+    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`. Before
+    /// the remote's `version` there is nothing to note it in, and this does nothing.
     pub fn set_selected_tip(&self, tip: Hash) {
         self.shared.set_selected_tip(tip);
     }

@@ -37,6 +37,9 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// while it is written, all of them: what can block for long, such as a pipe, is no place for a capture. Rotation is the program's: see
 /// [`continue_in`](Self::continue_in).
 ///
+/// Dropping the last clone writes what is still buffered, which can block, and no error of it is told: who wants to know
+/// calls [`flush`](Self::flush) first.
+///
 /// ```no_run
 /// use kaspa_peer::{Config, peer::Capture, wire::Network};
 /// use std::fs::File;

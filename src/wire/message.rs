@@ -279,7 +279,8 @@ impl sealed::Sealed for Message {}
 pub struct Unknown {
     /// Its command.
     pub command: UnknownCommand,
-    /// Its payload.
+    /// Its payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer takes 1 MiB unless its
+    /// [configuration](crate::ConfigBuilder::max_unknown_payload) says otherwise.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub payload: Vec<u8>,
 }

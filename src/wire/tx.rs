@@ -104,7 +104,7 @@ impl<'a> TxRef<'a> {
         Outputs { rest, left }
     }
 
-    /// From when on it can be in a block.
+    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
     #[must_use]
     pub fn lock_time(self) -> u64 {
         self.tail().lock_time
@@ -116,7 +116,7 @@ impl<'a> TxRef<'a> {
         self.tail().subnetwork
     }
 
-    /// Its gas; 0 for a native transaction.
+    /// Its gas, see [`TxFields::gas`]; 0 for a native transaction.
     #[must_use]
     pub fn gas(self) -> u64 {
         self.tail().gas
@@ -247,7 +247,7 @@ pub struct InputRef<'a> {
     previous_output: &'a [u8; 36],
     /// The script that proves the right to spend it.
     pub signature_script: &'a [u8],
-    /// The input's sequence number.
+    /// The input's sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. Not interpreted here.
     pub sequence: u64,
 }
 
@@ -264,7 +264,7 @@ impl InputRef<'_> {
 /// An output, still in the transaction's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OutputRef<'a> {
-    /// Its value.
+    /// Its value, in sompi, of which 100 000 000 are a kaspa.
     pub value: u64,
     /// The script that says who may spend it.
     pub script: &'a [u8],
@@ -418,11 +418,11 @@ forward! {
     inputs -> Inputs<'_>;
     /// Its outputs, in order.
     outputs -> Outputs<'_>;
-    /// From when on it can be in a block.
+    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
     lock_time -> u64;
     /// The subnetwork it belongs to.
     subnetwork -> SubnetworkId;
-    /// Its gas; 0 for a native transaction.
+    /// Its gas, see [`TxFields::gas`]; 0 for a native transaction.
     gas -> u64;
     /// The hash that it states for its payload, unchecked; `None` for a native transaction.
     payload_hash -> Option<Hash>;
