@@ -360,8 +360,8 @@ pub mod wire;
 
 pub use peer::{
     Config, ConfigBuilder, ConfigError, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError,
-    Listener, Peer, PeerAddress, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError,
-    events,
+    IoOperation, Listener, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule,
+    StartError, Stats, UnknownCommands, WaitError, events,
 };
 
 #[doc = include_str!("../README.md")]

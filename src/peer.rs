@@ -16,6 +16,13 @@
 //!                    └─────────────│ kpeer-N-ping │ asleep until a deadline
 //!                                  └──────────────┘
 //! ```
+//!
+//! # Errors
+//!
+//! An error of this crate is told in one of two ways. One that input or output caused ([`StartError`],
+//! [`ReadError`](crate::wire::ReadError), [`WriteError`](crate::wire::WriteError)) says its own part, and its `source()`
+//! why. All others, above all a [`DisconnectReason`] and what carries one, say everything in one line, for people and
+//! logs, and have no source. So an error that is printed with its sources repeats nothing.
 
 mod address;
 mod capture;
@@ -70,7 +77,7 @@ pub use listener::Listener;
 pub use rate::RateLimit;
 pub use receipt::Receipt;
 pub use score::ScoreLimit;
-pub use stats::{Count, Remote, Stats, Traffic};
+pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
 use crate::wire::{Encode, Frame, Hash, Inventory, Ping};
@@ -79,7 +86,7 @@ use outbound::Patience;
 use shared::Shared;
 use std::{
     convert::Infallible,
-    fmt,
+    fmt, hash,
     panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -91,7 +98,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// One remote node.
 ///
 /// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When
-/// the last handle is dropped the peer disconnects.
+/// the last handle is dropped the peer disconnects. Handles are equal when they are of the same connection.
 pub struct Peer {
     shared: Arc<Shared>,
     /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
@@ -171,7 +178,8 @@ impl Peer {
         tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
     }
 
-    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`.
+    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`. Before
+    /// the remote's `version` there is nothing to note it in, and this does nothing.
     pub fn set_selected_tip(&self, tip: Hash) {
         self.shared.set_selected_tip(tip);
     }
@@ -417,6 +425,21 @@ impl Clone for Peer {
     /// Another handle, which keeps the connection alive.
     fn clone(&self) -> Self {
         Self::counted(Arc::clone(&self.shared))
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.shared.key == other.shared.key
+    }
+}
+
+impl Eq for Peer {}
+
+/// Clippy's `mutable_key_type` does not know that this never changes; a peer can be a key all the same.
+impl hash::Hash for Peer {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.shared.key.hash(state);
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 use common::recorded::{File, records};
 use common::{acquainted, builder, sockets, wait_until};
+use kaspa_peer::ConfigError;
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, Unknown};
 use proptest::{collection::vec, prelude::*};
@@ -35,13 +36,27 @@ fn both_sides_of_a_conversation_are_recorded() {
 
     let (ours, theirs) = (records(&ours), records(&theirs));
     assert!(matches!(&ours[0], Captured::Connected(text) if text.to_string().ends_with("(outbound)")), "{ours:?}");
-    let gone =
-        |record: &Captured| matches!(record, Captured::Gone(why) if why.to_string() == "disconnected by this side");
+    let gone = |record: &Captured| matches!(record, Captured::Gone(why) if *why == "disconnected by this side");
     assert_eq!(ours.iter().filter(|record| gone(record)).count(), 1);
     assert_eq!(messages(&ours, true), messages(&theirs, false), "what one sent the other received");
     assert_eq!(messages(&theirs, true), messages(&ours, false));
     let names: Vec<String> = messages(&ours, true).iter().map(|message| message.command().to_string()).collect();
     assert_eq!(names, ["version", "verack", "feefilter", "hello", "ping"]);
+}
+
+#[test]
+fn a_capture_of_another_network_than_the_nodes_is_refused() {
+    let file = File::default();
+    let build = |network| {
+        let capture = Capture::new(file.clone(), network, 1 << 20).unwrap();
+        assert_eq!(capture.network(), network);
+        builder().capture(capture).build().map(|config| config.network())
+    };
+    let error = build(Network::Mainnet).unwrap_err();
+    assert_eq!(error, ConfigError::CaptureNetwork { capture: Network::Mainnet, node: Network::Simnet });
+    assert!(error.to_string().contains("begin the capture with the node's network"), "{error}");
+    // The same network by another name.
+    assert_eq!(build(Network::Custom(Network::Simnet.magic())), Ok(Network::Simnet));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn written_back_byte_for_byte() {
         for message in read(&bytes) {
             write_message(&mut written, &message, Network::Simnet).unwrap();
             match &message {
-                Message::Block(block) => write_message(&mut again, &block.fields(), Network::Simnet).unwrap(),
+                Message::Block(block) => write_message(&mut again, &block.to_fields(), Network::Simnet).unwrap(),
                 other => write_message(&mut again, other, Network::Simnet).unwrap(),
             }
         }

@@ -49,7 +49,7 @@ fn a_ping_is_answered_and_timed() {
     let rtt = outbound.peer.ping().unwrap();
     let stats = outbound.peer.stats();
     assert!(stats.min_rtt.is_some_and(|min| min <= rtt), "{stats:?}");
-    assert_eq!(stats.last_ping_nonce, 0);
+    assert_eq!(stats.last_ping_nonce, None);
     inbound.told.wait_for::<Ping>();
 }
 

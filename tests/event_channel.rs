@@ -5,7 +5,7 @@ mod common;
 
 use common::remote::{BOTH, ByHand, frame, meet_node};
 use common::{DEADLINE, builder, version, wait_until};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, Message, Ping, Pong, VerAck, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, Event, EventKind, Peer, events};
 
@@ -81,6 +81,24 @@ fn several_peers_share_it() {
         drop(remote);
         assert_eq!(ending(&next(&events)), peer.wait_for_disconnect().unwrap());
     }
+}
+
+#[test]
+fn clones_of_a_listener_tell_one_channel() {
+    let (listener, events) = events(1);
+    let node = || builder().listener(listener.clone()).build().unwrap();
+    let nodes = [node(), node()];
+    let mut peers = nodes.each_ref().map(|node| met(node, &events));
+    for (remote, peer) in &mut peers {
+        remote.send(&FeeFilter { min_fee: 7 });
+        let event = next(&events);
+        assert_eq!((message(&event), &event.peer), (&FeeFilter { min_fee: 7 }.into(), &*peer));
+    }
+    drop((listener, nodes, peers));
+    for _ in 0..2 {
+        ending(&next(&events));
+    }
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap_err(), RecvTimeoutError::Disconnected);
 }
 
 #[test]

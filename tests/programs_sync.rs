@@ -228,7 +228,7 @@ fn a_node_that_goes_away_is_named_and_another_gone_on_with() {
 #[test]
 fn a_block_that_is_not_what_was_announced_is_noticed() {
     let (address, node) = node(|played, wanted| {
-        let mut fields = wanted[0].fields();
+        let mut fields = wanted[0].to_fields();
         fields.header.nonce += 1;
         played.send(&fields);
     });

@@ -130,7 +130,7 @@ fn a_snapshot_tells_everything() {
         assert!(early.connected_at >= before && early.connected_at <= SystemTime::now());
         assert!(!early.handshake_done && !early.wants_headers);
         assert_eq!((early.remote, early.last_receive), (None, None));
-        assert_eq!((early.last_ping, early.last_ping_nonce), (None, 0));
+        assert_eq!((early.last_ping, early.last_ping_nonce), (None, None));
         assert_eq!((early.last_rtt, early.min_rtt), (None, None), "none, not zero");
         assert_eq!((early.inventory_known, early.inventory_queued), (0, 0));
         assert_eq!(early.received.total().bytes, 0);
@@ -162,17 +162,17 @@ fn round_trips_are_measured() {
     end.peer.queue_message(&Ping { nonce: 77 }).unwrap();
     assert_eq!(remote.expect::<Ping>().nonce, 77);
     let stats = end.peer.stats();
-    assert_eq!((stats.last_ping_nonce, stats.last_rtt), (77, None));
+    assert_eq!((stats.last_ping_nonce, stats.last_rtt), (Some(77), None));
     assert!(stats.last_ping.is_some());
     for wrong in [0, 76] {
         remote.send(&Pong { nonce: wrong });
     }
     assert_eq!(remote.before_pong(1), []);
-    assert_eq!((end.peer.stats().last_ping_nonce, end.peer.stats().min_rtt), (77, None));
+    assert_eq!((end.peer.stats().last_ping_nonce, end.peer.stats().min_rtt), (Some(77), None));
     remote.send(&Pong { nonce: 77 });
     assert_eq!(remote.before_pong(2), []);
     let first = end.peer.stats();
-    assert_eq!(first.last_ping_nonce, 0, "a match clears it");
+    assert_eq!(first.last_ping_nonce, None, "a match clears it");
     assert!(first.last_rtt.is_some() && first.last_rtt == first.min_rtt);
     // A second answer to the same ping is none.
     remote.send(&Pong { nonce: 77 });

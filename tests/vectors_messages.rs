@@ -100,16 +100,16 @@ fn blocks_and_transactions_built_from_the_fields_equal_the_decoded_ones() {
             Message::Block(block) => {
                 let fields = vectors_support::block_from(&row["fields"]);
                 assert_eq!(Block::try_from(&fields).as_ref(), Ok(&block), "{}", row["name"]);
-                assert_eq!(block.fields(), fields, "{}", row["name"]);
+                assert_eq!(block.to_fields(), fields, "{}", row["name"]);
                 assert_eq!(block.hash(), fields.header.hash(), "{}", row["name"]);
-                let parts: Vec<Transaction> = block.transactions().map(|tx| tx.to_owned()).collect();
+                let parts: Vec<Transaction> = block.transactions().map(|tx| tx.to_transaction()).collect();
                 assert_eq!(Block::new(block.header().clone(), &parts), Ok(block), "{}", row["name"]);
                 blocks += 1;
             }
             Message::Tx(tx) => {
                 let fields = vectors_support::tx_from(&row["fields"]);
                 assert_eq!(Transaction::new(&fields).as_ref(), Ok(&tx), "{}", row["name"]);
-                assert_eq!(tx.fields(), fields, "{}", row["name"]);
+                assert_eq!(tx.to_fields(), fields, "{}", row["name"]);
                 transactions += 1;
             }
             _ => {}

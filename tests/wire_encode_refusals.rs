@@ -103,7 +103,7 @@ fn a_received_transaction_with_gas_in_a_built_in_subnetwork() {
     assert_eq!(tx.gas(), 9);
     let expected = EncodeError::BuiltInGas { gas: 9 };
     refused(&tx, &expected);
-    refused(&tx.fields(), &expected);
+    refused(&tx.to_fields(), &expected);
     assert_eq!(Block::new(BlockHeader::default(), [&tx]), Err(expected.clone()));
 
     let native = Transaction::new(&TxFields::default()).unwrap();
@@ -238,7 +238,7 @@ fn messages_over_the_limit_of_their_type() {
     assert_eq!(half.as_bytes().len(), LIMIT / 2);
     let expected = too_long(Command::Block, LIMIT + 122);
     assert_eq!(Block::new(BlockHeader::default(), [&half, &half]), Err(expected.clone()));
-    let halves = vec![half.fields(), half.fields()];
+    let halves = vec![half.to_fields(), half.to_fields()];
     refused(&BlockFields { header: BlockHeader::default(), transactions: halves }, &expected);
 }
 

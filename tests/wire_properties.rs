@@ -79,7 +79,7 @@ proptest! {
         let tx = Transaction::new(&fields).unwrap();
         prop_assert_eq!(fields.encoded_len(), tx.as_bytes().len());
         prop_assert_eq!(fields.encode().unwrap(), tx.as_bytes());
-        prop_assert_eq!(tx.fields(), fields.clone());
+        prop_assert_eq!(tx.to_fields(), fields.clone());
         prop_assert_eq!(tx.inputs().len(), fields.inputs.len());
         prop_assert_eq!(tx.inputs().map(TxInput::from).collect::<Vec<_>>(), fields.inputs.clone());
         prop_assert_eq!(tx.outputs().map(TxOutput::from).collect::<Vec<_>>(), fields.outputs.clone());
@@ -119,10 +119,10 @@ proptest! {
         prop_assert_eq!(fields.encode().unwrap(), block.as_bytes());
         prop_assert_eq!(block.hash(), fields.header.hash());
         prop_assert_eq!(block.transactions().len(), fields.transactions.len());
-        let owned: Vec<Transaction> = block.transactions().map(|tx| tx.to_owned()).collect();
+        let owned: Vec<Transaction> = block.transactions().map(|tx| tx.to_transaction()).collect();
         let expected: Vec<Transaction> = fields.transactions.iter().map(|tx| Transaction::new(tx).unwrap()).collect();
         prop_assert_eq!(owned, expected);
-        prop_assert_eq!(block.fields(), fields);
+        prop_assert_eq!(block.to_fields(), fields);
     }
 
     #[test]
@@ -193,7 +193,7 @@ fn check_decoded(command: Command, payload: &[u8]) -> Result<(), TestCaseError> 
     prop_assert!(!shown.is_empty());
     if let Message::Block(block) = &message {
         for tx in block {
-            prop_assert_eq!(tx.fields().inputs.len(), tx.inputs().len());
+            prop_assert_eq!(tx.to_fields().inputs.len(), tx.inputs().len());
             let unsigned = tx.inputs().all(|input| input.signature_script.is_empty());
             prop_assert!(tx.is_coinbase() || (tx.id() == tx.hash()) == unsigned);
         }

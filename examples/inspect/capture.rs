@@ -54,7 +54,7 @@ impl Shown {
     }
 
     fn new(record: CaptureRecord, start: SystemTime, network: Network) -> io::Result<Self> {
-        let CaptureRecord { time, peer, what } = record;
+        let CaptureRecord { time, peer, what, .. } = record;
         let at = time.duration_since(start).unwrap_or_default();
         let found = match Self::frame(&what) {
             Some((bytes, _)) => Frames::new(bytes, network).next_frame()?,

@@ -120,7 +120,12 @@ pub fn run<O>(
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
                 Err(error) => {
-                    output.failed(program, &error.to_string());
+                    let (mut whole, mut cause) = (error.to_string(), error.source());
+                    while let Some(error) = cause {
+                        whole += &format!(": {error}");
+                        cause = error.source();
+                    }
+                    output.failed(program, &whole);
                     ExitCode::FAILURE
                 }
             }

@@ -138,7 +138,7 @@ impl Dag {
     pub fn transaction(&self, id: &Hash) -> Result<Option<Transaction>, Failure> {
         let Some(place) = self.transactions.get(id) else { return Ok(None) };
         let block = self.block_at(*place)?;
-        Ok(block.and_then(|block| block.transactions().find(|tx| tx.id() == *id).map(|tx| tx.to_owned())))
+        Ok(block.and_then(|block| block.transactions().find(|tx| tx.id() == *id).map(|tx| tx.to_transaction())))
     }
 
     /// The chain of first parents from below `high` down to `low`, with gaps that double. To the genesis block when

@@ -1,6 +1,6 @@
 //! Who is at the other end.
 
-use crate::wire::{NetAddress, Sanitised, Services};
+use crate::wire::{NetAddress, ParseError, Sanitised, Services};
 use std::{
     convert::Infallible,
     fmt,
@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Which side made the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// The remote dialled.
@@ -27,6 +27,19 @@ impl fmt::Display for Direction {
     }
 }
 
+impl FromStr for Direction {
+    type Err = ParseError;
+
+    /// Takes `inbound` or `outbound`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "inbound" => Ok(Self::Inbound),
+            "outbound" => Ok(Self::Outbound),
+            _ => Err(ParseError { what: "not a direction", expected: "inbound or outbound" }),
+        }
+    }
+}
+
 /// The address a peer was dialled at, or connected from.
 ///
 /// It need not be the socket's: behind a proxy it is the address that the proxy was asked for.
@@ -37,8 +50,9 @@ impl fmt::Display for Direction {
 /// assert!(matches!(PeerAddress::from("203.0.113.7:16111"), PeerAddress::Ip(_)));
 /// assert!(matches!(PeerAddress::from("node.example.org:16111"), PeerAddress::Host { port: 16111, .. }));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum PeerAddress {
     /// An IP address and a port.
     Ip(SocketAddr),
@@ -135,10 +149,22 @@ impl From<&String> for PeerAddress {
 
 impl From<(&str, u16)> for PeerAddress {
     fn from((host, port): (&str, u16)) -> Self {
+        Self::from((host.to_owned(), port))
+    }
+}
+
+impl From<(String, u16)> for PeerAddress {
+    fn from((host, port): (String, u16)) -> Self {
         match host.parse::<IpAddr>() {
-            Ok(ip) => Self::Ip(SocketAddr::new(ip, port)),
-            Err(_) => Self::Host { host: host.to_owned(), port },
+            Ok(ip) => Self::from((ip, port)),
+            Err(_) => Self::Host { host, port },
         }
+    }
+}
+
+impl From<(IpAddr, u16)> for PeerAddress {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self::Ip(address.into())
     }
 }
 

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::{
     fmt,
     io::{self, BufWriter, Read, Write},
+    iter::FusedIterator,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,6 +23,9 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// It stops, with a warning in the log, when its limit is reached or writing fails; peers are not affected. But they wait
 /// while it is written, all of them: what can block for long, such as a pipe, is no place for a capture. Rotation is the program's: see
 /// [`continue_in`](Self::continue_in).
+///
+/// Dropping the last clone writes what is still buffered, which can block, and no error of it is told: who wants to know
+/// calls [`flush`](Self::flush) first.
 ///
 /// ```no_run
 /// use kaspa_peer::{Config, peer::Capture, wire::Network};
@@ -142,6 +146,12 @@ impl Capture {
         Ok(())
     }
 
+    /// The network whose traffic is recorded, which must be the node's.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.inner.lock().network
+    }
+
     /// How many bytes were recorded.
     #[must_use]
     pub fn written(&self) -> u64 {
@@ -222,6 +232,7 @@ impl Inner {
 
 /// One thing that a capture recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CaptureRecord {
     /// When it happened.
     pub time: SystemTime,
@@ -272,6 +283,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// The network whose traffic was recorded.
+    #[must_use]
     pub fn network(&self) -> Network {
         self.network
     }
@@ -320,3 +332,5 @@ impl<R: Read> Iterator for CaptureReader<R> {
         item
     }
 }
+
+impl<R: Read> FusedIterator for CaptureReader<R> {}

@@ -17,7 +17,7 @@ use std::{
 const REMEMBERED_NONCES: usize = 50;
 
 /// Until when a request must have been answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StallRule {
     /// The request. The time runs from when it is written; a repeat restarts it.
     pub request: Command,
@@ -51,7 +51,8 @@ impl StallRule {
 }
 
 /// What to do with a well-formed message whose command this crate does not know.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum UnknownCommands {
     /// Hand it to [`Listener::on_unknown`], which does nothing unless it is implemented.
     #[default]
@@ -253,6 +254,9 @@ impl Settings {
         if self.score_limit.is_some_and(|limit| limit.threshold == 0) {
             return Err(ConfigError::ZeroLimit("a score limit's threshold"));
         }
+        if let Some(capture) = self.capture.as_ref().map(Capture::network).filter(|capture| *capture != self.network) {
+            return Err(ConfigError::CaptureNetwork { capture, node: self.network });
+        }
         Ok(())
     }
 }
@@ -389,7 +393,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Where to record what the peers say. Default: `None`, nowhere.
+    /// Where to record what the peers say: a capture of this node's network. Default: `None`, nowhere.
     pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
         self.settings.capture = capture.into();
         self

@@ -13,7 +13,7 @@ thread_local! {
 static KEYS: AtomicU64 = AtomicU64::new(0);
 
 /// Names a peer among all there ever are in this process: a receipt may outlive its peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PeerKey(u64);
 
 impl PeerKey {

@@ -7,7 +7,7 @@ use thiserror::Error;
 /// Why a peer went away: one reason, the first there was, the same for everybody who asks.
 ///
 /// `Display` is for people; what stands in it from the wire is sanitised.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DisconnectReason {
@@ -141,7 +141,7 @@ pub enum ProtocolViolation {
 }
 
 /// Why two nodes did not come to terms.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum HandshakeError {

@@ -113,6 +113,15 @@ pub enum ConfigError {
         /// How many there may be.
         max: usize,
     },
+    /// The capture was begun for another network, so that nobody could read what would be in it. Give
+    /// [`Capture::new`](super::Capture::new) the node's.
+    #[error("the capture is of {capture}, the node is on {node}: begin the capture with the node's network")]
+    CaptureNetwork {
+        /// The capture's network.
+        capture: Network,
+        /// The node's network.
+        node: Network,
+    },
     /// The soft mark lies above the queue's limit.
     #[error("the soft mark of {soft_mark} bytes is above the queue's limit of {limit}")]
     SoftMark {
@@ -127,8 +136,8 @@ pub enum ConfigError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The stream could not be set up.
-    #[error("setting up the connection: {0}")]
+    /// The stream could not be set up; the source says why.
+    #[error("the connection could not be set up")]
     Stream(#[source] io::Error),
     /// The process has so many peers that more could exhaust its memory maps, which would abort it. On Linux a peer takes
     /// 12 of `vm.max_map_count`, of which a tenth is left to the rest of the program: by default 4914 peers have room.
@@ -137,8 +146,8 @@ pub enum StartError {
         /// How many there may be.
         limit: usize,
     },
-    /// A thread could not be started: the process has too many, or no memory.
-    #[error("starting the {thread} thread: {error}")]
+    /// A thread could not be started: the process has too many, or no memory, as the source says.
+    #[error("the {thread} thread could not be started")]
     Thread {
         /// Which of `reader`, `writer` and `pinger`.
         thread: &'static str,

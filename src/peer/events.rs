@@ -18,7 +18,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A message arrived. (A `verack` is the end of a handshake.)
@@ -41,7 +41,8 @@ impl Drop for Place {
     }
 }
 
-/// Turns callbacks into events. Made by [`events`].
+/// Turns callbacks into events. Made by [`events`]. Clones tell the same channel, and share its capacity.
+#[derive(Clone)]
 pub struct EventListener {
     events: Sender<Event>,
     /// Holds as many tokens as messages wait.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// The last ping, and what the pongs so far told.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
-    last_nonce: u64,
+    last_nonce: Option<u64>,
     last_sent: Option<(Instant, SystemTime)>,
     last_rtt: Option<Duration>,
     min_rtt: Option<Duration>,
@@ -34,7 +34,7 @@ impl Pings {
 
     /// A ping is about to be written.
     pub fn sent(&mut self, nonce: u64, now: Instant, clock: SystemTime) {
-        self.last_nonce = nonce;
+        self.last_nonce = Some(nonce);
         self.last_sent = Some((now, clock));
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.nonce == nonce) {
             waiting.sent = Some(now);
@@ -43,8 +43,8 @@ impl Pings {
 
     /// A pong arrived. The one for the last ping counts, once; a nonce of 0 never does.
     pub fn answered(&mut self, nonce: u64, now: Instant) {
-        if let (Some((sent, _)), true) = (self.last_sent, nonce == self.last_nonce && nonce != 0) {
-            self.last_nonce = 0;
+        if let (Some((sent, _)), true) = (self.last_sent, self.last_nonce == Some(nonce) && nonce != 0) {
+            self.last_nonce = None;
             self.note(now.saturating_duration_since(sent));
         }
         if let Some(index) = self.waiting.iter().position(|waiting| waiting.nonce == nonce && waiting.sent.is_some()) {
@@ -60,8 +60,8 @@ impl Pings {
         self.min_rtt = Some(self.min_rtt.map_or(rtt, |min| min.min(rtt)));
     }
 
-    /// The nonce of the ping that is not yet answered; 0 when there is none.
-    pub fn last_nonce(&self) -> u64 {
+    /// The nonce of the last ping, until it is answered.
+    pub fn last_nonce(&self) -> Option<u64> {
         self.last_nonce
     }
 
@@ -110,9 +110,9 @@ mod tests {
         pings.sent(7, now, SystemTime::now());
         pings.answered(8, now + MS);
         assert_eq!(pings.last_rtt(), None);
-        assert_eq!(pings.last_nonce(), 7);
+        assert_eq!(pings.last_nonce(), Some(7));
         pings.answered(7, now + 2 * MS);
-        assert_eq!(pings.last_nonce(), 0);
+        assert_eq!(pings.last_nonce(), None);
         pings.answered(7, now + 9 * MS);
         assert_eq!(pings.last_rtt(), Some(2 * MS));
     }
@@ -121,7 +121,7 @@ mod tests {
     fn a_nonce_of_zero_never_matches() {
         let mut pings = Pings::default();
         ping_and_pong(&mut pings, 0, 0, MS);
-        assert_eq!(pings.last_rtt(), None);
+        assert_eq!((pings.last_rtt(), pings.last_nonce()), (None, Some(0)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// let config = Config::builder(Network::Simnet).rate_limit(limit).build()?;
 /// # Ok::<(), kaspa_peer::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// How many messages a second, at least 1; `None` for any number.
     pub messages_per_second: Option<u32>,

@@ -156,6 +156,12 @@ impl Receipt {
     }
 
     /// Whether it is known, without waiting: `None` when it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Closed`] with the reason when the message was not sent. Unlike [`wait`](Self::wait) it can be asked in
+    /// a callback, too.
+    #[must_use]
     pub fn try_wait(&self) -> Option<Result<(), WaitError>> {
         self.told(&self.fate.state.lock())
     }

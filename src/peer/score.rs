@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// When the points that a program gave a remote with [`Peer::misbehaved`](super::Peer::misbehaved) end the connection.
 ///
 /// Banning, by address or otherwise, is the program's; it hears of the end like of any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScoreLimit {
     /// The score at which the peer is disconnected, at least 1.
     pub threshold: u32,

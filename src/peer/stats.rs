@@ -3,12 +3,15 @@
 use super::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
 use std::{
-    ops::AddAssign,
+    array,
+    iter::{FusedIterator, Sum, Zip},
+    ops::{Add, AddAssign},
+    slice,
     time::{Duration, SystemTime},
 };
 
 /// Messages and their bytes, headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Count {
     /// How many messages.
@@ -24,6 +27,7 @@ impl Count {
 }
 
 impl AddAssign for Count {
+    /// Saturates.
     fn add_assign(&mut self, other: Self) {
         // What was counted fits; what was read back from somewhere may be any number.
         self.messages = self.messages.saturating_add(other.messages);
@@ -31,11 +35,33 @@ impl AddAssign for Count {
     }
 }
 
+impl Add for Count {
+    type Output = Self;
+
+    /// Saturates.
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Add::add)
+    }
+}
+
+impl<'a> Sum<&'a Self> for Count {
+    fn sum<I: Iterator<Item = &'a Self>>(counts: I) -> Self {
+        counts.copied().sum()
+    }
+}
+
 /// The known commands, and all unknown ones.
 pub(super) const COMMANDS: usize = Command::ALL.len() + 1;
 
 /// What went one way, as a whole and per command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Traffic {
     counts: [Count; COMMANDS],
     /// Bytes of frames that were no messages.
@@ -70,9 +96,7 @@ impl Traffic {
     /// Everything, malformed frames included as bytes but not as messages.
     #[must_use]
     pub fn total(&self) -> Count {
-        let mut total = Count { messages: 0, bytes: self.malformed.bytes };
-        self.counts.iter().for_each(|count| total += *count);
-        total
+        self.counts.iter().sum::<Count>() + Count { messages: 0, bytes: self.malformed.bytes }
     }
 
     /// The messages of one command. All unknown commands are counted as one.
@@ -94,13 +118,37 @@ impl Traffic {
     }
 
     /// The known commands of which there was at least one message.
-    pub fn iter(&self) -> impl Iterator<Item = (Command, Count)> {
-        Command::ALL.into_iter().zip(self.counts).filter(|(_, count)| count.messages > 0)
+    #[must_use]
+    pub fn iter(&self) -> Counts<'_> {
+        Counts(Command::ALL.into_iter().zip(&self.counts))
     }
 }
 
+impl<'a> IntoIterator for &'a Traffic {
+    type Item = (Command, Count);
+    type IntoIter = Counts<'a>;
+
+    fn into_iter(self) -> Counts<'a> {
+        self.iter()
+    }
+}
+
+/// The known commands of which there was at least one message, with their counts. Made by [`Traffic::iter`].
+#[derive(Debug, Clone)]
+pub struct Counts<'a>(Zip<array::IntoIter<Command, { Command::ALL.len() }>, slice::Iter<'a, Count>>);
+
+impl Iterator for Counts<'_> {
+    type Item = (Command, Count);
+
+    fn next(&mut self) -> Option<(Command, Count)> {
+        self.0.find(|(_, count)| count.messages > 0).map(|(command, count)| (command, *count))
+    }
+}
+
+impl FusedIterator for Counts<'_> {}
+
 /// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
@@ -124,8 +172,9 @@ pub struct Stats {
     pub last_receive: Option<SystemTime>,
     /// When something was written last.
     pub last_send: Option<SystemTime>,
-    /// The nonce of the last `ping` sent; 0 when it has been answered, or there was none.
-    pub last_ping_nonce: u64,
+    /// The nonce of the last `ping` sent; `None` when it has been answered, or there was none. A `pong` of nonce 0 answers
+    /// none.
+    pub last_ping_nonce: Option<u64>,
     /// When the last `ping` was sent.
     pub last_ping: Option<SystemTime>,
     /// The round-trip time of the last `ping` that was answered.
@@ -147,7 +196,7 @@ pub struct Stats {
 }
 
 /// What a remote said in its `version`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Remote {

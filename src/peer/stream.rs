@@ -93,6 +93,7 @@ impl Halves {
     ///
     /// What is written is flushed at once, and counts as sent when that is done. `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
     /// once, from any thread, and must not block.
+    #[must_use]
     pub fn new(
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,

@@ -12,7 +12,7 @@ use std::{
 ///
 /// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write
 /// them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NetAddress {
     /// What the node offers.
@@ -40,6 +40,13 @@ impl NetAddress {
     #[must_use]
     pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip.to_canonical(), self.port)
+    }
+}
+
+impl Default for NetAddress {
+    /// Nowhere, as a `version` message gives an address that is not known: unspecified, with port 0 and no services.
+    fn default() -> Self {
+        Self { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 }
     }
 }
 
@@ -71,7 +78,7 @@ impl Codec for NetAddress {
 }
 
 /// An address with the time at which it was last known to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
     /// When it was last seen, in unix seconds, by the sender's clock.
@@ -100,10 +107,11 @@ impl Codec for TimedAddress {
 }
 
 /// Which nodes' addresses are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AddressScope {
     /// Those of every subnetwork.
+    #[default]
     All,
     /// Those of full nodes.
     FullNodes,
@@ -147,7 +155,7 @@ impl Codec for AddressScope {
 }
 
 /// `getaddr`: asks for addresses of other nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetAddr {
     /// Which nodes are asked for.
@@ -177,7 +185,7 @@ impl Codec for GetAddr {
 }
 
 /// `addr`: addresses of other nodes, at most [`MAX`](Self::MAX).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Addr {
     /// Which nodes these are.

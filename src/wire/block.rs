@@ -3,7 +3,7 @@
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
 use super::tx::{SMALLEST_TX, TxLayout, walk};
 use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
-use std::{fmt, num::NonZeroU64, slice, sync::OnceLock};
+use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock};
 
 /// `block`: a block, as validated bytes.
 ///
@@ -40,6 +40,12 @@ impl PartialEq for Block {
 }
 
 impl Eq for Block {}
+
+impl hash::Hash for Block {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
 
 impl Block {
     /// The most transactions a block can have.
@@ -124,10 +130,16 @@ impl Block {
         &self.bytes
     }
 
-    /// The parts as plain data, to change and build another from.
+    /// Its bytes, without a copy.
     #[must_use]
-    pub fn fields(&self) -> BlockFields {
-        BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::fields).collect() }
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The parts as plain data, to change and build another from: a copy of each script.
+    #[must_use]
+    pub fn to_fields(&self) -> BlockFields {
+        BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::to_fields).collect() }
     }
 }
 
@@ -194,6 +206,8 @@ impl<'a> Iterator for Transactions<'a> {
 
 impl ExactSizeIterator for Transactions<'_> {}
 
+impl FusedIterator for Transactions<'_> {}
+
 /// The parts of a block as plain data. Can be sent as it is, without making a [`Block`] first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -204,18 +218,32 @@ pub struct BlockFields {
     pub transactions: Vec<TxFields>,
 }
 
+impl BlockFields {
+    fn built(&self) -> Result<Vec<Transaction>, EncodeError> {
+        self.transactions.iter().map(Transaction::new).collect()
+    }
+}
+
 impl TryFrom<&BlockFields> for Block {
     type Error = EncodeError;
 
     fn try_from(fields: &BlockFields) -> Result<Self, EncodeError> {
-        let transactions = fields.transactions.iter().map(Transaction::new).collect::<Result<Vec<_>, _>>()?;
-        Self::new(fields.header.clone(), &transactions)
+        Self::new(fields.header.clone(), &fields.built()?)
+    }
+}
+
+impl TryFrom<BlockFields> for Block {
+    type Error = EncodeError;
+
+    fn try_from(fields: BlockFields) -> Result<Self, EncodeError> {
+        let transactions = fields.built()?;
+        Self::new(fields.header, &transactions)
     }
 }
 
 impl Codec for BlockFields {
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Block::read(input).map(|block| block.fields())
+        Block::read(input).map(|block| block.to_fields())
     }
 
     fn size(&self) -> usize {

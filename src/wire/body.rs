@@ -12,7 +12,6 @@ const FIRST_PART: usize = 32 * 1024;
 ///
 /// It comes in parts, each as large as all before it, and is put together when it is whole: so there is never more than
 /// twice of what arrived. Only a remote that has sent such a payload before gets a single part, which saves the copy.
-#[derive(Debug)]
 pub(super) struct Body {
     length: usize,
     arrived: usize,

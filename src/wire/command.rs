@@ -20,6 +20,36 @@ impl UnknownCommand {
     }
 }
 
+impl fmt::Display for UnknownCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl AsRef<str> for UnknownCommand {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
+impl FromStr for UnknownCommand {
+    type Err = ParseError;
+
+    /// Takes 1 to 12 printable ASCII characters that are none of the known names.
+    fn from_str(name: &str) -> Result<Self, ParseError> {
+        match name.parse()? {
+            Command::Unknown(command) => Ok(command),
+            _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
+        }
+    }
+}
+
+impl From<UnknownCommand> for Command {
+    fn from(command: UnknownCommand) -> Self {
+        Self::Unknown(command)
+    }
+}
+
 impl fmt::Debug for UnknownCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

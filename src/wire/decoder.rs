@@ -3,7 +3,10 @@
 use super::body::Body;
 use super::frame::{Header, checksum};
 use super::{Command, FrameError, HEADER_SIZE, MAX_PAYLOAD, Network, RawFrame};
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 /// A payload up to this size is assembled in the shared buffer; a larger one is read straight into a buffer of its own.
 const SMALL: usize = 16 * 1024;
@@ -39,7 +42,6 @@ const MOST_EARNED: usize = 4 * 1024 * 1024;
 /// assert_eq!(message, Some(Message::Ping(Ping { nonce: 7 })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct FrameDecoder {
     network: Network,
     max_unknown: u32,
@@ -56,7 +58,6 @@ pub struct FrameDecoder {
     state: State,
 }
 
-#[derive(Debug)]
 enum State {
     Header,
     /// A large payload, on its way into its own buffer.
@@ -359,6 +360,17 @@ impl<R: Read + ?Sized> Read for Honest<'_, R> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, lie));
         }
         Ok(count)
+    }
+}
+
+impl fmt::Debug for FrameDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameDecoder")
+            .field("network", &self.network)
+            .field("position", &self.position())
+            .field("arrived", &self.arrived)
+            .field("is_mid_frame", &self.is_mid_frame())
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) type Part = &'static str;
 ///
 /// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
 /// which that part starts.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -75,7 +75,7 @@ pub enum DecodeError {
 }
 
 /// A frame that cannot be read from a stream: the sender's fault, or the stream's early end.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {
@@ -195,8 +195,8 @@ pub enum ReadError {
     /// What was read is not a message of this network.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The stream failed.
-    #[error("reading a frame: {0}")]
+    /// The stream failed; the source says why.
+    #[error("reading a frame failed")]
     Io(#[from] std::io::Error),
 }
 
@@ -207,8 +207,8 @@ pub enum WriteError {
     /// The message cannot be sent. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The stream failed, perhaps after part of the frame was written: it is of no more use.
-    #[error("writing a frame: {0}")]
+    /// The stream failed, perhaps after part of the frame was written: it is of no more use. The source says why.
+    #[error("writing a frame failed")]
     Io(#[from] std::io::Error),
 }
 

@@ -97,7 +97,7 @@ pub struct MerkleBlock {
     pub header: BlockHeader,
     /// How many transactions the block has.
     pub transactions: u32,
-    /// The hashes of the partial Merkle tree; its leaves are transaction ids.
+    /// The hashes of the partial Merkle tree, at most [`Block::MAX_TRANSACTIONS`]; its leaves are transaction ids.
     pub hashes: Vec<Hash>,
     /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]

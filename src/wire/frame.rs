@@ -123,7 +123,7 @@ pub(crate) fn encode_sized<M: Encode + ?Sized>(
 /// assert_eq!(frame.as_bytes().len(), 24 + 8);
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Frame {
     network: Network,
     command: Command,
@@ -198,14 +198,12 @@ impl fmt::Debug for Frame {
 }
 
 /// A frame off a stream, with its header and checksum verified and its payload not yet decoded.
-#[derive(Debug)]
 pub struct RawFrame<'a> {
     command: Command,
     checksum: [u8; 4],
     payload: RawPayload<'a>,
 }
 
-#[derive(Debug)]
 enum RawPayload<'a> {
     Borrowed(&'a [u8]),
     Owned(Vec<u8>),
@@ -269,6 +267,15 @@ impl<'a> RawFrame<'a> {
             RawPayload::Borrowed(payload) => Message::decode(self.command, payload),
             RawPayload::Owned(payload) => Message::decode_vec(self.command, payload),
         }
+    }
+}
+
+impl fmt::Debug for RawFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawFrame")
+            .field("command", &self.command)
+            .field("payload", &self.payload().len())
+            .finish_non_exhaustive()
     }
 }
 

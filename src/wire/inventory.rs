@@ -1,8 +1,8 @@
 //! Inventory: what a node has, wants, or does not have.
 
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash};
-use std::fmt;
+use super::{DecodeError, EncodeError, Hash, ParseError};
+use std::{fmt, str::FromStr};
 
 /// What an [`Inventory`] item names. Types without a name here are carried as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +22,21 @@ impl InventoryType {
     pub const SYNC_BLOCK: Self = Self(4);
     /// A block that the sender lacks as an ancestor of another; known to kaspad from v0.5.0 on.
     pub const MISSING_ANCESTOR: Self = Self(5);
+
+    const NAMED: [Self; 6] =
+        [Self::ERROR, Self::TX, Self::BLOCK, Self::FILTERED_BLOCK, Self::SYNC_BLOCK, Self::MISSING_ANCESTOR];
+}
+
+impl From<u32> for InventoryType {
+    fn from(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl From<InventoryType> for u32 {
+    fn from(kind: InventoryType) -> Self {
+        kind.0
+    }
 }
 
 impl fmt::Display for InventoryType {
@@ -35,6 +50,19 @@ impl fmt::Display for InventoryType {
             Self::MISSING_ANCESTOR => "MSG_MISSING_ANCESTOR",
             Self(other) => return write!(f, "MSG_{other}"),
         })
+    }
+}
+
+impl FromStr for InventoryType {
+    type Err = ParseError;
+
+    /// Takes the name of a type as it is shown, such as `MSG_TX`, or `MSG_` and a decimal number.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let digits = text.strip_prefix("MSG_").filter(|digits| !digits.starts_with('+'));
+        let named = Self::NAMED.into_iter().find(|kind| kind.to_string() == text);
+        named
+            .or_else(|| digits.and_then(|digits| digits.parse().ok()).map(Self))
+            .ok_or(ParseError { what: "not an inventory type", expected: "a name like MSG_TX, or MSG_ and a number" })
     }
 }
 

@@ -68,9 +68,11 @@ mod sealed {
 /// What can be sent: every payload type, [`Message`], and the plain parts of transactions and blocks. Sealed.
 pub trait Encode: sealed::Sealed {
     /// The type of message.
+    #[must_use]
     fn command(&self) -> Command;
 
     /// The length of its payload, in bytes.
+    #[must_use]
     fn encoded_len(&self) -> usize;
 
     #[doc(hidden)]
@@ -160,7 +162,7 @@ macro_rules! messages {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
         /// Any message. The rare large ones are boxed: every message is moved a few times on its way, at the size of the
         /// largest.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
         pub enum Message {
@@ -277,7 +279,8 @@ impl sealed::Sealed for Message {}
 pub struct Unknown {
     /// Its command.
     pub command: UnknownCommand,
-    /// Its payload.
+    /// Its payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer takes 1 MiB unless its
+    /// [configuration](crate::ConfigBuilder::max_unknown_payload) says otherwise.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub payload: Vec<u8>,
 }
@@ -289,10 +292,7 @@ impl Unknown {
     ///
     /// When `command` is not 1 to 12 printable ASCII characters, or is a known one.
     pub fn new(command: &str, payload: impl Into<Vec<u8>>) -> Result<Self, ParseError> {
-        match command.parse()? {
-            Command::Unknown(command) => Ok(Self { command, payload: payload.into() }),
-            _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
-        }
+        Ok(Self { command: command.parse()?, payload: payload.into() })
     }
 }
 

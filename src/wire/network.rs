@@ -1,11 +1,12 @@
 //! The networks, and the number that keeps their frames apart.
 
 use super::ParseError;
-use std::{fmt, hash, str::FromStr};
+use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
 /// Which network a frame, and a node, belongs to.
 ///
-/// Two networks are equal when their magic numbers are, so `Custom(0x3ddcf71d)` *is* the main network.
+/// Two networks are equal when their magic numbers are, so `Custom(0x3ddcf71d)` *is* the main network. They are ordered by
+/// these numbers, too.
 ///
 /// ```
 /// use kaspa_peer::wire::Network;
@@ -74,6 +75,18 @@ impl PartialEq for Network {
 }
 
 impl Eq for Network {}
+
+impl PartialOrd for Network {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Network {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.magic().cmp(&other.magic())
+    }
+}
 
 impl hash::Hash for Network {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {

@@ -32,6 +32,18 @@ impl RejectCode {
     pub const DIFFICULTY: Self = Self(0x44);
 }
 
+impl From<u8> for RejectCode {
+    fn from(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+impl From<RejectCode> for u8 {
+    fn from(code: RejectCode) -> Self {
+        code.0
+    }
+}
+
 impl fmt::Display for RejectCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match *self {
@@ -60,11 +72,12 @@ impl fmt::Debug for RejectCode {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reject {
-    /// The command of the rejected message. Any string; a well-behaved node names a command.
+    /// The command of the rejected message. Any string, at most 32 MiB with all else in the message; a well-behaved node
+    /// names a command.
     pub command: WireString,
     /// Why it was rejected.
     pub code: RejectCode,
-    /// The same in words.
+    /// The same in words, at most 32 MiB with all else in the message.
     pub reason: WireString,
     /// The rejected block's hash or transaction's id. Sent for `block` and `tx` only, and always for them:
     /// a missing one goes out as [`Hash::ZERO`].

@@ -166,10 +166,7 @@ impl Serialize for UnknownCommand {
 
 impl<'de> Deserialize<'de> for UnknownCommand {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match parsed(from)? {
-            Command::Unknown(command) => Ok(command),
-            known => Err(de::Error::custom(format_args!("{known} is a known command"))),
-        }
+        parsed(from)
     }
 }
 
@@ -261,7 +258,7 @@ fn made_of<F: Codec, T, E: de::Error>(
 
 impl Serialize for Transaction {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().fields().serialize(to)
+        self.as_ref().to_fields().serialize(to)
     }
 }
 
@@ -274,7 +271,7 @@ impl<'de> Deserialize<'de> for Transaction {
 
 impl Serialize for Block {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.fields().serialize(to)
+        self.to_fields().serialize(to)
     }
 }
 

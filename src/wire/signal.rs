@@ -72,7 +72,7 @@ nonce_messages! {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FeeFilter {
-    /// The least fee of interest. Negative values are carried as they are.
+    /// The least fee of interest, in sompi for 1000 bytes. Negative values are carried as they are.
     pub min_fee: i64,
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
 use std::io::{self, Read, Write};
+use std::iter::FusedIterator;
 
 /// The messages of a stream, one after the other.
 ///
@@ -28,6 +29,7 @@ pub struct MessageReader<R> {
 
 impl<R: Read> MessageReader<R> {
     /// Reads messages of `network` from `source`, which needs no buffering.
+    #[must_use]
     pub fn new(source: R, network: Network) -> Self {
         Self { source, decoder: FrameDecoder::new(network), ended: false }
     }
@@ -67,6 +69,8 @@ impl<R: Read> Iterator for MessageReader<R> {
         item
     }
 }
+
+impl<R: Read> FusedIterator for MessageReader<R> {}
 
 /// Reads one message and not a byte more.
 ///

@@ -59,6 +59,12 @@ impl From<[u8; 20]> for SubnetworkId {
     }
 }
 
+impl From<SubnetworkId> for [u8; 20] {
+    fn from(id: SubnetworkId) -> Self {
+        id.0
+    }
+}
+
 impl AsRef<[u8]> for SubnetworkId {
     fn as_ref(&self) -> &[u8] {
         &self.0

@@ -51,6 +51,36 @@ impl From<String> for WireString {
     }
 }
 
+impl From<&[u8]> for WireString {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for WireString {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for WireString {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for WireString {
+    fn eq(&self, text: &str) -> bool {
+        self.0 == text.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for WireString {
+    fn eq(&self, text: &&str) -> bool {
+        *self == **text
+    }
+}
+
 impl fmt::Display for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_sanitised(&self.0, misleads, f)

@@ -4,9 +4,9 @@
 //! whatever its scripts. Reading a part later parses it in place and cannot fail.
 
 use super::codec::{Codec, Decoder, MAX_VAR_BYTES};
-use super::{DecodeError, Encode, EncodeError, Hash, SubnetworkId, TxFields};
+use super::{DecodeError, Encode, EncodeError, Hash, ParseError, SubnetworkId, TxFields};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::{fmt, iter::FusedIterator, str::FromStr};
 
 /// The most inputs a transaction can have.
 pub const MAX_TX_INPUTS: usize = 818_401;
@@ -15,7 +15,7 @@ pub const MAX_TX_INPUTS: usize = 818_401;
 pub const MAX_TX_OUTPUTS: usize = 3_728_271;
 
 /// Where the parts of a transaction are, relative to its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct TxLayout {
     /// The output count.
     outputs: u32,
@@ -62,7 +62,7 @@ pub(super) fn walk(input: &mut Decoder<'_>) -> Result<TxLayout, DecodeError> {
 }
 
 /// A transaction that lies in somebody else's bytes, such as a [`Block`](super::Block)'s.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TxRef<'a> {
     bytes: &'a [u8],
     layout: TxLayout,
@@ -104,7 +104,7 @@ impl<'a> TxRef<'a> {
         Outputs { rest, left }
     }
 
-    /// From when on it can be in a block.
+    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
     #[must_use]
     pub fn lock_time(self) -> u64 {
         self.tail().lock_time
@@ -116,7 +116,7 @@ impl<'a> TxRef<'a> {
         self.tail().subnetwork
     }
 
-    /// Its gas; 0 for a native transaction.
+    /// Its gas, see [`TxFields::gas`]; 0 for a native transaction.
     #[must_use]
     pub fn gas(self) -> u64 {
         self.tail().gas
@@ -188,13 +188,13 @@ impl<'a> TxRef<'a> {
 
     /// A transaction of its own, with a copy of the bytes.
     #[must_use]
-    pub fn to_owned(self) -> Transaction {
+    pub fn to_transaction(self) -> Transaction {
         Transaction { bytes: self.bytes.into(), layout: self.layout }
     }
 
-    /// The parts as plain data, to change and build another from.
+    /// The parts as plain data, to change and build another from: a copy of each script.
     #[must_use]
-    pub fn fields(self) -> TxFields {
+    pub fn to_fields(self) -> TxFields {
         TxFields::from_parts(self)
     }
 
@@ -242,12 +242,12 @@ impl<'a> Tail<'a> {
 }
 
 /// An output that a transaction spends, still in the transaction's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InputRef<'a> {
     previous_output: &'a [u8; 36],
     /// The script that proves the right to spend it.
     pub signature_script: &'a [u8],
-    /// The input's sequence number.
+    /// The input's sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. Not interpreted here.
     pub sequence: u64,
 }
 
@@ -262,9 +262,9 @@ impl InputRef<'_> {
 }
 
 /// An output, still in the transaction's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OutputRef<'a> {
-    /// Its value.
+    /// Its value, in sompi, of which 100 000 000 are a kaspa.
     pub value: u64,
     /// The script that says who may spend it.
     pub script: &'a [u8],
@@ -283,6 +283,18 @@ pub struct Outpoint {
 impl fmt::Display for Outpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.id, self.index)
+    }
+}
+
+impl FromStr for Outpoint {
+    type Err = ParseError;
+
+    /// Takes an id of 64 hex digits, a colon and a decimal number.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        text.split_once(':')
+            .filter(|(_, index)| !index.starts_with('+'))
+            .and_then(|(id, index)| Some(Self { id: id.parse().ok()?, index: index.parse().ok()? }))
+            .ok_or(ParseError { what: "not an outpoint", expected: "64 hex digits, a colon and a number" })
     }
 }
 
@@ -311,6 +323,8 @@ macro_rules! part_iterator {
         }
 
         impl ExactSizeIterator for $name<'_> {}
+
+        impl FusedIterator for $name<'_> {}
     };
 }
 
@@ -346,7 +360,7 @@ part_iterator! {
 /// println!("{}", tx.id());
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Transaction {
     bytes: Box<[u8]>,
     layout: TxLayout,
@@ -370,6 +384,12 @@ impl Transaction {
         let layout = walk(&mut input)?;
         input.finish()?;
         Ok(Self { bytes: bytes.into(), layout })
+    }
+
+    /// Its bytes, as on the wire, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_vec()
     }
 
     /// The same transaction, to be passed around without its bytes.
@@ -398,11 +418,11 @@ forward! {
     inputs -> Inputs<'_>;
     /// Its outputs, in order.
     outputs -> Outputs<'_>;
-    /// From when on it can be in a block.
+    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
     lock_time -> u64;
     /// The subnetwork it belongs to.
     subnetwork -> SubnetworkId;
-    /// Its gas; 0 for a native transaction.
+    /// Its gas, see [`TxFields::gas`]; 0 for a native transaction.
     gas -> u64;
     /// The hash that it states for its payload, unchecked; `None` for a native transaction.
     payload_hash -> Option<Hash>;
@@ -416,8 +436,8 @@ forward! {
     hash -> Hash;
     /// Its id, by which outpoints, inventory and rejects name it, see [`TxRef::id`].
     id -> Hash;
-    /// The parts as plain data, to change and build another from.
-    fields -> TxFields;
+    /// The parts as plain data, to change and build another from: a copy of each script.
+    to_fields -> TxFields;
 }
 
 impl fmt::Debug for Transaction {
@@ -431,6 +451,20 @@ impl TryFrom<&TxFields> for Transaction {
 
     fn try_from(fields: &TxFields) -> Result<Self, EncodeError> {
         Self::new(fields)
+    }
+}
+
+impl TryFrom<TxFields> for Transaction {
+    type Error = EncodeError;
+
+    fn try_from(fields: TxFields) -> Result<Self, EncodeError> {
+        Self::new(&fields)
+    }
+}
+
+impl From<TxRef<'_>> for Transaction {
+    fn from(tx: TxRef<'_>) -> Self {
+        tx.to_transaction()
     }
 }
 

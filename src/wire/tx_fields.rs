@@ -10,10 +10,10 @@ use super::{DecodeError, EncodeError, Hash, Outpoint, SubnetworkId, Transaction}
 pub struct TxInput {
     /// The output that is spent.
     pub previous_output: Outpoint,
-    /// The script that proves the right to spend it.
+    /// The script that proves the right to spend it, at most 32 MiB with all else in the transaction.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub signature_script: Vec<u8>,
-    /// The input's sequence number.
+    /// The input's sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. Not interpreted here.
     pub sequence: u64,
 }
 
@@ -21,9 +21,9 @@ pub struct TxInput {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxOutput {
-    /// Its value.
+    /// Its value, in sompi, of which 100 000 000 are a kaspa.
     pub value: u64,
-    /// The script that says who may spend it.
+    /// The script that says who may spend it, at most 32 MiB with all else in the transaction.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub script: Vec<u8>,
 }
@@ -38,15 +38,17 @@ pub struct TxFields {
     pub inputs: Vec<TxInput>,
     /// Its outputs, at most [`MAX_TX_OUTPUTS`](super::MAX_TX_OUTPUTS).
     pub outputs: Vec<TxOutput>,
-    /// From when on it can be in a block.
+    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
     pub lock_time: u64,
     /// The subnetwork it belongs to; the native one by default.
     pub subnetwork: SubnetworkId,
-    /// Its gas: 0 for a native transaction, and in the built-in subnetworks.
+    /// Its gas, which a subnetwork limits for all its transactions in a block together; 0 for a native transaction, and in
+    /// the built-in subnetworks.
     pub gas: u64,
     /// The hash of its payload: `None` for a native transaction. For others, `None` stands for the true hash.
     pub payload_hash: Option<Hash>,
-    /// Its payload: `None` for a native transaction. For others, `None` stands for an empty one.
+    /// Its payload, at most 32 MiB with all else in the transaction: `None` for a native transaction. For others, `None`
+    /// stands for an empty one.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::optional_bytes"))]
     pub payload: Option<Vec<u8>>,
 }
@@ -98,7 +100,7 @@ impl From<OutputRef<'_>> for TxOutput {
 
 impl Codec for TxFields {
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Transaction::read(input).map(|tx| tx.fields())
+        Transaction::read(input).map(|tx| tx.to_fields())
     }
 
     fn size(&self) -> usize {

@@ -16,7 +16,7 @@ use thiserror::Error;
 /// assert_eq!(agent.to_string(), "/dag-watch:1.0.0(demo; rome)/");
 /// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserAgent(WireString);
 
 impl UserAgent {
@@ -93,6 +93,12 @@ impl UserAgent {
 
     pub(crate) fn check(&self) -> Result<(), EncodeError> {
         check_count("user agent", self.as_bytes().len(), Self::MAX as u64)
+    }
+}
+
+impl AsRef<[u8]> for UserAgent {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 

@@ -386,7 +386,7 @@ impl Session {
         self.pings.sent(nonce, self.now, SystemTime::UNIX_EPOCH);
         self.account.last_ping = Some((nonce, self.now));
         self.account.waiters.iter_mut().filter(|waiter| waiter.nonce == nonce).for_each(|it| it.sent = Some(self.now));
-        assert_eq!(self.pings.last_nonce(), nonce);
+        assert_eq!(self.pings.last_nonce(), Some(nonce));
     }
 
     fn pong(&mut self, nonce: u64) {
@@ -396,7 +396,7 @@ impl Session {
         if let Some((_, sent)) = counted {
             let rtt = self.now - sent;
             self.account.min_rtt = Some(self.account.min_rtt.map_or(rtt, |min| min.min(rtt)));
-            assert_eq!((self.pings.last_rtt(), self.pings.last_nonce()), (Some(rtt), 0));
+            assert_eq!((self.pings.last_rtt(), self.pings.last_nonce()), (Some(rtt), None));
         } else {
             assert_eq!(self.pings.last_rtt(), last_before);
         }

@@ -47,19 +47,19 @@ fn look_at(message: &Message) {
     assert!(!format!("{message:?}").is_empty());
     match message {
         Message::Block(block) => {
-            let fields = block.fields();
+            let fields = block.to_fields();
             assert_eq!(fields.header.hash(), block.hash());
             assert_eq!(block.transactions().len(), fields.transactions.len());
-            let owned: Vec<Transaction> = block.transactions().map(|tx| tx.to_owned()).collect();
+            let owned: Vec<Transaction> = block.transactions().map(|tx| tx.to_transaction()).collect();
             for (tx, fields) in owned.iter().zip(&fields.transactions) {
-                assert_eq!(&tx.fields(), fields);
+                assert_eq!(&tx.to_fields(), fields);
             }
             if let Ok(again) = Block::new(fields.header, &owned) {
                 assert_eq!(&again, block);
             }
         }
         Message::Tx(tx) => {
-            let fields = tx.fields();
+            let fields = tx.to_fields();
             assert_eq!((tx.inputs().len(), tx.outputs().len()), (fields.inputs.len(), fields.outputs.len()));
             assert_eq!((tx.inputs().count(), tx.outputs().count()), (fields.inputs.len(), fields.outputs.len()));
             let unsigned = fields.inputs.iter().all(|input| input.signature_script.is_empty());

@@ -40,7 +40,7 @@ fn check_tx(fields: &TxFields) {
     match Transaction::new(fields) {
         Ok(tx) => {
             assert_eq!(tx.as_bytes().len(), fields.encoded_len());
-            let mut again = tx.fields();
+            let mut again = tx.to_fields();
             assert_eq!(Transaction::new(&again).as_ref(), Ok(&tx));
             // What was left out was filled in.
             if fields.payload.is_none() && !fields.subnetwork.is_native() {
@@ -60,7 +60,7 @@ fn check_block(fields: &BlockFields) {
     match Block::try_from(fields) {
         Ok(block) => {
             assert_eq!(block.as_bytes().len(), fields.encoded_len());
-            assert_eq!(Block::try_from(&block.fields()).as_ref(), Ok(&block));
+            assert_eq!(Block::try_from(&block.to_fields()).as_ref(), Ok(&block));
             check(fields, &block.into());
         }
         // Either may be noticed first.
