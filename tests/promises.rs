@@ -178,6 +178,8 @@ fn inventory_is_batched_and_trickled_and_what_is_known_is_avoided() {
         // Within one interval.
         watch.tick();
         out.peer.queue_inventories(&[known, Inventory::tx(hash(1)), Inventory::tx(hash(2))]).unwrap();
+        // What does not wait for the interval goes out before the ping.
+        out.peer.ping().unwrap();
         out.peer.queue_inventory(Inventory::tx(hash(3))).unwrap();
         watch.rest();
         assert_eq!(inb.told.wait_for::<Inv>().items, [1, 2, 3].map(|n| Inventory::tx(hash(n))));
