@@ -6,10 +6,12 @@ mod common;
 mod programs;
 
 use kaspa_peer::wire::*;
-use programs::running::{Played, Running};
+use programs::running::{DEADLINE, Played, Running};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const VISITORS: u64 = 100;
 
@@ -58,4 +60,26 @@ fn an_address_is_known_once_as_it_was_told_last() {
     told.retain(|told| told.address.socket_addr().to_string() != address);
     told.sort_by_key(|told| told.time);
     assert_eq!(told, [known(2, 1_600_000_000), known(1, 1_600_000_001)]);
+}
+
+#[test]
+fn who_orders_without_end_is_turned_out() {
+    let (listen, address) = Running::listen(&["--network", "simnet"]);
+    let mut greedy = Played::dial(&address, Network::Simnet);
+    greedy.send(&common::version());
+    let Version { selected_tip: tip, .. } = greedy.expect();
+    greedy.send(&VerAck);
+    // Some hundred megabytes, of which nothing is read, so that the rest has to wait.
+    greedy.send(&GetData::from(vec![Inventory::block(tip); MAX_INVENTORY]));
+    for _ in 0..10 {
+        greedy.send(&GetHeaders { low: Hash::ZERO, high: tip });
+    }
+    // Who is turned out is noticed when there is nobody left to write to.
+    let deadline = Instant::now() + DEADLINE;
+    while write_message(&mut greedy.stream, &Ping { nonce: 1 }, Network::Simnet).is_ok() {
+        assert!(Instant::now() < deadline, "still there");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let gone = listen.event("disconnected", |_| true);
+    assert_eq!(gone["reason"], "disconnected by this side");
 }

@@ -10,8 +10,8 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
-/// So many answers may wait to be printed.
-const WAITING: usize = 50;
+/// So many answers may wait to be printed. Each may be a block of 32 MiB.
+const WAITING: usize = 4;
 
 /// How long the node may take to make room for a frame, and talk after the last.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// So many things may be asked for and not yet answered.
-const MAX_WAITING: usize = 2 * MAX_INVENTORY;
+/// So many things may be asked for and not yet answered: the longest request, and a few others meanwhile.
+const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
 
-/// How long there may be no room for the next answer. The write timeout ends a remote that takes nothing before that.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long there may be no room for the next answer. The write timeout ends a remote that takes nothing before that,
+/// though a write of which a part was taken may wait twice as long.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Something to be answered.
 pub enum Order {
@@ -32,9 +33,11 @@ pub enum Order {
 impl Order {
     fn size(&self) -> usize {
         match self {
-            Self::Data(request) => 1 + request.items.len(),
+            // An empty one is as large as a few items.
+            Self::Data(request) => 4 + request.items.len(),
             // They are small to keep and make work.
-            _ => 100,
+            Self::Headers(_) => Headers::MAX,
+            Self::BlockInvs(_) | Self::Locator(_) => 100,
         }
     }
 }
