@@ -11,6 +11,8 @@ mod dag;
 mod dag_file;
 #[path = "../shared/dial.rs"]
 mod dial;
+#[path = "../shared/door.rs"]
+mod door;
 #[path = "../shared/genesis.rs"]
 mod genesis;
 mod node;
@@ -23,20 +25,16 @@ mod synthetic;
 use args::{Failure, Node};
 use dag::Dag;
 use kaspa_peer::wire::Services;
-use kaspa_peer::{Config, Peer};
 use node::{Listen, View};
 use output::{Output, Record};
 use parking_lot::RwLock;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use synthetic::Chance;
-
-/// The original's limit. More are turned away.
-const MAX_PEERS: usize = 125;
 
 const USAGE: &str = "\
 Accepts peers and behaves as a small kaspa node.
@@ -99,10 +97,7 @@ impl Options {
                 Long("dag") => options.dag = Some(arguments.value()?.into()),
                 Long("announce") => options.announce = Some(arguments.value()?.parse_with(args::seconds)?),
                 Long("once") => options.once = true,
-                Long(other) => {
-                    let other = other.to_owned();
-                    options.node.take(&other, &mut arguments)?;
-                }
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
                 other => return Err(other.unexpected()),
             }
@@ -153,47 +148,7 @@ fn listen(options: Options, output: &Output) -> Result<bool, Failure> {
             .name("announce".into())
             .spawn(move || announce(&node, &output, chance, tips, interval))?;
     }
-    accept(&door, &config, options.once, output)
-}
-
-fn accept(door: &TcpListener, config: &Config, once: bool, output: &Output) -> Result<bool, Failure> {
-    // A handle that is dropped disconnects, so they are kept as long as the connections last.
-    let mut peers: Vec<Peer> = Vec::new();
-    loop {
-        let (stream, from) = match door.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                eprintln!("listen: accepting: {error}");
-                // Out of descriptors, perhaps: somebody must go first.
-                thread::sleep(Duration::from_millis(100));
-                continue;
-            }
-        };
-        peers.retain(|peer| peer.disconnect_reason().is_none());
-        if peers.len() >= MAX_PEERS {
-            eprintln!("listen: {from}: turned away, there are {MAX_PEERS} peers already");
-            continue;
-        }
-        match start(stream, from.into(), config, output) {
-            Ok(peer) if once => {
-                peer.wait_for_disconnect()?;
-                return Ok(true);
-            }
-            Ok(peer) => peers.push(peer),
-            Err(error) => eprintln!("listen: {from}: {error}"),
-        }
-    }
-}
-
-fn start(
-    stream: TcpStream,
-    from: kaspa_peer::PeerAddress,
-    config: &Config,
-    output: &Output,
-) -> Result<Peer, kaspa_peer::StartError> {
-    let peer = Peer::inbound(stream, from, config)?;
-    output.connected(&peer);
-    Ok(peer)
+    door::accept("listen", &door, &config, options.once, output)
 }
 
 /// Makes a block now and then, and tells everybody.

@@ -57,10 +57,7 @@ impl Options {
         while let Some(argument) = arguments.next()? {
             match argument {
                 Short('h') | Long("help") => return Ok(None),
-                Long(other) => {
-                    let other = other.to_owned();
-                    node.take(&other, &mut arguments)?;
-                }
+                Long(other) => node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if addresses.len() < 2 => addresses.push(value.string()?),
                 other => return Err(other.unexpected()),
             }

@@ -85,10 +85,7 @@ impl Options {
                 Short('h') | Long("help") => return Ok(None),
                 Long("out") => options.out = Some(arguments.value()?.into()),
                 Long("genesis") => options.genesis = Some(arguments.value()?.parse()?),
-                Long(other) => {
-                    let other = other.to_owned();
-                    options.node.take(&other, &mut arguments)?;
-                }
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
                 other => return Err(other.unexpected()),
             }
