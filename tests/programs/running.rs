@@ -99,6 +99,14 @@ impl Running {
         Ended { status, out: lines.out.clone(), err: lines.err.clone() }
     }
 
+    /// Does what Ctrl-C does.
+    #[cfg(unix)]
+    #[allow(dead_code)] // Most programs end by themselves.
+    pub fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Program::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status().unwrap().success());
+    }
+
     fn wait<T>(&self, what: &str, mut ready: impl FnMut(&Lines) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
         let mut lines = self.said.lines.lock();
