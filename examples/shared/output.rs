@@ -4,7 +4,7 @@ use kaspa_peer::wire::{Command, Encode, Message, Version};
 use kaspa_peer::{DisconnectReason, Peer};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process;
@@ -54,13 +54,23 @@ pub enum Detail {
     Little,
 }
 
+/// The peers of whom it was said that they are connected.
+#[derive(Default)]
+struct Met {
+    ids: HashSet<u64>,
+    /// Of them, those that went last; whoever started one may not have spoken of it yet.
+    gone: VecDeque<u64>,
+}
+
+/// So many that have gone are remembered.
+const GONE: usize = 1000;
+
 /// Where everything is said. Cloning it is cheap, and a line is never torn.
 #[derive(Clone, Default)]
 pub struct Output {
     json: bool,
     detail: Detail,
-    /// The peers that were introduced.
-    met: Arc<Mutex<HashSet<u64>>>,
+    met: Arc<Mutex<Met>>,
 }
 
 impl Output {
@@ -94,7 +104,7 @@ impl Output {
     /// A connection is there. Says so once, whoever notices first: the program or a callback.
     pub fn connected(&self, peer: &Peer) {
         let mut met = self.met.lock();
-        if met.insert(peer.id()) {
+        if met.ids.insert(peer.id()) {
             self.say(
                 format_args!("[{}] {} {}: connected", peer.id(), peer.direction(), peer.address()),
                 Record::of(peer, "connected").text("address", peer.address()).text("direction", peer.direction()),
@@ -168,6 +178,13 @@ impl Output {
             format_args!("[{}] disconnected: {reason}", peer.id()),
             Record::of(peer, "disconnected").text("reason", reason),
         );
+        let mut met = self.met.lock();
+        met.gone.push_back(peer.id());
+        if met.gone.len() > GONE
+            && let Some(long_gone) = met.gone.pop_front()
+        {
+            met.ids.remove(&long_gone);
+        }
     }
 
     fn tells(&self, command: Command) -> bool {
