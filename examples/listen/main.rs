@@ -28,7 +28,7 @@ use kaspa_peer::wire::Services;
 use node::{Listen, View};
 use output::{Output, Record};
 use parking_lot::RwLock;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ Options:
                       for another node to download them all; first parents are
                       taken as selected ones, and the last block as the tip
   --announce SECONDS  make and announce a new block every so often; not with --dag
+  --knows ADDR        tell those who ask for addresses of this one, too; can be given
+                      more than once
   --once              end when the first peer has gone
 {NODE_OPTIONS}
 
@@ -81,6 +83,7 @@ struct Options {
     address: String,
     dag: Option<PathBuf>,
     announce: Option<Duration>,
+    knows: Vec<SocketAddr>,
     once: bool,
 }
 
@@ -88,14 +91,16 @@ impl Options {
     /// `None` when help is wanted.
     fn from_args() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Self { node: Node::new(), address: String::new(), dag: None, announce: None, once: false };
-        let mut address = None;
+        let (node, address, knows) = (Node::new(), String::new(), Vec::new());
+        let mut options = Self { node, address, dag: None, announce: None, knows, once: false };
+        let (mut address, mut knows) = (None, Vec::new());
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Short('h') | Long("help") => return Ok(None),
                 Long("dag") => options.dag = Some(arguments.value()?.into()),
                 Long("announce") => options.announce = Some(arguments.value()?.parse_with(args::seconds)?),
+                Long("knows") => knows.push(arguments.value()?.string()?),
                 Long("once") => options.once = true,
                 Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
@@ -106,6 +111,11 @@ impl Options {
             return Err("--announce makes up blocks, which do not belong into a real --dag".into());
         }
         options.address = address.ok_or("an address to listen on is missing")?;
+        for known in knows {
+            // Which port is meant depends on the network.
+            let address = dial::with_port(&known, options.node.network).parse();
+            options.knows.push(address.map_err(|_| format!("--knows {known:?}: not an address"))?);
+        }
         Ok(Some(options))
     }
 }
@@ -126,7 +136,7 @@ fn listen(options: Options, output: &Output) -> Result<bool, Failure> {
     let door = TcpListener::bind(dial::with_port(&options.address, network))
         .map_err(|error| format!("{}: {error}", options.address))?;
     let address = door.local_addr()?;
-    let node = Arc::new(Listen::new(Arc::clone(&dag), dial::reachable(address), output.clone()));
+    let node = Arc::new(Listen::new(Arc::clone(&dag), dial::reachable(address), options.knows, output.clone()));
     let config = options
         .node
         .builder("listen", Services::NETWORK | Services::BLOOM)?
