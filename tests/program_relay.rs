@@ -242,7 +242,7 @@ fn interrupted_it_says_goodbye_and_what_it_has_done() {
 
 #[test]
 fn a_node_that_cannot_be_dialled_ends_it() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (_place, nobody) = programs::nobody();
     let ended = run("relay", &["--connect", &nobody]);
     assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
     assert!(ended.err.starts_with(&format!("relay: {nobody}: ")), "{}", ended.err);
