@@ -1,5 +1,7 @@
 //! The programs in `examples`, to be run by tests.
 
+#[allow(dead_code)] // Only `socks5` goes through one.
+pub mod proxy;
 #[allow(dead_code)] // Some tests run a program to its end.
 pub mod running;
 #[allow(dead_code)] // Some tests need no files.

@@ -54,8 +54,10 @@ impl Running {
         let (out, mut err) = (BufReader::new(child.stdout.take().unwrap()), child.stderr.take().unwrap());
         let to = Arc::clone(&said);
         thread::spawn(move || {
-            for line in out.lines() {
-                to.change(|lines| lines.out.push(line.unwrap()));
+            // A carriage return would be no part of a line's end.
+            for line in out.split(b'\n') {
+                let line = String::from_utf8(line.unwrap()).unwrap();
+                to.change(|lines| lines.out.push(line));
             }
             to.change(|lines| lines.ended += 1);
         });
