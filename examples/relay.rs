@@ -23,12 +23,12 @@ Fetches once what one peer announces, announces it to all the others, and serves
 Usage: relay [--listen ADDR] [--connect ADDR]… [options]
 
 Listens on a free port of this machine and offers SFNodeNetwork unless told
-otherwise. Checks nothing, keeps 64 MiB. Ctrl-C ends it.
+otherwise. Checks nothing, keeps 64 MiB, takes 125 guests at a time. Ctrl-C ends it.
 {NODE_OPTIONS}
 
 The objects of --json are connected, version, disconnected and failed as of `listen`,
-goodbye, {\"event\":\"listening\",\"address\":…}, and every 10 seconds and at the end
-  {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}    dropped: slow peers
+{\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10 seconds and last
+{\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}, dropped being the slow ones.
 
 Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
 ";

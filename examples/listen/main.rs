@@ -46,7 +46,8 @@ Port 0 takes any that is free; which one, is the first thing printed.
 
 The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions,
 notfound), getheaders, getblockinvs, getlocator and getseltip, asks for what others
-announce, and keeps none of it. Bloom filters are taken and not applied.
+announce, and keeps none of it. Bloom filters are taken and not applied. Of those
+who dial, 125 are taken at a time.
 
 The DAG is made up, the same one each time: 300 blocks with transactions and two
 tips, on top of the network's genesis block. Nobody worked for it, so a real node

@@ -61,6 +61,7 @@ The objects of --json are those of `connect`, without the blocks, and
    \"bytes_per_second\":…}                      each second
   {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
+                                    `blocks` and `new` once it had begun
 
 Exit status: 0 when the node's selected tip was reached, 1 when not, 2 when it was
 called wrongly.
