@@ -1,199 +1,199 @@
-//! A hub: what one peer announces is fetched once, and announced to all the others.
+//! A hub: what one peer announces is fetched once, and announced to all the others; see `--help`.
 
-use crossbeam_channel::{after, bounded, never, select, tick};
-use hashlink::{LinkedHashMap, LinkedHashSet};
-use kaspa_peer::wire::{
-    Block, Encode, Frame, GetData, Inv, Inventory, InventoryType, Network, NotFound, Services, Transaction,
-};
-use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError};
-use lexopt::prelude::*;
+#[path = "shared/args.rs"]
+mod args;
+#[path = "shared/dial.rs"]
+mod dial;
+#[path = "shared/door.rs"]
+mod door;
+#[path = "shared/output.rs"]
+mod output;
+
+use args::{Failure, Node};
+use hashlink::LinkedHashMap;
+use kaspa_peer::wire::*;
+use kaspa_peer::{DisconnectReason, Listener, Peer, QueueError};
+use output::{Output, Record};
 use parking_lot::Mutex;
-use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::{collections::HashMap, error::Error, sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, net::TcpListener, process::ExitCode, sync::Arc, thread, time::Duration};
 
-const USAGE: &str = "Usage: relay [--network N] [--listen ADDR] [--connect ADDR]… [--for SECONDS]\n";
+const USAGE: &str = "\
+Fetches once what one peer announces, announces it to all the others, and serves it.
 
-/// How many bytes of transactions and blocks are kept for those who ask.
+Usage: relay [--listen ADDR] [--connect ADDR]… [options]
+
+Listens on a free port of this machine and offers SFNodeNetwork unless told
+otherwise. Checks nothing, keeps 64 MiB, takes 125 guests at a time. Ctrl-C ends it.
+{NODE_OPTIONS}
+
+The objects of --json are connected, version, disconnected and failed as of `listen`,
+{\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10 seconds and last
+{\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}, dropped being the slow ones.
+
+Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
+";
+
+/// How many bytes of transactions and blocks are kept, and how many of either are remembered as announced or kept.
 const STORE_BYTES: usize = 64 << 20;
+const MAX_ITEMS: usize = 20_000;
 
-/// How many things are remembered as seen.
-const SEEN: usize = 100_000;
-
-/// One listener for all peers.
+/// One listener for all peers. It keeps them, which is a cycle; that is broken when they go.
 #[derive(Default)]
 struct Hub {
-    /// The listener keeps its peers, which is a cycle; it is broken when a peer goes.
-    peers: Mutex<HashMap<u64, Peer>>,
-    /// What was announced to us or came, oldest forgotten first.
-    seen: Mutex<LinkedHashSet<Inventory>>,
-    store: Mutex<Store>,
-    relayed: AtomicU64,
-    dropped: AtomicU64,
-}
-
-/// Frames by what they carry, encoded once and sent to whoever asks; oldest forgotten first.
-#[derive(Default)]
-struct Store {
-    frames: LinkedHashMap<Inventory, Frame>,
+    output: Output,
+    peers: HashMap<u64, Peer>,
+    /// What was announced and has not come, and the ids of who announced it; the first was asked. Oldest forgotten first.
+    announced: LinkedHashMap<Inventory, Vec<u64>>,
+    /// What came, encoded once and sent to whoever asks. Oldest forgotten first.
+    store: LinkedHashMap<Inventory, Frame>,
     bytes: usize,
-}
-
-impl Store {
-    fn insert(&mut self, item: Inventory, frame: Frame) {
-        self.bytes += frame.as_bytes().len();
-        self.bytes -= self.frames.insert(item, frame).map_or(0, |same| same.as_bytes().len());
-        while self.bytes > STORE_BYTES
-            && let Some((_, oldest)) = self.frames.pop_front()
-        {
-            self.bytes -= oldest.as_bytes().len();
-        }
-    }
+    relayed: u64,
+    dropped: u64,
 }
 
 impl Hub {
-    fn is_new(&self, item: Inventory) -> bool {
-        let mut seen = self.seen.lock();
-        let is_new = seen.insert(item);
-        while seen.len() > SEEN && seen.pop_front().is_some() {}
-        is_new
+    fn fetch(&mut self, peer: &Peer, mut items: Vec<Inventory>) {
+        items.retain(|item| !self.store.contains_key(item));
+        items.retain(|item| {
+            let by = self.announced.entry(*item).or_insert_with(Vec::new);
+            let is_again = by.contains(&peer.id());
+            by.extend((!is_again).then_some(peer.id()));
+            by.len() == 1 && !is_again
+        });
+        while self.announced.len() > MAX_ITEMS && self.announced.pop_front().is_some() {}
+        items.chunks(50).for_each(|batch| self.judge(peer, peer.queue_message(&GetData::from(batch.to_vec()))));
     }
 
-    /// Keeps what arrived, and tells everybody but who sent it.
-    fn relay<M: Encode>(&self, from: &Peer, item: Inventory, message: &M) {
-        // Encoded once, however many will ask for it.
-        let Ok(frame) = Frame::encode(message, from.config().network()) else { return };
-        self.is_new(item);
-        self.store.lock().insert(item, frame);
-        self.relayed.fetch_add(1, Relaxed);
-        let others: Vec<Peer> = self.peers.lock().values().filter(|peer| peer.id() != from.id()).cloned().collect();
-        for peer in others {
-            let result = peer.queue_inventory(item);
-            self.judge(&peer, result);
+    /// Who does not have these, or has gone, is no longer asked for them, but the next that announced them.
+    fn ask_others(&mut self, peer: &Peer, items: Vec<Inventory>) {
+        for item in items {
+            let Some(by) = self.announced.get_mut(&item) else { continue };
+            let was_asked = by.first() == Some(&peer.id());
+            by.retain(|id| *id != peer.id());
+            match by.first().and_then(|next| self.peers.get(next)).cloned() {
+                Some(next) if was_asked => self.judge(&next, next.queue_message(&GetData::from(vec![item]))),
+                Some(_) => {}
+                None => _ = self.announced.remove(&item),
+            }
+        }
+    }
+
+    /// Keeps what came, and tells everybody but who sent it.
+    fn relay<M: Encode>(&mut self, from: &Peer, item: Inventory, message: &M) {
+        self.announced.remove(&item);
+        let frame = Frame::encode(message, from.config().network()).ok().filter(|_| !self.store.contains_key(&item));
+        let Some(frame) = frame else { return };
+        self.relayed += 1;
+        self.bytes += frame.as_bytes().len();
+        self.store.insert(item, frame);
+        while (self.bytes > STORE_BYTES || self.store.len() > MAX_ITEMS)
+            && let Some((_, oldest)) = self.store.pop_front()
+        {
+            self.bytes -= oldest.as_bytes().len();
+        }
+        let others: Vec<Peer> = self.peers.values().filter(|peer| peer.id() != from.id()).cloned().collect();
+        others.iter().for_each(|peer| self.judge(peer, peer.queue_inventory(item)));
+    }
+
+    fn serve(&mut self, peer: &Peer, mut items: Vec<Inventory>) {
+        items.retain(|item| {
+            let frame = self.store.get(item).cloned();
+            frame.map(|frame| self.judge(peer, peer.queue_frame(&frame))).is_none()
+        });
+        if !items.is_empty() {
+            self.judge(peer, peer.queue_message(&NotFound::from(items)));
         }
     }
 
     /// The policy for slow peers: who has so much waiting that nothing more fits has to go.
-    fn judge(&self, peer: &Peer, result: Result<(), QueueError>) {
+    fn judge(&mut self, peer: &Peer, result: Result<(), QueueError>) {
         if let Err(QueueError::Full { .. } | QueueError::InventoryFull { .. }) = result {
-            self.dropped.fetch_add(1, Relaxed);
+            self.dropped += u64::from(peer.disconnect_reason().is_none());
             peer.disconnect();
         }
     }
 
-    fn status(&self) -> String {
-        let (relayed, dropped) = (self.relayed.load(Relaxed), self.dropped.load(Relaxed));
-        format!("{} peers, {relayed} relayed, {dropped} slow ones dropped", self.peers.lock().len())
-    }
-
-    fn add(&self, peer: Peer) {
-        println!("{peer}: connected");
-        self.peers.lock().insert(peer.id(), peer.clone());
-        // It may have gone before it was there to be removed.
-        if peer.disconnect_reason().is_some() {
-            self.peers.lock().remove(&peer.id());
-        }
+    fn status(&self) {
+        let (peers, relayed, dropped) = (self.peers.len(), self.relayed, self.dropped);
+        let record = Record::new("status").field("peers", peers).field("relayed", relayed).field("dropped", dropped);
+        self.output.say(format_args!("{peers} peers, {relayed} relayed, {dropped} slow ones dropped"), record);
     }
 }
 
-impl Listener for Hub {
-    fn on_inv(&self, peer: &Peer, inv: Inv) {
-        let wanted: Vec<Inventory> = inv.items.into_iter().filter(|item| self.is_new(*item)).collect();
-        for batch in wanted.chunks(50) {
-            self.judge(peer, peer.queue_message(&GetData::from(batch.to_vec())));
-        }
-    }
+struct Shared(Mutex<Hub>);
 
-    fn on_tx(&self, peer: &Peer, tx: Transaction) {
-        self.relay(peer, Inventory::tx(tx.id()), &tx);
-    }
-
-    fn on_block(&self, peer: &Peer, block: Block) {
-        self.relay(peer, Inventory::block(block.hash()), &block);
-    }
-
-    fn on_get_data(&self, peer: &Peer, wanted: GetData) {
-        let mut missing = Vec::new();
-        for item in wanted.items {
-            let kind = if item.kind == InventoryType::SYNC_BLOCK { InventoryType::BLOCK } else { item.kind };
-            match self.store.lock().frames.get(&Inventory::new(kind, item.hash)) {
-                Some(frame) => self.judge(peer, peer.queue_frame(frame)),
-                None => missing.push(item),
+impl Listener for Shared {
+    fn deliver(&self, peer: &Peer, message: Message) {
+        let mut hub = self.0.lock();
+        match message {
+            Message::Version(version) => {
+                hub.output.version(peer, &version);
+                hub.peers.insert(peer.id(), peer.clone());
             }
-        }
-        if !missing.is_empty() {
-            self.judge(peer, peer.queue_message(&NotFound::from(missing)));
+            // A real node leaves who does not answer. The hub has no tip.
+            Message::GetSelectedTip(_) => hub.judge(peer, peer.queue_message(&SelectedTip::default())),
+            Message::Inv(inv) => hub.fetch(peer, inv.items),
+            Message::NotFound(missing) => hub.ask_others(peer, missing.items),
+            Message::Tx(tx) => hub.relay(peer, Inventory::tx(tx.id()), &tx),
+            Message::Block(block) => hub.relay(peer, Inventory::block(block.hash()), &block),
+            Message::GetData(wanted) => hub.serve(peer, wanted.items),
+            _ => {}
         }
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
-        println!("{peer}: gone: {reason}");
-        self.peers.lock().remove(&peer.id());
+        let mut hub = self.0.lock();
+        hub.peers.remove(&peer.id());
+        let all = hub.announced.keys().copied().collect();
+        hub.ask_others(peer, all);
+        hub.output.disconnected(peer, reason);
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let (mut network, mut listen, mut connect, mut until) = (Network::Simnet, "127.0.0.1:0".to_owned(), vec![], None);
+fn options() -> Result<Option<(Node, String, Vec<String>)>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let (mut node, mut listen, mut connect) = (Node::new(), "127.0.0.1:0".to_owned(), Vec::new());
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Short('h') | Long("help") => return io::stdout().write_all(USAGE.as_bytes()).map_err(Into::into),
-            Long("network") => network = arguments.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(None),
             Long("listen") => listen = arguments.value()?.string()?,
             Long("connect") => connect.push(arguments.value()?.string()?),
-            Long("for") => until = Some(Duration::from_secs(arguments.value()?.parse()?)),
-            other => return Err(other.unexpected().into()),
+            Long(other) => node.take(other.to_owned(), &mut arguments)?,
+            other => return Err(other.unexpected()),
         }
     }
-    let hub = Arc::new(Hub::default());
-    let config = Config::builder(network)
-        .user_agent("relay", env!("CARGO_PKG_VERSION"), ["example"])
-        .services(Services::NETWORK)
-        .shared_listener(hub.clone())
-        .build()?;
+    Ok(Some((node, listen, connect)))
+}
 
-    for address in &connect {
-        hub.add(Peer::outbound(TcpStream::connect(address)?, address, &config)?);
+fn main() -> ExitCode {
+    args::run("relay", USAGE, options(), |(node, ..)| node.json, run)
+}
+
+fn run((node, listen, connect): (Node, String, Vec<String>), output: &Output) -> Result<bool, Failure> {
+    let hub = Arc::new(Shared(Mutex::new(Hub { output: output.clone(), ..Hub::default() })));
+    let config = node.builder("relay", Services::NETWORK)?.shared_listener(hub.clone()).build()?;
+    let mut dialled = Vec::new();
+    for address in connect {
+        let (stream, address) = dial::dial(&address, node.network)?;
+        dialled.push(Peer::outbound(stream, address, &config)?);
     }
-    let door = TcpListener::bind(&listen)?;
-    println!("listening on {}", door.local_addr()?);
-    let guests = Arc::clone(&hub);
-    thread::spawn(move || {
-        // The thread ends with the process; the program owns the door, not the library.
-        loop {
-            match door.accept().map(|(stream, from)| Peer::inbound(stream, from, &config)) {
-                Ok(Ok(peer)) => guests.add(peer),
-                // Too many open files, say: no use in trying again at once.
-                refused => {
-                    eprintln!("not accepted: {refused:?}");
-                    thread::sleep(Duration::from_secs(1));
-                }
-            }
-        }
-    });
-
-    let (stop, stopped) = bounded(1);
+    let door = TcpListener::bind(dial::with_port(&listen, node.network))?;
+    let address = door.local_addr()?;
+    let (stop, stopped) = crossbeam_channel::bounded(1);
     ctrlc::set_handler(move || _ = stop.try_send(()))?;
-    let end = until.map_or_else(never, after);
-    let status = tick(Duration::from_secs(1));
-    let mut last = String::new();
-    loop {
-        select! {
-            recv(status) -> _ => {
-                let line = hub.status();
-                if line != last {
-                    println!("{line}");
-                    last = line;
-                }
-            }
-            recv(stopped) -> _ => break,
-            recv(end) -> _ => break,
-        }
-    }
+    output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
+    let guests = output.clone();
+    // Ends with the process; the program owns the door, not the library.
+    thread::spawn(move || door::accept("relay", &door, &config, false, &guests));
 
-    let peers: Vec<Peer> = hub.peers.lock().drain().map(|(_, peer)| peer).collect();
-    println!("saying goodbye to {} peers", peers.len());
+    while stopped.recv_timeout(Duration::from_secs(10)).is_err() {
+        hub.0.lock().status();
+    }
+    let peers: Vec<Peer> = hub.0.lock().peers.values().cloned().collect();
+    output.say("saying goodbye", Record::new("goodbye"));
     peers.iter().for_each(Peer::disconnect);
-    Ok(peers.iter().try_for_each(|peer| peer.wait_for_disconnect().map(drop))?)
+    peers.iter().try_for_each(|peer| peer.wait_for_disconnect().map(drop))?;
+    hub.0.lock().status();
+    Ok(true)
 }

@@ -19,10 +19,8 @@
 //!
 //! # Errors
 //!
-//! An error of this crate is told in one of two ways. One that input or output caused ([`StartError`],
-//! [`ReadError`](crate::wire::ReadError), [`WriteError`](crate::wire::WriteError)) says its own part, and its `source()`
-//! why. All others, above all a [`DisconnectReason`] and what carries one, say everything in one line, for people and
-//! logs, and have no source. So an error that is printed with its sources repeats nothing.
+//! An error of this crate says everything in one line, for people and logs: what went wrong, and why. Programs find the parts
+//! in its fields. It has no `source()`, so whoever prints sources as well repeats nothing.
 
 mod address;
 mod capture;

@@ -31,7 +31,8 @@ fn crawl(messages: Vec<Addr>, arguments: &[&str]) -> Vec<Value> {
     assert!(output.status.success(), "{output:?}");
     node.join().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let objects = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+    objects.filter(|object: &Value| object["event"] == "node").collect()
 }
 
 fn addr(known: impl IntoIterator<Item = SocketAddr>) -> Addr {

@@ -1,81 +1,249 @@
-//! The hub passes on what one peer announces to all others, once.
-#![allow(missing_docs)]
+//! `examples/relay`, among nodes that the test plays.
+// What the lints leave to tests is allowed for their helpers, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 mod programs;
 
-use common::{Recorder, builder};
-use kaspa_peer::wire::{Command, Encode, GetData, Hash, Inv, Inventory, Transaction, TxFields};
-use kaspa_peer::{Listener, Peer};
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command as Program, Stdio};
+use kaspa_peer::wire::*;
+use programs::running::{Played, Running, run};
+use std::net::{Shutdown, TcpListener};
 
-/// The program, and its output, which it needs to be able to write.
-struct Running {
-    child: Child,
-    _output: BufReader<ChildStdout>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Has one transaction.
-struct Owner(Transaction);
-
-impl Listener for Owner {
-    fn on_get_data(&self, peer: &Peer, wanted: GetData) {
-        assert_eq!(wanted.items, [Inventory::tx(self.0.id())]);
-        peer.queue_message(&self.0).unwrap();
-    }
-}
+const SIMNET: [&str; 3] = ["--network", "simnet", "--json"];
 
 fn relay() -> (Running, String) {
-    let mut child = Program::new(programs::example("relay")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-    (Running { child, _output: output }, address)
+    let relay = Running::start("relay", &SIMNET);
+    let address = relay.event("listening", |_| true)["address"].as_str().unwrap().to_owned();
+    (relay, address)
 }
 
-fn dial(address: &str, listener: impl Listener) -> Peer {
-    let config = builder().listener(listener).build().unwrap();
-    let peer = Peer::outbound(TcpStream::connect(address).unwrap(), address, &config).unwrap();
-    peer.wait_for_handshake().unwrap();
-    peer.ping().unwrap();
-    peer
+/// A node that has dialled, and is known to the hub.
+fn meet(address: &str) -> Played {
+    let mut node = Played::dial(address, Network::Simnet);
+    node.send(&common::version());
+    node.expect::<VerAck>();
+    node.send(&VerAck);
+    assert_eq!(before_pong(&mut node), []);
+    node
+}
+
+/// What the hub says before it has taken all that it was told.
+fn before_pong(node: &mut Played) -> Vec<Message> {
+    node.send(&Ping { nonce: 7 });
+    let mut before = Vec::new();
+    loop {
+        match node.next().expect("hung up") {
+            Message::Pong(Pong { nonce: 7 }) => return before,
+            message => before.push(message),
+        }
+    }
+}
+
+fn announce(node: &mut Played, items: &[Inventory]) {
+    node.send(&Inv::from(items.to_vec()));
+}
+
+fn is_asked_for(node: &mut Played, item: Inventory) {
+    assert_eq!(node.expect::<GetData>().items, [item]);
+}
+
+fn is_told_of(node: &mut Played, item: Inventory) {
+    assert_eq!(node.expect::<Inv>().items, [item]);
+}
+
+/// A transaction, and what it is announced as.
+fn tx(lock_time: u64) -> (Inventory, Transaction) {
+    let tx = Transaction::new(&TxFields { version: 1, lock_time, ..TxFields::default() }).unwrap();
+    (Inventory::tx(tx.id()), tx)
+}
+
+/// A block with a script of so many bytes, and what it is announced as.
+fn block(bytes: usize) -> (Inventory, Block) {
+    let outputs = vec![TxOutput { value: 1, script: vec![0x51; bytes] }];
+    let tx = Transaction::new(&TxFields { version: 1, outputs, ..TxFields::default() }).unwrap();
+    let block = Block::new(BlockHeader::default(), [&tx]).unwrap();
+    (Inventory::block(block.hash()), block)
 }
 
 #[test]
 fn what_one_announces_reaches_the_others_once() {
-    let (_running, address) = relay();
-    let tx = Transaction::new(&TxFields { version: 1, lock_time: 7, ..TxFields::default() }).unwrap();
-    let item = Inventory::tx(tx.id());
-    let told: Vec<Recorder> = (0..3).map(|_| Recorder::default()).collect();
-    let others: Vec<Peer> = told.iter().map(|told| dial(&address, told.clone())).collect();
-    let owner = dial(&address, Owner(tx.clone()));
+    let (_relay, address) = relay();
+    let (mut owner, mut others) = (meet(&address), [meet(&address), meet(&address)]);
+    let ((tx_item, tx), (block_item, block)) = (tx(1), block(10));
+    let missing = Inventory::tx(Hash::ZERO);
 
-    owner.queue_inventory(item).unwrap();
-    for (peer, told) in others.iter().zip(&told) {
-        assert_eq!(told.wait_for::<Inv>().items, [item]);
-        peer.queue_message(&GetData::from(vec![item, Inventory::tx(Hash::ZERO)])).unwrap();
-        assert_eq!(told.wait_for::<Transaction>(), tx);
-        told.wait_for_count(Command::NotFound, 1);
+    announce(&mut owner, &[tx_item]);
+    is_asked_for(&mut owner, tx_item);
+    owner.send(&tx);
+    // The hub does not know that its sender has it, otherwise than from having got it there.
+    owner.send(&block);
+    for other in &mut others {
+        let mut told = [other.expect::<Inv>().items, other.expect::<Inv>().items].concat();
+        // A block is announced at once, a transaction with others.
+        told.sort_by_key(|item| *item != tx_item);
+        assert_eq!(told, [tx_item, block_item]);
+        other.send(&GetData::from(vec![tx_item, missing, block_item]));
+        assert_eq!(other.expect::<Transaction>(), tx);
+        assert_eq!(other.expect::<Block>(), block);
+        assert_eq!(other.expect::<NotFound>().items, [missing]);
     }
-    // Announced again by another, it is nothing new to anybody.
-    let again = dial(&address, ());
-    again.queue_inventory(item).unwrap();
-    again.ping().unwrap();
-    for peer in &others {
-        peer.ping().unwrap();
+
+    // Announced and sent again by another, they are nothing new: of the three, only the last is asked for.
+    let mut again = meet(&address);
+    let (last, last_tx) = self::tx(2);
+    again.send(&tx);
+    announce(&mut again, &[tx_item, block_item, last]);
+    is_asked_for(&mut again, last);
+    again.send(&last_tx);
+    // Nobody was told of the first two a second time, and who sent them never.
+    for node in others.iter_mut().chain([&mut owner]) {
+        is_told_of(node, last);
     }
-    for told in &told {
-        let count = told.told(|told| told.messages.iter().filter(|m| m.command() == Command::Inv).count());
-        assert_eq!(count, 1);
+}
+
+/// Two nodes announce the same, of which one is asked, and does not send it.
+fn fetched_from_the_second(item: Inventory, message: impl Encode, refuse: impl FnOnce(&mut Played, Inventory)) {
+    let (_relay, address) = relay();
+    let (mut first, mut second, mut third) = (meet(&address), meet(&address), meet(&address));
+    announce(&mut first, &[item]);
+    is_asked_for(&mut first, item);
+    announce(&mut second, &[item, item]);
+    assert_eq!(before_pong(&mut second), []);
+    // What one says that was not asked changes nothing for the one that was.
+    third.send(&NotFound::from(vec![item]));
+    for node in [&mut third, &mut first] {
+        assert_eq!(before_pong(node), []);
     }
+    refuse(&mut first, item);
+    is_asked_for(&mut second, item);
+    second.send(&message);
+    is_told_of(&mut third, item);
+    assert_eq!(before_pong(&mut second), []);
+}
+
+#[test]
+fn what_the_first_announcer_does_not_have_is_fetched_from_the_second() {
+    let ((tx_item, tx), (block_item, block)) = (tx(1), block(10));
+    let not_found = |first: &mut Played, item| first.send(&NotFound::from(vec![item]));
+    fetched_from_the_second(tx_item, tx, not_found);
+    fetched_from_the_second(block_item, block, not_found);
+}
+
+#[test]
+fn what_the_first_announcer_takes_away_with_it_is_fetched_from_the_second() {
+    let (item, block) = block(10);
+    fetched_from_the_second(item, block, |first, _| first.stream.shutdown(Shutdown::Both).unwrap());
+}
+
+#[test]
+fn what_nobody_had_can_be_announced_again() {
+    let (_relay, address) = relay();
+    let (mut first, mut second) = (meet(&address), meet(&address));
+    let (item, _) = tx(1);
+    for node in [&mut first, &mut second] {
+        announce(node, &[item]);
+        is_asked_for(node, item);
+        node.send(&NotFound::from(vec![item]));
+        assert_eq!(before_pong(node), []);
+    }
+    announce(&mut first, &[item]);
+    is_asked_for(&mut first, item);
+}
+
+#[test]
+fn a_node_that_is_dialled_is_a_peer_like_others() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dialled = door.local_addr().unwrap().to_string();
+    let relay = Running::start("relay", &[&SIMNET[..], &["--connect", &dialled]].concat());
+    let mut node = Played::accept(&door, &common::version(), Network::Simnet);
+    let connected = relay.event("connected", |_| true);
+    assert_eq!((&connected["address"], &connected["direction"]), (&dialled.into(), &"outbound".into()));
+    // A real node leaves after half a minute if that is not answered.
+    node.send(&GetSelectedTip);
+    assert_eq!(node.expect::<SelectedTip>().hash, Hash::ZERO);
+
+    let address = relay.event("listening", |_| true)["address"].as_str().unwrap().to_owned();
+    let mut guest = meet(&address);
+    let ((first, tx), (second, block)) = (tx(1), block(10));
+    announce(&mut node, &[first]);
+    is_asked_for(&mut node, first);
+    node.send(&tx);
+    is_told_of(&mut guest, first);
+    announce(&mut guest, &[second]);
+    is_asked_for(&mut guest, second);
+    guest.send(&block);
+    is_told_of(&mut node, second);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_dropped_and_the_others_are_served() {
+    let (relay, address) = relay();
+    let (mut owner, mut slow, mut other) = (meet(&address), meet(&address), meet(&address));
+    let (item, block) = block(1_000_000);
+    announce(&mut owner, &[item]);
+    is_asked_for(&mut owner, item);
+    owner.send(&block);
+    is_told_of(&mut other, item);
+    // More than sockets hold, and more than may wait.
+    slow.send(&GetData::from(vec![item; 100]));
+    let place = slow.stream.local_addr().unwrap().to_string();
+    let id = relay.event("connected", |event| event["address"] == *place)["peer"].clone();
+    let gone = relay.event("disconnected", |event| event["peer"] == id);
+    assert_eq!(gone["reason"], "disconnected by this side");
+
+    other.send(&GetData::from(vec![item]));
+    assert_eq!(other.expect::<Block>(), block);
+    let (next, tx) = tx(1);
+    announce(&mut other, &[next]);
+    is_asked_for(&mut other, next);
+    other.send(&tx);
+    is_told_of(&mut owner, next);
+    #[cfg(unix)]
+    {
+        relay.interrupt();
+        let ended = relay.end();
+        let status = ended.events("status").pop().unwrap();
+        assert_eq!((&status["relayed"], &status["dropped"]), (&2.into(), &1.into()));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_it_says_goodbye_and_what_it_has_done() {
+    for json in [true, false] {
+        let relay = Running::start("relay", if json { &SIMNET } else { &SIMNET[..2] });
+        let address = relay.line("the address", |line| {
+            let port = line.split("127.0.0.1:").nth(1)?.trim_end_matches(['"', '}']);
+            Some(format!("127.0.0.1:{port}"))
+        });
+        let (mut owner, mut other) = (meet(&address), meet(&address));
+        let (item, tx) = tx(1);
+        announce(&mut owner, &[item]);
+        is_asked_for(&mut owner, item);
+        owner.send(&tx);
+        is_told_of(&mut other, item);
+        // What is there already is not relayed.
+        other.send(&tx);
+        assert_eq!(before_pong(&mut other), []);
+        relay.interrupt();
+        let ended = relay.end();
+        assert_eq!((owner.next(), other.next()), (None, None));
+        assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
+        let (goodbye, last) = match json {
+            true => (r#"{"event":"goodbye"}"#, r#"{"event":"status","peers":0,"relayed":1,"dropped":0}"#),
+            false => ("saying goodbye", "0 peers, 1 relayed, 0 slow ones dropped"),
+        };
+        let (at, end) = (ended.out.iter().position(|line| line == goodbye).unwrap(), ended.out.len());
+        assert_eq!(ended.out[end - 1], last);
+        // Between the two, both are let go.
+        assert_eq!(end - at, 4, "{ended:#?}");
+    }
+}
+
+#[test]
+fn a_node_that_cannot_be_dialled_ends_it() {
+    let (_place, nobody) = programs::nobody();
+    let ended = run("relay", &["--connect", &nobody]);
+    assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
+    assert!(ended.err.starts_with(&format!("relay: {nobody}: ")), "{}", ended.err);
 }

@@ -7,6 +7,7 @@ mod programs;
 
 use kaspa_peer::wire::*;
 use programs::running::{Played, Running, run};
+use programs::scratch::Scratch;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -28,37 +29,6 @@ fn blocks() -> Vec<Block> {
 fn file(blocks: &[Block]) -> Vec<u8> {
     let frame = |block: &Block| Frame::encode(block, Network::Simnet).unwrap().as_bytes().to_vec();
     blocks.iter().flat_map(frame).collect()
-}
-
-/// A file that is removed when the test forgets it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("kaspa-peer-{}-{name}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        Self(path)
-    }
-
-    fn with(name: &str, content: &[u8]) -> Self {
-        let scratch = Self::new(name);
-        fs::write(&scratch.0, content).unwrap();
-        scratch
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    fn content(&self) -> Vec<u8> {
-        fs::read(&self.0).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 const SIMNET: [&str; 2] = ["--network", "simnet"];

@@ -311,20 +311,3 @@ fn what_is_asked_for_at_once_comes_whole() {
     greedy.send(&Ping { nonce: 5 });
     greedy.expect::<Pong>();
 }
-
-#[test]
-fn a_wrong_call_is_told_and_help_is_given() {
-    for program in ["listen", "connect", "sync", "socks5"] {
-        let help = run(program, &["--help"]);
-        let text = help.out.join("\n");
-        assert_eq!((help.status, help.err.as_str()), (0, ""), "{program}");
-        assert!(text.contains(&format!("Usage: {program} ")) && text.contains("\n  --network NAME"), "{text}");
-        for wrong in [&[] as &[&str], &["--network", "nonet", "a", "b"], &["--frobnicate"], &["a", "b", "c"]] {
-            let ended = run(program, wrong);
-            assert_eq!((ended.status, ended.out.len()), (2, 0), "{program} {wrong:?}");
-            assert!(ended.err.contains(&format!("Try `{program} --help`")), "{}", ended.err);
-        }
-    }
-    let nobody = run("connect", &["127.0.0.1:1", "--json"]);
-    assert_eq!((nobody.status, nobody.events("failed").len()), (1, 1), "{nobody:#?}");
-}

@@ -103,10 +103,7 @@ impl Options {
                 Long("exercise") => options.exercise = true,
                 Long("wait") => options.wait = arguments.value()?.parse_with(args::seconds)?,
                 Long("without-headers") => options.headers = false,
-                Long(other) => {
-                    let other = other.to_owned();
-                    options.node.take(&other, &mut arguments)?;
-                }
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
                 other => return Err(other.unexpected()),
             }

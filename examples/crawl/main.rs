@@ -1,127 +1,150 @@
-//! Walks a network: asks each node for others, from seeds on, with a bounded pool of blocking workers.
+//! Walks a network: asks each node for others, from seeds on, with a bounded pool of blocking workers; see `--help`.
 
+#[path = "../shared/args.rs"]
+mod args;
+#[path = "../shared/dial.rs"]
+mod dial;
+#[path = "../shared/output.rs"]
+#[allow(dead_code)] // Of connections nothing is said.
+mod output;
 mod report;
 mod visit;
 
+use args::{Failure, Node};
 use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
-use kaspa_peer::wire::Network;
+use kaspa_peer::Config;
+use kaspa_peer::wire::Services;
+use output::{Output, Record};
 use std::collections::HashSet;
-use std::error::Error;
-use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, panic, thread};
-use visit::{Visit, visit};
+use std::{fs, thread};
+use visit::{Curious, Visit, visit};
 
 const USAGE: &str = "\
-Usage: crawl ADDR… [--network N] [--threads K] [--max N] [--timeout SECONDS] [--public-only] [--dot FILE] [--json]
+Walks a kaspa network, and says what was found.
 
-Asks the nodes at ADDR for addresses of others, those for still others, and so on; then
-says what was found. A node that answers nobody it did not dial itself is reached, and knows of nobody.
-What a node names is dialled, and strangers may well name addresses of this machine and of the networks it is in.
+Usage: crawl ADDR… [options]
 
-  --network N   mainnet (the default), testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c
-  --threads K   how many nodes to visit at a time; 16
-  --max N       how many nodes to visit at all; 1000
-  --timeout S   how long to wait for each answer; 5
-  --public-only
-                of what nodes name, dial only addresses of the public internet
-  --dot FILE    write who knows whom, for Graphviz
-  --json        one JSON object a line for each node instead of the summary
+ADDR is an address or a host name, with the network's port unless one is given.
+Asks the nodes there for addresses of others, those for still others, and so on. A
+node that answers nobody it did not dial itself is reached, and knows of nobody.
 
-Exit status: 0 when a node was reached, 1 when not or when nobody reads the output any more, 2 when it was called wrongly.
+Options:
+  --threads K        how many nodes to visit at a time, 16 unless given
+  --max N            how many nodes to visit at all, 1000 unless given
+  --timeout SECONDS  how long to wait for each answer, 5 unless given
+  --public-only      of what nodes name, dial only addresses of the public internet;
+                     strangers may well name some of this machine and its networks
+  --dot FILE         write who knows whom, for Graphviz; who was not reached is gray
+{NODE_OPTIONS}
+
+Offers nothing unless told otherwise. While it runs, a terminal shows how far it is.
+
+The objects of --json are one of
+  {\"event\":\"node\",\"address\":…,\"reached\":true,\"user_agent\":…,\"version\":1,\"services\":…,
+   \"selected_tip\":…,\"time_offset\":0,\"rtt_us\":120,\"knows\":[…]}
+                                 `rtt_us` is null when no pong came in time
+  {\"event\":\"node\",\"address\":…,\"reached\":false,\"reason\":…}
+  {\"event\":\"done\",\"nodes\":13,\"reached\":12}
+  {\"event\":\"failed\",\"reason\":…}
+
+Exit status: 0 when a node was reached; 1 when none was, it could not go on, or
+nobody reads the output any more; 2 when it was called wrongly.
 ";
 
 struct Options {
-    seeds: Vec<SocketAddr>,
-    network: Network,
+    node: Node,
+    seeds: Vec<String>,
     threads: usize,
     max: usize,
     timeout: Duration,
     public_only: bool,
     dot: Option<String>,
-    json: bool,
 }
 
-fn options() -> Result<Option<Options>, Box<dyn Error>> {
-    use lexopt::prelude::*;
-    let mut options = Options {
-        seeds: Vec::new(),
-        network: Network::Mainnet,
-        threads: 16,
-        max: 1000,
-        timeout: Duration::from_secs(5),
-        public_only: false,
-        dot: None,
-        json: false,
-    };
-    let mut arguments = lexopt::Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Value(seed) => options.seeds.extend(seed.string()?.to_socket_addrs()?),
-            Long("network") => options.network = arguments.value()?.parse()?,
-            Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
-            Long("max") => options.max = arguments.value()?.parse()?,
-            Long("timeout") => options.timeout = Duration::from_secs(arguments.value()?.parse::<u64>()?.max(1)),
-            Long("public-only") => options.public_only = true,
-            Long("dot") => options.dot = Some(arguments.value()?.string()?),
-            Long("json") => options.json = true,
-            Short('h') | Long("help") => return Ok(None),
-            other => return Err(other.unexpected().into()),
+impl Options {
+    /// `None` when help is wanted.
+    fn from_args() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+        let (node, timeout) = (Node::new(), Duration::from_secs(5));
+        let mut options =
+            Self { node, seeds: Vec::new(), threads: 16, max: 1000, timeout, public_only: false, dot: None };
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
+                Long("max") => options.max = arguments.value()?.parse()?,
+                // No wait at all is refused by the system.
+                Long("timeout") => {
+                    options.timeout = arguments.value()?.parse_with(args::seconds)?.max(Duration::from_millis(1));
+                }
+                Long("public-only") => options.public_only = true,
+                Long("dot") => options.dot = Some(arguments.value()?.string()?),
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
+                Value(seed) => options.seeds.push(seed.string()?),
+                other => return Err(other.unexpected()),
+            }
         }
-    }
-    if options.seeds.is_empty() {
-        Err("the address of a node to start from is missing".into())
-    } else {
+        if options.seeds.is_empty() {
+            return Err("an address to start from is missing".into());
+        }
         Ok(Some(options))
     }
 }
 
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            // Whoever closes the pipe has read enough.
-            let _ = io::stdout().write_all(USAGE.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("crawl: {error}\nTry `crawl --help`.");
-            return ExitCode::from(2);
-        }
-    };
-    let Err(error) = report(&options) else { return ExitCode::SUCCESS };
-    // Who closes a pipe knows why.
-    if error.downcast_ref().is_none_or(|error: &io::Error| error.kind() != io::ErrorKind::BrokenPipe) {
-        eprintln!("crawl: {error}");
-    }
-    ExitCode::FAILURE
+    args::run("crawl", USAGE, Options::from_args(), |options| options.node.json, run)
 }
 
-fn report(options: &Options) -> Result<(), Box<dyn Error>> {
-    let visits = crawl(options)?;
+fn run(options: Options, output: &Output) -> Result<bool, Failure> {
+    let mut seeds = Vec::new();
+    for seed in &options.seeds {
+        let name = dial::with_port(seed, options.node.network);
+        seeds.extend(name.to_socket_addrs().map_err(|error| format!("{name}: {error}"))?);
+    }
+    let curious = Arc::new(Curious::default());
+    let config = options
+        .node
+        .builder("crawl", Services::empty())?
+        .handshake_timeout(options.timeout)
+        .shared_listener(Arc::clone(&curious) as Arc<dyn kaspa_peer::Listener>)
+        .build()?;
+    let visits = crawl(seeds, &options, &config, &curious, output)?;
+    let reached = visits.values().filter(|visit| visit.is_ok()).count();
+    output.say(
+        report::summary(&visits).trim_end(),
+        Record::new("done").field("nodes", visits.len()).field("reached", reached),
+    );
     if let Some(file) = &options.dot {
         fs::write(file, report::dot(&visits)).map_err(|error| format!("{file}: {error}"))?;
     }
-    if !options.json {
-        io::stdout().write_all(report::summary(&visits).as_bytes())?;
-    }
-    if visits.values().any(Result::is_ok) { Ok(()) } else { Err("no node was reached".into()) }
+    if reached > 0 { Ok(true) } else { Err("no node was reached".into()) }
 }
 
-/// Visits everything that can be reached, and tells of each node as it goes if that is wanted.
-fn crawl(options: &Options) -> io::Result<report::Visits> {
+/// Visits everything that can be reached, and tells programs of each node as it goes.
+fn crawl(
+    mut found: Vec<SocketAddr>,
+    options: &Options,
+    config: &Config,
+    curious: &Arc<Curious>,
+    output: &Output,
+) -> Result<report::Visits, Failure> {
     let (work, tasks) = unbounded();
     let (tell, results) = unbounded::<(SocketAddr, Result<Visit, String>)>();
     for number in 0..options.threads {
-        let (tasks, tell, network, timeout) = (tasks.clone(), tell.clone(), options.network, options.timeout);
+        let (tasks, tell, timeout) = (tasks.clone(), tell.clone(), options.timeout);
+        let (config, curious) = (config.clone(), Arc::clone(curious));
         // A worker ends when there is no more work to come.
         thread::Builder::new().name(format!("crawl-{number}")).spawn(move || {
             for address in tasks {
                 // Every visit is waited for, so one that goes wrong must be told, too.
-                let result = panic::catch_unwind(|| visit(address, network, timeout));
+                let result = panic::catch_unwind(AssertUnwindSafe(|| visit(address, &config, &curious, timeout)));
                 if tell.send((address, result.unwrap_or_else(|_| Err("the visit panicked".into())))).is_err() {
                     return;
                 }
@@ -130,14 +153,13 @@ fn crawl(options: &Options) -> io::Result<report::Visits> {
     }
     drop(tell);
 
-    // Hidden by itself where there is no terminal.
+    // Goes to standard error, and is hidden by itself where that is no terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} nodes known, {elapsed} {msg}") {
         bar.set_style(style);
     }
     let mut known: HashSet<SocketAddr> = HashSet::new();
     let mut visits = report::Visits::new();
-    let mut found = options.seeds.clone();
     loop {
         for address in found.drain(..) {
             if known.len() < options.max && known.insert(address) && work.send(address).is_err() {
@@ -149,9 +171,8 @@ fn crawl(options: &Options) -> io::Result<report::Visits> {
             break;
         }
         let Ok((address, result)) = results.recv() else { break };
-        if options.json {
-            let line = report::json_line(&address, &result);
-            bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
+        if options.node.json {
+            bar.suspend(|| output.say("", report::record(&address, &result)));
         }
         if let Ok(visit) = &result {
             found.extend(visit.knows.iter().filter(|address| !options.public_only || is_public(address.ip())));

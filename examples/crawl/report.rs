@@ -1,31 +1,28 @@
 //! What was found, for people, programs and Graphviz.
 
+use crate::output::Record;
 use crate::visit::Visit;
-use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub type Visits = HashMap<SocketAddr, Result<Visit, String>>;
+pub type Visits = BTreeMap<SocketAddr, Result<Visit, String>>;
 
-/// One line of JSON for a node.
-pub fn json_line(address: &SocketAddr, result: &Result<Visit, String>) -> String {
+/// A node, for programs.
+pub fn record(address: &SocketAddr, result: &Result<Visit, String>) -> Record {
+    let record = Record::new("node").text("address", address).field("reached", result.is_ok());
     match result {
-        Ok(visit) => json!({
-            "address": address.to_string(),
-            "reached": true,
-            "user_agent": visit.remote.user_agent.to_string(),
-            "version": visit.remote.advertised_version,
-            "services": visit.remote.services.to_string(),
-            "selected_tip": visit.remote.selected_tip.to_string(),
-            "time_offset": visit.remote.time_offset,
-            "rtt_us": visit.rtt.map(|rtt| rtt.as_micros()),
-            "knows": visit.knows.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }),
-        Err(reason) => json!({ "address": address.to_string(), "reached": false, "reason": reason }),
+        Ok(Visit { remote, rtt, knows }) => record
+            .text("user_agent", &remote.user_agent)
+            .field("version", remote.advertised_version)
+            .text("services", remote.services)
+            .text("selected_tip", remote.selected_tip)
+            .field("time_offset", remote.time_offset)
+            .field("rtt_us", rtt.map(|rtt| rtt.as_micros()))
+            .field("knows", knows.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        Err(reason) => record.field("reason", reason),
     }
-    .to_string()
 }
 
 /// The summary at the end.

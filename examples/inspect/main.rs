@@ -46,7 +46,8 @@ Of a capture, show only:
   --since SECONDS what is so much later than the file's first record
 and say it again:
   --replay ADDR   shake hands with the node at ADDR and send it what one side
-                  said, but for version, verack, ping and pong
+                  said, but for version, verack, ping and pong; what comes back is
+                  shown as text
   --side SIDE     which: what was `sent` (unless given) or what was `received`,
                   of the first peer unless --peer says which
 
@@ -121,6 +122,10 @@ impl Options {
                 Value(value) if file.is_none() => file = Some(value),
                 other => return Err(other.unexpected()),
             }
+        }
+        let (replays, sides) = (options.replay.is_some(), options.side.is_some());
+        if (options.json && replays) || (sides && !replays) {
+            return Err("--json is not for --replay, and --side is for nothing else".into());
         }
         options.file = file.filter(|file| file != "-").map(PathBuf::from);
         Ok(Some(options))

@@ -11,6 +11,8 @@ mod dag;
 mod dag_file;
 #[path = "../shared/dial.rs"]
 mod dial;
+#[path = "../shared/door.rs"]
+mod door;
 #[path = "../shared/genesis.rs"]
 mod genesis;
 mod node;
@@ -23,20 +25,16 @@ mod synthetic;
 use args::{Failure, Node};
 use dag::Dag;
 use kaspa_peer::wire::Services;
-use kaspa_peer::{Config, Peer};
 use node::{Listen, View};
 use output::{Output, Record};
 use parking_lot::RwLock;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use synthetic::Chance;
-
-/// The original's limit. More are turned away.
-const MAX_PEERS: usize = 125;
 
 const USAGE: &str = "\
 Accepts peers and behaves as a small kaspa node.
@@ -48,7 +46,8 @@ Port 0 takes any that is free; which one, is the first thing printed.
 
 The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions,
 notfound), getheaders, getblockinvs, getlocator and getseltip, asks for what others
-announce, and keeps none of it. Bloom filters are taken and not applied.
+announce, and keeps none of it. Bloom filters are taken and not applied. Of those
+who dial, 125 are taken at a time.
 
 The DAG is made up, the same one each time: 300 blocks with transactions and two
 tips, on top of the network's genesis block. Nobody worked for it, so a real node
@@ -59,6 +58,8 @@ Options:
                       for another node to download them all; first parents are
                       taken as selected ones, and the last block as the tip
   --announce SECONDS  make and announce a new block every so often; not with --dag
+  --knows ADDR        tell those who ask for addresses of this one, too; can be given
+                      more than once
   --once              end when the first peer has gone
 {NODE_OPTIONS}
 
@@ -83,6 +84,7 @@ struct Options {
     address: String,
     dag: Option<PathBuf>,
     announce: Option<Duration>,
+    knows: Vec<SocketAddr>,
     once: bool,
 }
 
@@ -90,19 +92,18 @@ impl Options {
     /// `None` when help is wanted.
     fn from_args() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Self { node: Node::new(), address: String::new(), dag: None, announce: None, once: false };
-        let mut address = None;
+        let (node, address, knows) = (Node::new(), String::new(), Vec::new());
+        let mut options = Self { node, address, dag: None, announce: None, knows, once: false };
+        let (mut address, mut knows) = (None, Vec::new());
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Short('h') | Long("help") => return Ok(None),
                 Long("dag") => options.dag = Some(arguments.value()?.into()),
                 Long("announce") => options.announce = Some(arguments.value()?.parse_with(args::seconds)?),
+                Long("knows") => knows.push(arguments.value()?.string()?),
                 Long("once") => options.once = true,
-                Long(other) => {
-                    let other = other.to_owned();
-                    options.node.take(&other, &mut arguments)?;
-                }
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
                 other => return Err(other.unexpected()),
             }
@@ -111,6 +112,11 @@ impl Options {
             return Err("--announce makes up blocks, which do not belong into a real --dag".into());
         }
         options.address = address.ok_or("an address to listen on is missing")?;
+        for known in knows {
+            // Which port is meant depends on the network.
+            let address = dial::with_port(&known, options.node.network).parse();
+            options.knows.push(address.map_err(|_| format!("--knows {known:?}: not an address"))?);
+        }
         Ok(Some(options))
     }
 }
@@ -131,7 +137,7 @@ fn listen(options: Options, output: &Output) -> Result<bool, Failure> {
     let door = TcpListener::bind(dial::with_port(&options.address, network))
         .map_err(|error| format!("{}: {error}", options.address))?;
     let address = door.local_addr()?;
-    let node = Arc::new(Listen::new(Arc::clone(&dag), dial::reachable(address), output.clone()));
+    let node = Arc::new(Listen::new(Arc::clone(&dag), dial::reachable(address), options.knows, output.clone()));
     let config = options
         .node
         .builder("listen", Services::NETWORK | Services::BLOOM)?
@@ -153,47 +159,7 @@ fn listen(options: Options, output: &Output) -> Result<bool, Failure> {
             .name("announce".into())
             .spawn(move || announce(&node, &output, chance, tips, interval))?;
     }
-    accept(&door, &config, options.once, output)
-}
-
-fn accept(door: &TcpListener, config: &Config, once: bool, output: &Output) -> Result<bool, Failure> {
-    // A handle that is dropped disconnects, so they are kept as long as the connections last.
-    let mut peers: Vec<Peer> = Vec::new();
-    loop {
-        let (stream, from) = match door.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                eprintln!("listen: accepting: {error}");
-                // Out of descriptors, perhaps: somebody must go first.
-                thread::sleep(Duration::from_millis(100));
-                continue;
-            }
-        };
-        peers.retain(|peer| peer.disconnect_reason().is_none());
-        if peers.len() >= MAX_PEERS {
-            eprintln!("listen: {from}: turned away, there are {MAX_PEERS} peers already");
-            continue;
-        }
-        match start(stream, from.into(), config, output) {
-            Ok(peer) if once => {
-                peer.wait_for_disconnect()?;
-                return Ok(true);
-            }
-            Ok(peer) => peers.push(peer),
-            Err(error) => eprintln!("listen: {from}: {error}"),
-        }
-    }
-}
-
-fn start(
-    stream: TcpStream,
-    from: kaspa_peer::PeerAddress,
-    config: &Config,
-    output: &Output,
-) -> Result<Peer, kaspa_peer::StartError> {
-    let peer = Peer::inbound(stream, from, config)?;
-    output.connected(&peer);
-    Ok(peer)
+    door::accept("listen", &door, &config, options.once, output)
 }
 
 /// Makes a block now and then, and tells everybody.

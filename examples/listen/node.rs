@@ -26,6 +26,8 @@ const ASKED_AT_ONCE: usize = 50;
 pub struct Listen {
     dag: Arc<RwLock<Dag>>,
     here: SocketAddr,
+    /// What it was told to know from the beginning. Others can add to it, and not replace it.
+    knows: Vec<SocketAddr>,
     /// The last that was heard of is at the end.
     addresses: Mutex<LinkedHashMap<SocketAddr, TimedAddress>>,
     /// Those who have introduced themselves. They are taken out when they go, or the node would keep itself alive.
@@ -34,8 +36,8 @@ pub struct Listen {
 }
 
 impl Listen {
-    pub fn new(dag: Arc<RwLock<Dag>>, here: SocketAddr, output: Output) -> Self {
-        Self { dag, here, addresses: Mutex::default(), peers: Mutex::default(), output }
+    pub fn new(dag: Arc<RwLock<Dag>>, here: SocketAddr, knows: Vec<SocketAddr>, output: Output) -> Self {
+        Self { dag, here, knows, addresses: Mutex::default(), peers: Mutex::default(), output }
     }
 
     pub fn grow(&self, parents: &[Hash], chance: &mut Chance) -> Result<Hash, Failure> {
@@ -94,8 +96,10 @@ impl Listener for Listen {
     fn on_get_addr(&self, peer: &Peer, request: GetAddr) {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
         let mut known: Vec<TimedAddress> = self.addresses.lock().values().copied().collect();
-        known.truncate(Addr::MAX - 1);
-        known.push(TimedAddress { time, address: NetAddress::new(self.here, peer.config().services()) });
+        known.truncate(Addr::MAX.saturating_sub(self.knows.len() + 1));
+        let surely = self.knows.iter().map(|address| NetAddress::new(*address, Services::NETWORK));
+        let here = NetAddress::new(self.here, peer.config().services());
+        known.extend(surely.chain([here]).map(|address| TimedAddress { time, address }));
         // Nobody likes an answer for all subnetworks, though one may ask for it.
         let subnetwork = match request.scope {
             AddressScope::Subnetwork(id) => Some(id),

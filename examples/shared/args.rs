@@ -53,9 +53,9 @@ impl Node {
     }
 
     /// Takes one of the options that all programs have.
-    pub fn take(&mut self, option: &str, arguments: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+    pub fn take(&mut self, option: String, arguments: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
         use lexopt::ValueExt;
-        match option {
+        match option.as_str() {
             "network" => self.network = arguments.value()?.parse()?,
             "services" => self.services = Some(arguments.value()?.parse_with(services)?),
             "user-agent" => self.user_agent = Some(arguments.value()?.parse()?),
@@ -120,12 +120,7 @@ pub fn run<O>(
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
                 Err(error) => {
-                    let (mut whole, mut cause) = (error.to_string(), error.source());
-                    while let Some(error) = cause {
-                        whole += &format!(": {error}");
-                        cause = error.source();
-                    }
-                    output.failed(program, &whole);
+                    output.failed(program, &error.to_string());
                     ExitCode::FAILURE
                 }
             }

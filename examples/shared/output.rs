@@ -42,10 +42,11 @@ impl Record {
 }
 
 /// How much is said of messages.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[allow(dead_code)] // No program needs all of them.
 pub enum Detail {
     /// Every message.
+    #[default]
     All,
     /// Every message to programs, none to people.
     Records,
@@ -54,7 +55,7 @@ pub enum Detail {
 }
 
 /// Where everything is said. Cloning it is cheap, and a line is never torn.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Output {
     json: bool,
     detail: Detail,
@@ -64,7 +65,7 @@ pub struct Output {
 
 impl Output {
     pub fn new(json: bool) -> Self {
-        Self { json, detail: Detail::All, met: Arc::default() }
+        Self { json, ..Self::default() }
     }
 
     #[allow(dead_code)] // Some say it all.
@@ -144,6 +145,7 @@ impl Output {
     }
 
     /// A message arrived.
+    #[allow(dead_code)] // Some say only who is there.
     pub fn message(&self, peer: &Peer, message: &Message) {
         if let Message::Version(version) = message {
             return self.version(peer, version);
@@ -159,6 +161,7 @@ impl Output {
     }
 
     /// A message was written to the socket.
+    #[allow(dead_code)] // Some say only who is there.
     pub fn sent(&self, peer: &Peer, command: Command, bytes: usize) {
         self.called_back(peer);
         if self.tells(command) {

@@ -65,10 +65,7 @@ impl Options {
             match argument {
                 Short('h') | Long("help") => return Ok(None),
                 Long("timeout") => timeout = arguments.value()?.parse_with(args::seconds)?,
-                Long(other) => {
-                    let other = other.to_owned();
-                    node.take(&other, &mut arguments)?;
-                }
+                Long(other) => node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if addresses.len() < 2 => addresses.push(value.string()?),
                 other => return Err(other.unexpected()),
             }

@@ -65,6 +65,7 @@ The objects of --json are those of `connect`, without the blocks, and
    \"bytes_per_second\":…}                      each second
   {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
+                                    `blocks` and `new` once it had begun
 
 Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
 reads the output any more; 2 when it was called wrongly.
@@ -93,10 +94,7 @@ impl Options {
                 Long("genesis") => options.genesis = Some(arguments.value()?.parse()?),
                 Long("max-blocks") => options.limits.blocks = arguments.value()?.parse()?,
                 Long("max-bytes") => options.limits.bytes = arguments.value()?.parse()?,
-                Long(other) => {
-                    let other = other.to_owned();
-                    options.node.take(&other, &mut arguments)?;
-                }
+                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
                 Value(value) if address.is_none() => address = Some(value.string()?),
                 other => return Err(other.unexpected()),
             }

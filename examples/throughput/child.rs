@@ -10,6 +10,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Stdio};
 use std::{env, thread};
 
+/// What one can be.
+pub const ROLES: [&str; 3] = ["sink", "idle-library", "idle-floor"];
+
 /// A running child.
 pub struct Child {
     process: process::Child,

@@ -63,6 +63,9 @@ Options:
   -h, --help    this
 
 CPU seconds are those of all rounds; allocations are for each message.
+
+Exit status: 0 when all was measured, 1 when something failed, 2 when the program
+was called wrongly.
 ";
 
 /// How to measure.
@@ -126,7 +129,8 @@ impl Options {
                     role = match arguments.value()?.string()?.as_str() {
                         "send" => Role::Send,
                         "receive" => Role::Receive,
-                        child => Role::Child(child.to_owned()),
+                        own if child::ROLES.contains(&own) => Role::Child(own.to_owned()),
+                        other => return Err(format!("there is no role {other}").into()),
                     }
                 }
                 Long("addr") => address = Some(arguments.value()?.parse()?),

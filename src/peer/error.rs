@@ -136,9 +136,9 @@ pub enum ConfigError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The stream could not be set up; the source says why.
-    #[error("the connection could not be set up")]
-    Stream(#[source] io::Error),
+    /// The stream could not be set up.
+    #[error("the connection could not be set up: {0}")]
+    Stream(io::Error),
     /// The process has so many peers that more could exhaust its memory maps, which would abort it. On Linux a peer takes
     /// 12 of `vm.max_map_count`, of which a tenth is left to the rest of the program: by default 4914 peers have room.
     #[error("this process has {limit} peers, for more of them raise vm.max_map_count, or start another process")]
@@ -146,13 +146,12 @@ pub enum StartError {
         /// How many there may be.
         limit: usize,
     },
-    /// A thread could not be started: the process has too many, or no memory, as the source says.
-    #[error("the {thread} thread could not be started")]
+    /// A thread could not be started: the process has too many, or no memory.
+    #[error("the {thread} thread could not be started: {error}")]
     Thread {
         /// Which of `reader`, `writer` and `pinger`.
         thread: &'static str,
         /// Why.
-        #[source]
         error: io::Error,
     },
 }

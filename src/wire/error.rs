@@ -195,9 +195,9 @@ pub enum ReadError {
     /// What was read is not a message of this network.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The stream failed; the source says why.
-    #[error("reading a frame failed")]
-    Io(#[from] std::io::Error),
+    /// The stream failed.
+    #[error("reading a frame failed: {0}")]
+    Io(std::io::Error),
 }
 
 /// Why [`write_message`](super::write_message) did not write.
@@ -207,9 +207,21 @@ pub enum WriteError {
     /// The message cannot be sent. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The stream failed, perhaps after part of the frame was written: it is of no more use. The source says why.
-    #[error("writing a frame failed")]
-    Io(#[from] std::io::Error),
+    /// The stream failed, perhaps after part of the frame was written: it is of no more use.
+    #[error("writing a frame failed: {0}")]
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<std::io::Error> for WriteError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Text that does not name what it should.

@@ -1,18 +1,33 @@
 //! The programs in `examples`, to be run by tests.
 
+#[allow(dead_code)] // Only `socks5` goes through one.
+pub mod proxy;
 #[allow(dead_code)] // Some tests run a program to its end.
 pub mod running;
+#[allow(dead_code)] // Some tests need no files.
+pub mod scratch;
 
 use parking_lot::Mutex;
+use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::env::{self, consts::EXE_SUFFIX};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
 /// Those that are known to be built.
 static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+
+/// An address where nobody is, nor can be as long as the socket is kept.
+#[allow(dead_code)] // Some tests dial only who is there.
+pub fn nobody() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    (socket, address)
+}
 
 /// The built example of this name.
 ///

@@ -54,8 +54,10 @@ impl Running {
         let (out, mut err) = (BufReader::new(child.stdout.take().unwrap()), child.stderr.take().unwrap());
         let to = Arc::clone(&said);
         thread::spawn(move || {
-            for line in out.lines() {
-                to.change(|lines| lines.out.push(line.unwrap()));
+            // A carriage return would be no part of a line's end.
+            for line in out.split(b'\n') {
+                let line = String::from_utf8(line.unwrap()).unwrap();
+                to.change(|lines| lines.out.push(line));
             }
             to.change(|lines| lines.ended += 1);
         });
@@ -97,6 +99,14 @@ impl Running {
         let status = self.child.wait().unwrap().code().unwrap();
         let lines = self.said.lines.lock();
         Ended { status, out: lines.out.clone(), err: lines.err.clone() }
+    }
+
+    /// Does what Ctrl-C does.
+    #[cfg(unix)]
+    #[allow(dead_code)] // Most programs end by themselves.
+    pub fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Program::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status().unwrap().success());
     }
 
     fn wait<T>(&self, what: &str, mut ready: impl FnMut(&Lines) -> Option<T>) -> T {
