@@ -93,7 +93,9 @@ fn services(text: &str) -> Result<Services, std::num::ParseIntError> {
 /// A number of seconds, which need not be a whole one.
 #[allow(dead_code)] // Not everybody measures time.
 pub fn seconds(text: &str) -> Result<Duration, Failure> {
-    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+    // Longer than anybody waits, and still a time that a clock can reach.
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 86400);
+    Ok(Duration::try_from_secs_f64(text.parse()?)?.min(LONGEST))
 }
 
 /// Runs a program: 0 when it says so or help was wanted, 1 when it failed, 2 when it was called wrongly.
