@@ -1,18 +1,24 @@
-//! What the process has of the system, as Linux tells it; elsewhere nothing is known.
+//! What the process has allocated, and what it has of the system, as Linux tells it; elsewhere that is not known.
 
+use peak_alloc::PeakAlloc;
 use std::fs;
-use std::time::Duration;
 
-/// More memory than this above the beginning is taken for a leak. Allocators keep some for every thread that was, and on a
-/// machine with many cores a short rehearsal leaves more to come.
-pub fn memory_slack(time: Duration) -> u64 {
-    if time < Duration::from_secs(60) { 64 << 20 } else { 32 << 20 }
-}
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// More allocated than this above the beginning is taken for a leak: a thread that is about to end may still have a little.
+const HEAP_SLACK: u64 = 1 << 20;
+
+/// More memory of the system than this above what it was when everything had begun to happen is taken for one, too. Of what
+/// is given back to it, an allocator keeps much, in pieces and for every thread that was.
+const MEMORY_SLACK: u64 = 64 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Gauges {
     pub threads: Option<u64>,
     pub files: Option<u64>,
+    /// What is allocated, in bytes.
+    pub heap: u64,
     /// Resident memory, in bytes.
     pub memory: Option<u64>,
 }
@@ -27,6 +33,7 @@ impl Gauges {
         Self {
             threads: number("Threads:"),
             files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
+            heap: ALLOCATOR.current_usage() as u64,
             memory: number("VmRSS:").map(|kib| kib << 10),
         }
     }
@@ -35,12 +42,13 @@ impl Gauges {
         (self.threads, self.files) == (other.threads, other.files)
     }
 
-    /// What there is more of than before, and in memory by more than the slack.
-    pub fn compared_with(self, before: Self, memory_slack: u64) -> Vec<String> {
+    /// What there is more of than before, or than in the midst of it where that is all that can be asked.
+    pub fn compared_with(self, before: Self, amidst: Self) -> Vec<String> {
         let gauges = [
             ("threads", before.threads, self.threads, 0),
             ("files", before.files, self.files, 0),
-            ("bytes of memory", before.memory, self.memory, memory_slack),
+            ("allocated bytes", Some(before.heap), Some(self.heap), HEAP_SLACK),
+            ("bytes of memory", before.memory.max(amidst.memory), self.memory, MEMORY_SLACK),
         ];
         gauges
             .into_iter()

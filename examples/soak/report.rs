@@ -19,7 +19,7 @@ impl Report {
     pub fn new(json: bool) -> Self {
         if !json {
             println!(
-                "{:>7} {:7} {:>5} {:>7} {:>9} {:>19} {:>17} {:>7} {:>5} {:>8} {:>9}",
+                "{:>7} {:7} {:>5} {:>7} {:>9} {:>23} {:>17} {:>7} {:>5} {:>7} {:>8} {:>9}",
                 "seconds",
                 "phase",
                 "alive",
@@ -29,6 +29,7 @@ impl Report {
                 "written/not",
                 "threads",
                 "files",
+                "heap K",
                 "memory M",
                 "queued K"
             );
@@ -37,7 +38,7 @@ impl Report {
     }
 
     pub fn row(&self, row: &Row) {
-        let Row { time, phase, gauges: Gauges { threads, files, memory }, tally } = row;
+        let Row { time, phase, gauges: Gauges { threads, files, heap, memory }, tally } = row;
         let [off, shut, mid, drop] = tally.cuts;
         let Tally { alive, made, messages, written, not_written, queued, .. } = tally;
         let seconds = time.as_secs_f64();
@@ -47,7 +48,7 @@ impl Report {
                 "{{\"seconds\":{seconds:.1},\"phase\":\"{phase}\",\"alive\":{alive},\"made\":{made},\
                  \"messages\":{messages},\"cuts\":{{\"disconnect\":{off},\"shutdown\":{shut},\"mid_frame\":{mid},\
                  \"drop\":{drop}}},\"written\":{written},\"not_written\":{not_written},\"threads\":{},\"files\":{},\
-                 \"memory\":{},\"queued\":{queued}}}",
+                 \"heap\":{heap},\"memory\":{},\"queued\":{queued}}}",
                 json(threads),
                 json(files),
                 json(memory)
@@ -56,11 +57,12 @@ impl Report {
             let text =
                 |gauge: &Option<u64>, unit: u64| gauge.map_or("-".to_owned(), |value| (value / unit).to_string());
             println!(
-                "{seconds:>7.1} {phase:7} {alive:>5} {made:>7} {messages:>9} {:>22} {:>17} {:>7} {:>5} {:>8} {:>9}",
+                "{seconds:>7.1} {phase:7} {alive:>5} {made:>7} {messages:>9} {:>23} {:>17} {:>7} {:>5} {:>7} {:>8} {:>9}",
                 format!("{off}/{shut}/{mid}/{drop}"),
                 format!("{written}/{not_written}"),
                 text(threads, 1),
                 text(files, 1),
+                heap >> 10,
                 text(memory, 1 << 20),
                 queued >> 10
             );
