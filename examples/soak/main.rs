@@ -35,8 +35,8 @@ Options:
   -h, --help   this
 
 Shown at intervals are the threads and open files of the process, what it has
-allocated, its memory, and the bytes that are queued. The last line tells the median round trip of the peer
-that pings: alone, and under attack.
+allocated, its memory, and the bytes that are queued. The last line tells the
+median round trip of the peer that pings: alone, and under attack.
 
 Exit status: 0 when in the end everything is as it was in the beginning, 1 when
 something is left, 2 when it cannot be run.
