@@ -8,8 +8,9 @@
 //!
 //! ## A first conversation
 //!
-//! A node is a [`Config`]. The program dials and accepts (through a proxy, if it likes) and hands the connection over;
-//! a [`Peer`] is the handle it gets. Here two nodes in one process talk to each other:
+//! A node is a [`Config`], made once and used for all its connections, also when it dials again. The program dials and
+//! accepts (through a proxy, if it likes) and hands the connection over; a [`Peer`] is the handle it gets. Here two
+//! nodes in one process talk to each other:
 //!
 //! ```
 //! use kaspa_peer::wire::{FeeFilter, Network};
@@ -329,7 +330,7 @@
 //! # Seeing what happens
 //!
 //! A [`Message`](wire::Message) can be printed: `{}` gives its name and a [`summary`](wire::Message::summary) in one line,
-//! `{:?}` everything. Either is safe for a terminal.
+//! `{:?}` everything. Either is safe for a terminal. Payloads have only `{:?}`; `Message::from(payload)` has both.
 //!
 //! With the feature `serde`, everything in [`wire`] that is a message or a part of one, [`Stats`] and
 //! [`DisconnectReason`] can be serialised and read back. In formats for people, JSON for one, hashes are text as

@@ -37,7 +37,8 @@ use crate::wire::Hash;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait DagView: Send + Sync + 'static {
-    /// The selected tip, told to each remote in our `version`; [`Hash::ZERO`] when there is none.
+    /// The selected tip, told to each remote in our `version`; [`Hash::ZERO`] when there is none. It answers no `getseltip`:
+    /// that is for [`Listener::on_get_selected_tip`](super::Listener::on_get_selected_tip).
     fn selected_tip(&self) -> Hash {
         Hash::ZERO
     }

@@ -15,7 +15,8 @@ pub enum DisconnectReason {
     #[error("disconnected by this side")]
     Local,
     /// The remote closed the connection. (A reset is mostly an [`Io`](Self::Io) error, but this is what it looks like to
-    /// the reader when the writer was told of it first.)
+    /// the reader when the writer was told of it first.) During the handshake it may have had a reason that it does not
+    /// tell: another network above all, or being dialled by itself.
     #[error("closed by the remote{}", if *.inside_frame { " in the middle of a frame" } else { "" })]
     RemoteClosed {
         /// Whether part of a frame had arrived.

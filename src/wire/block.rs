@@ -181,7 +181,7 @@ impl Codec for Block {
     }
 }
 
-/// The transactions of a block.
+/// The transactions of a block, an iterator that knows how many are left: `len()` tells.
 #[derive(Debug, Clone)]
 pub struct Transactions<'a> {
     bytes: &'a [u8],
