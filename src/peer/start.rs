@@ -1,9 +1,10 @@
 //! Starting the three threads of a peer, or none.
 
 use super::census::CENSUS;
+use super::contain::contain;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
-use super::{pinger, reader, writer};
+use super::{pinger, reader, threads, writer};
 use crossbeam_channel::bounded;
 use std::{
     io,
@@ -14,7 +15,7 @@ use std::{
 /// Callbacks run on these stacks; the peer itself needs a fraction.
 const STACK_SIZE: usize = 256 * 1024;
 
-type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+type Body = Box<dyn FnOnce(Arc<Shared>) + Send>;
 
 pub(super) fn start(
     stream: impl Stream,
@@ -30,31 +31,34 @@ pub(super) fn start(
     let shared = Arc::new(shared);
     let peer = Peer::counted(Arc::clone(&shared));
 
-    let mut threads = shared.threads.start();
+    let mut started_threads = shared.threads.start();
     let start = |name: &'static str, short: &str, body: Body| {
         let shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
         let body = move || {
             shared.key.adopt_thread();
-            body(&shared);
+            body(shared);
         };
         spawn(thread, body).map_err(|error| StartError::Thread { thread: name, error })
     };
     let pinger_bell = ends.pinger.clone();
-    let pinger = move |shared: &Arc<Shared>| {
-        pinger::run(shared, &pinger_bell);
-        shared.threads.finish();
+    let pinger = move |shared: Arc<Shared>| {
+        pinger::run(&shared, &pinger_bell);
+        let own = shared.threads.join_others();
+        // With the last share goes the program's listener, which may do as it likes when it is dropped.
+        contain(|| drop(shared));
+        threads::leave(own);
         drop((alive, place));
     };
     let started = start("pinger", "ping", Box::new(pinger))
-        .map(|thread| threads.push(thread))
-        .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))))
-        .map(|thread| threads.push(thread))
+        .map(|thread| started_threads.push(thread))
+        .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(&shared, out, &ends))))
+        .map(|thread| started_threads.push(thread))
         // Last, since all begins with it, our `version` included: when it cannot be started nobody has been told anything,
         // neither the program nor the remote.
-        .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(shared, source))))
-        .map(|thread| threads.push(thread));
-    drop(threads);
+        .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(&shared, source))))
+        .map(|thread| started_threads.push(thread));
+    drop(started_threads);
     if let Err(error) = started {
         shared.end(DisconnectReason::Local);
         shared.wait_until_gone();

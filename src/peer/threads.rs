@@ -23,16 +23,22 @@ impl Threads {
         self.0.lock()
     }
 
-    /// Called by the pinger as the last thing it does: waits until the others are gone.
-    pub fn finish(&self) {
+    /// For the pinger: waits until the others are gone, and gives its own.
+    pub fn join_others(&self) -> Option<JoinHandle<()>> {
         let mut threads = mem::take(&mut *self.0.lock());
         let this = thread::current().id();
         let own = threads.iter().position(|thread| thread.thread().id() == this).map(|at| threads.swap_remove(at));
         threads.into_iter().for_each(join);
-        let mut last = LAST.lock();
-        if let Some(before) = mem::replace(&mut *last, own) {
-            join(before);
-        }
+        own
+    }
+}
+
+/// The last thing that a pinger does, but for saying that it is gone. From here on others wait for its end, so nothing of
+/// the program's may run on it any more.
+pub(super) fn leave(own: Option<JoinHandle<()>>) {
+    let mut last = LAST.lock();
+    if let Some(before) = mem::replace(&mut *last, own) {
+        join(before);
     }
 }
 
