@@ -154,21 +154,23 @@ impl Reader<'_> {
                         let header = frame.header(self.shared.settings().network);
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
-                    // It stays where it was decoded until its callback takes it: most messages are much smaller than
-                    // the enum, and moving that around costs more than the rest.
-                    let decoded = frame.decode_payload();
+                    let decoded = frame.decode();
                     // The rest of a refused frame may have come with this one.
                     self.count_skipped(self.passed(before).saturating_sub(size));
-                    match decoded {
-                        Ok(message) => match self.handle(size, command, &message, clock)? {
-                            Then::Deliver => self.listener.deliver(self.peer, message),
-                            Then::Introduce { send_version } => {
-                                self.listener.deliver(self.peer, message);
-                                self.introduce(send_version)?;
-                            }
-                            Then::Ignore => {}
-                        },
-                        Err(error) => self.refuse(size, FrameError::Payload { command, error }, clock)?,
+                    // It stays where it was decoded until its callback takes it: to copy what was written a moment ago makes
+                    // the processor wait for it, longer than the rest takes.
+                    let then = match &decoded {
+                        Ok(message) => self.handle(size, command, message, clock)?,
+                        Err(_) => Then::Ignore,
+                    };
+                    match (then, decoded) {
+                        (_, Err(error)) => self.refuse(size, error, clock)?,
+                        (Then::Deliver, Ok(message)) => self.listener.deliver(self.peer, message),
+                        (Then::Introduce { send_version }, Ok(message)) => {
+                            self.listener.deliver(self.peer, message);
+                            self.introduce(send_version)?;
+                        }
+                        (Then::Ignore, Ok(_)) => {}
                     }
                 }
                 Err(error) => {

@@ -205,47 +205,34 @@ impl FrameDecoder {
     ///
     /// A frame that is not one. If the error is [in step](FrameError::in_step) the next call goes on behind that frame;
     /// otherwise every call gives the error again.
+    #[inline]
     pub fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
-        let buffered = self.end - self.start;
-        match &mut self.state {
+        match &self.state {
+            State::Header => {}
+            State::Payload { .. } => return self.next_large(),
             State::Lost(error) => return Err(error.clone()),
-            State::Skip(left) => {
-                let skipped = buffered.min(*left);
-                *left -= skipped;
-                self.start += skipped;
-                if *left > 0 {
+            State::Skip(_) => {
+                if !self.skip() {
                     return Ok(None);
                 }
-                self.state = State::Header;
             }
-            State::Payload { .. } => return self.next_large(),
-            State::Header => {}
         }
         let Some((header, rest)) =
             self.buffer.get(self.start..self.end).and_then(|bytes| bytes.split_first_chunk::<HEADER_SIZE>())
         else {
             return Ok(None);
         };
-        let (header, length, command) = match Header::read(header) {
-            Ok(header) => match header.check(self.network, self.max_unknown) {
-                Ok(command) => (header, header.length as usize, command),
-                Err(error) => {
-                    self.start += HEADER_SIZE;
-                    let skip = State::Skip(header.length as usize);
-                    self.state = if error.in_step() { skip } else { State::Lost(error.clone()) };
-                    return Err(error);
-                }
-            },
-            // 24 bytes are enough for a header.
-            Err(_) => return Ok(None),
+        // 24 bytes are enough for a header.
+        let Ok(header) = Header::read(header) else { return Ok(None) };
+        let command = match header.check(self.network, self.max_unknown) {
+            Ok(command) => command,
+            Err(error) => return Err(self.refuse(header, error)),
         };
-        if rest.len() < length && length <= SMALL {
-            return Ok(None);
-        }
+        let length = header.length as usize;
         if rest.len() < length {
-            let body = Body::new(length, rest, self.earned);
-            self.start = self.end;
-            self.state = State::Payload { command, checksum: header.checksum, body };
+            if length > SMALL {
+                self.collect(command, header);
+            }
             return Ok(None);
         }
         let begin = self.start + HEADER_SIZE;
@@ -253,6 +240,38 @@ impl FrameDecoder {
         let payload = self.buffer.get(begin..self.start).unwrap_or_default();
         verify(command, header.checksum, payload)?;
         Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
+    }
+
+    /// Leaves a frame with such a header behind.
+    #[cold]
+    fn refuse(&mut self, header: Header, error: FrameError) -> FrameError {
+        self.start += HEADER_SIZE;
+        let skip = State::Skip(header.length as usize);
+        self.state = if error.in_step() { skip } else { State::Lost(error.clone()) };
+        error
+    }
+
+    /// Takes what is there of a refused payload; whether that was all.
+    #[cold]
+    fn skip(&mut self) -> bool {
+        let State::Skip(left) = &mut self.state else { return true };
+        let skipped = (self.end - self.start).min(*left);
+        *left -= skipped;
+        self.start += skipped;
+        if *left > 0 {
+            return false;
+        }
+        self.state = State::Header;
+        true
+    }
+
+    /// Begins a large payload, with what is there of it.
+    #[cold]
+    fn collect(&mut self, command: Command, header: Header) {
+        let here = self.buffer.get(self.start + HEADER_SIZE..self.end).unwrap_or_default();
+        let body = Body::new(header.length as usize, here, self.earned);
+        self.start = self.end;
+        self.state = State::Payload { command, checksum: header.checksum, body };
     }
 
     /// The frame whose payload has its own buffer, once it is whole.
@@ -374,6 +393,7 @@ impl fmt::Debug for FrameDecoder {
     }
 }
 
+#[inline]
 fn verify(command: Command, found: [u8; 4], payload: &[u8]) -> Result<(), FrameError> {
     let computed = checksum(payload);
     if found == computed { Ok(()) } else { Err(FrameError::Checksum { command, found, computed }) }

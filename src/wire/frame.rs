@@ -21,6 +21,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(crate) fn read(bytes: &[u8; HEADER_SIZE]) -> Result<Self, DecodeError> {
         let mut input = Decoder::new(bytes);
         Ok(Self {
@@ -32,6 +33,7 @@ impl Header {
     }
 
     /// Checks all that can be checked before the payload is there, in the protocol's order.
+    #[inline]
     pub(crate) fn check(&self, network: Network, max_unknown: u32) -> Result<Command, FrameError> {
         let Self { magic, command: field, length, .. } = *self;
         if length > MAX_PAYLOAD {
@@ -48,19 +50,29 @@ impl Header {
 
 /// The checksum of a payload: the first 4 bytes of its double SHA-256.
 pub(crate) fn checksum(payload: &[u8]) -> [u8; 4] {
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(sha256(payload)) {
-        *bytes = word.to_be_bytes();
+    let digest = sha256(payload);
+    // What is hashed again fits one block: the digest, a one bit, zeros, and the length in bits.
+    let mut block = [0; 64];
+    let (words, _) = block.as_chunks_mut();
+    words.iter_mut().zip(digest).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
+    if let [.., one, _, _, _, _, _, _, length] = words {
+        *one = [0x80, 0, 0, 0];
+        *length = 256_u32.to_be_bytes();
     }
-    let [first, ..] = sha256(&digest);
+    let mut state = START;
+    compress256(&mut state, &[block]);
+    let [first, ..] = state;
     first.to_be_bytes()
 }
+
+/// Where SHA-256 begins.
+const START: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// SHA-256 without the buffer that a hasher keeps for bytes still to come: for a short message that costs as much as half the hash.
 #[inline]
 fn sha256(bytes: &[u8]) -> [u32; 8] {
-    let mut state =
-        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+    let mut state = START;
     let (blocks, rest) = bytes.as_chunks();
     if !blocks.is_empty() {
         compress256(&mut state, blocks);
@@ -256,16 +268,13 @@ impl<'a> RawFrame<'a> {
     /// # Errors
     ///
     /// [`FrameError::Payload`] when it is not what its command says.
+    #[inline]
     pub fn decode(self) -> Result<Message, FrameError> {
         let command = self.command;
-        self.decode_payload().map_err(|error| FrameError::Payload { command, error })
-    }
-
-    #[inline]
-    pub(crate) fn decode_payload(self) -> Result<Message, DecodeError> {
+        let refuse = |error| FrameError::Payload { command, error };
         match self.payload {
-            RawPayload::Borrowed(payload) => Message::decode(self.command, payload),
-            RawPayload::Owned(payload) => Message::decode_vec(self.command, payload),
+            RawPayload::Borrowed(payload) => Message::decode_or(command, payload, refuse),
+            RawPayload::Owned(payload) => Message::decode_vec(command, payload).map_err(refuse),
         }
     }
 }

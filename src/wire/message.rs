@@ -124,6 +124,7 @@ pub trait Payload: Encode + Into<Message> + TryFrom<Message, Error = Message> {
     fn decode(payload: &[u8]) -> Result<Self, DecodeError>;
 }
 
+#[inline]
 fn decode_whole<T: Codec>(payload: &[u8]) -> Result<T, DecodeError> {
     let mut input = Decoder::new(payload);
     let message = T::read(&mut input)?;
@@ -183,8 +184,21 @@ macro_rules! messages {
             ///
             /// What is wrong with it, and where.
             pub fn decode(command: Command, payload: &[u8]) -> Result<Self, DecodeError> {
+                Self::decode_or(command, payload, |error| error)
+            }
+
+            /// Like [`decode`](Self::decode), for another type of error: to make one result of another moves the message.
+            #[inline]
+            pub(crate) fn decode_or<E>(
+                command: Command,
+                payload: &[u8],
+                refuse: impl FnOnce(DecodeError) -> E,
+            ) -> Result<Self, E> {
                 Ok(match command {
-                    $(Command::$variant => Self::$variant($type::decode(payload)?.into()),)*
+                    $(Command::$variant => match $type::decode(payload) {
+                        Ok(message) => Self::$variant(message.into()),
+                        Err(error) => return Err(refuse(error)),
+                    },)*
                     Command::Unknown(command) => Self::Unknown(Unknown { command, payload: payload.into() }),
                 })
             }
@@ -226,6 +240,7 @@ macro_rules! messages {
             impl Payload for $type {
                 const COMMAND: Command = Command::$variant;
 
+                #[inline]
                 fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
                     decode_whole(payload)
                 }

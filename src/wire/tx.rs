@@ -36,6 +36,7 @@ impl TxLayout {
 pub(super) const SMALLEST_TX: usize = 4 + 1 + 1 + 8 + SubnetworkId::SIZE;
 
 /// Checks one transaction and takes it off the cursor.
+#[inline(always)]
 pub(super) fn walk(input: &mut Decoder<'_>) -> Result<TxLayout, DecodeError> {
     let start = input.at();
     // A payload is at most 32 MiB, so offsets in it fit.
@@ -469,6 +470,7 @@ impl From<TxRef<'_>> for Transaction {
 }
 
 impl Codec for Transaction {
+    #[inline]
     fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut ahead = Decoder::new(input.peek());
         let layout = walk(&mut ahead)?;
