@@ -24,6 +24,9 @@ pub(super) const SMALL_FRAME: usize = 40 * 1024;
 /// has asked for so many and read none is not slow.
 const ANSWERS: usize = 16 * 1024;
 
+/// How many buffers are kept for runs to come: as many as a sender that waits for room fills before it waits again.
+const SPARES: usize = 3;
+
 /// The queue of one peer.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -48,9 +51,9 @@ struct Queue {
     answers: usize,
     /// How many senders wait for room.
     waiting: usize,
-    /// A buffer for the next run, while there is traffic: to give it back and ask for another with each run would cost as
-    /// much as filling it.
-    spare: Option<Buffer>,
+    /// Buffers for the next runs, while there is traffic: to give them back and ask for others with each run would cost as
+    /// much as filling them.
+    spare: Vec<Buffer>,
     /// Whether the writer found nothing and waits for the bell.
     idle: bool,
 }
@@ -214,12 +217,12 @@ impl Outbound {
         let mut queue = self.queue.lock();
         let run = queue.runs.pop_front();
         queue.idle = run.is_none();
-        run.ok_or(Idle { keeps_buffer: queue.spare.is_some() })
+        run.ok_or(Idle { keeps_buffer: !queue.spare.is_empty() })
     }
 
-    /// Gives back the buffer that was kept for the next run.
+    /// Gives back the buffers that were kept for the next runs.
     pub fn release_spare(&self) {
-        let spare = self.queue.lock().spare.take();
+        let spare = mem::take(&mut self.queue.lock().spare);
         drop(spare);
     }
 
@@ -232,8 +235,14 @@ impl Outbound {
         queue.bytes = queue.bytes.saturating_sub(length);
         queue.messages = queue.messages.saturating_sub(messages);
         queue.answers = queue.answers.saturating_sub(answers);
-        let unused = unused.and_then(|buffer| if queue.closed { Some(buffer) } else { queue.spare.replace(buffer) });
-        let wake = queue.waiting > 0 && queue.bytes < self.soft_mark.max(1);
+        let unused = unused.and_then(|buffer| {
+            if queue.closed || queue.spare.len() >= SPARES {
+                return Some(buffer);
+            }
+            queue.spare.push(buffer);
+            None
+        });
+        let wake = queue.waiting > 0 && queue.bytes <= self.soft_mark / 2;
         drop(queue);
         drop(unused);
         if wake {
@@ -255,7 +264,7 @@ impl Outbound {
         queue.closed = true;
         (queue.bytes, queue.messages, queue.answers) = (0, 0, 0);
         let garbage = [mem::take(&mut queue.runs), mem::take(&mut queue.held)];
-        let spare = queue.spare.take();
+        let spare = mem::take(&mut queue.spare);
         drop(queue);
         drop(spare);
         self.room.notify_all();
@@ -282,7 +291,7 @@ impl Queue {
         match frame {
             Queued::Small(frame) => {
                 if !runs.back_mut().is_some_and(|run| run.append(frame)) {
-                    let mut run = Run::open(spare.take().unwrap_or_default());
+                    let mut run = Run::open(spare.pop().unwrap_or_default());
                     run.append(frame);
                     runs.push_back(run);
                 }
