@@ -27,6 +27,7 @@ mod capture;
 mod census;
 mod config;
 mod contain;
+mod contents;
 mod current;
 mod dag;
 mod deadlines;

@@ -14,7 +14,7 @@ use super::run::Run;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
 use super::{Config, Direction, DisconnectReason, QueueError, WaitError};
-use crate::wire::{Frame, Hash, Inventory, Message, Network, Ping, SendHeaders, VerAck};
+use crate::wire::{Command, Frame, Hash, Inventory, Message, Network, Ping, SendHeaders, VerAck};
 use crossbeam_channel::{Receiver, bounded};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
@@ -46,7 +46,7 @@ fn push(
 ) -> Result<(), Refused> {
     let bytes = [name];
     let frame = if name >= 100 { Queued::Large(vec![name]) } else { Queued::Small(&bytes) };
-    queue.push(frame, Lane::Ordinary, patience, receipt)
+    queue.push(Command::Ping, frame, Lane::Ordinary, patience, receipt)
 }
 
 /// Writes until the queue is closed, or a frame of the name `fatal` is at hand; gives what was written.
@@ -81,7 +81,7 @@ fn writer(queue: Arc<Outbound>, bell: Receiver<()>, over: Arc<Ending>, fatal: Op
 
 /// Frame by frame, as a socket may take them; whether all of the run was written.
 fn write(queue: &Outbound, mut run: Run, fatal: Option<u8>, written: &mut Vec<u8>) -> bool {
-    let (bytes, receipts) = run.split();
+    let (bytes, _, receipts) = run.split();
     for (end, name) in (1..).zip(bytes) {
         if fatal == Some(*name) {
             queue.put_back(run);
@@ -210,7 +210,7 @@ fn nothing_that_was_queued_early_is_forgotten() {
             let queue = Arc::clone(&queue);
             thread::spawn(move || [1, 100, 2].map(|name| assert_eq!(push(&queue, name, Patience::None, None), Ok(()))))
         };
-        assert_eq!(queue.push(Queued::Small(&[0]), Lane::Handshake, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Command::Ping, Queued::Small(&[0]), Lane::Handshake, Patience::None, None), Ok(()));
         queue.open();
         sender.join().unwrap();
         while queue.size() != (0, 0) {

@@ -7,8 +7,9 @@
 //! connection ends.
 
 use super::receipt::Unsent;
-use super::run::{Buffer, Run, SMALL_RUN};
+use super::run::{Run, SMALL_RUN, Spare};
 use super::sync::{Condvar, Mutex};
+use crate::wire::Command;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     collections::VecDeque,
@@ -53,7 +54,7 @@ struct Queue {
     waiting: usize,
     /// Buffers for the next runs, while there is traffic: to give them back and ask for others with each run would cost as
     /// much as filling them.
-    spare: Vec<Buffer>,
+    spare: Vec<Spare>,
     /// Whether the writer found nothing and waits for the bell.
     idle: bool,
 }
@@ -134,6 +135,7 @@ impl Outbound {
     /// Queues a frame.
     pub fn push(
         &self,
+        command: Command,
         frame: Queued<'_>,
         lane: Lane,
         patience: Patience,
@@ -171,7 +173,7 @@ impl Outbound {
                 }
             }
         }
-        let ring = queue.append(frame, lane, receipt);
+        let ring = queue.append(command, frame, lane, receipt);
         drop(queue);
         if ring {
             // A bell that rings already is enough.
@@ -229,7 +231,7 @@ impl Outbound {
     /// A run was written: there is room.
     pub fn written(&self, run: Run) {
         let (length, messages, answers) = (run.bytes().len(), run.messages, run.answers);
-        let unused = run.into_buffer();
+        let unused = run.into_spare();
         let mut queue = self.queue.lock();
         // A closed queue has forgotten the run already.
         queue.bytes = queue.bytes.saturating_sub(length);
@@ -280,7 +282,7 @@ impl Outbound {
 
 impl Queue {
     /// Adds a frame; whether the writer must be told.
-    fn append(&mut self, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
+    fn append(&mut self, command: Command, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
         let answer = if lane == Lane::Answer { frame.len() } else { 0 };
         self.bytes += frame.len();
         self.messages += 1;
@@ -290,14 +292,14 @@ impl Queue {
         let runs = if through { &mut self.runs } else { &mut self.held };
         match frame {
             Queued::Small(frame) => {
-                if !runs.back_mut().is_some_and(|run| run.append(frame)) {
+                if !runs.back_mut().is_some_and(|run| run.append(command, frame)) {
                     let mut run = Run::open(spare.pop().unwrap_or_default());
-                    run.append(frame);
+                    run.append(command, frame);
                     runs.push_back(run);
                 }
             }
-            Queued::Large(frame) => runs.push_back(Run::large(frame)),
-            Queued::Shared(frame) => runs.push_back(Run::shared(frame)),
+            Queued::Large(frame) => runs.push_back(Run::large(command, frame)),
+            Queued::Shared(frame) => runs.push_back(Run::shared(command, frame)),
         }
         if let Some(run) = runs.back_mut() {
             run.count(answer, receipt);
@@ -325,7 +327,7 @@ mod tests {
     }
 
     fn push(queue: &Outbound, bytes: &[u8]) -> Result<(), Refused> {
-        queue.push(Queued::Small(bytes), Lane::Ordinary, Patience::None, None)
+        queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, Patience::None, None)
     }
 
     #[test]
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(push(&queue, b"two"), Ok(()));
         let large = Arc::new(vec![7; 100_000]);
         let lane = Lane::Ordinary;
-        assert_eq!(queue.push(Queued::Shared(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Command::Ping, Queued::Shared(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
         assert_eq!(push(&queue, b"three"), Ok(()));
         assert_eq!(bell.len(), 1, "rung once");
         assert_eq!(queue.size(), (100_011, 4));
@@ -385,10 +387,11 @@ mod tests {
         let (queue, _bell) = queue(10, 10);
         assert_eq!(push(&queue, &[0; 10]), Ok(()));
         let soon = Patience::AtMost(Duration::from_millis(10));
-        assert_eq!(queue.push(Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
+        assert_eq!(queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
         thread::scope(|scope| {
-            let sender =
-                scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None));
+            let sender = scope.spawn(|| {
+                queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
+            });
             let run = queue.pop().unwrap();
             queue.written(run);
             assert_eq!(sender.join().unwrap(), Ok(()));
@@ -400,10 +403,14 @@ mod tests {
     fn closing_refuses_wakes_and_resolves() {
         let (queue, _bell) = queue(10, 10);
         let (unsent, receipt) = receipt();
-        assert_eq!(queue.push(Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)), Ok(()));
+        assert_eq!(
+            queue.push(Command::Ping, Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)),
+            Ok(())
+        );
         thread::scope(|scope| {
-            let sender =
-                scope.spawn(|| queue.push(Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None));
+            let sender = scope.spawn(|| {
+                queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
+            });
             drop(queue.close());
             assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
         });
@@ -439,7 +446,7 @@ mod tests {
         let (queue, bell) = Outbound::new(100, 100);
         assert_eq!(push(&queue, b"early"), Ok(()));
         assert!(bell.is_empty() && queue.pop().is_none());
-        assert_eq!(queue.push(Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
         assert_eq!(bell.len(), 1);
         queue.open();
         let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
@@ -451,7 +458,7 @@ mod tests {
         let (queue, _bell) = Outbound::new(10, 10);
         assert_eq!(push(&queue, &[0; 10]), Ok(()));
         assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
-        assert_eq!(queue.push(Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
         assert_eq!(queue.size(), (16, 2));
     }
 
@@ -459,7 +466,7 @@ mod tests {
     fn answers_have_some_room_of_their_own() {
         let (queue, _bell) = queue(10, 10);
         assert_eq!(push(&queue, &[0; 100]), Ok(()));
-        let answer = || queue.push(Queued::Small(&[0; 1024]), Lane::Answer, Patience::None, None);
+        let answer = || queue.push(Command::Ping, Queued::Small(&[0; 1024]), Lane::Answer, Patience::None, None);
         (0..16).for_each(|_| assert_eq!(answer(), Ok(())));
         let full = Refused::Full { queued: 100 + ANSWERS, limit: 10 };
         assert_eq!(answer(), Err(full), "not without end");
@@ -474,12 +481,15 @@ mod tests {
         let (queue, _bell) = queue(100, 100);
         let [first, second] = [receipt(), receipt()];
         for sender in [first.0, second.0] {
-            assert_eq!(queue.push(Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)), Ok(()));
+            assert_eq!(
+                queue.push(Command::Ping, Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)),
+                Ok(())
+            );
         }
         let mut run = queue.pop().unwrap();
-        run.split().1.resolve(7);
+        run.split().2.resolve(7);
         assert_eq!((first.1.try_wait(), second.1.try_wait()), (Some(Ok(())), None));
-        run.split().1.resolve(10);
+        run.split().2.resolve(10);
         assert_eq!(second.1.try_wait(), Some(Ok(())));
     }
 }

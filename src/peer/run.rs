@@ -1,6 +1,8 @@
 //! What is written at once: consecutive small frames, or one large one.
 
+use super::contents::Contents;
 use super::receipt::Unsent;
+use crate::wire::Command;
 use std::sync::Arc;
 
 /// A run takes frames up to this size.
@@ -16,6 +18,7 @@ const STRETCH: usize = 2 * 1024;
 #[derive(Debug)]
 pub(super) struct Run {
     bytes: RunBytes,
+    contents: Contents,
     pub messages: usize,
     /// How many of the bytes are of automatic answers.
     pub answers: usize,
@@ -45,21 +48,23 @@ impl Receipts {
 }
 
 impl Run {
-    fn new(bytes: RunBytes) -> Self {
-        Self { bytes, messages: 0, answers: 0, receipts: Receipts::default() }
+    fn new(bytes: RunBytes, contents: Contents) -> Self {
+        Self { bytes, contents, messages: 0, answers: 0, receipts: Receipts::default() }
     }
 
     /// A run without frames that takes some.
-    pub fn open(buffer: Buffer) -> Self {
-        Self::new(RunBytes::Frames(buffer))
+    pub fn open(Spare { buffer, contents }: Spare) -> Self {
+        Self::new(RunBytes::Frames(buffer), contents)
     }
 
-    pub fn large(frame: Vec<u8>) -> Self {
-        Self::new(RunBytes::Large(frame))
+    pub fn large(command: Command, frame: Vec<u8>) -> Self {
+        let contents = Contents::of(command, frame.len());
+        Self::new(RunBytes::Large(frame), contents)
     }
 
-    pub fn shared(frame: Arc<Vec<u8>>) -> Self {
-        Self::new(RunBytes::Shared(frame))
+    pub fn shared(command: Command, frame: Arc<Vec<u8>>) -> Self {
+        let contents = Contents::of(command, frame.len());
+        Self::new(RunBytes::Shared(frame), contents)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -70,22 +75,25 @@ impl Run {
         }
     }
 
-    pub fn split(&mut self) -> (&[u8], &mut Receipts) {
-        let Self { bytes, receipts, .. } = self;
+    /// Its bytes, the frames that they are, and who wants to know of them.
+    pub fn split(&mut self) -> (&[u8], &Contents, &mut Receipts) {
+        let Self { bytes, contents, receipts, .. } = self;
         let bytes = match bytes {
             RunBytes::Frames(buffer) => buffer.bytes(),
             RunBytes::Large(bytes) => bytes,
             RunBytes::Shared(bytes) => bytes,
         };
-        (bytes, receipts)
+        (bytes, contents, receipts)
     }
 
     /// Adds a small frame, if there is room.
-    pub fn append(&mut self, frame: &[u8]) -> bool {
-        match &mut self.bytes {
-            RunBytes::Frames(buffer) => buffer.append(frame),
-            RunBytes::Large(_) | RunBytes::Shared(_) => false,
+    pub fn append(&mut self, command: Command, frame: &[u8]) -> bool {
+        let RunBytes::Frames(buffer) = &mut self.bytes else { return false };
+        let appended = buffer.append(frame);
+        if appended {
+            self.contents.add(command, frame.len());
         }
+        appended
     }
 
     /// Counts the frame that was added last.
@@ -97,17 +105,26 @@ impl Run {
         }
     }
 
-    /// The buffer, empty again; `None` of one not worth keeping, or that has hardly been used. Receipts that are left are
-    /// told that nothing was written.
-    pub fn into_buffer(self) -> Option<Buffer> {
-        match self.bytes {
+    /// The buffers, empty again; `None` of some not worth keeping, or that have hardly been used. Receipts that are left
+    /// are told that nothing was written.
+    pub fn into_spare(self) -> Option<Spare> {
+        let Self { bytes, mut contents, .. } = self;
+        match bytes {
             RunBytes::Frames(mut buffer) if buffer.used >= SMALL_RUN => {
                 buffer.clear();
-                Some(buffer)
+                contents.clear();
+                Some(Spare { buffer, contents })
             }
             _ => None,
         }
     }
+}
+
+/// What the next run can be made of.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    buffer: Buffer,
+    contents: Contents,
 }
 
 /// Where small frames are collected.
@@ -116,7 +133,7 @@ impl Run {
 /// added cannot be let go before every byte is back. One line of it at a time, that is most of the cost of a small
 /// message. So the room is made ready in stretches, whose lines come all at once.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+struct Buffer {
     room: Vec<u8>,
     used: usize,
 }
@@ -170,11 +187,11 @@ mod tests {
 
     #[test]
     fn frames_follow_one_another_until_the_run_is_full() {
-        let mut run = Run::open(Buffer::default());
+        let mut run = Run::open(Spare::default());
         let mut expected = Vec::new();
         for number in 0u8.. {
             let frame = vec![number; 1 + 7 * usize::from(number)];
-            if !run.append(&frame) {
+            if !run.append(Command::Ping, &frame) {
                 assert!(expected.len() <= RUN_SIZE && expected.len() + frame.len() > RUN_SIZE);
                 break;
             }
@@ -188,9 +205,9 @@ mod tests {
 
     #[test]
     fn a_kept_buffer_is_empty_and_has_its_room() {
-        let mut run = Run::open(Buffer::default());
-        assert!(run.append(&[1; RUN_SIZE / 2]));
-        let mut buffer = run.into_buffer().unwrap();
+        let mut run = Run::open(Spare::default());
+        assert!(run.append(Command::Ping, &[1; RUN_SIZE / 2]));
+        let Spare { mut buffer, .. } = run.into_spare().unwrap();
         assert!(buffer.bytes().is_empty() && buffer.room.capacity() >= RUN_SIZE / 2);
         assert!(buffer.append(&[2; 3]));
         assert_eq!(buffer.bytes(), [2; 3]);
@@ -198,17 +215,17 @@ mod tests {
 
     #[test]
     fn a_small_buffer_and_a_large_frame_are_not_kept() {
-        let mut run = Run::open(Buffer::default());
-        assert!(run.append(b"frame"));
-        assert!(run.into_buffer().is_none());
-        assert!(Run::large(vec![0; RUN_SIZE]).into_buffer().is_none());
-        assert!(!Run::shared(Arc::default()).append(b"frame"));
+        let mut run = Run::open(Spare::default());
+        assert!(run.append(Command::Ping, b"frame"));
+        assert!(run.into_spare().is_none());
+        assert!(Run::large(Command::Ping, vec![0; RUN_SIZE]).into_spare().is_none());
+        assert!(!Run::shared(Command::Ping, Arc::default()).append(Command::Ping, b"frame"));
     }
 
     #[test]
     fn the_first_small_frame_takes_no_more_room_than_it_needs() {
-        let mut run = Run::open(Buffer::default());
-        assert!(run.append(&[1; 32]));
+        let mut run = Run::open(Spare::default());
+        assert!(run.append(Command::Ping, &[1; 32]));
         assert!(matches!(&run.bytes, RunBytes::Frames(buffer) if buffer.room.capacity() == 32));
     }
 }

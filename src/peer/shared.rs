@@ -254,12 +254,12 @@ impl Shared {
         if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
             encode_sized(message, length, network, &mut frame)?;
-            return self.push(Queued::Large(frame), lane, patience, receipt);
+            return self.push(message.command(), Queued::Large(frame), lane, patience, receipt);
         }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             encode_sized(message, length, network, scratch)?;
-            let pushed = self.push(Queued::Small(scratch), lane, patience, receipt);
+            let pushed = self.push(message.command(), Queued::Small(scratch), lane, patience, receipt);
             if scratch.capacity() > SCRATCH_KEPT {
                 *scratch = Vec::new();
             }
@@ -277,17 +277,18 @@ impl Shared {
             small if small.len() <= SMALL_FRAME => Queued::Small(small),
             _ => Queued::Shared(frame.shared()),
         };
-        self.push(queued, Lane::Ordinary, patience, receipt)
+        self.push(frame.command(), queued, Lane::Ordinary, patience, receipt)
     }
 
     fn push(
         &self,
+        command: Command,
         frame: Queued<'_>,
         lane: Lane,
         patience: Patience,
         receipt: Option<Unsent>,
     ) -> Result<(), QueueError> {
-        self.outbound.push(frame, lane, patience, receipt).map_err(|refused| match refused {
+        self.outbound.push(command, frame, lane, patience, receipt).map_err(|refused| match refused {
             Refused::Full { queued, limit } => QueueError::Full { queued, limit },
             Refused::Closed => QueueError::Closed(self.end_reason()),
             Refused::Timeout => QueueError::Timeout { waited: Duration::ZERO },

@@ -88,11 +88,6 @@ impl Traffic {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += *count);
-        self.malformed += other.malformed;
-    }
-
     /// Everything, malformed frames included as bytes but not as messages.
     #[must_use]
     pub fn total(&self) -> Count {

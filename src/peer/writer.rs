@@ -2,12 +2,12 @@
 
 use super::capture::Entry;
 use super::contain::contain;
+use super::contents::{Contents, Frames};
 use super::disconnect::IoOperation;
 use super::farewell;
 use super::logging::{self, SENT};
 use super::run::Run;
 use super::shared::{Ends, Shared};
-use super::stats::{Count, Traffic};
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
@@ -119,7 +119,7 @@ impl Writer<'_> {
             Trickle::Send(inv) => {
                 let mut bytes = Vec::new();
                 match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
-                    Ok(()) => self.write_all(&bytes, |_| {})?,
+                    Ok(()) => self.write_all(&bytes, &Contents::of(Command::Inv, bytes.len()), |_| {})?,
                     // At most a thousand items, so it always can be.
                     Err(error) => {
                         error!(target: SENT, "{}: a batch of announcements cannot be sent: {error}", self.shared)
@@ -131,8 +131,8 @@ impl Writer<'_> {
     }
 
     fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
-        let (bytes, receipts) = run.split();
-        match contain(|| self.write_all(bytes, |written| receipts.resolve(written))) {
+        let (bytes, contents, receipts) = run.split();
+        match contain(|| self.write_all(bytes, contents, |written| receipts.resolve(written))) {
             Some(Ok(())) => {
                 self.shared.outbound.written(run);
                 Ok(())
@@ -150,16 +150,16 @@ impl Writer<'_> {
     }
 
     /// Writes whole frames, counts them, says so to `tell`, and reports them: who is told finds them counted.
-    fn write_all(&mut self, bytes: &[u8], mut tell: impl FnMut(usize)) -> Result<(), Done> {
-        let Before { traffic, asked } = self.before(bytes);
-        let (mut written, mut told) = (0, 0);
+    fn write_all(&mut self, bytes: &[u8], contents: &Contents, mut tell: impl FnMut(usize)) -> Result<(), Done> {
+        let asked = self.before(bytes, contents);
+        let mut written = 0;
+        let mut untold = contents.frames(bytes);
         let result = loop {
             match self.write_some(bytes.get(written..).unwrap_or_default()) {
                 Ok(count) => written += count,
                 Err(error) => break Err(error),
             }
-            let whole = (written == bytes.len() && told == 0).then_some(traffic);
-            told += self.account(bytes.get(told..written).unwrap_or_default(), whole, || tell(written));
+            self.account(untold.take_within(written), || tell(written));
             if written == bytes.len() {
                 break Ok(());
             }
@@ -168,7 +168,7 @@ impl Writer<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.written(at, Instant::now()));
         }
         result.map_err(|error| {
-            for (command, frame) in frames(bytes.get(told..).unwrap_or_default()) {
+            for (command, frame) in untold {
                 self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
             }
             self.failed(&error)
@@ -210,52 +210,42 @@ impl Writer<'_> {
         }
     }
 
-    /// Pings and requests are timed from here. Gives what it all is.
-    fn before(&self, bytes: &[u8]) -> Before {
-        let (mut now, mut asked) = (None, None);
-        let mut traffic = Traffic::default();
-        for (command, frame) in frames(bytes) {
-            traffic.add(command, Count::one(frame.len()));
-            if command == Command::Ping {
-                let now = *now.get_or_insert_with(Instant::now);
-                let nonce = frame.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
+    /// Pings and requests are timed from here, before they are written: the answer cannot be there first. Gives when, if
+    /// there is a request.
+    fn before(&self, bytes: &[u8], contents: &Contents) -> Option<Instant> {
+        let mut now = None;
+        if contents.commands().any(|command| command == Command::Ping) {
+            let now = *now.get_or_insert_with(Instant::now);
+            for (_, ping) in contents.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
+                let nonce = ping.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
                 let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
-            if self.shared.timed_requests.contains(command) {
-                let now = *now.get_or_insert_with(Instant::now);
-                // Before it is written, so that the answer cannot be there first.
-                self.shared.requested(command, now);
-                asked = Some(now);
-            }
         }
-        Before { traffic, asked }
+        let mut asked = None;
+        for request in contents.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
+            let now = *now.get_or_insert_with(Instant::now);
+            self.shared.requested(request, now);
+            asked = Some(now);
+        }
+        asked
     }
 
-    /// Counts and reports the frames that are whole in what was just written, which `traffic` sums up if somebody has
-    /// done so; tells of them in between. Gives how many bytes they are.
-    fn account(&self, bytes: &[u8], traffic: Option<Traffic>, tell: impl FnOnce()) -> usize {
-        let traffic = traffic.unwrap_or_else(|| {
-            let mut traffic = Traffic::default();
-            frames(bytes).for_each(|(command, frame)| traffic.add(command, Count::one(frame.len())));
-            traffic
-        });
+    /// Counts and reports frames that are written; tells of them in between.
+    fn account(&self, frames: Frames<'_>, tell: impl FnOnce()) {
         let mut sent = self.shared.sent.lock();
-        sent.traffic.merge(&traffic);
+        frames.clone().counts().for_each(|(command, count)| sent.traffic.add(command, count));
         sent.last_send = Some(SystemTime::now());
         drop(sent);
         tell();
         let listener = &*self.shared.settings().listener;
-        let mut whole = 0;
-        for (command, frame) in frames(bytes) {
-            whole += frame.len();
+        for (command, frame) in frames {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
             }
             self.shared.capture(Entry::Sent(frame));
             listener.on_write(&self.peer, command, frame.len(), None);
         }
-        whole
     }
 
     fn failed(&self, error: &io::Error) -> Done {
@@ -275,27 +265,7 @@ impl Writer<'_> {
     }
 }
 
-/// What is known of a run before it is written.
-struct Before {
-    traffic: Traffic,
-    /// When a request in it was timed, if there is one.
-    asked: Option<Instant>,
-}
-
 /// How long one attempt of a stream to write may take, for a write timeout.
 pub(super) fn patience(write_timeout: Option<Duration>) -> Option<Duration> {
     write_timeout.map(|limit| (limit / TRIES).max(MOMENT))
-}
-
-/// The whole frames at the start of what this side made.
-fn frames(bytes: &[u8]) -> impl Iterator<Item = (Command, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let header = rest.first_chunk::<HEADER_SIZE>()?;
-        let command = Command::from_field(header.get(4..)?.first_chunk()?)?;
-        let length = u32::from_le_bytes(*header.get(16..)?.first_chunk()?);
-        let (frame, behind) = rest.split_at_checked(HEADER_SIZE + length as usize)?;
-        rest = behind;
-        Some((command, frame))
-    })
 }

@@ -1,0 +1,177 @@
+//! Which frames a run consists of, so that nobody has to look for them in its bytes.
+
+use super::stats::Count;
+use crate::wire::Command;
+
+/// Frames in a row: those of one type and size that follow one another, as most do in a stream, are one entry.
+#[derive(Debug, Default)]
+pub(super) struct Contents(Vec<Alike>);
+
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    command: Command,
+    /// Of each, in bytes.
+    size: usize,
+    count: usize,
+}
+
+impl Contents {
+    /// One frame.
+    pub fn of(command: Command, size: usize) -> Self {
+        Self(vec![Alike { command, size, count: 1 }])
+    }
+
+    /// Adds one more.
+    pub fn add(&mut self, command: Command, size: usize) {
+        match self.0.last_mut() {
+            Some(last) if last.size == size && last.command == command => last.count += 1,
+            _ => self.0.push(Alike { command, size, count: 1 }),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The types of message that there are, some of them perhaps more than once.
+    pub fn commands(&self) -> impl Iterator<Item = Command> {
+        self.0.iter().map(|alike| alike.command)
+    }
+
+    /// The frames, whose bytes these are.
+    pub fn frames<'a>(&'a self, bytes: &'a [u8]) -> Frames<'a> {
+        Frames { bytes, at: 0, until: bytes.len(), rest: &self.0, taken: 0 }
+    }
+}
+
+/// Some frames of a run, in order.
+#[derive(Debug, Clone)]
+pub(super) struct Frames<'a> {
+    bytes: &'a [u8],
+    /// Where the next one begins.
+    at: usize,
+    /// Where the last one must end.
+    until: usize,
+    rest: &'a [Alike],
+    /// How many of the first entry are behind.
+    taken: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// Takes the frames that are whole within the first `until` bytes of the run.
+    pub fn take_within(&mut self, until: usize) -> Self {
+        let taken = Self { until, ..self.clone() };
+        let mut passed = taken.clone();
+        while passed.next_alike().is_some() {}
+        *self = Self { until: self.until, ..passed };
+        taken
+    }
+
+    /// How many there are of each type.
+    pub fn counts(mut self) -> impl Iterator<Item = (Command, Count)> {
+        std::iter::from_fn(move || {
+            let Alike { command, size, count } = self.next_alike()?;
+            Some((command, Count { messages: count as u64, bytes: (size * count) as u64 }))
+        })
+    }
+
+    /// Passes over those of the first entry.
+    fn next_alike(&mut self) -> Option<Alike> {
+        let (first, rest) = self.rest.split_first()?;
+        let fitting = (self.until - self.at).checked_div(first.size).unwrap_or(usize::MAX);
+        let count = fitting.min(first.count - self.taken);
+        self.at += count * first.size;
+        self.taken += count;
+        if self.taken == first.count {
+            (self.rest, self.taken) = (rest, 0);
+        }
+        (count > 0).then_some(Alike { count, ..*first })
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = (Command, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (first, rest) = self.rest.split_first()?;
+        let end = self.at + first.size;
+        if end > self.until {
+            return None;
+        }
+        let frame = self.bytes.get(self.at..end)?;
+        self.at = end;
+        self.taken += 1;
+        if self.taken == first.count {
+            (self.rest, self.taken) = (rest, 0);
+        }
+        Some((first.command, frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    fn command() -> impl Strategy<Value = Command> {
+        let unknown: Command = "hello".parse().unwrap();
+        prop_oneof![Just(Command::Ping), Just(Command::Tx), Just(unknown)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_told_is_what_was_added(
+            frames in vec((command(), 1..4_usize), 0..20),
+            cuts in vec(0..60_usize, 0..5),
+        ) {
+            let mut contents = Contents::default();
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for (number, (command, size)) in frames.into_iter().enumerate() {
+                contents.add(command, size);
+                let frame = vec![u8::try_from(number).unwrap(); size];
+                bytes.extend_from_slice(&frame);
+                expected.push((command, frame, bytes.len()));
+            }
+            let all: Vec<_> = contents.frames(&bytes).map(|(command, frame)| (command, frame.to_vec())).collect();
+            let whole = |from: usize, to: usize| {
+                let within = expected.iter().filter(move |(_, _, end)| (from + 1..=to).contains(end));
+                within.map(|(command, frame, _)| (*command, frame.clone())).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(&all, &whole(0, bytes.len()));
+            // In pieces, as they are written.
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            let mut rest = contents.frames(&bytes);
+            let mut from = 0;
+            for to in cuts {
+                let piece = rest.take_within(to);
+                let told: Vec<_> = piece.clone().map(|(command, frame)| (command, frame.to_vec())).collect();
+                prop_assert_eq!(&told, &whole(from, to));
+                let (messages, bytes) = piece.counts().fold((0, 0), |(messages, bytes), (_, count)| {
+                    (messages + count.messages, bytes + count.bytes)
+                });
+                prop_assert_eq!(messages, told.len() as u64);
+                prop_assert_eq!(bytes, told.iter().map(|(_, frame)| frame.len() as u64).sum::<u64>());
+                from = to;
+            }
+            let left: Vec<_> = rest.map(|(command, frame)| (command, frame.to_vec())).collect();
+            prop_assert_eq!(left, whole(from, bytes.len()));
+        }
+    }
+
+    #[test]
+    fn a_stream_of_one_kind_is_one_entry() {
+        let mut contents = Contents::of(Command::Tx, 274);
+        for _ in 0..1000 {
+            contents.add(Command::Tx, 274);
+        }
+        assert_eq!(contents.commands().collect::<Vec<_>>(), [Command::Tx]);
+        contents.add(Command::Tx, 275);
+        contents.add(Command::Ping, 275);
+        assert_eq!(contents.commands().collect::<Vec<_>>(), [Command::Tx, Command::Tx, Command::Ping]);
+        contents.clear();
+        assert_eq!(contents.commands().count(), 0);
+    }
+}
