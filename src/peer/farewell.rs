@@ -31,7 +31,9 @@ pub(super) fn leave(shared: &Shared, peer: &Peer) {
     // The reader has ended the connection, at the latest.
     let Some(reason) = shared.ended() else { return };
     // A panic in what records does not keep the listener from its last call.
-    contain(|| shared.capture(Entry::Gone(&reason.to_string())));
+    if let Some(capture) = &shared.settings().capture {
+        contain(|| capture.record(shared.id, Entry::Gone(&reason.to_string())));
+    }
     if contain(|| shared.settings().listener.on_disconnect(peer, reason)).is_none() {
         warn!(target: LIFE, "{shared}: on_disconnect panicked");
     }

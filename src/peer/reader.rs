@@ -11,7 +11,7 @@ use super::rate::{Pace, Pacer};
 use super::shared::Shared;
 use super::stream::ReadHalf;
 use super::tally::Stamp;
-use super::{Direction, DisconnectReason, Listener, Peer, UnknownCommands};
+use super::{DisconnectReason, Listener, Peer, UnknownCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
@@ -43,7 +43,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         introduced: false,
         now: Instant::now(),
     };
-    let reason = contain(|| reader.begin().err().unwrap_or_else(|| reader.read()));
+    let reason = contain(|| shared.begin().err().unwrap_or_else(|| reader.read()));
     shared.end(reason.unwrap_or(DisconnectReason::CallbackPanicked));
     farewell::leave(shared, &peer);
 }
@@ -75,17 +75,6 @@ enum Then {
 type Ends<T = ()> = Result<T, DisconnectReason>;
 
 impl Reader<'_> {
-    /// Who dials introduces itself first.
-    fn begin(&self) -> Ends {
-        let shared = self.shared;
-        info!(target: LIFE, "{shared}: connected");
-        shared.capture(Entry::Connected(&shared.to_string()));
-        match shared.direction {
-            Direction::Inbound => Ok(()),
-            Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
-        }
-    }
-
     fn read(&mut self) -> DisconnectReason {
         loop {
             let before = self.decoder.arrived();

@@ -31,7 +31,7 @@ use std::convert::Infallible;
 use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -58,6 +58,8 @@ pub(super) struct Shared {
     /// How many handles the program has.
     pub handles: AtomicUsize,
     pub threads: Threads,
+    /// What became of the beginning.
+    begun: OnceLock<Result<(), DisconnectReason>>,
     /// Disconnected by the last thread, when it is about to end.
     pub gone: Receiver<Infallible>,
     /// Who may still call back.
@@ -155,6 +157,7 @@ impl Shared {
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
             threads: Threads::default(),
+            begun: OnceLock::new(),
             gone,
             farewell: Farewell::default(),
             last_requests: Mutex::default(),
@@ -209,6 +212,22 @@ impl Shared {
     /// Why the connection ended, if it has.
     pub fn ended(&self) -> Option<&DisconnectReason> {
         self.ending.get()
+    }
+
+    /// What comes before anything else: who dials introduces itself. Whichever of reader and writer is there first does it,
+    /// and the other waits.
+    pub fn begin(&self) -> Result<(), DisconnectReason> {
+        let begun = self.begun.get_or_init(|| {
+            info!(target: LIFE, "{self}: connected");
+            if let Some(capture) = &self.settings().capture {
+                capture.record(self.id, Entry::Connected(&self.to_string()));
+            }
+            match self.direction {
+                Direction::Inbound => Ok(()),
+                Direction::Outbound => self.answer(Lane::Handshake, &self.version()),
+            }
+        });
+        begun.clone()
     }
 
     /// Waits until all threads are gone. Not for one of them.

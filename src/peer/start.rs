@@ -54,13 +54,15 @@ pub(super) fn start(
         .map(|thread| started_threads.push(thread))
         .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(&shared, out, &ends))))
         .map(|thread| started_threads.push(thread))
-        // Last, since all begins with it, our `version` included: when it cannot be started nobody has been told anything,
-        // neither the program nor the remote.
+        // Last, since it calls the program back. The writer waits until it is there before it says anything: when a thread
+        // cannot be started nobody has been told anything, neither the program nor the remote.
         .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(&shared, source))))
         .map(|thread| started_threads.push(thread));
+    if started.is_err() {
+        shared.end(DisconnectReason::Local);
+    }
     drop(started_threads);
     if let Err(error) = started {
-        shared.end(DisconnectReason::Local);
         shared.wait_until_gone();
         return Err(error);
     }

@@ -23,6 +23,11 @@ impl Threads {
         self.0.lock()
     }
 
+    /// Waits until all are started, or none will be.
+    pub fn wait_until_started(&self) {
+        drop(self.0.lock());
+    }
+
     /// For the pinger: waits until the others are gone, and gives its own.
     pub fn join_others(&self) -> Option<JoinHandle<()>> {
         let mut threads = mem::take(&mut *self.0.lock());

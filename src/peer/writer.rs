@@ -61,6 +61,11 @@ struct Done;
 
 impl Writer<'_> {
     fn serve(&mut self, ends: &Ends) {
+        // Mostly the writer is there before the reader, and saves it the ringing.
+        self.shared.threads.wait_until_started();
+        if self.shared.ended().is_some() || self.shared.begin().is_err() {
+            return;
+        }
         loop {
             let Ok(Timers { trickle, release }) = self.drain() else { return };
             select! {
