@@ -10,11 +10,11 @@ use super::receipt::Unsent;
 use super::run::{Run, SMALL_RUN, Spare};
 use super::sync::{Condvar, Mutex};
 use crate::wire::Command;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     collections::VecDeque,
     mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -66,7 +66,7 @@ pub(super) enum Queued<'a> {
     /// To be kept.
     Large(Vec<u8>),
     /// To be kept with others.
-    Shared(Arc<Vec<u8>>),
+    Shared(Bytes),
 }
 
 impl Queued<'_> {
@@ -313,7 +313,7 @@ impl Queue {
 mod tests {
     use super::super::{DisconnectReason, WaitError, current::PeerKey, receipt::Receipt, run::RUN_SIZE};
     use super::*;
-    use std::thread;
+    use std::{sync::Arc, thread};
 
     fn queue(limit: usize, soft_mark: usize) -> (Outbound, Receiver<()>) {
         let (queue, bell) = Outbound::new(limit, soft_mark);
@@ -335,9 +335,9 @@ mod tests {
         let (queue, bell) = queue(1 << 20, 1 << 20);
         assert_eq!(push(&queue, b"one"), Ok(()));
         assert_eq!(push(&queue, b"two"), Ok(()));
-        let large = Arc::new(vec![7; 100_000]);
+        let large = Bytes::from(vec![7; 100_000]);
         let lane = Lane::Ordinary;
-        assert_eq!(queue.push(Command::Ping, Queued::Shared(Arc::clone(&large)), lane, Patience::None, None), Ok(()));
+        assert_eq!(queue.push(Command::Ping, Queued::Shared(large), lane, Patience::None, None), Ok(()));
         assert_eq!(push(&queue, b"three"), Ok(()));
         assert_eq!(bell.len(), 1, "rung once");
         assert_eq!(queue.size(), (100_011, 4));

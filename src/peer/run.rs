@@ -3,7 +3,7 @@
 use super::contents::Contents;
 use super::receipt::Unsent;
 use crate::wire::Command;
-use std::sync::Arc;
+use bytes::Bytes;
 
 /// A run takes frames up to this size.
 pub(super) const RUN_SIZE: usize = 80 * 1024;
@@ -32,7 +32,7 @@ enum RunBytes {
     /// One large frame.
     Large(Vec<u8>),
     /// One that other peers may send too.
-    Shared(Arc<Vec<u8>>),
+    Shared(Bytes),
 }
 
 /// Who wants to know that a frame is written, and after how many bytes of the run it is.
@@ -62,7 +62,7 @@ impl Run {
         Self::new(RunBytes::Large(frame), contents)
     }
 
-    pub fn shared(command: Command, frame: Arc<Vec<u8>>) -> Self {
+    pub fn shared(command: Command, frame: Bytes) -> Self {
         let contents = Contents::of(command, frame.len());
         Self::new(RunBytes::Shared(frame), contents)
     }
@@ -219,7 +219,7 @@ mod tests {
         assert!(run.append(Command::Ping, b"frame"));
         assert!(run.into_spare().is_none());
         assert!(Run::large(Command::Ping, vec![0; RUN_SIZE]).into_spare().is_none());
-        assert!(!Run::shared(Command::Ping, Arc::default()).append(Command::Ping, b"frame"));
+        assert!(!Run::shared(Command::Ping, Bytes::new()).append(Command::Ping, b"frame"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::codec::{Decoder, Put};
 use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network};
+use bytes::Bytes;
 use sha2::block_api::compress256;
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// The largest payload of any message, in bytes.
 pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
@@ -139,7 +140,7 @@ pub(crate) fn encode_sized<M: Encode + ?Sized>(
 pub struct Frame {
     network: Network,
     command: Command,
-    bytes: Arc<Vec<u8>>,
+    bytes: Bytes,
 }
 
 impl Frame {
@@ -151,7 +152,7 @@ impl Frame {
     pub fn encode<M: Encode + ?Sized>(message: &M, network: Network) -> Result<Self, EncodeError> {
         let mut bytes = Vec::new();
         encode_frame(message, network, &mut bytes)?;
-        Ok(Self { network, command: message.command(), bytes: Arc::new(bytes) })
+        Ok(Self { network, command: message.command(), bytes: bytes.into() })
     }
 
     /// A frame from its bytes, such as were read from a file: header and checksum are verified, the payload is not decoded.
@@ -173,7 +174,7 @@ impl Frame {
         if computed != header.checksum {
             return Err(FrameError::Checksum { command, found: header.checksum, computed });
         }
-        Ok(Self { network, command, bytes: Arc::new(bytes) })
+        Ok(Self { network, command, bytes: bytes.into() })
     }
 
     /// The network whose peers can be sent this.
@@ -194,8 +195,8 @@ impl Frame {
         &self.bytes
     }
 
-    pub(crate) fn shared(&self) -> Arc<Vec<u8>> {
-        Arc::clone(&self.bytes)
+    pub(crate) fn shared(&self) -> Bytes {
+        self.bytes.clone()
     }
 }
 
