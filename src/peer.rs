@@ -44,6 +44,7 @@ mod interleavings;
 mod inventory;
 mod listener;
 mod logging;
+mod nonces;
 mod outbound;
 mod ping;
 mod pinger;

@@ -1,10 +1,10 @@
 //! What a node is, and how its peers behave: validated once, cheap to clone.
 
+use super::nonces::Nonces;
 use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -12,9 +12,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// How many of the nonces that a node sent in its `version` messages it remembers, to notice that it dialled itself.
-const REMEMBERED_NONCES: usize = 50;
 
 /// Until when a request must have been answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -87,7 +84,7 @@ struct Node {
     settings: Settings,
     user_agent: UserAgent,
     next_id: AtomicU64,
-    nonces: Mutex<VecDeque<u64>>,
+    nonces: Mutex<Nonces>,
 }
 
 /// What a builder collects, and what the threads of a peer read.
@@ -161,17 +158,11 @@ impl Config {
 
     /// A fresh nonce for a `version` message, remembered.
     pub(super) fn new_nonce(&self) -> u64 {
-        let nonce = rand::random();
-        let mut nonces = self.node.nonces.lock();
-        if nonces.len() == REMEMBERED_NONCES {
-            nonces.pop_front();
-        }
-        nonces.push_back(nonce);
-        nonce
+        self.node.nonces.lock().fresh()
     }
 
     pub(super) fn sent_nonce(&self, nonce: u64) -> bool {
-        self.node.nonces.lock().contains(&nonce)
+        self.node.nonces.lock().contains(nonce)
     }
 }
 
@@ -478,12 +469,8 @@ impl ConfigBuilder {
             .user_agents
             .iter()
             .try_fold(library, |agent, (name, version, comments)| agent.then(name, version, comments))?;
-        let node = Node {
-            settings: self.settings,
-            user_agent,
-            next_id: AtomicU64::new(1),
-            nonces: Mutex::new(VecDeque::with_capacity(REMEMBERED_NONCES)),
-        };
+        let node =
+            Node { settings: self.settings, user_agent, next_id: AtomicU64::new(1), nonces: Mutex::new(Nonces::new()) };
         Ok(Config { node: Arc::new(node) })
     }
 }
