@@ -231,7 +231,8 @@ impl Peer {
 
     /// Like [`queue_message`](Self::queue_message), but waits for room, at most `timeout`: the simple way to send much.
     ///
-    /// It waits while more than the configured soft mark is queued, so it sends at the speed at which the remote reads.
+    /// It waits when more than the configured [soft mark](super::ConfigBuilder::soft_mark) is queued, mostly until half of it is
+    /// written, so it sends at the speed at which the remote reads.
     ///
     /// # Errors
     ///

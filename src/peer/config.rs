@@ -437,8 +437,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room; a deep queue is
-    /// slower, not faster. Default: 256 KiB.
+    /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room, mostly until half as
+    /// many do; a deep queue is slower, not faster. Default: 256 KiB.
     pub fn soft_mark(mut self, bytes: usize) -> Self {
         self.settings.soft_mark = bytes;
         self

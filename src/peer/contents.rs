@@ -3,6 +3,10 @@
 use super::stats::Count;
 use crate::wire::Command;
 
+/// How many entries there is room for in a list that is kept: enough for a run of transactions of many sizes, and a fifth
+/// of the run's own bytes.
+const KEPT: usize = 512;
+
 /// Frames in a row: those of one type and size that follow one another, as most do in a stream, are one entry.
 #[derive(Debug, Default)]
 pub(super) struct Contents(Vec<Alike>);
@@ -29,8 +33,10 @@ impl Contents {
         }
     }
 
+    /// Forgets all, but keeps some room for others.
     pub fn clear(&mut self) {
         self.0.clear();
+        self.0.shrink_to(KEPT);
     }
 
     /// The types of message that there are, some of them perhaps more than once.

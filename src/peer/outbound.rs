@@ -25,7 +25,8 @@ pub(super) const SMALL_FRAME: usize = 40 * 1024;
 /// has asked for so many and read none is not slow.
 const ANSWERS: usize = 16 * 1024;
 
-/// How many buffers are kept for runs to come: as many as a sender that waits for room fills before it waits again.
+/// How many buffers are kept for runs to come: as many as a sender that waits for room fills before it waits again, with
+/// the usual soft mark.
 const SPARES: usize = 3;
 
 /// The queue of one peer.
@@ -52,6 +53,8 @@ struct Queue {
     answers: usize,
     /// How many senders wait for room.
     waiting: usize,
+    /// Whether others have queued something since.
+    overtaken: bool,
     /// Buffers for the next runs, while there is traffic: to give them back and ask for others with each run would cost as
     /// much as filling them.
     spare: Vec<Spare>,
@@ -103,8 +106,8 @@ pub(super) enum Refused {
 /// There is nothing to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Idle {
-    /// Whether a buffer is kept, to be [released](Outbound::release_spare) when nothing comes for a while.
-    pub keeps_buffer: bool,
+    /// Whether buffers are kept, to be [released](Outbound::release_spare) when nothing comes for a while.
+    pub keeps_buffers: bool,
 }
 
 /// How long who queues is ready to wait for room.
@@ -112,7 +115,7 @@ pub(super) struct Idle {
 pub(super) enum Patience {
     /// Not at all; up to the hard limit there is room.
     None,
-    /// So long; there is room below the soft mark.
+    /// So long; there is room below the soft mark, and who has to wait waits for more of it.
     AtMost(Duration),
 }
 
@@ -219,7 +222,7 @@ impl Outbound {
         let mut queue = self.queue.lock();
         let run = queue.runs.pop_front();
         queue.idle = run.is_none();
-        run.ok_or(Idle { keeps_buffer: !queue.spare.is_empty() })
+        run.ok_or(Idle { keeps_buffers: !queue.spare.is_empty() })
     }
 
     /// Gives back the buffers that were kept for the next runs.
@@ -244,7 +247,7 @@ impl Outbound {
             queue.spare.push(buffer);
             None
         });
-        let wake = queue.waiting > 0 && queue.bytes <= self.soft_mark / 2;
+        let wake = queue.has_room_for_who_waits(self.soft_mark);
         drop(queue);
         drop(unused);
         if wake {
@@ -281,11 +284,21 @@ impl Outbound {
 }
 
 impl Queue {
+    /// Whether who waits is to be woken, after a run was written.
+    ///
+    /// Half of the mark is kept free for it: to be woken for each run that is written, the two taking turns, costs more
+    /// than the rest. But the writer must not run dry, and who waits must not see all others go first.
+    fn has_room_for_who_waits(&self, soft_mark: usize) -> bool {
+        let below = self.bytes < soft_mark.max(1);
+        self.waiting > 0 && below && (self.bytes <= soft_mark / 2 || self.runs.len() <= 1 || self.overtaken)
+    }
+
     /// Adds a frame; whether the writer must be told.
     fn append(&mut self, command: Command, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
         let answer = if lane == Lane::Answer { frame.len() } else { 0 };
         self.bytes += frame.len();
         self.messages += 1;
+        self.overtaken = self.waiting > 0;
         self.answers += answer;
         let through = self.open || lane == Lane::Handshake;
         let spare = &mut self.spare;
@@ -310,186 +323,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{DisconnectReason, WaitError, current::PeerKey, receipt::Receipt, run::RUN_SIZE};
-    use super::*;
-    use std::{sync::Arc, thread};
-
-    fn queue(limit: usize, soft_mark: usize) -> (Outbound, Receiver<()>) {
-        let (queue, bell) = Outbound::new(limit, soft_mark);
-        queue.open();
-        bell.try_iter().for_each(drop);
-        (queue, bell)
-    }
-
-    fn receipt() -> (Unsent, Receipt) {
-        Receipt::new(Arc::default(), PeerKey::new())
-    }
-
-    fn push(queue: &Outbound, bytes: &[u8]) -> Result<(), Refused> {
-        queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, Patience::None, None)
-    }
-
-    #[test]
-    fn small_frames_are_coalesced_and_large_ones_stand_alone() {
-        let (queue, bell) = queue(1 << 20, 1 << 20);
-        assert_eq!(push(&queue, b"one"), Ok(()));
-        assert_eq!(push(&queue, b"two"), Ok(()));
-        let large = Bytes::from(vec![7; 100_000]);
-        let lane = Lane::Ordinary;
-        assert_eq!(queue.push(Command::Ping, Queued::Shared(large), lane, Patience::None, None), Ok(()));
-        assert_eq!(push(&queue, b"three"), Ok(()));
-        assert_eq!(bell.len(), 1, "rung once");
-        assert_eq!(queue.size(), (100_011, 4));
-        let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(runs.iter().map(|run| run.bytes().len()).collect::<Vec<_>>(), [6, 100_000, 5]);
-        runs.into_iter().for_each(|run| queue.written(run));
-        assert_eq!(queue.size(), (0, 0));
-    }
-
-    #[test]
-    fn a_run_grows_no_larger_than_a_write() {
-        let (queue, _bell) = queue(1 << 20, 1 << 20);
-        for _ in 0..10 {
-            assert_eq!(push(&queue, &[0; 15_000]), Ok(()));
-        }
-        while let Some(run) = queue.pop() {
-            assert!(run.bytes().len() <= RUN_SIZE);
-        }
-    }
-
-    #[test]
-    fn the_bound_is_in_bytes_and_one_frame_always_fits_an_empty_queue() {
-        let (queue, _bell) = queue(10, 10);
-        assert_eq!(push(&queue, &[0; 100]), Ok(()));
-        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }));
-        let run = queue.pop().unwrap();
-        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }), "being written is queued");
-        queue.written(run);
-        assert_eq!(push(&queue, &[0; 10]), Ok(()));
-        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
-    }
-
-    #[test]
-    fn next_to_nothing_stands_in_nobodys_way() {
-        // At most half the limit, and at most a small run.
-        for (limit, little) in [(1001, 500), (10 * SMALL_RUN, SMALL_RUN)] {
-            for (waits, large) in [(little, Ok(())), (little + 1, Err(Refused::Full { queued: little + 1, limit }))] {
-                let (queue, _bell) = queue(limit, limit);
-                assert_eq!(push(&queue, &vec![0; waits]), Ok(()));
-                assert_eq!(push(&queue, &vec![0; limit]), large, "behind {waits} of {limit}");
-            }
-        }
-    }
-
-    #[test]
-    fn who_waits_is_let_in_when_there_is_room_and_told_when_there_is_not() {
-        let (queue, _bell) = queue(10, 10);
-        assert_eq!(push(&queue, &[0; 10]), Ok(()));
-        let soon = Patience::AtMost(Duration::from_millis(10));
-        assert_eq!(queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
-        thread::scope(|scope| {
-            let sender = scope.spawn(|| {
-                queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
-            });
-            let run = queue.pop().unwrap();
-            queue.written(run);
-            assert_eq!(sender.join().unwrap(), Ok(()));
-        });
-        assert_eq!(queue.size(), (1, 1));
-    }
-
-    #[test]
-    fn closing_refuses_wakes_and_resolves() {
-        let (queue, _bell) = queue(10, 10);
-        let (unsent, receipt) = receipt();
-        assert_eq!(
-            queue.push(Command::Ping, Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)),
-            Ok(())
-        );
-        thread::scope(|scope| {
-            let sender = scope.spawn(|| {
-                queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
-            });
-            drop(queue.close());
-            assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
-        });
-        assert_eq!(receipt.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))));
-        assert_eq!(push(&queue, b"x"), Err(Refused::Closed));
-        assert!(queue.pop().is_none());
-    }
-
-    #[test]
-    fn a_buffer_is_kept_while_there_is_traffic_and_given_back_when_there_is_none() {
-        let (queue, _bell) = queue(1 << 20, 1 << 20);
-        let keeps_buffer = || queue.pop_or_idle().unwrap_err().keeps_buffer;
-        let write = |bytes: usize| {
-            assert_eq!(push(&queue, &vec![0; bytes]), Ok(()));
-            queue.written(queue.pop_or_idle().unwrap());
-        };
-        write(SMALL_RUN - 1);
-        assert!(!keeps_buffer(), "of a small run");
-        write(SMALL_RUN);
-        assert!(keeps_buffer());
-        write(1);
-        assert!(!keeps_buffer(), "what was taken for little is not kept again");
-        write(SMALL_RUN);
-        queue.release_spare();
-        assert!(!keeps_buffer(), "released");
-        write(SMALL_RUN);
-        queue.close();
-        assert!(!keeps_buffer(), "closed");
-    }
-
-    #[test]
-    fn only_the_handshake_passes_before_it_is_done() {
-        let (queue, bell) = Outbound::new(100, 100);
-        assert_eq!(push(&queue, b"early"), Ok(()));
-        assert!(bell.is_empty() && queue.pop().is_none());
-        assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
-        assert_eq!(bell.len(), 1);
-        queue.open();
-        let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(runs.iter().map(Run::bytes).collect::<Vec<_>>().concat(), b"verackearly");
-    }
-
-    #[test]
-    fn the_handshake_finds_room_in_a_full_queue() {
-        let (queue, _bell) = Outbound::new(10, 10);
-        assert_eq!(push(&queue, &[0; 10]), Ok(()));
-        assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
-        assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
-        assert_eq!(queue.size(), (16, 2));
-    }
-
-    #[test]
-    fn answers_have_some_room_of_their_own() {
-        let (queue, _bell) = queue(10, 10);
-        assert_eq!(push(&queue, &[0; 100]), Ok(()));
-        let answer = || queue.push(Command::Ping, Queued::Small(&[0; 1024]), Lane::Answer, Patience::None, None);
-        (0..16).for_each(|_| assert_eq!(answer(), Ok(())));
-        let full = Refused::Full { queued: 100 + ANSWERS, limit: 10 };
-        assert_eq!(answer(), Err(full), "not without end");
-        assert_eq!(push(&queue, &[0; 1]), Err(full), "not for others");
-        let run = queue.pop().unwrap();
-        queue.written(run);
-        assert_eq!((queue.size(), answer()), ((0, 0), Ok(())));
-    }
-
-    #[test]
-    fn a_receipt_resolves_when_its_own_frame_is_out() {
-        let (queue, _bell) = queue(100, 100);
-        let [first, second] = [receipt(), receipt()];
-        for sender in [first.0, second.0] {
-            assert_eq!(
-                queue.push(Command::Ping, Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)),
-                Ok(())
-            );
-        }
-        let mut run = queue.pop().unwrap();
-        run.split().2.resolve(7);
-        assert_eq!((first.1.try_wait(), second.1.try_wait()), (Some(Ok(())), None));
-        run.split().2.resolve(10);
-        assert_eq!(second.1.try_wait(), Some(Ok(())));
-    }
-}
+mod tests;

@@ -36,6 +36,7 @@ impl TxLayout {
 pub(super) const SMALLEST_TX: usize = 4 + 1 + 1 + 8 + SubnetworkId::SIZE;
 
 /// Checks one transaction and takes it off the cursor.
+// Its result goes straight into a transaction: by way of memory the processor would wait for it.
 #[inline(always)]
 pub(super) fn walk(input: &mut Decoder<'_>) -> Result<TxLayout, DecodeError> {
     let start = input.at();
