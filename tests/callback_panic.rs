@@ -8,6 +8,7 @@ use common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DagView, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{panic, sync::Arc, sync::Once, thread};
 
 /// Where to panic.
@@ -159,18 +160,27 @@ fn with_messages_waiting() {
 
 #[test]
 fn in_the_dag_view() {
-    struct Fragile;
+    /// Panics when it is asked first, and never again.
+    #[derive(Clone, Default)]
+    struct Fragile(Arc<AtomicUsize>);
 
     impl DagView for Fragile {
         fn selected_tip(&self) -> Hash {
-            panic!("no tip")
+            assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "no tip");
+            Hash::ZERO
         }
     }
 
     quiet();
-    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().dag(Fragile).build().unwrap());
-    remote.send(&version());
-    assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(PANICKED));
-    assert_eq!(remote.rest(), []);
-    assert!(!peer.stats().handshake_done);
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let dag = Fragile::default();
+        let (mut remote, peer) = meet_node(direction, &builder().dag(dag.clone()).build().unwrap());
+        if direction == Direction::Inbound {
+            remote.send(&version());
+        }
+        assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(PANICKED));
+        assert_eq!(remote.rest(), []);
+        assert!(!peer.stats().handshake_done);
+        assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: asked again");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the threads and the handles of one peer share.
 //!
 //! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
-//! thread waits for anything but another holder.
+//! thread waits for anything but another holder, but for what is done once at the beginning.
 
 use super::capture::Entry;
 use super::config::Settings;
@@ -217,7 +217,7 @@ impl Shared {
     /// What comes before anything else: who dials introduces itself. Whichever of reader and writer is there first does it,
     /// and the other waits.
     pub fn begin(&self) -> Result<(), DisconnectReason> {
-        let begun = self.begun.get_or_init(|| {
+        let begin = || {
             info!(target: LIFE, "{self}: connected");
             if let Some(capture) = &self.settings().capture {
                 capture.record(self.id, Entry::Connected(&self.to_string()));
@@ -226,7 +226,9 @@ impl Shared {
                 Direction::Inbound => Ok(()),
                 Direction::Outbound => self.answer(Lane::Handshake, &self.version()),
             }
-        });
+        };
+        // A panic of the program's ends the beginning, too: else the other thread would begin again.
+        let begun = self.begun.get_or_init(|| contain(begin).unwrap_or(Err(DisconnectReason::CallbackPanicked)));
         begun.clone()
     }
 
