@@ -30,8 +30,8 @@ const TRIES: u32 = 4;
 /// How long to wait before a stream is tried again that did not wait itself.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// How long a buffer is kept when there is nothing to write. Traffic of any strength has shorter gaps.
-const KEEP_BUFFER: Duration = Duration::from_millis(500);
+/// How long buffers are kept when there is nothing to write. Traffic of any strength has shorter gaps.
+const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
@@ -52,7 +52,7 @@ struct Writer<'a> {
 struct Timers {
     /// The next batch of announcements.
     trickle: Receiver<Instant>,
-    /// When to give back a buffer that is not used.
+    /// When to give back the buffers that are not used.
     release: Receiver<Instant>,
 }
 
@@ -61,7 +61,7 @@ struct Done;
 
 impl Writer<'_> {
     fn serve(&mut self, ends: &Ends) {
-        // Mostly the writer is there before the reader, and saves it the ringing.
+        // Mostly the writer is there before the reader, which then need not wake it.
         self.shared.threads.wait_until_started();
         if self.shared.ended().is_some() || self.shared.begin().is_err() {
             return;
@@ -87,7 +87,8 @@ impl Writer<'_> {
             }
             let timer = self.trickle()?;
             let outbound = &self.shared.outbound;
-            if outbound.next_is_small() {
+            // The first one after a silence is waited for at the other end; where one followed another, more will.
+            if wrote && outbound.next_is_small() {
                 thread::yield_now();
             }
             if wrote {
@@ -108,7 +109,7 @@ impl Writer<'_> {
                     wrote = true;
                 }
                 (Err(idle), Some(trickle)) => {
-                    let release = if idle.keeps_buffer { after(KEEP_BUFFER) } else { never() };
+                    let release = if idle.keeps_buffers { after(KEEP_BUFFERS) } else { never() };
                     return Ok(Timers { trickle, release });
                 }
                 (Err(_), None) => {}
