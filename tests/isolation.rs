@@ -132,10 +132,11 @@ fn most(mut round_trips: Vec<Duration>) -> Duration {
 fn another_remote_goes_on() {
     let config = config();
     let (good, mut remote) = meet(&config);
-    let hostile: Vec<(Peer, ByHand)> = ATTACKS.iter().map(|_| meet(&config)).collect();
     let stop = AtomicBool::new(false);
     let mut ours = 0;
     let alone = most((1..=50).map(|nonce| ping(&mut remote, nonce, &mut ours)).collect());
+    // They are pinged and read nothing, so they have not long before they are thrown out for that.
+    let hostile: Vec<(Peer, ByHand)> = ATTACKS.iter().map(|_| meet(&config)).collect();
     let mut beside = Vec::new();
     thread::scope(|scope| {
         for ((_, attack), (_, by_hand)) in ATTACKS.iter().zip(&hostile) {
@@ -170,16 +171,15 @@ fn another_remote_goes_on() {
     for ((what, _), (peer, _)) in ATTACKS.iter().zip(&hostile) {
         let reason = peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
         let expected = match *what {
-            "pings, and does not read" => matches!(
-                reason,
-                DisconnectReason::QueueFull { command: Command::Pong } | DisconnectReason::WriteStalled { .. }
-            ),
-            "asks for much, and does not read" => matches!(reason, DisconnectReason::WriteStalled { .. }),
+            // None of them reads our pings: on a slow machine that may come out first.
+            _ if matches!(reason, DisconnectReason::WriteStalled { .. }) => true,
+            "pings, and does not read" => matches!(reason, DisconnectReason::QueueFull { command: Command::Pong }),
+            "asks for much, and does not read" => false,
             "writes garbage" => matches!(reason, DisconnectReason::Malformed(_)),
             "dribbles" | "claims" => matches!(reason, DisconnectReason::FrameTimeout { .. }),
             "tells addresses" => matches!(reason, DisconnectReason::Misbehaved { .. }),
             // Unpleasant, and allowed.
-            _ => matches!(reason, DisconnectReason::Local | DisconnectReason::WriteStalled { .. }),
+            _ => matches!(reason, DisconnectReason::Local),
         };
         assert!(expected, "{what}: {reason}");
     }
