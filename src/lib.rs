@@ -108,7 +108,7 @@
 //! |---|---|
 //! | [`queue_message`](Peer::queue_message) | gives [`QueueError::Full`] at once; the message was only lent |
 //! | [`send_message`](Peer::send_message) | waits, for a limited time |
-//! | [`queue_message_with_receipt`](Peer::queue_message_with_receipt) | as `queue_message`; the [`Receipt`] tells if it was written |
+//! | [`queue_message`](Peer::queue_message) | as `queue_message`; the [`Receipt`] tells if it was written |
 //! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | the same for a [`Frame`](wire::Frame), encoded once for any number of peers |
 //!
 //! ```
@@ -126,7 +126,7 @@
 //! let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() })?;
 //! peer.send_message(&tx, Duration::from_secs(10))?;
 //!
-//! let receipt = peer.queue_message_with_receipt(&tx)?;
+//! let receipt = peer.queue_message(&tx)?;
 //! receipt.wait()?; // written to the socket, or why not
 //!
 //! let frame = Frame::encode(&tx, Network::Simnet)?;
@@ -252,19 +252,19 @@
 //! ## Private networks
 //!
 //! [`Network::Custom`](wire::Network::Custom) takes any magic number; nothing else distinguishes a private network.
-//! Commands that this crate does not know reach [`Listener::on_unknown`], and
-//! [`wire::Unknown`] sends them. The peer runs over whatever implements [`peer::Stream`], Unix sockets included.
+//! Commands that this crate does not know reach [`Listener::on_custom`], and
+//! [`wire::CustomMessage`] sends them. The peer runs over whatever implements [`peer::Stream`], Unix sockets included.
 //!
 //! ```
 //! # use std::{net::{TcpListener, TcpStream}, time::Duration};
-//! use kaspa_peer::wire::{Network, Unknown};
+//! use kaspa_peer::wire::{Network, CustomMessage};
 //! use kaspa_peer::{Config, Listener, Peer};
 //! use std::sync::mpsc::{Sender, channel};
 //!
-//! struct Lab(Sender<Unknown>);
+//! struct Lab(Sender<CustomMessage>);
 //!
 //! impl Listener for Lab {
-//!     fn on_unknown(&self, _: &Peer, message: Unknown) {
+//!     fn on_custom(&self, _: &Peer, message: CustomMessage) {
 //!         let _ = self.0.send(message);
 //!     }
 //! }
@@ -277,7 +277,7 @@
 //! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
 //! # let (stream, from) = door.accept()?;
 //! let peer = Peer::inbound(stream, from, &config)?;
-//! let measured = Unknown::new("measured", *b"42 ms")?;
+//! let measured = CustomMessage::new("measured", *b"42 ms")?;
 //! remote.queue_message(&measured)?;
 //! assert_eq!(messages.recv_timeout(Duration::from_secs(60))?, measured);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -362,7 +362,7 @@ pub mod wire;
 pub use peer::{
     Config, ConfigBuilder, ConfigError, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError,
     IoOperation, Listener, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule,
-    StartError, Stats, UnknownCommands, WaitError, events,
+    StartError, Stats, CustomCommands, WaitError, events,
 };
 
 #[doc = include_str!("../README.md")]

@@ -68,7 +68,7 @@ mod writer;
 
 pub use address::{Direction, PeerAddress};
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
-pub use config::{Config, ConfigBuilder, StallRule, UnknownCommands};
+pub use config::{Config, ConfigBuilder, StallRule, CustomCommands};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
@@ -213,17 +213,7 @@ impl Peer {
     ///
     /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`]
     /// when it is gone, [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
-    pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<(), QueueError> {
-        self.shared.queue(message, Patience::None, None)
-    }
-
-    /// Like [`queue_message`](Self::queue_message), with a [`Receipt`] that tells whether the message was written to
-    /// the socket.
-    ///
-    /// # Errors
-    ///
-    /// As [`queue_message`](Self::queue_message).
-    pub fn queue_message_with_receipt<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
+    pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
         let (unsent, receipt) = self.shared.receipt();
         self.shared.queue(message, Patience::None, Some(unsent))?;
         Ok(receipt)
@@ -231,15 +221,17 @@ impl Peer {
 
     /// Like [`queue_message`](Self::queue_message), but waits for room, at most `timeout`: the simple way to send much.
     ///
-    /// It waits when more than the configured [soft mark](super::ConfigBuilder::soft_mark) is queued, mostly until half of it is
+    /// It waits when more than the configured [high-water mark](super::ConfigBuilder::high_water_mark) is queued, mostly until half of it is
     /// written, so it sends at the speed at which the remote reads.
     ///
     /// # Errors
     ///
     /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`]
     /// when there is no room at all and the caller is a callback of this peer, which must not wait.
-    pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<(), QueueError> {
-        self.patiently(timeout, |patience| self.shared.queue(message, patience, None))
+    pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Receipt, QueueError> {
+        let (unsent, receipt) = self.shared.receipt();
+        self.patiently(timeout, |patience| self.shared.queue(message, patience, Some(unsent)))?;
+        Ok(receipt)
     }
 
     /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never
@@ -249,16 +241,7 @@ impl Peer {
     ///
     /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another
     /// network.
-    pub fn queue_frame(&self, frame: &Frame) -> Result<(), QueueError> {
-        self.shared.queue_frame(frame, Patience::None, None)
-    }
-
-    /// Like [`queue_frame`](Self::queue_frame), with a [`Receipt`].
-    ///
-    /// # Errors
-    ///
-    /// As [`queue_frame`](Self::queue_frame).
-    pub fn queue_frame_with_receipt(&self, frame: &Frame) -> Result<Receipt, QueueError> {
+    pub fn queue_frame(&self, frame: &Frame) -> Result<Receipt, QueueError> {
         let (unsent, receipt) = self.shared.receipt();
         self.shared.queue_frame(frame, Patience::None, Some(unsent))?;
         Ok(receipt)
@@ -269,8 +252,10 @@ impl Peer {
     /// # Errors
     ///
     /// As [`queue_frame`](Self::queue_frame) and [`send_message`](Self::send_message).
-    pub fn send_frame(&self, frame: &Frame, timeout: Duration) -> Result<(), QueueError> {
-        self.patiently(timeout, |patience| self.shared.queue_frame(frame, patience, None))
+    pub fn send_frame(&self, frame: &Frame, timeout: Duration) -> Result<Receipt, QueueError> {
+        let (unsent, receipt) = self.shared.receipt();
+        self.patiently(timeout, |patience| self.shared.queue_frame(frame, patience, Some(unsent)))?;
+        Ok(receipt)
     }
 
     fn patiently(
@@ -337,7 +322,7 @@ impl Peer {
         let nonce = rand::random_range(1..=u64::MAX);
         let (answer, rtt) = bounded(1);
         self.shared.state.lock().pings.wait(nonce, answer);
-        let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|()| {
+        let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 // Of two that are ready either may be looked at, and an answer that came is one.

@@ -48,7 +48,7 @@ mod version;
 
 pub use address::{Addr, AddressScope, GetAddr, NetAddress, TimedAddress};
 pub use block::{Block, BlockFields, Transactions};
-pub use command::{Command, UnknownCommand};
+pub use command::{Command, CustomCommand};
 pub use decoder::FrameDecoder;
 pub use error::{DecodeError, EncodeError, FrameError, ParseError, ReadError, WriteError};
 pub use filter::{FilterAdd, FilterLoad, MerkleBlock};
@@ -58,7 +58,7 @@ pub use hash::Hash;
 pub use header::{BlockHeader, GetHeaders, Headers};
 pub use inventory::{GetData, Inv, Inventory, InventoryType, MAX_INVENTORY, NotFound};
 pub use locator::{GetBlockInvs, GetLocator, Locator, SelectedTip};
-pub use message::{Encode, Message, Payload, Unknown};
+pub use message::{Encode, Message, Payload, CustomMessage};
 pub(crate) use message::{for_each_message, released};
 pub use network::Network;
 pub use reject::{Reject, RejectCode};

@@ -35,7 +35,7 @@ fn behind_a_queue_that_the_program_filled() {
                 pongs += 1;
                 assert_eq!(pong.nonce, pongs);
             }
-            other => assert!(matches!(other, Message::Unknown(_)), "{other:?}"),
+            other => assert!(matches!(other, Message::Custom(_)), "{other:?}"),
         }
     }
     assert_eq!(end.peer.disconnect_reason(), None);

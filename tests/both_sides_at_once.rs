@@ -18,11 +18,11 @@ fn node(answer: impl Fn(&Peer) -> Result<(), QueueError> + Send + Sync + 'static
     let refused = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&refused);
     let listener = OnMessage(move |peer: &Peer, message: &Message| {
-        if matches!(message, Message::Unknown(_)) && answer(peer).is_err() {
+        if matches!(message, Message::Custom(_)) && answer(peer).is_err() {
             counted.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let builder = builder().max_unknown_payload(u32::MAX).queue_limit(128 << 20).listener(listener);
+    let builder = builder().max_custom_payload(u32::MAX).queue_limit(128 << 20).listener(listener);
     (builder.build().unwrap(), refused)
 }
 
@@ -60,7 +60,7 @@ fn a_flood_each_way_with_answers_as_large() {
     let services = kaspa_peer::wire::Services::BLOOM;
     let node = || {
         let listener = OnMessage(move |peer: &Peer, message: &Message| {
-            if matches!(message, Message::Unknown(_)) {
+            if matches!(message, Message::Custom(_)) {
                 answer(peer).unwrap();
             }
         });
@@ -90,13 +90,13 @@ struct Answers {
 
 impl Listener for Answers {
     fn on_message(&self, peer: &Peer, message: &Message) {
-        if matches!(message, Message::Unknown(_)) && peer.queue_message(&self.answer).is_err() {
+        if matches!(message, Message::Custom(_)) && peer.queue_message(&self.answer).is_err() {
             self.refused.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
-        if self.waits && matches!(command, Command::Unknown(_)) {
+        if self.waits && matches!(command, Command::Custom(_)) {
             wait_until("an answer that finds no room", || self.refused.load(Ordering::SeqCst) > 0);
         }
     }
@@ -111,7 +111,7 @@ fn answers_that_find_no_room_keep_nobody_from_reading() {
     let [first, second] = refused.clone().map(|refused| Answers { answer: answer.clone(), refused, waits: false });
     let nodes = [Answers { waits: true, ..first }, second].map(|listener| {
         // Room for two messages, so that there is mostly none.
-        builder().queue_limit(100_000).soft_mark(50_000).listener(listener).build().unwrap()
+        builder().queue_limit(100_000).high_water_mark(50_000).listener(listener).build().unwrap()
     });
     let peers = connect(&nodes[0], &nodes[1]);
     thread::scope(|scope| {

@@ -130,7 +130,7 @@ fn in_on_read() {
 fn in_on_write() {
     ends_with(Place::Write, &PANICKED, |_, peer| {
         let receipts: Vec<_> =
-            (0..100).filter_map(|min_fee| peer.queue_message_with_receipt(&FeeFilter { min_fee }).ok()).collect();
+            (0..100).filter_map(|min_fee| peer.queue_message(&FeeFilter { min_fee }).ok()).collect();
         for receipt in receipts {
             let result = receipt.wait_timeout(DEADLINE);
             assert!(result == Ok(()) || result == Err(WaitError::Closed(PANICKED)), "{result:?}");
@@ -149,7 +149,7 @@ fn with_messages_waiting() {
         for nonce in 1..100 {
             remote.send(&Ping { nonce });
         }
-        let receipt = peer.queue_message_with_receipt(&FeeFilter { min_fee: 1 }).unwrap();
+        let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
         remote.send(&trigger());
         assert!(receipt.wait_timeout(DEADLINE).is_ok_and(|()| true) || peer.disconnect_reason() == Some(PANICKED));
         while let Some(message) = remote.next() {

@@ -51,7 +51,7 @@ fn on_fee_with(
 #[test]
 fn it_can_disconnect() {
     let (peer, mut remote, ends) = on_fee(Peer::disconnect);
-    let receipt = peer.queue_message_with_receipt(&FEE).unwrap();
+    let receipt = peer.queue_message(&FEE).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()), "it was written");
     assert_eq!(end_of(&peer), DisconnectReason::Local);
     assert_eq!(remote.rest(), [FEE.into()]);
@@ -74,7 +74,7 @@ fn it_can_let_go_of_the_last_handle() {
 fn it_cannot_wait_for_its_own_peer() {
     let (told, refusals) = unbounded();
     let (peer, mut remote, _ends) = on_fee(move |peer| {
-        let receipt = peer.queue_message_with_receipt(&SendHeaders).unwrap();
+        let receipt = peer.queue_message(&SendHeaders).unwrap();
         let waits = [
             peer.wait_for_handshake(),
             peer.ping().map(drop),
@@ -123,7 +123,7 @@ fn while_it_takes_long_messages_are_received_and_the_peer_can_end() {
         remote.send(&Ping { nonce });
     }
     listener.told.wait_for_count(Command::Ping, 100);
-    let receipt = peer.queue_message_with_receipt(&FEE).unwrap();
+    let receipt = peer.queue_message(&FEE).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
     assert_eq!(remote.rest(), [], "the remote is let go at once");

@@ -71,7 +71,7 @@ fn one_that_takes_long_holds_up_neither_disconnect_nor_queueing() {
     let (peer, mut remote) = by_hand_listening(builder(), on_fee(move |_| held.pass()));
     remote.send(&FEE);
     gate.wait_for_arrival();
-    let receipt = peer.queue_message_with_receipt(&FEE).unwrap();
+    let receipt = peer.queue_message(&FEE).unwrap();
     assert_eq!(receipt.wait_timeout(common::DEADLINE), Ok(()));
     peer.disconnect();
     // The remote is let go at once; who waits for the threads waits for the callback.
@@ -133,7 +133,7 @@ fn one_that_queues_without_end_is_told_that_it_is_enough() {
     let (queued, error) = full.recv_timeout(common::DEADLINE).unwrap();
     assert!(matches!(error, QueueError::Full { limit: 100_000, .. }), "{queued}: {error:?}");
     // All that was taken arrives.
-    (0..queued).for_each(|_| assert!(matches!(remote.read(), Message::Unknown(_))));
+    (0..queued).for_each(|_| assert!(matches!(remote.read(), Message::Custom(_))));
     remote.send(&Ping { nonce: 1 });
     remote.read_as::<Pong>();
     assert_eq!(peer.disconnect_reason(), None);

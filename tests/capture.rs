@@ -7,7 +7,7 @@ use common::recorded::{File, records};
 use common::{acquainted, builder, sockets, wait_until};
 use kaspa_peer::ConfigError;
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
-use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, Unknown};
+use kaspa_peer::wire::{Encode, FeeFilter, Message, MessageReader, Network, CustomMessage};
 use proptest::{collection::vec, prelude::*};
 use std::io::{self, Write};
 
@@ -28,7 +28,7 @@ fn both_sides_of_a_conversation_are_recorded() {
     let capture = |file: &File| Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
     let (out, inb) = acquainted(builder().capture(capture(&ours)), builder().capture(capture(&theirs)));
     out.peer.queue_message(&FeeFilter { min_fee: 5 }).unwrap();
-    out.peer.queue_message(&Unknown::new("hello", vec![1; 100_000]).unwrap()).unwrap();
+    out.peer.queue_message(&CustomMessage::new("hello", vec![1; 100_000]).unwrap()).unwrap();
     out.peer.ping().unwrap();
     out.peer.disconnect();
     out.peer.wait_for_disconnect().unwrap();
@@ -76,7 +76,7 @@ fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
     let (first, second) = (File::default(), File::default());
     let capture = Capture::new(first.clone(), Network::Simnet, 1000).unwrap();
     let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
-    out.peer.queue_message(&Unknown::new("large", vec![0; 5000]).unwrap()).unwrap();
+    out.peer.queue_message(&CustomMessage::new("large", vec![0; 5000]).unwrap()).unwrap();
     out.peer.ping().unwrap();
     // The answer to the ping may be there before its writer has recorded it.
     wait_until("the limit is reached", || capture.is_stopped());

@@ -59,7 +59,7 @@ fn what_is_data_can_be_copied_compared_and_be_a_key() {
     data::<StallRule>();
     data::<RateLimit>();
     data::<ScoreLimit>();
-    data::<UnknownCommands>();
+    data::<CustomCommands>();
     fn ordered<T: Ord + hash::Hash + Debug>() {}
     ordered::<PeerAddress>();
     ordered::<Direction>();
@@ -123,18 +123,18 @@ fn counts_add_up_and_saturate() {
 
 #[test]
 fn an_unknown_command_is_text() {
-    let command: UnknownCommand = "hello".parse().unwrap();
+    let command: CustomCommand = "hello".parse().unwrap();
     assert_eq!((command.name(), command.as_ref()), ("hello", "hello"));
     assert_eq!(format!("{command}|{command:>7}|{command:?}"), "hello|  hello|hello");
     assert_eq!("hello".parse(), Ok(Command::from(command)));
     for not_one in ["ping", "", "thirteen bytes", "a b"] {
-        assert!(not_one.parse::<UnknownCommand>().is_err(), "{not_one:?}");
+        assert!(not_one.parse::<CustomCommand>().is_err(), "{not_one:?}");
     }
 }
 
 #[test]
 fn large_payloads_are_not_printed() {
-    let frame = Frame::encode(&Unknown::new("large", vec![0x77; 1_000_000]).unwrap(), Network::Simnet).unwrap();
+    let frame = Frame::encode(&CustomMessage::new("large", vec![0x77; 1_000_000]).unwrap(), Network::Simnet).unwrap();
     let mut decoder = FrameDecoder::new(Network::Simnet);
     for part in frame.as_bytes().chunks(300_000) {
         decoder.feed(part);

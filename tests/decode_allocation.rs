@@ -7,7 +7,7 @@ use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockHeader, Command, Encode, FilterLoad, Frame, FrameDecoder, FrameError, GetData,
     HEADER_SIZE, Hash, Headers, Inv, Inventory, Locator, MAX_INVENTORY, MAX_PAYLOAD, MerkleBlock, Message,
     MessageReader, NetAddress, Network, NotFound, ReadError, Reject, RejectCode, Services, TimedAddress, Transaction,
-    TxFields, TxOutput, Unknown,
+    TxFields, TxOutput, CustomMessage,
 };
 use std::io::{self, Read};
 
@@ -226,8 +226,8 @@ fn a_stream_out_of_step_fills_no_memory() {
 
 #[test]
 fn what_is_fed_behind_a_large_payload_is_held_once() {
-    let large = Frame::encode(&Unknown::new("large", vec![7; 60_000]).unwrap(), Network::Simnet).unwrap();
-    let small = Frame::encode(&Unknown::new("small", vec![7; 10_000]).unwrap(), Network::Simnet).unwrap();
+    let large = Frame::encode(&CustomMessage::new("large", vec![7; 60_000]).unwrap(), Network::Simnet).unwrap();
+    let small = Frame::encode(&CustomMessage::new("small", vec![7; 10_000]).unwrap(), Network::Simnet).unwrap();
     let bytes = [large.as_bytes().to_vec(), small.as_bytes().repeat(220)].concat();
     // The payload has begun before the rest of it comes, with two megabytes more in one piece.
     let (begin, rest) = bytes.split_at(20_000);

@@ -6,7 +6,7 @@ mod common;
 
 use common::by_hand::{end_of, strangers};
 use common::{DEADLINE, builder, version};
-use kaspa_peer::wire::{FeeFilter, Frame, Inventory, Network, Ping, Unknown, VerAck};
+use kaspa_peer::wire::{FeeFilter, Frame, Inventory, Network, Ping, CustomMessage, VerAck};
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt, WaitError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -34,13 +34,13 @@ enum How {
 /// What a thread queued with a receipt.
 fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReason>) {
     let fee = FeeFilter { min_fee: number as i64 };
-    let frame = Frame::encode(&Unknown::new("storm", vec![7; 20_000]).unwrap(), Network::Simnet).unwrap();
+    let frame = Frame::encode(&CustomMessage::new("storm", vec![7; 20_000]).unwrap(), Network::Simnet).unwrap();
     let mut receipts = Vec::new();
     for round in 0.. {
         let result = match (number + round) % 8 {
             0 => peer.queue_message(&fee),
-            1 => peer.queue_message_with_receipt(&fee).map(|receipt| receipts.push(receipt)),
-            2 => peer.queue_frame_with_receipt(&frame).map(|receipt| receipts.push(receipt)),
+            1 => peer.queue_message(&fee).map(|receipt| receipts.push(receipt)),
+            2 => peer.queue_frame(&frame).map(|receipt| receipts.push(receipt)),
             // Longer than the end may leave anybody waiting.
             3 => peer.send_message(&fee, 2 * DEADLINE),
             4 => peer.send_frame(&frame, Duration::from_millis(5)),
@@ -69,7 +69,7 @@ fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReaso
 }
 
 fn storm(stage: Stage, how: How) {
-    let config = builder().queue_limit(200_000).soft_mark(100_000);
+    let config = builder().queue_limit(200_000).high_water_mark(100_000);
     let (end, mut remote) = strangers(config, Direction::Inbound, None);
     if !matches!(stage, Stage::Before) {
         remote.send(&version());
@@ -92,7 +92,7 @@ fn storm(stage: Stage, how: How) {
                 let result = match how {
                     // Uses it a little, and lets go of it.
                     How::LastHandle => {
-                        let receipts = [(); 3].map(|()| peer.queue_message_with_receipt(&FeeFilter { min_fee: 1 }));
+                        let receipts = [(); 3].map(|()| peer.queue_message(&FeeFilter { min_fee: 1 }));
                         (receipts.into_iter().flatten().collect(), None)
                     }
                     _ => use_peer(&peer, number),

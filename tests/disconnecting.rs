@@ -5,7 +5,7 @@ mod common;
 
 use common::remote::{BOTH, frame, meet, meet_node, met};
 use common::{DEADLINE, acquainted, builder, version};
-use kaspa_peer::wire::{Command, FeeFilter, Frame, Message, Network, Ping, Unknown, Version};
+use kaspa_peer::wire::{Command, FeeFilter, Frame, Message, Network, Ping, CustomMessage, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, events};
 use parking_lot::Mutex;
 use std::{
@@ -223,8 +223,8 @@ fn a_callback_may_wait_for_another_peer() {
 
 #[test]
 fn while_the_remote_does_not_read() {
-    let Ok(Command::Unknown(command)) = "clog".parse() else { panic!("clog is known") };
-    let clog = Frame::encode(&Unknown { command, payload: vec![0; 30_000_000] }, Network::Simnet).unwrap();
+    let Ok(Command::Custom(command)) = "clog".parse() else { panic!("clog is known") };
+    let clog = Frame::encode(&CustomMessage { command, payload: vec![0; 30_000_000] }, Network::Simnet).unwrap();
     for direction in BOTH {
         let (mut remote, end) = met(direction, builder().write_timeout(None));
         // Larger than the queue: taken as soon as nothing of the handshake waits any more.

@@ -6,7 +6,7 @@ mod common;
 use common::patience::{from, unless_late};
 use common::remote::{BOTH, ByHand, frame, meet};
 use common::{End, builder, version};
-use kaspa_peer::wire::{Command, Frame, GetAddr, Message, Network, Ping, Reject, Unknown, VerAck, Version};
+use kaspa_peer::wire::{Command, Frame, GetAddr, Message, Network, Ping, Reject, CustomMessage, VerAck, Version};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError, QueueError, WaitError};
 use std::{
     io::Write,
@@ -57,18 +57,18 @@ fn a_remote_that_says_version_and_no_more() {
 
 #[test]
 fn a_remote_that_sends_a_byte_now_and_then() {
-    let Ok(Command::Unknown(command)) = "endless".parse() else { panic!("endless is known") };
+    let Ok(Command::Custom(command)) = "endless".parse() else { panic!("endless is known") };
     // Small and large frames are read in different ways.
     for size in [12_000, 20_000] {
-        let bytes = frame(&Unknown { command, payload: vec![0; size] });
+        let bytes = frame(&CustomMessage { command, payload: vec![0; size] });
         runs_out(|remote| keep_sending(remote, bytes.iter().map(|byte| vec![*byte])));
     }
 }
 
 #[test]
 fn a_remote_that_talks_of_other_things() {
-    let Ok(Command::Unknown(command)) = "chatter".parse() else { panic!("chatter is known") };
-    let unknown = frame(&Unknown { command, payload: vec![] });
+    let Ok(Command::Custom(command)) = "chatter".parse() else { panic!("chatter is known") };
+    let unknown = frame(&CustomMessage { command, payload: vec![] });
     runs_out(|remote| keep_sending(remote, std::iter::repeat_n(unknown.clone(), 20_000)));
     let ordinary = [frame(&Ping { nonce: 1 }), frame(&GetAddr::all())].concat();
     runs_out(|remote| {
@@ -96,14 +96,14 @@ fn a_remote_that_begins_with_something_else_does_not_get_that_far() {
 
 #[test]
 fn a_remote_that_does_not_read() {
-    let Ok(Command::Unknown(command)) = "waiting".parse() else { panic!("waiting is known") };
-    let message = Frame::encode(&Unknown { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap();
+    let Ok(Command::Custom(command)) = "waiting".parse() else { panic!("waiting is known") };
+    let message = Frame::encode(&CustomMessage { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap();
     for direction in BOTH {
         let config = builder().handshake_timeout(LIMIT).write_timeout(None).queue_limit(64_000_000);
         let (mut remote, end) = meet(direction, config);
         remote.send(&version());
         // Far more than sockets hold.
-        let mut queued: Vec<_> = (0..60).map(|_| end.peer.queue_frame_with_receipt(&message)).collect();
+        let mut queued: Vec<_> = (0..60).map(|_| end.peer.queue_frame(&message)).collect();
         assert_timed_out(&end);
         match queued.pop().unwrap() {
             Ok(receipt) => assert_eq!(receipt.wait(), Err(WaitError::Closed(end.reason()))),

@@ -8,7 +8,7 @@ use common::{End, Recorder, acquainted, builder, sockets, version};
 use kaspa_peer::peer::ProtocolViolation;
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, Encode, FrameError, GetAddr, Message, Network, Ping, Pong, Reject, SubnetworkId,
-    Transaction, TxFields, Unknown, VerAck, Version,
+    Transaction, TxFields, CustomMessage, VerAck, Version,
 };
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, HandshakeError, Listener, Peer};
 use parking_lot::Mutex;
@@ -331,16 +331,16 @@ fn what_is_malformed_after_the_handshake_is_answered() {
 #[test]
 fn unknown_commands_do_no_harm_while_it_runs() {
     #[derive(Clone, Default)]
-    struct Unknowns(Arc<Mutex<Vec<Unknown>>>);
+    struct Unknowns(Arc<Mutex<Vec<CustomMessage>>>);
 
     impl Listener for Unknowns {
-        fn on_unknown(&self, _: &Peer, message: Unknown) {
+        fn on_custom(&self, _: &Peer, message: CustomMessage) {
             self.0.lock().push(message);
         }
     }
 
-    let Ok(Command::Unknown(command)) = "hello".parse() else { panic!("hello is known") };
-    let hello = |number| Unknown { command, payload: vec![number] };
+    let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
+    let hello = |number| CustomMessage { command, payload: vec![number] };
     for direction in BOTH {
         let seen = Unknowns::default();
         let (mut remote, peer) = meet_node(direction, &builder().listener(seen.clone()).build().unwrap());
@@ -353,7 +353,7 @@ fn unknown_commands_do_no_harm_while_it_runs() {
         remote.send(&hello(3));
         assert_eq!(remote.before_pong(9), []);
         assert_eq!(*seen.0.lock(), [hello(1), hello(2), hello(3)]);
-        assert_eq!(peer.stats().received.of(Command::Unknown(command)).messages, 3);
+        assert_eq!(peer.stats().received.of(Command::Custom(command)).messages, 3);
     }
 }
 

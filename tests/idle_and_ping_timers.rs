@@ -47,7 +47,7 @@ fn sending_to_it_does_not_help() {
     unless_late(from(SHORT), |limit, watch| {
         watch.tick();
         let (end, mut remote) = by_hand(builder().idle_timeout(limit));
-        let first = end.peer.queue_message_with_receipt(&FeeFilter::default()).unwrap();
+        let first = end.peer.queue_message(&FeeFilter::default()).unwrap();
         assert_eq!(first.wait(), Ok(()));
         watch.rest();
         while end.peer.queue_message(&FeeFilter::default()).is_ok() {
@@ -241,7 +241,7 @@ fn pong(end: &End, remote: &mut ByHand, nonces: &[u64]) {
 fn only_the_pong_for_the_last_ping_counts_and_once() {
     let (end, mut remote) = by_hand(builder());
     let ping = |nonce| {
-        end.peer.queue_message_with_receipt(&Ping { nonce }).unwrap().wait_timeout(DEADLINE).unwrap();
+        end.peer.queue_message(&Ping { nonce }).unwrap().wait_timeout(DEADLINE).unwrap();
     };
     pong(&end, &mut remote, &[0, 5]);
     assert_eq!(of_pings(&end), (None, false, None, None), "unsolicited");

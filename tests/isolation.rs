@@ -7,7 +7,7 @@ use common::by_hand::{ByHand, frame};
 use common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, GetData, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Pong, Services,
-    TimedAddress, Unknown, write_message,
+    TimedAddress, CustomMessage, write_message,
 };
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer};
 use socket2::SockRef;
@@ -26,7 +26,7 @@ impl Listener for Node {
             Message::GetData(wanted) => {
                 for _ in 0..wanted.items.len() {
                     // Full when it does not read: then it gets no more.
-                    if peer.queue_message(&Unknown::new("filler", vec![0; 10_000]).unwrap()).is_err() {
+                    if peer.queue_message(&CustomMessage::new("filler", vec![0; 10_000]).unwrap()).is_err() {
                         return;
                     }
                 }
@@ -90,7 +90,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         write_message(stream, &Addr { scope: AddressScope::All, addresses }, Network::Simnet).is_ok()
     }),
     ("invents commands", |stream| {
-        write_message(stream, &Unknown::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
+        write_message(stream, &CustomMessage::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
     }),
     ("claims", |stream| {
         let mut header = frame(Network::Simnet, "block", &[]);

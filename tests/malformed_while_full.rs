@@ -6,8 +6,8 @@ mod common;
 use common::builder;
 use common::by_hand::{by_hand, end_of, fill, frame};
 use kaspa_peer::DisconnectReason;
-use kaspa_peer::peer::{ProtocolViolation, UnknownCommands};
-use kaspa_peer::wire::{FrameError, Network, Unknown};
+use kaspa_peer::peer::{ProtocolViolation, CustomCommands};
+use kaspa_peer::wire::{FrameError, Network, CustomMessage};
 
 #[test]
 fn a_frame_that_is_none() {
@@ -29,9 +29,9 @@ fn a_second_version() {
 
 #[test]
 fn an_unknown_command_that_is_not_welcome() {
-    let config = builder().unknown_commands(UnknownCommands::Disconnect);
+    let config = builder().custom_commands(CustomCommands::Disconnect);
     let (end, mut remote) = by_hand(config.write_timeout(None).queue_limit(100_000));
     fill(&end.peer);
-    remote.send(&Unknown::new("hello", vec![]).unwrap());
-    assert_eq!(end_of(&end.peer), DisconnectReason::UnknownCommand("hello".parse().unwrap()));
+    remote.send(&CustomMessage::new("hello", vec![]).unwrap());
+    assert_eq!(end_of(&end.peer), DisconnectReason::CustomCommand("hello".parse().unwrap()));
 }

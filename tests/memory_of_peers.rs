@@ -10,7 +10,7 @@ use common::by_hand::{ByHand, frame};
 use common::{builder, sockets, version, wait_until};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, Encode, Frame, GetData, Hash, Inv, Inventory, MAX_INVENTORY, NetAddress, Network,
-    Ping, Pong, Reject, RejectCode, Services, TimedAddress, Unknown,
+    Ping, Pong, Reject, RejectCode, Services, TimedAddress, CustomMessage,
 };
 use kaspa_peer::{Config, Listener, Peer};
 
@@ -40,7 +40,7 @@ fn meet(config: &Config) -> (Peer, ByHand) {
 #[test]
 fn a_flood_leaves_nothing_but_a_bounded_set() {
     let (end, mut remote) = {
-        let config = builder().listener(Deaf).max_unknown_payload(1 << 20).build().unwrap();
+        let config = builder().listener(Deaf).max_custom_payload(1 << 20).build().unwrap();
         meet(&config)
     };
     let item = |n: u32| Inventory::tx(Hash::of(&n.to_le_bytes()));
@@ -51,7 +51,7 @@ fn a_flood_leaves_nothing_but_a_bounded_set() {
         &Inv::from(items.clone()),
         &GetData::from(items),
         &Addr { scope: AddressScope::All, addresses },
-        &Unknown::new("nonsense", vec![1; 1 << 20]).unwrap(),
+        &CustomMessage::new("nonsense", vec![1; 1 << 20]).unwrap(),
         &Reject::new("x".repeat(100_000), RejectCode::INVALID, "y".repeat(100_000)),
     ];
     let frames = messages.map(|message| Frame::encode(message, Network::Simnet).unwrap());

@@ -6,7 +6,7 @@ mod common;
 
 use common::by_hand::OnMessage;
 use common::{DEADLINE, builder, sockets, wait_until};
-use kaspa_peer::wire::{FeeFilter, Frame, Hash, Inventory, Message, Network, Unknown};
+use kaspa_peer::wire::{FeeFilter, Frame, Hash, Inventory, Message, Network, CustomMessage};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};
 use parking_lot::Mutex;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -28,13 +28,13 @@ fn numbered(thread: u16, number: u32, size: usize) -> Message {
     }
     let mut payload = vec![thread as u8; size];
     payload.splice(..0, [&thread.to_le_bytes()[..], &number.to_le_bytes()].concat());
-    Unknown::new("numbered", payload).unwrap().into()
+    CustomMessage::new("numbered", payload).unwrap().into()
 }
 
 fn number_of(message: &Message) -> Option<(u16, u32)> {
     match message {
         Message::FeeFilter(fee) => Some(((fee.min_fee >> 32) as u16, fee.min_fee as u32)),
-        Message::Unknown(unknown) => {
+        Message::Custom(unknown) => {
             let (thread, rest) = unknown.payload.split_first_chunk().unwrap();
             let thread = u16::from_le_bytes(*thread);
             assert!(rest[4..].iter().all(|&byte| byte == thread as u8), "not what was sent");
@@ -57,7 +57,7 @@ fn node(arrived: &Arrived, random: &mut StdRng) -> Config {
 fn configured(listener: impl Listener, random: &mut StdRng) -> Config {
     builder()
         .listener(listener)
-        .max_unknown_payload(u32::MAX)
+        .max_custom_payload(u32::MAX)
         .queue_limit(random.random_range(1000..100_000))
         .trickle_interval(Duration::from_millis(random.random_range(1..20)))
         .ping_interval(Duration::from_millis(random.random_range(1..30)))
@@ -90,10 +90,10 @@ fn act(peer: &Peer, thread: u16, random: &mut StdRng, ends: bool) -> Done {
         let wait = Duration::from_micros(random.random_range(0..5000));
         let result = match random.random_range(0..9) {
             0 => peer.queue_message(&message).map(|()| None),
-            1 => peer.queue_message_with_receipt(&message).map(Some),
+            1 => peer.queue_message(&message).map(Some),
             2 => peer.send_message(&message, wait).map(|()| None),
             3 => peer.queue_frame(&frame()).map(|()| None),
-            4 => peer.queue_frame_with_receipt(&frame()).map(Some),
+            4 => peer.queue_frame(&frame()).map(Some),
             5 => peer.send_frame(&frame(), wait).map(|()| None),
             other => {
                 aside(peer, other, random);
@@ -184,7 +184,7 @@ fn round(seed: u64) {
         // Everything before these is there when they are, and nobody needs to be told how long that takes.
         peers.iter().for_each(|peer| {
             let last = loop {
-                match peer.queue_message_with_receipt(&kaspa_peer::wire::SendHeaders) {
+                match peer.queue_message(&kaspa_peer::wire::SendHeaders) {
                     Ok(receipt) => break receipt,
                     Err(QueueError::Full { .. }) => thread::sleep(Duration::from_millis(1)),
                     Err(error) => panic!("seed {seed}: {error}"),

@@ -12,7 +12,7 @@
 //! | known inventory is keyed by a pointer | here |
 //! | a timer runs while nothing is queued | inventory.rs, `nothing_is_due_while_nothing_waits` |
 //! | the 51st message before the handshake blocks; after the end the caller hangs | here |
-//! | an unknown command is rejected and the end | unknown_commands.rs |
+//! | an unknown command is rejected and the end | custom_commands.rs |
 //! | bytes left over after the last field are accepted | here |
 //! | a negative protocol version is accepted | here, handshake.rs |
 //! | a payload that ends at a field boundary is a silent end | here |
@@ -39,12 +39,12 @@ use std::io::Read;
 #[test]
 fn a_receipt_says_whether_the_message_was_sent() {
     let (end, mut remote) = by_hand(builder().queue_limit(100_000_000));
-    let sent = end.peer.queue_message_with_receipt(&Ping { nonce: 1 }).unwrap();
+    let sent = end.peer.queue_message(&Ping { nonce: 1 }).unwrap();
     assert_eq!(sent.wait_timeout(DEADLINE), Ok(()));
     remote.read_as::<Ping>();
     // More than the sockets' buffers take: one that is being written, and one that waits.
     let frame = frame_of_size(30_000_000, Network::Simnet);
-    let unsent = [(); 2].map(|()| end.peer.queue_frame_with_receipt(&frame).unwrap());
+    let unsent = [(); 2].map(|()| end.peer.queue_frame(&frame).unwrap());
     remote.stream.read_exact(&mut [0; 1000]).unwrap();
     end.peer.disconnect();
     for receipt in unsent {
@@ -62,7 +62,7 @@ fn a_message_that_cannot_be_sent_is_the_callers_and_the_connection_lives() {
     assert!(matches!(end.peer.queue_message(&too_many), Err(QueueError::Encode(_))));
     assert!(matches!(end.peer.queue_message(&Locator { hashes: vec![Hash::ZERO; 501] }), Err(QueueError::Encode(_))));
     let native = TxFields { gas: 1, ..TxFields::default() };
-    assert!(matches!(end.peer.queue_message_with_receipt(&native), Err(QueueError::Encode(_))));
+    assert!(matches!(end.peer.queue_message(&native), Err(QueueError::Encode(_))));
     assert!(matches!(end.peer.send_message(&message_of_size(33 << 20), DEADLINE), Err(QueueError::Encode(_))));
     wait_until("nothing was queued", || end.peer.stats().queued_bytes == 0);
     end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
@@ -188,7 +188,7 @@ fn a_remote_that_sends_nonsense_and_does_not_read_does_not_pin_the_peer() {
     // No timer would end this peer.
     let (end, mut remote) = by_hand(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
     fill(&end.peer);
-    let receipt = end.peer.queue_message_with_receipt(&Pong { nonce: 1 });
+    let receipt = end.peer.queue_message(&Pong { nonce: 1 });
     remote.send_bytes(&frame(Network::Simnet, "ping", &[]));
     assert!(matches!(end_of(&end.peer), DisconnectReason::Malformed(_)));
     assert!(receipt.is_err() || receipt.unwrap().wait().is_err());
@@ -199,7 +199,7 @@ fn a_remote_that_sends_nonsense_and_does_not_read_does_not_pin_the_peer() {
 fn every_receipt_resolves_when_the_handshake_fails() {
     let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
     let receipts: Vec<Receipt> =
-        (0..200).map(|nonce| end.peer.queue_message_with_receipt(&Ping { nonce }).unwrap()).collect();
+        (0..200).map(|nonce| end.peer.queue_message(&Ping { nonce }).unwrap()).collect();
     remote.send(&Version { protocol_version: -1, ..version() });
     let reason = end_of(&end.peer);
     assert!(matches!(reason, DisconnectReason::Handshake(_)), "{reason}");

@@ -140,7 +140,7 @@ fn a_whole_conversation() {
     outbound.told.wait_for_count(Command::FeeFilter, 1000);
     assert!(inbound.peer.ping().unwrap() < DEADLINE);
     let frame = frame_of_size(1_000_000, Network::Simnet);
-    outbound.peer.queue_frame_with_receipt(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
+    outbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
     inbound
         .told
         .wait("1 MB", |told| told.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(()));
@@ -196,7 +196,7 @@ fn the_write_timeout_is_the_streams_to_keep() {
 fn a_write_that_fails_has_a_reason() {
     let (peer, remote) = deaf(builder());
     remote.incoming.state.lock().broken = Some(io::ErrorKind::StorageFull);
-    let receipt = peer.queue_message_with_receipt(&GetAddr::all()).unwrap();
+    let receipt = peer.queue_message(&GetAddr::all()).unwrap();
     let reason = end_of(&peer);
     let DisconnectReason::Io { operation: IoOperation::Write, kind: io::ErrorKind::StorageFull, .. } = reason else {
         panic!("{reason:?}")

@@ -45,7 +45,7 @@ fn garbage() -> Vec<u8> {
 fn talk(node: &mut Played) {
     node.send(&hostile_reject(WireString::from_bytes(hostile())));
     node.send(&hostile_reject("tx"));
-    node.send(&Unknown::new("$(x)\\\"%s", hostile()).unwrap());
+    node.send(&CustomMessage::new("$(x)\\\"%s", hostile()).unwrap());
 }
 
 /// What makes a node that is dialled send garbage.

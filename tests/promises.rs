@@ -43,7 +43,7 @@ fn a_peer_is_concurrent_safe() {
 #[test]
 fn reading_and_writing_are_full_duplex() {
     let (out, inb) = acquainted(builder(), builder());
-    let large = Unknown::new("large", vec![7; 1_000_000]).unwrap();
+    let large = CustomMessage::new("large", vec![7; 1_000_000]).unwrap();
     thread::scope(|scope| {
         for end in [&out, &inb] {
             scope.spawn(|| (0..30).for_each(|_| end.peer.send_message(&large, DEADLINE).unwrap()));
@@ -105,12 +105,12 @@ fn the_handshake_is_automatic_and_negotiates_the_version() {
 #[test]
 fn queueing_is_asynchronous_and_tells_when_a_message_is_really_sent() {
     let (mut remote, end) = met(Direction::Inbound, builder());
-    let receipt = end.peer.queue_message_with_receipt(&FeeFilter { min_fee: 1 }).unwrap();
+    let receipt = end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
     // A remote that does not read holds up nobody who queues.
-    let large = Unknown::new("large", vec![0; 8_000_000]).unwrap();
-    let never = end.peer.queue_message_with_receipt(&large).unwrap();
+    let large = CustomMessage::new("large", vec![0; 8_000_000]).unwrap();
+    let never = end.peer.queue_message(&large).unwrap();
     assert_eq!(never.try_wait(), None);
     end.peer.disconnect();
     assert_eq!(never.wait(), Err(kaspa_peer::WaitError::Closed(DisconnectReason::Local)));

@@ -7,7 +7,7 @@ use common::by_hand::{ByHand, by_hand, held_up, message_of_size, strangers};
 use common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{
     Addr, AddressScope, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Message,
-    NetAddress, Reject, RejectCode, Services, SubnetworkId, TimedAddress, Unknown,
+    NetAddress, Reject, RejectCode, Services, SubnetworkId, TimedAddress, CustomMessage,
 };
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, WaitError};
 use std::collections::HashSet;
@@ -160,7 +160,7 @@ fn a_request_that_was_not_queued_does_not_count() {
         assert_eq!(end.peer.push_get_headers(A, B), full);
     }
     remote.shake_hands(&version());
-    assert!(matches!(remote.read(), Message::Unknown(Unknown { .. })));
+    assert!(matches!(remote.read(), Message::Custom(CustomMessage { .. })));
     common::wait_until("the queue is empty", || end.peer.stats().queued_bytes == 0);
     assert_eq!(end.peer.push_get_block_invs(A, B), Ok(true));
     assert_eq!(end.peer.push_get_headers(A, B), Ok(true));

@@ -6,7 +6,7 @@ mod common;
 use common::by_hand::{OnMessage, by_hand, by_hand_listening, fill, frame_of_size, message_of_size, strangers};
 use common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::wire::{
-    Encode, FeeFilter, Frame, GetAddr, Inv, Inventory, Message, Network, Ping, Unknown, VerAck, Version,
+    Encode, FeeFilter, Frame, GetAddr, Inv, Inventory, Message, Network, Ping, CustomMessage, VerAck, Version,
 };
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError};
 use std::io::Read;
@@ -23,7 +23,7 @@ fn over_the_bound_the_message_stays_the_callers() {
     end.peer.queue_message(&message).unwrap();
     let full = Err(QueueError::Full { queued: 600, limit: 1000 });
     assert_eq!(end.peer.queue_message(&message), full);
-    assert_eq!(end.peer.queue_message_with_receipt(&message).map(drop), full);
+    assert_eq!(end.peer.queue_message(&message).map(drop), full);
     assert_eq!(end.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
     end.peer.queue_message(&message_of_size(400)).unwrap();
     assert_eq!((end.peer.stats().queued_bytes, end.peer.stats().queued_messages), (1000, 2));
@@ -70,7 +70,7 @@ fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
 fn who_sends_waits_for_the_remote_to_read() {
     // 30 MB in all, more than any socket's buffers.
     const COUNT: usize = 600;
-    let (end, mut remote) = by_hand(builder().queue_limit(120_000).soft_mark(60_000));
+    let (end, mut remote) = by_hand(builder().queue_limit(120_000).high_water_mark(60_000));
     let frame = frame_of_size(50_000, Network::Simnet);
     std::thread::scope(|scope| {
         scope.spawn(|| (0..COUNT).for_each(|_| end.peer.send_frame(&frame, DEADLINE).unwrap()));
@@ -166,7 +166,7 @@ fn a_callback_does_not_wait_for_room_of_its_own_peer() {
             results.send((sent, error)).unwrap();
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().queue_limit(100_000).soft_mark(20_000), listener);
+    let (peer, mut remote) = by_hand_listening(builder().queue_limit(100_000).high_water_mark(20_000), listener);
     remote.send(&FeeFilter::default());
     let (sent, error) = tried.recv_timeout(DEADLINE).unwrap();
     assert!(sent > 5, "up to the bound there is room: {sent}");
@@ -188,7 +188,7 @@ fn one_frame_goes_to_many() {
         end.peer.queue_frame(&small).unwrap();
         end.peer.queue_frame(&large).unwrap();
         end.peer.send_frame(&small, DEADLINE).unwrap();
-        end.peer.queue_frame_with_receipt(&large).unwrap().wait_timeout(DEADLINE).unwrap();
+        end.peer.queue_frame(&large).unwrap().wait_timeout(DEADLINE).unwrap();
     }
     for (_, remote) in &mut ends {
         for frame in [&small, &large, &small, &large] {
@@ -204,7 +204,7 @@ fn a_frame_of_another_network_is_refused() {
     let refused = QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet };
     assert_eq!(end.peer.queue_frame(&frame), Err(refused.clone()));
     assert_eq!(end.peer.send_frame(&frame, DEADLINE), Err(refused.clone()));
-    assert_eq!(end.peer.queue_frame_with_receipt(&frame).map(drop), Err(refused));
+    assert_eq!(end.peer.queue_frame(&frame).map(drop), Err(refused));
     end.peer.queue_frame(&Frame::encode(&Ping { nonce: 2 }, Network::Custom(0x374d_cf1c)).unwrap()).unwrap();
     assert_eq!(remote.read_as::<Ping>().nonce, 2, "the same network by another name");
 }
@@ -229,7 +229,7 @@ fn small_and_large_frames_keep_their_order() {
             }
         });
         for (number, &size) in sizes.iter().enumerate() {
-            let Message::Unknown(Unknown { payload, .. }) = remote.read() else { panic!("something else") };
+            let Message::Custom(CustomMessage { payload, .. }) = remote.read() else { panic!("something else") };
             assert_eq!(payload.len() + 24, size, "{number}");
             assert!(payload.iter().zip(number.to_le_bytes()).all(|(byte, digit)| *byte == digit), "{number}");
         }

@@ -8,7 +8,7 @@ use common::{DEADLINE, builder, version};
 use crossbeam_channel::{TryRecvError, select};
 use kaspa_peer::peer::{Halves, IoOperation};
 use kaspa_peer::wire::{
-    Command, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, Unknown, VerAck,
+    Command, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, CustomMessage, VerAck,
 };
 use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};
 use parking_lot::Mutex;
@@ -27,14 +27,14 @@ fn fee(min_fee: i64) -> FeeFilter {
 
 /// A frame of a megabyte.
 fn megabyte() -> Frame {
-    let Ok(Command::Unknown(command)) = "megabyte".parse() else { panic!("megabyte is known") };
-    Frame::encode(&Unknown { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap()
+    let Ok(Command::Custom(command)) = "megabyte".parse() else { panic!("megabyte is known") };
+    Frame::encode(&CustomMessage { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap()
 }
 
 /// Queues much more than sockets hold, for a remote that does not read.
 fn clog(peer: &Peer) -> Vec<Receipt> {
     let frame = megabyte();
-    (0..60).map(|_| peer.queue_frame_with_receipt(&frame).unwrap()).collect()
+    (0..60).map(|_| peer.queue_frame(&frame).unwrap()).collect()
 }
 
 /// How many were written: all of them before all that were not, which tell `reason`.
@@ -56,9 +56,9 @@ fn written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
 #[test]
 fn resolves_when_the_message_is_written() {
     let (mut remote, end) = met(Direction::Outbound, builder());
-    let receipt = end.peer.queue_message_with_receipt(&fee(7)).unwrap();
+    let receipt = end.peer.queue_message(&fee(7)).unwrap();
     assert_eq!(receipt.wait(), Ok(()));
-    let receipt = end.peer.queue_frame_with_receipt(&megabyte()).unwrap();
+    let receipt = end.peer.queue_frame(&megabyte()).unwrap();
     assert_eq!(remote.expect::<FeeFilter>(), fee(7));
     assert!(remote.next().is_some());
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
@@ -106,7 +106,7 @@ fn those_that_were_written_are_those_that_arrive() {
                     if n == until && !from_outside {
                         peer.disconnect();
                     }
-                    match peer.queue_message_with_receipt(&Inv::from(vec![Inventory::tx(Hash::ZERO); size])) {
+                    match peer.queue_message(&Inv::from(vec![Inventory::tx(Hash::ZERO); size])) {
                         Ok(receipt) => receipts.push(receipt),
                         Err(error) => assert_eq!(error, QueueError::Closed(DisconnectReason::Local)),
                     }
@@ -140,11 +140,11 @@ fn all_resolve_when_the_last_handle_goes() {
 #[test]
 fn can_be_selected_on() {
     let (mut remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-    let sent = end.peer.queue_message_with_receipt(&fee(1)).unwrap();
+    let sent = end.peer.queue_message(&fee(1)).unwrap();
     sent.wait().unwrap();
     let waiting = clog(&end.peer);
     remote.expect::<FeeFilter>();
-    let sent = end.peer.queue_message_with_receipt(&fee(2)).unwrap();
+    let sent = end.peer.queue_message(&fee(2)).unwrap();
     let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
     select! {
         recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
@@ -159,9 +159,9 @@ fn can_be_selected_on() {
 fn a_dropped_receipt_harms_nobody() {
     let (mut remote, end) = met(Direction::Inbound, builder());
     for n in 0..100 {
-        drop(end.peer.queue_message_with_receipt(&fee(n)).unwrap());
+        drop(end.peer.queue_message(&fee(n)).unwrap());
     }
-    let last = end.peer.queue_message_with_receipt(&fee(100)).unwrap();
+    let last = end.peer.queue_message(&fee(100)).unwrap();
     (0..=100).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));
     assert_eq!(last.wait(), Ok(()));
 }
@@ -173,13 +173,13 @@ fn a_callback_does_not_wait_for_its_own_peer() {
 
     impl Listener for Waits {
         fn on_ping(&self, peer: &Peer, _: Ping) {
-            let receipt = peer.queue_message_with_receipt(&fee(1)).unwrap();
+            let receipt = peer.queue_message(&fee(1)).unwrap();
             self.0.lock().extend([receipt.wait(), receipt.wait_timeout(DEADLINE)]);
         }
 
         fn on_write(&self, peer: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
             if command == Command::Pong {
-                let receipt = peer.queue_message_with_receipt(&fee(2)).unwrap();
+                let receipt = peer.queue_message(&fee(2)).unwrap();
                 self.0.lock().push(receipt.wait());
             }
         }
@@ -243,7 +243,7 @@ fn cut_short(room: usize, whole_frames: usize) {
     common::wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
     let last_send = peer.stats().last_send;
     *left.lock() = Some(room);
-    let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message_with_receipt(&fee(n)).ok()).collect();
+    let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message(&fee(n)).ok()).collect();
     let reason = peer.wait_for_disconnect().unwrap();
     let DisconnectReason::Io { operation, kind, .. } = &reason else { panic!("{reason:?}") };
     assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
@@ -256,7 +256,7 @@ fn cut_short(room: usize, whole_frames: usize) {
 fn what_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
     let (mut remote, end) = met(Direction::Inbound, builder());
     let too_many = Inv::from(vec![Inventory::tx(Hash::ZERO); MAX_INVENTORY + 1]);
-    let error = end.peer.queue_message_with_receipt(&too_many).unwrap_err();
+    let error = end.peer.queue_message(&too_many).unwrap_err();
     assert!(matches!(error, QueueError::Encode(EncodeError::TooMany { .. })), "{error}");
     let foreign = Frame::encode(&VerAck, Network::Mainnet).unwrap();
     let error = end.peer.queue_frame(&foreign).unwrap_err();
@@ -264,5 +264,5 @@ fn what_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
     assert_eq!(remote.before_pong(1), []);
     common::wait_until("nothing is queued", || end.peer.stats().queued_messages == 0);
     assert_eq!(end.peer.stats().queued_bytes, 0);
-    assert_eq!(end.peer.queue_message_with_receipt(&fee(1)).unwrap().wait(), Ok(()));
+    assert_eq!(end.peer.queue_message(&fee(1)).unwrap().wait(), Ok(()));
 }

@@ -14,7 +14,7 @@ const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 #[test]
 fn written_stays_written_even_when_the_peer_is_gone() {
     let (end, mut remote) = by_hand(builder());
-    let receipt = end.peer.queue_message_with_receipt(&FEE).unwrap();
+    let receipt = end.peer.queue_message(&FEE).unwrap();
     assert_eq!(remote.read_as::<FeeFilter>(), FEE);
     for _ in 0..3 {
         assert_eq!(receipt.wait(), Ok(()));
@@ -29,7 +29,7 @@ fn written_stays_written_even_when_the_peer_is_gone() {
 #[test]
 fn not_written_stays_not_written() {
     let (end, _remote) = common::by_hand::strangers(builder(), kaspa_peer::Direction::Inbound, None);
-    let receipt = end.peer.queue_message_with_receipt(&FEE).unwrap();
+    let receipt = end.peer.queue_message(&FEE).unwrap();
     end.peer.disconnect();
     for _ in 0..3 {
         assert_eq!(receipt.wait(), Err(WaitError::Closed(DisconnectReason::Local)));
@@ -41,7 +41,7 @@ fn not_written_stays_not_written() {
 fn several_threads_are_told_alike() {
     let (end, _remote) = by_hand(builder());
     for _ in 0..200 {
-        let receipt = end.peer.queue_message_with_receipt(&FEE).unwrap();
+        let receipt = end.peer.queue_message(&FEE).unwrap();
         let start = Barrier::new(3);
         thread::scope(|scope| {
             for _ in 0..3 {

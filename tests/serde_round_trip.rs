@@ -59,7 +59,7 @@ fn every_other_reason() {
         DisconnectReason::WriteStalled { limit },
         DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion),
         DisconnectReason::BloomNotOffered { command: Command::FilterAdd },
-        DisconnectReason::UnknownCommand(command),
+        DisconnectReason::CustomCommand(command),
         DisconnectReason::QueueFull { command: Command::Pong },
         DisconnectReason::FrameTimeout { limit },
         DisconnectReason::RateExceeded { limit },
@@ -86,7 +86,7 @@ fn every_other_reason() {
 #[test]
 fn statistics() {
     let (out, inb) = acquainted(builder(), builder());
-    out.peer.queue_message(&Unknown::new("hello", *b"world").unwrap()).unwrap();
+    out.peer.queue_message(&CustomMessage::new("hello", *b"world").unwrap()).unwrap();
     out.peer.ping().unwrap();
     for stats in [out.peer.stats(), inb.peer.stats()] {
         assert!(stats.handshake_done && stats.remote.is_some());
@@ -140,7 +140,7 @@ fn what_decoding_would_refuse_is_refused() {
     assert!(refused::<Hash>(json!("00")).contains("expected"));
     assert!(refused::<FilterAdd>(json!({"data": "0"})).contains("hex"));
     assert!(refused::<WireString>(json!({"hex": "zz"})).contains("hex"));
-    assert!(refused::<Unknown>(json!({"command": "ping", "payload": ""})).contains("known"));
+    assert!(refused::<CustomMessage>(json!({"command": "ping", "payload": ""})).contains("known"));
     assert!(refused::<Command>(json!("a name that is too long")).contains("command"));
 }
 
@@ -149,7 +149,7 @@ fn counts_that_cannot_be_do_not_overflow() {
     let most = json!({"messages": u64::MAX, "bytes": u64::MAX});
     let traffic = json!({"commands": {"ping": most, "hello": most, "world": most}, "unknown": most, "malformed": most});
     let traffic: kaspa_peer::peer::Traffic = serde_json::from_value(traffic).unwrap();
-    assert_eq!((traffic.unknown().messages, traffic.total().bytes), (u64::MAX, u64::MAX));
+    assert_eq!((traffic.custom().messages, traffic.total().bytes), (u64::MAX, u64::MAX));
 }
 
 #[test]

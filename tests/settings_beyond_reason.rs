@@ -26,7 +26,7 @@ fn talk(ours: ConfigBuilder) {
         from.peer.queue_inventories(&items[..1500]).unwrap();
         from.peer.queue_inventory(Inventory::block(Hash::ZERO)).unwrap();
         from.peer.send_message(&FeeFilter { min_fee: 1 }, MAX).unwrap();
-        from.peer.queue_message_with_receipt(&FeeFilter { min_fee: 2 }).unwrap().wait_timeout(MAX).unwrap();
+        from.peer.queue_message(&FeeFilter { min_fee: 2 }).unwrap().wait_timeout(MAX).unwrap();
         assert!(from.peer.ping_timeout(MAX).is_ok());
         to.told.wait_for_count(Command::FeeFilter, 2);
         assert!(from.peer.misbehaved(1, "being nice") >= 1);
@@ -51,7 +51,7 @@ fn the_largest() {
     let score = ScoreLimit { threshold: u32::MAX, half_life: Some(MAX) };
     let all = builder()
         .protocol_version(i32::MAX)
-        .max_unknown_payload(u32::MAX)
+        .max_custom_payload(u32::MAX)
         .bloom_version(i32::MAX)
         .handshake_timeout(MAX)
         .idle_timeout(MAX)
@@ -60,7 +60,7 @@ fn the_largest() {
         .ping_interval(MAX)
         .stall_rules([rule(MAX)])
         .queue_limit(usize::MAX)
-        .soft_mark(usize::MAX)
+        .high_water_mark(usize::MAX)
         .known_inventory(usize::MAX)
         .inventory_queue(usize::MAX)
         .rate_limit(limit)
@@ -74,7 +74,7 @@ fn the_largest() {
 fn the_smallest_that_let_anything_live() {
     let all = builder()
         .protocol_version(1)
-        .max_unknown_payload(0)
+        .max_custom_payload(0)
         .bloom_version(i32::MIN)
         .idle_timeout(None)
         .frame_timeout(None)

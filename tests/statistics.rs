@@ -8,7 +8,7 @@ use common::{End, acquainted, builder, version, wait_until};
 use kaspa_peer::peer::Traffic;
 use kaspa_peer::wire::{
     Command, FeeFilter, Frame, FrameError, GetAddr, Hash, Inv, Inventory, Message, Network, Ping, Pong, Reject,
-    SelectedTip, SendHeaders, Unknown, VerAck, Version,
+    SelectedTip, SendHeaders, CustomMessage, VerAck, Version,
 };
 use kaspa_peer::{Direction, PeerAddress};
 use std::{
@@ -16,14 +16,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-fn unknown(size: usize) -> Unknown {
-    let Ok(Command::Unknown(command)) = "hello".parse() else { panic!("hello is known") };
-    Unknown { command, payload: vec![0; size] }
+fn unknown(size: usize) -> CustomMessage {
+    let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
+    CustomMessage { command, payload: vec![0; size] }
 }
 
 /// The sum over all types, unknown and malformed ones included.
 fn sum(traffic: &Traffic) -> (u64, u64) {
-    let unknown = traffic.of(Command::Unknown(unknown(0).command));
+    let unknown = traffic.of(Command::Custom(unknown(0).command));
     let known = traffic.iter().map(|(_, count)| count);
     let start = (unknown.messages, unknown.bytes + traffic.malformed().bytes);
     known.fold(start, |(messages, bytes), count| (messages + count.messages, bytes + count.bytes))
@@ -60,7 +60,7 @@ fn what_one_end_sends_the_other_receives() {
     }
     let sent = outbound.peer.stats().sent;
     assert_eq!((sent.of(Command::FeeFilter).messages, sent.of(Command::FeeFilter).bytes), (100, 3200));
-    let unknowns = sent.of(Command::Unknown(unknown(0).command));
+    let unknowns = sent.of(Command::Custom(unknown(0).command));
     assert_eq!((unknowns.messages, unknowns.bytes), (100, 24 * 100 + (0..100).sum::<u64>()));
     let commands: Vec<Command> = sent.iter().map(|(command, _)| command).collect();
     let expected = [Command::Version, Command::VerAck, Command::Inv, Command::Ping, Command::Pong, Command::FeeFilter];
@@ -93,7 +93,7 @@ fn malformed_frames_count_as_bytes() {
 
 #[test]
 fn what_is_skipped_belongs_to_no_message() {
-    let encode = |message: &Unknown| Frame::encode(message, Network::Mainnet).unwrap().as_bytes().to_vec();
+    let encode = |message: &CustomMessage| Frame::encode(message, Network::Mainnet).unwrap().as_bytes().to_vec();
     let regtest = |message: Message| Frame::encode(&message, Network::Regtest).unwrap().as_bytes().to_vec();
     let told = common::Recorder::default();
     let config = kaspa_peer::Config::builder(Network::Regtest).listener(told.clone()).build().unwrap();
@@ -249,7 +249,7 @@ fn frames_that_could_not_be_written_are_reported_as_such() {
     end.peer.disconnect();
     end.reason();
     let written: Vec<_> = end.told.told(|told| told.written[told.written.len() - 2..].to_vec());
-    let last = (Command::Unknown(unknown(0).command), 24 + 30_000_000, false);
+    let last = (Command::Custom(unknown(0).command), 24 + 30_000_000, false);
     assert_eq!(written, [(Command::FeeFilter, 32, true), last]);
     assert_eq!(end.peer.stats().sent.of(last.0).messages, 0);
 }

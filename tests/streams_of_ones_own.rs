@@ -60,7 +60,7 @@ fn a_shutdown_that_panics_does_not_keep_the_peer_from_ending() {
     });
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
     let mut remote = ByHand::new(theirs, Network::Simnet);
-    let receipt = peer.queue_message_with_receipt(&FeeFilter { min_fee: 1 }).unwrap();
+    let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
     assert_eq!(end_of(&peer), DisconnectReason::Local);
@@ -160,7 +160,7 @@ fn written(listener: impl Listener, then: fn(&[u8]) -> io::Result<usize>) -> (Di
     let (peer, _) = scripted(listener, quiet, Out { taken: 0, then });
     peer.wait_for_handshake().unwrap();
     let large = common::by_hand::message_of_size(100_000);
-    let receipt = peer.queue_message_with_receipt(&large).unwrap();
+    let receipt = peer.queue_message(&large).unwrap();
     let why = loop {
         // As early as anybody can know.
         if let Some(result) = receipt.try_wait() {
@@ -221,7 +221,7 @@ fn what_a_writer_keeps_back_is_flushed_before_anybody_is_told_that_it_was_sent()
     let mut remote = ByHand::new(theirs, Network::Simnet);
     remote.shake_hands(&version());
     let fee = FeeFilter { min_fee: 1 };
-    assert_eq!(peer.queue_message_with_receipt(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
+    assert_eq!(peer.queue_message(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
     assert_eq!(remote.read(), fee.into());
 }
 
@@ -276,7 +276,7 @@ fn reluctant(often: u32, limit: Duration) -> Peer {
 fn a_writer_that_takes_something_when_asked_again_is_not_stalled() {
     let peer = reluctant(20, DEADLINE);
     for _ in 0..3 {
-        let receipt = peer.queue_message_with_receipt(&common::by_hand::message_of_size(100_000)).unwrap();
+        let receipt = peer.queue_message(&common::by_hand::message_of_size(100_000)).unwrap();
         assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     }
     assert_eq!(peer.disconnect_reason(), None);

@@ -8,9 +8,9 @@ mod common;
 use common::by_hand::{ByHand, end_of, frame, strangers, with_listener};
 use common::recorded::File;
 use common::{builder, version};
-use kaspa_peer::peer::{Capture, CaptureReader, UnknownCommands};
+use kaspa_peer::peer::{Capture, CaptureReader, CustomCommands};
 use kaspa_peer::wire::{
-    Command, DecodeError, FrameError, Message, Network, Ping, Reject, RejectCode, Unknown, UserAgent, VerAck, Version,
+    Command, DecodeError, FrameError, Message, Network, Ping, Reject, RejectCode, CustomMessage, UserAgent, VerAck, Version,
     WireString,
 };
 use kaspa_peer::{Direction, DisconnectReason, Event, EventKind, PeerAddress, events};
@@ -136,7 +136,7 @@ fn control_characters_stay_on_the_wire() {
             }
         }
     }
-    unknown_commands();
+    custom_commands();
     misbehaviour();
     through_events();
     let records = file.0.lock().clone();
@@ -155,17 +155,17 @@ fn talk(remote: &mut ByHand) {
     remote.send(&hostile_version());
     remote.send(&VerAck);
     remote.send(&hostile_reject());
-    remote.send(&Unknown::new("%s`$(x)\\", hostile()).unwrap());
+    remote.send(&CustomMessage::new("%s`$(x)\\", hostile()).unwrap());
 }
 
-fn unknown_commands() {
-    let config = builder().unknown_commands(UnknownCommands::Disconnect);
+fn custom_commands() {
+    let config = builder().custom_commands(CustomCommands::Disconnect);
     let (end, mut remote) = strangers(config, Direction::Inbound, None);
     remote.send(&hostile_version());
     remote.send(&VerAck);
-    remote.send(&Unknown::new("\\x1b[2J", hostile()).unwrap());
+    remote.send(&CustomMessage::new("\\x1b[2J", hostile()).unwrap());
     let reason = end_of(&end.peer);
-    assert!(matches!(reason, DisconnectReason::UnknownCommand(_)));
+    assert!(matches!(reason, DisconnectReason::CustomCommand(_)));
     shown(&reason);
 }
 
@@ -208,7 +208,7 @@ fn all_that_holds_text_shows_it_harmless() {
     shown(&Message::from(hostile_reject()));
     shown(&Message::from(hostile_reject()).summary());
     shown(&Message::from(Ping { nonce: 1 }));
-    debugged(&Unknown::new("x", hostile()).unwrap());
+    debugged(&CustomMessage::new("x", hostile()).unwrap());
     shown(&UserAgent::new(HOSTILE, "1", [""; 0]).unwrap_err());
     shown(&HOSTILE.parse::<Command>().unwrap_err());
     shown(&HOSTILE.parse::<Network>().unwrap_err());

@@ -5,9 +5,9 @@ mod common;
 
 use common::by_hand::{by_hand, by_hand_listening, end_of, frame, strangers, with_listener};
 use common::{DEADLINE, Recorder, builder, version, wait_until};
-use kaspa_peer::peer::UnknownCommands;
+use kaspa_peer::peer::CustomCommands;
 use kaspa_peer::wire::{
-    Command, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject, RejectCode, Unknown, UnknownCommand,
+    Command, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject, RejectCode, CustomMessage, CustomCommand,
     VerAck, Version,
 };
 use kaspa_peer::{Direction, DisconnectReason, Listener, Peer};
@@ -15,13 +15,13 @@ use std::sync::mpsc;
 
 const MIB: usize = 1024 * 1024;
 
-fn command(name: &str) -> UnknownCommand {
-    let Ok(Command::Unknown(command)) = name.parse() else { panic!("{name} is known") };
+fn command(name: &str) -> CustomCommand {
+    let Ok(Command::Custom(command)) = name.parse() else { panic!("{name} is known") };
     command
 }
 
-fn unknown(name: &str, payload: impl Into<Vec<u8>>) -> Unknown {
-    Unknown { command: command(name), payload: payload.into() }
+fn unknown(name: &str, payload: impl Into<Vec<u8>>) -> CustomMessage {
+    CustomMessage { command: command(name), payload: payload.into() }
 }
 
 /// Passes on what comes to the callbacks for all messages and for unknown ones.
@@ -32,7 +32,7 @@ impl Listener for Watch {
         self.0.send(("message", message.clone())).unwrap();
     }
 
-    fn on_unknown(&self, _: &Peer, message: Unknown) {
+    fn on_custom(&self, _: &Peer, message: CustomMessage) {
         self.0.send(("unknown", message.into())).unwrap();
     }
 }
@@ -61,7 +61,7 @@ fn by_default_they_are_ignored_and_counted() {
     remote.send(&Ping { nonce: 1 });
     assert_eq!(remote.read_as::<Pong>().nonce, 1);
     let received = peer.stats().received;
-    let count = received.of(Command::Unknown(command("any")));
+    let count = received.of(Command::Custom(command("any")));
     assert_eq!((count.messages, count.bytes), (2, 24 + 3 + 24));
     assert_eq!(received.malformed().messages, 0);
     assert_eq!(received.total().messages, 5);
@@ -74,7 +74,7 @@ fn they_can_be_sent() {
     let hello =
         inbound.told.wait("hello", |told| told.messages.iter().find(|message| !message.command().is_known()).cloned());
     assert_eq!(hello, unknown("hello", b"abc").into());
-    let sent = || outbound.peer.stats().sent.of(Command::Unknown(command("hello"))).messages;
+    let sent = || outbound.peer.stats().sent.of(Command::Custom(command("hello"))).messages;
     wait_until("it is counted", || sent() == 1);
 }
 
@@ -95,7 +95,7 @@ fn they_may_come_while_the_handshake_runs() {
 #[test]
 fn a_payload_over_the_limit_is_malformed() {
     for (limit, size) in [(None, MIB), (Some(10), 10), (Some(0), 0)] {
-        let config = limit.map_or(builder(), |limit| builder().max_unknown_payload(limit));
+        let config = limit.map_or(builder(), |limit| builder().max_custom_payload(limit));
         let (end, mut remote) = by_hand(config);
         remote.send(&unknown("fits", vec![7; size]));
         end.told.wait("the one that fits", |told| {
@@ -106,7 +106,7 @@ fn a_payload_over_the_limit_is_malformed() {
         });
         remote.send_bytes(&frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
         let (length, max) = (u32::try_from(size + 1).unwrap(), u32::try_from(size).unwrap());
-        let error = FrameError::TypeLimit { command: Command::Unknown(command("too-large")), length, max };
+        let error = FrameError::TypeLimit { command: Command::Custom(command("too-large")), length, max };
         assert_eq!(end_of(&end.peer), DisconnectReason::Malformed(error.clone()));
         let text = format!("Can't read message from {} (inbound): {error}", end.peer.address());
         assert_eq!(remote.rest(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
@@ -115,7 +115,7 @@ fn a_payload_over_the_limit_is_malformed() {
 
 #[test]
 fn the_limit_is_not_for_known_commands() {
-    let (end, mut remote) = by_hand(builder().max_unknown_payload(0));
+    let (end, mut remote) = by_hand(builder().max_custom_payload(0));
     remote.send(&FeeFilter { min_fee: 1 });
     end.told.wait_for::<FeeFilter>();
 }
@@ -123,11 +123,11 @@ fn the_limit_is_not_for_known_commands() {
 #[test]
 fn they_can_be_a_reason_to_disconnect() {
     let told = Recorder::default();
-    let config = builder().unknown_commands(UnknownCommands::Disconnect);
+    let config = builder().custom_commands(CustomCommands::Disconnect);
     let (peer, mut remote) = by_hand_listening(config, told.clone());
     remote.send(&unknown("hello", b"abc"));
-    let command = Command::Unknown(command("hello"));
-    assert_eq!(end_of(&peer), DisconnectReason::UnknownCommand(command));
+    let command = Command::Custom(command("hello"));
+    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(command));
     let said = remote.rest();
     let [Message::Reject(reject)] = said.as_slice() else { panic!("{said:?}") };
     assert_eq!((reject.command.to_str(), reject.code), (Some("malformed"), RejectCode::MALFORMED));
@@ -139,7 +139,7 @@ fn they_can_be_a_reason_to_disconnect() {
 #[test]
 fn also_while_the_handshake_runs() {
     let (peer, mut remote) =
-        with_listener(builder().unknown_commands(UnknownCommands::Disconnect), (), Direction::Inbound, None);
+        with_listener(builder().custom_commands(CustomCommands::Disconnect), (), Direction::Inbound, None);
     remote.send(&unknown("hello", b"abc"));
-    assert_eq!(end_of(&peer), DisconnectReason::UnknownCommand(Command::Unknown(command("hello"))));
+    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
 }

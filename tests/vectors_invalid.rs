@@ -194,8 +194,8 @@ impl<'a> Row<'a> {
 
     fn check(&self, result: Result<Message, FrameError>) -> Result<(), String> {
         match (result, self.expected()) {
-            (Ok(Message::Unknown(message)), Expected::Carried) => {
-                same("command", Command::Unknown(message.command), self.command())?;
+            (Ok(Message::Custom(message)), Expected::Carried) => {
+                same("command", Command::Custom(message.command), self.command())?;
                 same("payload", message.payload.as_slice(), self.payload())
             }
             (Err(error), expected) => self.check_error(&error, &expected),

@@ -6,7 +6,7 @@ mod common;
 use common::remote::{BOTH, ByHand, meet, meet_node};
 use common::{builder, version};
 use kaspa_peer::wire::{
-    Addr, AddressScope, Command, FeeFilter, GetAddr, Hash, Inv, Inventory, Message, Unknown, VerAck, Version,
+    Addr, AddressScope, Command, FeeFilter, GetAddr, Hash, Inv, Inventory, Message, CustomMessage, VerAck, Version,
 };
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError, Listener, Peer, QueueError, Receipt, WaitError};
 
@@ -45,7 +45,7 @@ fn what_is_queued_early_waits_for_the_verack_and_keeps_its_order() {
 
     for direction in BOTH {
         let (mut remote, peer) = meet_node(direction, &builder().listener(Greets).build().unwrap());
-        let early: Vec<Receipt> = (0..50).map(|n| peer.queue_message_with_receipt(&fee(n)).unwrap()).collect();
+        let early: Vec<Receipt> = (0..50).map(|n| peer.queue_message(&fee(n)).unwrap()).collect();
         peer.queue_message(&large()).unwrap();
         peer.queue_message(&fee(50)).unwrap();
         assert!(early.iter().all(|receipt| receipt.try_wait().is_none()), "sent before the handshake");
@@ -110,7 +110,7 @@ fn nobody_waits_for_a_handshake_that_fails() {
     for direction in BOTH {
         let (mut remote, end) = meet(direction, builder());
         let receipts: Vec<Receipt> =
-            (0..10_000).map(|n| end.peer.queue_message_with_receipt(&fee(n)).unwrap()).collect();
+            (0..10_000).map(|n| end.peer.queue_message(&fee(n)).unwrap()).collect();
         common::wait_until("only these wait", || end.peer.stats().queued_messages == 10_000);
         remote.send(&Version { protocol_version: 0, ..version() });
         let reason = DisconnectReason::Handshake(HandshakeError::VersionTooOld { found: 0, minimum: 1 });
@@ -126,10 +126,10 @@ fn nobody_waits_for_a_handshake_that_fails() {
 
 #[test]
 fn a_full_queue_does_not_stand_in_the_way_of_the_handshake() {
-    let Ok(Command::Unknown(command)) = "filling".parse() else { panic!("filling is known") };
+    let Ok(Command::Custom(command)) = "filling".parse() else { panic!("filling is known") };
     for direction in BOTH {
         let (mut remote, end) = meet(direction, builder().queue_limit(10_000));
-        let filling = |size| Unknown { command, payload: vec![0; size] };
+        let filling = |size| CustomMessage { command, payload: vec![0; size] };
         let mut queued = Vec::new();
         let versions = u64::from(direction == Direction::Outbound);
         common::wait_until("our version takes no room", || {

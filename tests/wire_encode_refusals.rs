@@ -5,7 +5,7 @@ use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, Encode, EncodeError, FilterAdd, FilterLoad, Frame,
     GetData, Hash, Headers, Inv, Inventory, Locator, MAX_INVENTORY, MAX_PAYLOAD, MAX_TX_INPUTS, MAX_TX_OUTPUTS,
     MerkleBlock, Message, NetAddress, Network, NotFound, Payload, Reject, RejectCode, Services, SubnetworkId,
-    TimedAddress, Transaction, TxFields, TxInput, TxOutput, Unknown, UserAgent, Version, WireString, WriteError,
+    TimedAddress, Transaction, TxFields, TxInput, TxOutput, CustomMessage, UserAgent, Version, WireString, WriteError,
     write_message,
 };
 use std::io::{self, Write};
@@ -220,9 +220,9 @@ fn messages_over_the_limit_of_their_type() {
     assert_eq!(reject(LIMIT - 11).validate(), Ok(()));
 
     let command: Command = "mystery".parse().unwrap();
-    let Command::Unknown(name) = command else { panic!("known") };
-    refused(&Unknown { command: name, payload: vec![0; LIMIT + 1] }, &too_long(command, LIMIT + 1));
-    assert_eq!(Unknown { command: name, payload: vec![0; LIMIT] }.validate(), Ok(()));
+    let Command::Custom(name) = command else { panic!("known") };
+    refused(&CustomMessage { command: name, payload: vec![0; LIMIT + 1] }, &too_long(command, LIMIT + 1));
+    assert_eq!(CustomMessage { command: name, payload: vec![0; LIMIT] }.validate(), Ok(()));
 
     // The smallest transaction with one output is 34 + 8 bytes and its script.
     let tx = |script: usize| TxFields {

@@ -9,7 +9,7 @@ use arbitrary::{
 use kaspa_peer::wire::{
     Block, Command, DecodeError, Encode, EncodeError, Frame, FrameDecoder, FrameError, HEADER_SIZE, Hash, Message,
     MessageReader, Network, Payload, Ping, ReadError, Reject, RejectCode, SubnetworkId, Transaction, TxInput, TxOutput,
-    Unknown, VerAck, Version,
+    CustomMessage, VerAck, Version,
 };
 use proptest::{collection::vec, prelude::*};
 use std::fmt::{Debug, Display};
@@ -251,8 +251,8 @@ impl Piece {
     fn bytes(&self) -> Vec<u8> {
         let frame = |message: &Message, network| Frame::encode(message, network).unwrap().as_bytes().to_vec();
         let named = |name: &str, payload: &[u8]| {
-            let Ok(Command::Unknown(command)) = "x".parse() else { panic!("known") };
-            let mut bytes = frame(&Message::Unknown(Unknown { command, payload: payload.into() }), NETWORK);
+            let Ok(Command::Custom(command)) = "x".parse() else { panic!("known") };
+            let mut bytes = frame(&Message::Custom(CustomMessage { command, payload: payload.into() }), NETWORK);
             bytes[4..16].fill(0);
             bytes[4..4 + name.len()].copy_from_slice(name.as_bytes());
             bytes

@@ -31,7 +31,7 @@ fn a_remote_that_stops_reading_is_let_go() {
 #[test]
 fn so_is_one_that_stops_in_the_middle_of_a_large_frame() {
     let (end, mut remote) = by_hand(builder().write_timeout(SHORT));
-    let receipt = end.peer.queue_message_with_receipt(&message_of_size(32_000_000)).unwrap();
+    let receipt = end.peer.queue_message(&message_of_size(32_000_000)).unwrap();
     remote.stream.read_exact(&mut [0; 100_000]).unwrap();
     let reason = DisconnectReason::WriteStalled { limit: SHORT };
     assert_eq!(end_of(&end.peer), reason);
@@ -69,7 +69,7 @@ fn a_slow_but_steady_reader_lives() {
         remote.shake_hands(&version());
         let frame = frame_of_size(SIZE, remote.network);
         watch.tick();
-        let receipts = [(); 2].map(|()| peer.queue_frame_with_receipt(&frame).unwrap());
+        let receipts = [(); 2].map(|()| peer.queue_frame(&frame).unwrap());
         let start = Instant::now();
         let mut piece = vec![0; 16 * 1024];
         let mut read_some = || {
@@ -105,13 +105,13 @@ fn without_the_timeout_a_remote_may_take_its_time() {
     std::thread::sleep(2 * SHORT);
     assert_eq!(end.peer.disconnect_reason(), None);
     let receipt = loop {
-        match end.peer.queue_message_with_receipt(&FeeFilter { min_fee: 9 }) {
+        match end.peer.queue_message(&FeeFilter { min_fee: 9 }) {
             Ok(receipt) => break receipt,
-            Err(QueueError::Full { .. }) => assert!(matches!(remote.read(), Message::Unknown(_))),
+            Err(QueueError::Full { .. }) => assert!(matches!(remote.read(), Message::Custom(_))),
             Err(error) => panic!("{error}"),
         }
     };
-    while matches!(remote.read(), Message::Unknown(_)) {}
+    while matches!(remote.read(), Message::Custom(_)) {}
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
 }
 

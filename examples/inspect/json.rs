@@ -188,7 +188,7 @@ impl Object for Message {
                 "hash": m.hash.map(Text),
             }),
             Self::FeeFilter(m) => entries!(to, { "min_fee": m.min_fee, }),
-            Self::Unknown(m) => entries!(to, { "payload": Hex(&m.payload), }),
+            Self::Custom(m) => entries!(to, { "payload": Hex(&m.payload), }),
             // `verack`, `filterclear`, `sendheaders` and `getseltip` say nothing more.
             _ => {}
         }

@@ -110,7 +110,7 @@ fn describe(message: &Message) -> Description {
             title.list(m.hash.iter())
         }
         Message::FeeFilter(m) => Description::title(format_args!("at least {}", m.min_fee)),
-        Message::Unknown(m) => Description::title("an unknown command").line(bytes(&m.payload)),
+        Message::Custom(m) => Description::title("an unknown command").line(bytes(&m.payload)),
         _ => Description::default(),
     };
     match message.validate() {

@@ -1,6 +1,6 @@
 //! Connections that come, chat and are cut off, all in the hands of one thread.
 
-use kaspa_peer::wire::{Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput, Unknown};
+use kaspa_peer::wire::{Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput, CustomMessage};
 use kaspa_peer::{Config, Peer, Receipt};
 use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -72,7 +72,7 @@ impl Churn {
             tally: Tally::default(),
             complaints: Vec::new(),
             tx: Transaction::new(&TxFields { outputs: vec![output], ..TxFields::default() })?,
-            large: Frame::encode(&Unknown::new("large", vec![1; 1 << 20])?, Network::Simnet)?,
+            large: Frame::encode(&CustomMessage::new("large", vec![1; 1 << 20])?, Network::Simnet)?,
         })
     }
 
@@ -165,8 +165,8 @@ impl Churn {
                 let items: Vec<Inventory> = (0..50).map(|_| Inventory::tx(Hash::from_bytes(rand::random()))).collect();
                 one.queue_inventories(&items)
             }
-            75..90 => one.queue_message_with_receipt(&self.tx).map(|receipt| pair.receipts.push(receipt)),
-            90..93 => one.queue_frame_with_receipt(&self.large).map(|receipt| pair.receipts.push(receipt)),
+            75..90 => one.queue_message(&self.tx).map(|receipt| pair.receipts.push(receipt)),
+            90..93 => one.queue_frame(&self.large).map(|receipt| pair.receipts.push(receipt)),
             93..96 => one.send_message(&self.tx, Duration::from_millis(1)),
             _ => one.queue_frame(&self.large),
         };
@@ -204,7 +204,7 @@ impl Churn {
             Cut::Shutdown => drop(socket.shutdown(Shutdown::Both)),
             Cut::MidFrame => {
                 for peer in kept.iter().chain([&accepted]) {
-                    receipts.extend(peer.queue_frame_with_receipt(&self.large));
+                    receipts.extend(peer.queue_frame(&self.large));
                 }
                 // Long enough for the frame to be on its way, too short for it to arrive, most of the time.
                 thread::sleep(Duration::from_micros(rand::random_range(0..400)));

@@ -1,7 +1,7 @@
 //! A remote that does its worst, and the peer that has to live next to it.
 
 use kaspa_peer::wire::{
-    Encode, Frame, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Services, Unknown, UserAgent, VerAck,
+    Encode, Frame, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Services, CustomMessage, UserAgent, VerAck,
     Version, read_message, write_message,
 };
 use kaspa_peer::{Config, Peer};
@@ -63,8 +63,8 @@ fn attack(kind: u64, door: &TcpListener, victim: &Config, stop: &AtomicBool) -> 
             let items = (0..1000).map(|_| Inventory::tx(Hash::from_bytes(rand::random())));
             flood(&mut socket, &Inv::from_iter(items), &mut go_on)
         }
-        2 => flood(&mut socket, &Unknown::new("noise", vec![0; 1 << 20])?, &mut go_on),
-        3 => flood(&mut socket, &Unknown::new("noise", Vec::new())?, &mut go_on),
+        2 => flood(&mut socket, &CustomMessage::new("noise", vec![0; 1 << 20])?, &mut go_on),
+        3 => flood(&mut socket, &CustomMessage::new("noise", Vec::new())?, &mut go_on),
         4 => garbage(&mut socket, &mut go_on),
         _ => dawdle(&mut socket, &mut go_on),
     };
@@ -114,7 +114,7 @@ fn garbage(socket: &mut TcpStream, go_on: &mut dyn FnMut() -> bool) -> io::Resul
 
 /// Announces 32 MiB and sends them a byte at a time.
 fn dawdle(socket: &mut TcpStream, go_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
-    let frame = Frame::encode(&Unknown::new("noise", vec![0; 1000]).map_err(io::Error::other)?, Network::Simnet);
+    let frame = Frame::encode(&CustomMessage::new("noise", vec![0; 1000]).map_err(io::Error::other)?, Network::Simnet);
     let mut bytes = frame.map_err(io::Error::other)?.as_bytes().to_vec();
     if let Some(length) = bytes.get_mut(16..20) {
         length.copy_from_slice(&(1_u32 << 20).to_le_bytes());

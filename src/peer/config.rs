@@ -50,8 +50,8 @@ impl StallRule {
 /// What to do with a well-formed message whose command this crate does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum UnknownCommands {
-    /// Hand it to [`Listener::on_unknown`], which does nothing unless it is implemented.
+pub enum CustomCommands {
+    /// Hand it to [`Listener::on_custom`], which does nothing unless it is implemented.
     #[default]
     Deliver,
     /// Answer with a `reject` and disconnect, as the original does.
@@ -98,8 +98,8 @@ pub(super) struct Settings {
     pub proxy: Option<String>,
     pub listener: Arc<dyn Listener>,
     pub dag: Arc<dyn DagView>,
-    pub unknown_commands: UnknownCommands,
-    pub max_unknown_payload: u32,
+    pub custom_commands: CustomCommands,
+    pub max_custom_payload: u32,
     pub bloom_version: i32,
     pub handshake_timeout: Duration,
     pub idle_timeout: Option<Duration>,
@@ -109,7 +109,7 @@ pub(super) struct Settings {
     pub trickle_interval: Duration,
     pub stall_rules: Arc<[StallRule]>,
     pub queue_limit: usize,
-    pub soft_mark: usize,
+    pub high_water_mark: usize,
     pub known_inventory: usize,
     pub inventory_queue: usize,
     pub capture: Option<Capture>,
@@ -188,8 +188,8 @@ impl Settings {
             proxy: None,
             listener: Arc::new(()),
             dag: Arc::new(()),
-            unknown_commands: UnknownCommands::default(),
-            max_unknown_payload: 1024 * 1024,
+            custom_commands: CustomCommands::default(),
+            max_custom_payload: 1024 * 1024,
             bloom_version: 1,
             handshake_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(5 * 60)),
@@ -199,7 +199,7 @@ impl Settings {
             trickle_interval: Duration::from_millis(100),
             stall_rules: StallRule::defaults().into(),
             queue_limit: 8 * 1024 * 1024,
-            soft_mark: 256 * 1024,
+            high_water_mark: 256 * 1024,
             known_inventory: 1000,
             inventory_queue: 500_000,
             capture: None,
@@ -235,8 +235,8 @@ impl Settings {
         if self.subnetwork == Some(SubnetworkId::NATIVE) {
             return Err(ConfigError::NativeSubnetwork);
         }
-        if self.soft_mark > self.queue_limit {
-            return Err(ConfigError::SoftMark { soft_mark: self.soft_mark, limit: self.queue_limit });
+        if self.high_water_mark > self.queue_limit {
+            return Err(ConfigError::HighWaterMark { high_water_mark: self.high_water_mark, limit: self.queue_limit });
         }
         let rates = self.rate_limit.map(|limit| [limit.messages_per_second, limit.bytes_per_second]);
         if rates.into_iter().flatten().any(|rate| rate == Some(0)) {
@@ -344,15 +344,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// What to do with unknown commands. Default: [`UnknownCommands::Deliver`].
-    pub fn unknown_commands(mut self, policy: UnknownCommands) -> Self {
-        self.settings.unknown_commands = policy;
+    /// What to do with unknown commands. Default: [`CustomCommands::Deliver`].
+    pub fn custom_commands(mut self, policy: CustomCommands) -> Self {
+        self.settings.custom_commands = policy;
         self
     }
 
     /// The largest payload of a message with an unknown command, in bytes; a larger one is malformed. Default: 1 MiB.
-    pub fn max_unknown_payload(mut self, bytes: u32) -> Self {
-        self.settings.max_unknown_payload = bytes;
+    pub fn max_custom_payload(mut self, bytes: u32) -> Self {
+        self.settings.max_custom_payload = bytes;
         self
     }
 
@@ -433,14 +433,14 @@ impl ConfigBuilder {
     /// 4 KiB), however large it is, and so are the pongs for a few hundred pings whatever waits. Default: 8 MiB.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
         self.settings.queue_limit = bytes;
-        self.settings.soft_mark = self.settings.soft_mark.min(bytes);
+        self.settings.high_water_mark = self.settings.high_water_mark.min(bytes);
         self
     }
 
     /// How many bytes may wait before [`Peer::send_message`](super::Peer::send_message) waits for room, mostly until half as
     /// many do; a deep queue is slower, not faster. Default: 256 KiB.
-    pub fn soft_mark(mut self, bytes: usize) -> Self {
-        self.settings.soft_mark = bytes;
+    pub fn high_water_mark(mut self, bytes: usize) -> Self {
+        self.settings.high_water_mark = bytes;
         self
     }
 

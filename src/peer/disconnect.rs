@@ -59,7 +59,7 @@ pub enum DisconnectReason {
     },
     /// The remote sent a command that this crate does not know, and the configuration says to end on that.
     #[error("unknown command {0}")]
-    UnknownCommand(Command),
+    CustomCommand(Command),
     /// An answer that the peer gives by itself found no room in the outbound queue: the remote asks and does not read.
     #[error("no room in the outbound queue for an automatic {command}")]
     QueueFull {

@@ -122,11 +122,11 @@ pub enum ConfigError {
         /// The node's network.
         node: Network,
     },
-    /// The soft mark lies above the queue's limit.
-    #[error("the soft mark of {soft_mark} bytes is above the queue's limit of {limit}")]
-    SoftMark {
+    /// The high-water mark lies above the queue's limit.
+    #[error("the high-water mark of {high_water_mark} bytes is above the queue's limit of {limit}")]
+    HighWaterMark {
         /// Where senders begin to wait, in bytes.
-        soft_mark: usize,
+        high_water_mark: usize,
         /// What may wait at most, in bytes.
         limit: usize,
     },

@@ -71,7 +71,7 @@ impl Handshake {
             (Stage::Done, Message::VerAck(_)) => {
                 Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
             }
-            (_, Message::Unknown(_)) | (Stage::VerAck | Stage::Done, _) => Step::Deliver,
+            (_, Message::Custom(_)) | (Stage::VerAck | Stage::Done, _) => Step::Deliver,
             (Stage::Version, other) => {
                 let command = crate::wire::Encode::command(other);
                 Step::End(
@@ -111,7 +111,7 @@ fn not_version(command: Command) -> Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{GetAddr, Hash, NetAddress, Ping, Services, Unknown, UserAgent, VerAck};
+    use crate::wire::{GetAddr, Hash, NetAddress, Ping, Services, CustomMessage, UserAgent, VerAck};
     use std::net::Ipv6Addr;
 
     const A: SubnetworkId = SubnetworkId::from_bytes([0xa; 20]);
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn unknown_commands_are_let_through_at_any_time() {
-        let Ok(Command::Unknown(command)) = "hello".parse() else { panic!("hello is known") };
-        let message = Message::from(Unknown { command, payload: vec![] });
+        let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
+        let message = Message::from(CustomMessage { command, payload: vec![] });
         let mut it = handshake(Direction::Inbound);
         assert_eq!(step(&mut it, &message), Step::Deliver);
         step(&mut it, &version(1, None));

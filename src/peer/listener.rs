@@ -64,7 +64,7 @@ macro_rules! listener {
             )*
 
             /// A message arrived whose command this crate does not know.
-            fn on_unknown(&self, peer: &Peer, message: Unknown) {}
+            fn on_custom(&self, peer: &Peer, message: CustomMessage) {}
 
             /// A frame was read: how many bytes it took, and its type or what is wrong with it. Called before the
             /// message's own methods.
@@ -80,7 +80,7 @@ macro_rules! listener {
                 self.on_message(peer, &message);
                 match message {
                     $(Message::$variant(message) => self.$hook(peer, released!(message $(in $box)?)),)*
-                    Message::Unknown(message) => self.on_unknown(peer, message),
+                    Message::Custom(message) => self.on_custom(peer, message),
                 }
             }
 

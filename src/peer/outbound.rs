@@ -26,7 +26,7 @@ pub(super) const SMALL_FRAME: usize = 40 * 1024;
 const ANSWERS: usize = 16 * 1024;
 
 /// How many buffers are kept for runs to come: as many as a sender that waits for room fills before it waits again, with
-/// the usual soft mark.
+/// the usual high-water mark.
 const SPARES: usize = 3;
 
 /// The queue of one peer.
@@ -36,7 +36,7 @@ pub(super) struct Outbound {
     room: Condvar,
     bell: Sender<()>,
     limit: usize,
-    soft_mark: usize,
+    high_water_mark: usize,
 }
 
 #[derive(Debug, Default)]
@@ -115,13 +115,13 @@ pub(super) struct Idle {
 pub(super) enum Patience {
     /// Not at all; up to the hard limit there is room.
     None,
-    /// So long; there is room below the soft mark, and who has to wait waits for more of it.
+    /// So long; there is room below the high-water mark, and who has to wait waits for more of it.
     AtMost(Duration),
 }
 
 impl Outbound {
     /// A queue, and what rings when it is no longer empty.
-    pub fn new(limit: usize, soft_mark: usize) -> (Self, Receiver<()>) {
+    pub fn new(limit: usize, high_water_mark: usize) -> (Self, Receiver<()>) {
         let (bell, rung) = bounded(1);
         (
             Self {
@@ -129,7 +129,7 @@ impl Outbound {
                 room: Condvar::new(),
                 bell,
                 limit,
-                soft_mark,
+                high_water_mark,
             },
             rung,
         )
@@ -160,7 +160,7 @@ impl Outbound {
                     Lane::Ordinary => false,
                 };
             match patience {
-                _ if fits && (queue.bytes < self.soft_mark.max(1) || matches!(patience, Patience::None)) => break,
+                _ if fits && (queue.bytes < self.high_water_mark.max(1) || matches!(patience, Patience::None)) => break,
                 Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
                 // Room that came at the last moment was looked for.
                 Patience::AtMost(_) if out_of_time => return Err(Refused::Timeout),
@@ -247,7 +247,7 @@ impl Outbound {
             queue.spare.push(buffer);
             None
         });
-        let wake = queue.has_room_for_who_waits(self.soft_mark);
+        let wake = queue.has_room_for_who_waits(self.high_water_mark);
         drop(queue);
         drop(unused);
         if wake {
@@ -288,9 +288,9 @@ impl Queue {
     ///
     /// Half of the mark is kept free for it: to be woken for each run that is written, the two taking turns, costs more
     /// than the rest. But the writer must not run dry, and who waits must not see all others go first.
-    fn has_room_for_who_waits(&self, soft_mark: usize) -> bool {
-        let below = self.bytes < soft_mark.max(1);
-        self.waiting > 0 && below && (self.bytes <= soft_mark / 2 || self.runs.len() <= 1 || self.overtaken)
+    fn has_room_for_who_waits(&self, high_water_mark: usize) -> bool {
+        let below = self.bytes < high_water_mark.max(1);
+        self.waiting > 0 && below && (self.bytes <= high_water_mark / 2 || self.runs.len() <= 1 || self.overtaken)
     }
 
     /// Adds a frame; whether the writer must be told.

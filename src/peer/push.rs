@@ -1,7 +1,7 @@
 //! Helpers: the messages that a node often sends, with their limits and filters.
 
 use super::logging::SENT;
-use super::{Peer, QueueError, WaitError};
+use super::{Peer, QueueError, Receipt, WaitError};
 use crate::wire::{
     Addr, AddressScope, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Reject, RejectCode, SubnetworkId,
     TimedAddress, WireString,
@@ -75,7 +75,7 @@ impl Peer {
     /// # Errors
     ///
     /// As [`queue_message`](Self::queue_message).
-    pub fn push_get_locator(&self, high: Hash, low: Hash) -> Result<(), QueueError> {
+    pub fn push_get_locator(&self, high: Hash, low: Hash) -> Result<Receipt, QueueError> {
         self.queue_message(&GetLocator { high, low })
     }
 
@@ -85,7 +85,7 @@ impl Peer {
     ///
     /// [`QueueError::Encode`] for more than [`Locator::MAX`] hashes; otherwise as
     /// [`queue_message`](Self::queue_message).
-    pub fn push_locator(&self, hashes: impl Into<Vec<Hash>>) -> Result<(), QueueError> {
+    pub fn push_locator(&self, hashes: impl Into<Vec<Hash>>) -> Result<Receipt, QueueError> {
         self.queue_message(&Locator { hashes: hashes.into() })
     }
 
@@ -101,7 +101,7 @@ impl Peer {
         code: RejectCode,
         reason: impl Into<WireString>,
         hash: Option<Hash>,
-    ) -> Result<(), QueueError> {
+    ) -> Result<Receipt, QueueError> {
         self.queue_message(&self.rejection(command.into(), code, reason.into(), hash))
     }
 
@@ -119,7 +119,7 @@ impl Peer {
         timeout: Duration,
     ) -> Result<(), WaitError> {
         let reject = self.rejection(command.into(), code, reason.into(), hash);
-        self.queue_message_with_receipt(&reject)?.wait_timeout(timeout)
+        self.queue_message(&reject)?.wait_timeout(timeout)
     }
 
     fn rejection(&self, command: WireString, code: RejectCode, reason: WireString, hash: Option<Hash>) -> Reject {

@@ -11,7 +11,7 @@ use super::rate::{Pace, Pacer};
 use super::shared::Shared;
 use super::stream::ReadHalf;
 use super::tally::Stamp;
-use super::{DisconnectReason, Listener, Peer, UnknownCommands};
+use super::{DisconnectReason, Listener, Peer, CustomCommands};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
 };
@@ -37,7 +37,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         shared,
         peer: &peer,
         listener,
-        decoder: FrameDecoder::new(shared.settings().network).max_unknown(shared.settings().max_unknown_payload),
+        decoder: FrameDecoder::new(shared.settings().network).max_custom(shared.settings().max_custom_payload),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         introduced: false,
@@ -278,10 +278,10 @@ impl Reader<'_> {
                 debug!(target: RECEIVED, "{}: {command} ignored", self.shared);
                 return Ok(Then::Ignore);
             }
-            Message::Unknown(unknown) if self.shared.settings().unknown_commands == UnknownCommands::Disconnect => {
+            Message::Custom(unknown) if self.shared.settings().custom_commands == CustomCommands::Disconnect => {
                 let command = unknown.command();
                 self.last_reject(&self.malformed(&format!("unknown command {command}")));
-                return Err(DisconnectReason::UnknownCommand(command));
+                return Err(DisconnectReason::CustomCommand(command));
             }
             _ => {}
         }

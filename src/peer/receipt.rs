@@ -33,7 +33,7 @@ pub(super) type Ending = OnceLock<DisconnectReason>;
 /// # let other = Peer::inbound(stream, from, &bob)?;
 ///
 /// let (_quit, quitting) = bounded::<()>(0);
-/// let receipt = peer.queue_message_with_receipt(&GetAddr::all())?;
+/// let receipt = peer.queue_message(&GetAddr::all())?;
 /// let written = select! {
 ///     recv(receipt.receiver()) -> told => told.is_ok(), // otherwise the peer went away first
 ///     recv(quitting) -> _ => false,
@@ -54,6 +54,15 @@ pub struct Receipt {
 /// No panic of the program's can leave it half done: nothing of the program's runs behind its lock.
 impl UnwindSafe for Receipt {}
 impl RefUnwindSafe for Receipt {}
+
+/// Receipts are equal when they are of the same message.
+impl PartialEq for Receipt {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.fate, &other.fate)
+    }
+}
+
+impl Eq for Receipt {}
 
 /// The other end: dropping it says "not written".
 #[derive(Debug)]

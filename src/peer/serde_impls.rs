@@ -16,7 +16,7 @@ struct Written {
 
 impl Serialize for Traffic {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let written = Written { commands: self.iter().collect(), unknown: self.unknown(), malformed: self.malformed() };
+        let written = Written { commands: self.iter().collect(), unknown: self.custom(), malformed: self.malformed() };
         written.serialize(to)
     }
 }
@@ -28,7 +28,7 @@ impl<'de> Deserialize<'de> for Traffic {
         for (command, count) in commands {
             traffic.add(command, count);
         }
-        traffic.add_unknown(unknown);
+        traffic.add_custom(unknown);
         traffic.malformed += malformed;
         Ok(traffic)
     }

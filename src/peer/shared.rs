@@ -134,7 +134,7 @@ impl Shared {
     ) -> (Self, Ends) {
         let settings = config.settings();
         let half_life = settings.score_limit.and_then(|limit| limit.half_life);
-        let (outbound, work) = Outbound::new(settings.queue_limit, settings.soft_mark);
+        let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
         let (trickle_bell, trickle) = bounded(1);
         let (pinger_bell, pinger) = bounded(1);
         let (quit, quitting) = bounded(0);

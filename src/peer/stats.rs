@@ -82,7 +82,7 @@ impl Traffic {
         }
     }
 
-    pub(super) fn add_unknown(&mut self, count: Count) {
+    pub(super) fn add_custom(&mut self, count: Count) {
         if let Some(sum) = self.counts.last_mut() {
             *sum += count;
         }
@@ -102,7 +102,7 @@ impl Traffic {
 
     /// The messages of all commands that this crate does not know.
     #[must_use]
-    pub fn unknown(&self) -> Count {
+    pub fn custom(&self) -> Count {
         self.counts.last().copied().unwrap_or_default()
     }
 

@@ -94,7 +94,7 @@ impl Tally {
                 traffic.add(command, count.get());
             }
             if let Some(unknown) = self.counts.last() {
-                traffic.add_unknown(unknown.get());
+                traffic.add_custom(unknown.get());
             }
             traffic.malformed = self.malformed.get();
             let last = self.last.load(Ordering::Relaxed);

@@ -9,9 +9,9 @@ use std::{fmt, str::FromStr};
 // handling a small message takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(align(4))]
-pub struct UnknownCommand([u8; 12]);
+pub struct CustomCommand([u8; 12]);
 
-impl UnknownCommand {
+impl CustomCommand {
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -20,37 +20,37 @@ impl UnknownCommand {
     }
 }
 
-impl fmt::Display for UnknownCommand {
+impl fmt::Display for CustomCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl AsRef<str> for UnknownCommand {
+impl AsRef<str> for CustomCommand {
     fn as_ref(&self) -> &str {
         self.name()
     }
 }
 
-impl FromStr for UnknownCommand {
+impl FromStr for CustomCommand {
     type Err = ParseError;
 
     /// Takes 1 to 12 printable ASCII characters that are none of the known names.
     fn from_str(name: &str) -> Result<Self, ParseError> {
         match name.parse()? {
-            Command::Unknown(command) => Ok(command),
+            Command::Custom(command) => Ok(command),
             _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
         }
     }
 }
 
-impl From<UnknownCommand> for Command {
-    fn from(command: UnknownCommand) -> Self {
-        Self::Unknown(command)
+impl From<CustomCommand> for Command {
+    fn from(command: CustomCommand) -> Self {
+        Self::Custom(command)
     }
 }
 
-impl fmt::Debug for UnknownCommand {
+impl fmt::Debug for CustomCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -91,7 +91,7 @@ macro_rules! commands {
         pub enum Command {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant,)*
             /// A command that this crate does not know.
-            Unknown(UnknownCommand),
+            Custom(CustomCommand),
         }
 
         impl Command {
@@ -103,7 +103,7 @@ macro_rules! commands {
             pub fn name(&self) -> &str {
                 match self {
                     $(Self::$variant => $name,)*
-                    Self::Unknown(command) => command.name(),
+                    Self::Custom(command) => command.name(),
                 }
             }
 
@@ -112,7 +112,7 @@ macro_rules! commands {
             pub fn payload_limit(self) -> u32 {
                 match self {
                     $(Self::$variant => const { $limit as u32 },)*
-                    Self::Unknown(_) => super::MAX_PAYLOAD,
+                    Self::Custom(_) => super::MAX_PAYLOAD,
                 }
             }
 
@@ -125,7 +125,7 @@ macro_rules! commands {
                 wide.first_chunk_mut::<12>()?.copy_from_slice(field);
                 match u128::from_le_bytes(wide) {
                     $($variant => Some(Self::$variant),)*
-                    _ if well_formed(field) => Some(Self::Unknown(UnknownCommand(*field))),
+                    _ if well_formed(field) => Some(Self::Custom(CustomCommand(*field))),
                     _ => None,
                 }
             }
@@ -135,7 +135,7 @@ macro_rules! commands {
             pub(crate) fn to_field(self) -> [u8; 12] {
                 match self {
                     $(Self::$variant => const { packed($name.as_bytes()).to_le_bytes() }.first_chunk().copied().unwrap_or_default(),)*
-                    Self::Unknown(UnknownCommand(field)) => field,
+                    Self::Custom(CustomCommand(field)) => field,
                 }
             }
 
@@ -143,10 +143,10 @@ macro_rules! commands {
             #[inline]
             pub(crate) fn index(self) -> usize {
                 #[allow(dead_code)]
-                enum Index { $($variant,)* Unknown }
+                enum Index { $($variant,)* Custom }
                 (match self {
                     $(Self::$variant => Index::$variant,)*
-                    Self::Unknown(_) => Index::Unknown,
+                    Self::Custom(_) => Index::Custom,
                 }) as usize
             }
         }
@@ -159,7 +159,7 @@ impl Command {
     /// Whether this is one of the 25 commands that this crate knows.
     #[must_use]
     pub fn is_known(self) -> bool {
-        !matches!(self, Self::Unknown(_))
+        !matches!(self, Self::Custom(_))
     }
 }
 
@@ -178,7 +178,7 @@ impl fmt::Debug for Command {
 impl FromStr for Command {
     type Err = ParseError;
 
-    /// Takes 1 to 12 printable ASCII characters; a name that is none of the known ones gives [`Command::Unknown`].
+    /// Takes 1 to 12 printable ASCII characters; a name that is none of the known ones gives [`Command::Custom`].
     fn from_str(name: &str) -> Result<Self, ParseError> {
         let mut field = [0; 12];
         field

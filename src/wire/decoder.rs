@@ -44,7 +44,7 @@ const MOST_EARNED: usize = 4 * 1024 * 1024;
 /// ```
 pub struct FrameDecoder {
     network: Network,
-    max_unknown: u32,
+    max_custom: u32,
     buffer: Vec<u8>,
     /// Where in the buffer bytes begin when it is empty, see `aligned`.
     origin: usize,
@@ -78,7 +78,7 @@ impl FrameDecoder {
     pub fn new(network: Network) -> Self {
         Self {
             network,
-            max_unknown: MAX_PAYLOAD,
+            max_custom: MAX_PAYLOAD,
             buffer: Vec::new(),
             origin: 0,
             start: 0,
@@ -92,8 +92,8 @@ impl FrameDecoder {
 
     /// Sets the largest payload of a message with an unknown command, in bytes; [`MAX_PAYLOAD`] unless set.
     #[must_use]
-    pub fn max_unknown(mut self, bytes: u32) -> Self {
-        self.max_unknown = bytes;
+    pub fn max_custom(mut self, bytes: u32) -> Self {
+        self.max_custom = bytes;
         self
     }
 
@@ -224,7 +224,7 @@ impl FrameDecoder {
         };
         // 24 bytes are enough for a header.
         let Ok(header) = Header::read(header) else { return Ok(None) };
-        let command = match header.check(self.network, self.max_unknown) {
+        let command = match header.check(self.network, self.max_custom) {
             Ok(command) => command,
             Err(error) => return Err(self.refuse(header, error)),
         };

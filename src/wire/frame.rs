@@ -35,7 +35,7 @@ impl Header {
 
     /// Checks all that can be checked before the payload is there, in the protocol's order.
     #[inline]
-    pub(crate) fn check(&self, network: Network, max_unknown: u32) -> Result<Command, FrameError> {
+    pub(crate) fn check(&self, network: Network, max_custom: u32) -> Result<Command, FrameError> {
         let Self { magic, command: field, length, .. } = *self;
         if length > MAX_PAYLOAD {
             return Err(FrameError::Oversize { length, max: MAX_PAYLOAD });
@@ -44,7 +44,7 @@ impl Header {
             return Err(FrameError::Network { found: magic, expected: network });
         }
         let command = Command::from_field(&field).ok_or(FrameError::Command { found: field })?;
-        let max = if command.is_known() { command.payload_limit() } else { max_unknown };
+        let max = if command.is_known() { command.payload_limit() } else { max_custom };
         if length > max { Err(FrameError::TypeLimit { command, length, max }) } else { Ok(command) }
     }
 }

@@ -4,7 +4,7 @@ use super::codec::{Codec, Decoder};
 use super::{
     Addr, Block, BlockFields, Command, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear, FilterLoad,
     GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, MerkleBlock,
-    NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, UnknownCommand, VerAck,
+    NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, CustomCommand, VerAck,
     Version,
 };
 
@@ -174,7 +174,7 @@ macro_rules! messages {
             )*
             /// A message whose command this crate does not know.
             #[cfg_attr(feature = "serde", serde(rename = "unknown"))]
-            Unknown(Unknown),
+            Custom(CustomMessage),
         }
 
         impl Message {
@@ -199,7 +199,7 @@ macro_rules! messages {
                         Ok(message) => Self::$variant(message.into()),
                         Err(error) => return Err(refuse(error)),
                     },)*
-                    Command::Unknown(command) => Self::Unknown(Unknown { command, payload: payload.into() }),
+                    Command::Custom(command) => Self::Custom(CustomMessage { command, payload: payload.into() }),
                 })
             }
         }
@@ -208,28 +208,28 @@ macro_rules! messages {
             fn command(&self) -> Command {
                 match self {
                     $(Self::$variant(_) => Command::$variant,)*
-                    Self::Unknown(message) => message.command(),
+                    Self::Custom(message) => message.command(),
                 }
             }
 
             fn encoded_len(&self) -> usize {
                 match self {
                     $(Self::$variant(message) => message.encoded_len(),)*
-                    Self::Unknown(message) => message.encoded_len(),
+                    Self::Custom(message) => message.encoded_len(),
                 }
             }
 
             fn check_parts(&self) -> Result<(), EncodeError> {
                 match self {
                     $(Self::$variant(message) => message.check_parts(),)*
-                    Self::Unknown(message) => message.check_parts(),
+                    Self::Custom(message) => message.check_parts(),
                 }
             }
 
             fn write_payload(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Self::$variant(message) => message.write_payload(out),)*
-                    Self::Unknown(message) => message.write_payload(out),
+                    Self::Custom(message) => message.write_payload(out),
                 }
             }
         }
@@ -280,7 +280,7 @@ impl Message {
         match command {
             Command::Block => Block::from_vec(payload).map(Self::Block),
             Command::Tx => Transaction::from_vec(payload).map(Self::Tx),
-            Command::Unknown(command) => Ok(Self::Unknown(Unknown { command, payload })),
+            Command::Custom(command) => Ok(Self::Custom(CustomMessage { command, payload })),
             _ => Self::decode(command, &payload),
         }
     }
@@ -291,16 +291,16 @@ impl sealed::Sealed for Message {}
 /// A message whose command this crate does not know, carried as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Unknown {
+pub struct CustomMessage {
     /// Its command.
-    pub command: UnknownCommand,
+    pub command: CustomCommand,
     /// Its payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer takes 1 MiB unless its
-    /// [configuration](crate::ConfigBuilder::max_unknown_payload) says otherwise.
+    /// [configuration](crate::ConfigBuilder::max_custom_payload) says otherwise.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
     pub payload: Vec<u8>,
 }
 
-impl Unknown {
+impl CustomMessage {
     /// A message of a command that this crate does not know.
     ///
     /// # Errors
@@ -311,17 +311,17 @@ impl Unknown {
     }
 }
 
-impl From<Unknown> for Message {
-    fn from(message: Unknown) -> Self {
-        Self::Unknown(message)
+impl From<CustomMessage> for Message {
+    fn from(message: CustomMessage) -> Self {
+        Self::Custom(message)
     }
 }
 
-impl sealed::Sealed for Unknown {}
+impl sealed::Sealed for CustomMessage {}
 
-impl Encode for Unknown {
+impl Encode for CustomMessage {
     fn command(&self) -> Command {
-        Command::Unknown(self.command)
+        Command::Custom(self.command)
     }
 
     fn encoded_len(&self) -> usize {

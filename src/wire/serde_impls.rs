@@ -7,7 +7,7 @@
 use super::codec::Codec;
 use super::{
     Block, BlockFields, Command, DecodeError, EncodeError, Hash, MAX_PAYLOAD, Network, Services, SubnetworkId,
-    Transaction, TxFields, UnknownCommand, UserAgent, WireString,
+    Transaction, TxFields, CustomCommand, UserAgent, WireString,
 };
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -158,13 +158,13 @@ impl<'de> Deserialize<'de> for Command {
     }
 }
 
-impl Serialize for UnknownCommand {
+impl Serialize for CustomCommand {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.name())
     }
 }
 
-impl<'de> Deserialize<'de> for UnknownCommand {
+impl<'de> Deserialize<'de> for CustomCommand {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         parsed(from)
     }

@@ -98,7 +98,7 @@ impl Display for Summary<'_> {
             Message::FeeFilter(m) => write!(f, "at least {}", m.min_fee),
             Message::Locator(m) => list(m.hashes.iter(), "hash", f),
             Message::SelectedTip(m) => m.hash.fmt(f),
-            Message::Unknown(m) => write!(f, "{}, an unknown command", Counted(m.payload.len(), "byte")),
+            Message::Custom(m) => write!(f, "{}, an unknown command", Counted(m.payload.len(), "byte")),
         }
     }
 }
@@ -155,7 +155,7 @@ impl Display for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Addr, FilterClear, GetSelectedTip, Inv, SendHeaders, Unknown, VerAck};
+    use super::super::{Addr, FilterClear, GetSelectedTip, Inv, SendHeaders, CustomMessage, VerAck};
     use super::*;
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
             Message::from(Addr { scope: AddressScope::All, addresses: Vec::new() }).to_string(),
             "addr all subnetworks, 0 addresses"
         );
-        let unknown = Unknown::new("hello", vec![1]).unwrap();
+        let unknown = CustomMessage::new("hello", vec![1]).unwrap();
         assert_eq!(Message::from(unknown).to_string(), "hello 1 byte, an unknown command");
     }
 

@@ -5,7 +5,7 @@ use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, FeeFilter, FilterAdd, FilterClear, FilterLoad,
     GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Hash, Headers, Inv, Inventory,
     InventoryType, Locator, MerkleBlock, Message, NetAddress, NotFound, Outpoint, Ping, Pong, Reject, RejectCode,
-    SelectedTip, SendHeaders, Services, SubnetworkId, TimedAddress, Transaction, TxFields, TxInput, TxOutput, Unknown,
+    SelectedTip, SendHeaders, Services, SubnetworkId, TimedAddress, Transaction, TxFields, TxInput, TxOutput, CustomMessage,
     UserAgent, VerAck, Version, WireString,
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -117,7 +117,7 @@ pub fn reject() -> impl Strategy<Value = Reject> {
 /// Not one of the known names, with overwhelming probability; those that are get an `x`.
 pub fn unknown_command() -> impl Strategy<Value = Command> {
     "[!-~]{1,12}".prop_map(|name| match name.parse().unwrap() {
-        command @ Command::Unknown(_) => command,
+        command @ Command::Custom(_) => command,
         _ => "x".parse().unwrap(),
     })
 }
@@ -164,7 +164,7 @@ pub fn message(command: Command) -> BoxedStrategy<Message> {
         Command::GetSelectedTip => of(Just(GetSelectedTip)),
         Command::SelectedTip => of(hash().prop_map(|hash| SelectedTip { hash })),
         _ => of((unknown_command(), bytes(300)).prop_map(|(command, payload)| match command {
-            Command::Unknown(command) => Unknown { command, payload },
+            Command::Custom(command) => CustomMessage { command, payload },
             known => panic!("{known} is known"),
         })),
     }

@@ -3,7 +3,7 @@
 
 use super::{DEADLINE, End, Recorder, sockets, version};
 use kaspa_peer::wire::{
-    Command, Encode, Frame, Hash, Message, Network, Payload, ReadError, SendHeaders, Unknown, VerAck, Version,
+    Command, Encode, Frame, Hash, Message, Network, Payload, ReadError, SendHeaders, CustomMessage, VerAck, Version,
     read_message, write_message,
 };
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress, QueueError};
@@ -139,9 +139,9 @@ pub fn frame(network: Network, command: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A message of exactly this many bytes on the wire, its header included.
-pub fn message_of_size(bytes: usize) -> Unknown {
-    let Ok(Command::Unknown(command)) = "filler".parse() else { unreachable!() };
-    Unknown { command, payload: vec![0; bytes - 24] }
+pub fn message_of_size(bytes: usize) -> CustomMessage {
+    let Ok(Command::Custom(command)) = "filler".parse() else { unreachable!() };
+    CustomMessage { command, payload: vec![0; bytes - 24] }
 }
 
 pub fn frame_of_size(bytes: usize, network: Network) -> Frame {

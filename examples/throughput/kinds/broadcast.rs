@@ -29,7 +29,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         let library = || {
             per_peer(count, || {
                 let frame = Frame::encode(&block, Network::Simnet)?;
-                let queue = |peer: &Peer| Ok(peer.queue_frame_with_receipt(&frame)?);
+                let queue = |peer: &Peer| Ok(peer.queue_frame(&frame)?);
                 let receipts = peers.iter().map(queue).collect::<Result<Vec<Receipt>>>()?;
                 Ok(receipts.iter().try_for_each(Receipt::wait)?)
             })

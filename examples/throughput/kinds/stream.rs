@@ -60,7 +60,7 @@ pub fn receipts(plan: &Plan, report: &mut Report) -> Result<()> {
             {
                 oldest.wait()?;
             }
-            receipts.push_back(peer.queue_message_with_receipt(&FeeFilter { min_fee: number.cast_signed() })?);
+            receipts.push_back(peer.queue_message(&FeeFilter { min_fee: number.cast_signed() })?);
         }
         Ok(receipts.drain(..).try_for_each(|receipt| receipt.wait())?)
     })

@@ -54,7 +54,7 @@ impl Side {
                     if reject.code == RejectCode::DUPLICATE)
             }
             Message::Version(version) => self.check_version(version, step),
-            Message::Unknown(_) => *step == Step::Deliver,
+            Message::Custom(_) => *step == Step::Deliver,
             _ if !introduced => {
                 matches!(step, Step::End(Some(reject), DisconnectReason::Handshake(HandshakeError::NotVersion { command }))
                     if *command == message.command() && reject.code == RejectCode::MALFORMED)

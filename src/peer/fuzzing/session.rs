@@ -130,7 +130,7 @@ impl Session {
             now,
             start: now,
             wire: Vec::new(),
-            decoder: FrameDecoder::new(NETWORK).max_unknown(settings.max_unknown_payload),
+            decoder: FrameDecoder::new(NETWORK).max_custom(settings.max_custom_payload),
             fed: 0,
             handshake: Handshake::new(direction, None, settings.protocol_version),
             deadlines: Deadlines::new(settings, now),
@@ -318,7 +318,7 @@ impl Session {
                 self.account.since_ping = self.now - read_at;
             }
             Step::Deliver => {
-                assert!(self.account.introduced || matches!(message, Message::Unknown(_)));
+                assert!(self.account.introduced || matches!(message, Message::Custom(_)));
                 match message {
                     Message::Pong(pong) => self.pong(pong.nonce),
                     Message::Inv(inv) => {

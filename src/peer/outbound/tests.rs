@@ -2,8 +2,8 @@ use super::super::{DisconnectReason, WaitError, current::PeerKey, receipt::Recei
 use super::*;
 use std::{sync::Arc, thread};
 
-fn queue(limit: usize, soft_mark: usize) -> (Outbound, Receiver<()>) {
-    let (queue, bell) = Outbound::new(limit, soft_mark);
+fn queue(limit: usize, high_water_mark: usize) -> (Outbound, Receiver<()>) {
+    let (queue, bell) = Outbound::new(limit, high_water_mark);
     queue.open();
     bell.try_iter().for_each(drop);
     (queue, bell)
@@ -196,7 +196,7 @@ fn waited_for(runs: &[usize]) -> (Outbound, Run) {
 fn who_waits_for_room_is_woken_when_half_of_the_mark_is_free() {
     let (queue, run) = waited_for(&[10, 20, 30, 1]);
     queue.written(run);
-    let wakes = |soft_mark| queue.queue.lock().has_room_for_who_waits(soft_mark);
+    let wakes = |high_water_mark| queue.queue.lock().has_room_for_who_waits(high_water_mark);
     assert_eq!([wakes(51), wakes(100), wakes(101)], [false, false, false], "51 bytes are more than half");
     assert_eq!([wakes(102), wakes(1000)], [true, true]);
     queue.queue.lock().waiting = 0;

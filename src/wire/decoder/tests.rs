@@ -1,7 +1,7 @@
 //! What a decoder says of itself while bytes arrive in pieces, and how its buffer grows and shrinks.
 
 use super::*;
-use crate::wire::{Encode, Frame, Ping, Unknown};
+use crate::wire::{Encode, Frame, Ping, CustomMessage};
 use std::io::Error;
 
 const NETWORK: Network = Network::Simnet;
@@ -10,7 +10,7 @@ const NETWORK: Network = Network::Simnet;
 type Part = (usize, bool);
 
 fn stream() -> (Vec<u8>, Vec<Part>) {
-    let unknown = |size: usize| Unknown::new("hello", vec![7; size]).unwrap();
+    let unknown = |size: usize| CustomMessage::new("hello", vec![7; size]).unwrap();
     let mut bytes = Vec::new();
     let mut parts = Vec::new();
     let mut add = |message: &dyn Fn(Network) -> Frame, refused: bool| {
@@ -177,7 +177,7 @@ fn the_buffer_grows_while_reads_fill_it_and_is_given_back_after_a_while() {
 
 #[test]
 fn what_is_left_of_a_frame_moves_to_the_front_instead_of_asking_for_room() {
-    let frame = Frame::encode(&Unknown::new("hello", vec![7; 1976]).unwrap(), NETWORK).unwrap();
+    let frame = Frame::encode(&CustomMessage::new("hello", vec![7; 1976]).unwrap(), NETWORK).unwrap();
     let bytes = frame.as_bytes().repeat(100);
     let mut decoder = FrameDecoder::new(NETWORK);
     let (mut rest, mut frames) = (bytes.as_slice(), 0);
@@ -208,7 +208,7 @@ fn a_stream_that_lies_about_what_it_gave_is_an_error() {
     let mut decoder = FrameDecoder::new(NETWORK);
     assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
     // And inside a payload that has a buffer of its own.
-    let large = Frame::encode(&Unknown::new("large", vec![0; 100_000]).unwrap(), NETWORK).unwrap();
+    let large = Frame::encode(&CustomMessage::new("large", vec![0; 100_000]).unwrap(), NETWORK).unwrap();
     decoder.feed(&large.as_bytes()[..20_000]);
     assert!(decoder.next_frame().unwrap().is_none());
     assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);

@@ -6,7 +6,7 @@ use kaspa_peer::wire::{
     GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Hash, Headers, Inv, Inventory,
     InventoryType, Locator, MerkleBlock, Message, NetAddress, Network, NotFound, Outpoint, Ping, Pong, Reject,
     RejectCode, SelectedTip, SendHeaders, Services, SubnetworkId, TimedAddress, Transaction, TxFields, TxInput,
-    TxOutput, Unknown, UserAgent, VerAck, Version, WireString,
+    TxOutput, CustomMessage, UserAgent, VerAck, Version, WireString,
 };
 
 /// The network on which everything is said.
@@ -125,7 +125,7 @@ pub fn message(choices: &mut Choices<'_>) -> (Message, Message) {
         Command::Locator => Locator { hashes: list(choices, |it| it.hash(), 501) }.into(),
         Command::GetSelectedTip => GetSelectedTip.into(),
         Command::SelectedTip => SelectedTip { hash: choices.hash() }.into(),
-        Command::Unknown(command) => Unknown { command, payload: choices.bytes(500).into() }.into(),
+        Command::Custom(command) => CustomMessage { command, payload: choices.bytes(500).into() }.into(),
         other => panic!("{other} is new"),
     };
     let mut expected = message.clone();
