@@ -7,14 +7,14 @@ mod common;
 use common::by_hand::{OnMessage, message_of_size};
 use common::{DEADLINE, builder, sockets, wait_until};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, MAX_PAYLOAD, Message};
-use kaspa_peer::{Config, Listener, Peer, QueueError};
+use kaspa_peer::{Config, Listener, Peer, QueueError, Receipt};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// A node that answers every large message with `answer`, and counts those it could not queue.
-fn node(answer: impl Fn(&Peer) -> Result<(), QueueError> + Send + Sync + 'static) -> (Config, Arc<AtomicUsize>) {
+fn node(answer: impl Fn(&Peer) -> Result<Receipt, QueueError> + Send + Sync + 'static) -> (Config, Arc<AtomicUsize>) {
     let refused = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&refused);
     let listener = OnMessage(move |peer: &Peer, message: &Message| {
@@ -44,7 +44,7 @@ fn the_largest_message_there_is() {
     let ((out, refused_out), (inb, refused_in)) = (node(answer), node(answer));
     let peers = connect(&out, &inb);
     let largest = message_of_size(24 + MAX_PAYLOAD as usize);
-    peers.iter().for_each(|peer| peer.queue_message(&largest).unwrap());
+    peers.iter().for_each(|peer| drop(peer.queue_message(&largest).unwrap()));
     for peer in &peers {
         wait_until("the answer", || received(peer, Command::FeeFilter) == 1 || peer.disconnect_reason().is_some());
         assert_eq!(peer.disconnect_reason(), None);
@@ -69,7 +69,7 @@ fn a_flood_each_way_with_answers_as_large() {
     let peers = connect(&node(), &node());
     // All at once, far more than the sockets' buffers hold.
     for _ in 0..COUNT {
-        peers.iter().for_each(|peer| peer.queue_message(&message).unwrap());
+        peers.iter().for_each(|peer| drop(peer.queue_message(&message).unwrap()));
     }
     for peer in &peers {
         wait_until("the answers", || {
@@ -116,7 +116,7 @@ fn answers_that_find_no_room_keep_nobody_from_reading() {
     let peers = connect(&nodes[0], &nodes[1]);
     thread::scope(|scope| {
         for peer in &peers {
-            scope.spawn(|| (0..COUNT).for_each(|_| peer.send_message(&message, DEADLINE).unwrap()));
+            scope.spawn(|| (0..COUNT).for_each(|_| drop(peer.send_message(&message, DEADLINE).unwrap())));
         }
     });
     for (peer, refused) in peers.iter().zip(refused.iter().rev()) {

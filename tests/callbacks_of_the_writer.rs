@@ -100,7 +100,7 @@ fn it_can_queue_until_it_is_told_that_it_is_enough() {
         let refused = loop {
             // Waiting for room here would be waiting for oneself.
             match peer.send_message(&filler, DEADLINE) {
-                Ok(()) => queued += 1,
+                Ok(_) => queued += 1,
                 Err(error) => break error,
             }
             assert!(peer.stats().queued_bytes <= 100_000);

@@ -121,7 +121,7 @@ fn one_that_queues_without_end_is_told_that_it_is_enough() {
         // Waiting for room would be refused too: see `queue_bound`.
         let error = loop {
             match peer.queue_message(&filler) {
-                Ok(()) => queued += 1,
+                Ok(_) => queued += 1,
                 Err(error) => break error,
             }
             assert!(peer.stats().queued_bytes <= 100_000);

@@ -38,12 +38,12 @@ fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReaso
     let mut receipts = Vec::new();
     for round in 0.. {
         let result = match (number + round) % 8 {
-            0 => peer.queue_message(&fee),
+            0 => peer.queue_message(&fee).map(drop),
             1 => peer.queue_message(&fee).map(|receipt| receipts.push(receipt)),
             2 => peer.queue_frame(&frame).map(|receipt| receipts.push(receipt)),
             // Longer than the end may leave anybody waiting.
-            3 => peer.send_message(&fee, 2 * DEADLINE),
-            4 => peer.send_frame(&frame, Duration::from_millis(5)),
+            3 => peer.send_message(&fee, 2 * DEADLINE).map(|receipt| receipts.push(receipt)),
+            4 => peer.send_frame(&frame, Duration::from_millis(5)).map(|receipt| receipts.push(receipt)),
             5 => peer.queue_inventory(Inventory::block(kaspa_peer::wire::Hash::of(&round.to_le_bytes()))),
             6 => match peer.ping_timeout(Duration::from_millis(5)) {
                 Err(WaitError::Closed(reason)) => return (receipts, Some(reason)),

@@ -89,12 +89,12 @@ fn act(peer: &Peer, thread: u16, random: &mut StdRng, ends: bool) -> Done {
         let frame = || Frame::encode(&message, Network::Simnet).unwrap();
         let wait = Duration::from_micros(random.random_range(0..5000));
         let result = match random.random_range(0..9) {
-            0 => peer.queue_message(&message).map(|()| None),
+            0 => peer.queue_message(&message).map(|_| None),
             1 => peer.queue_message(&message).map(Some),
-            2 => peer.send_message(&message, wait).map(|()| None),
-            3 => peer.queue_frame(&frame()).map(|()| None),
+            2 => peer.send_message(&message, wait).map(Some),
+            3 => peer.queue_frame(&frame()).map(|_| None),
             4 => peer.queue_frame(&frame()).map(Some),
-            5 => peer.send_frame(&frame(), wait).map(|()| None),
+            5 => peer.send_frame(&frame(), wait).map(Some),
             other => {
                 aside(peer, other, random);
                 continue;

@@ -101,11 +101,11 @@ fn before_the_handshake_nobody_blocks() {
 fn after_the_end_messages_and_inventory_are_refused() {
     let (end, _remote) = strangers(builder(), Direction::Outbound, None);
     end.peer.disconnect();
-    let closed = Err(QueueError::Closed(DisconnectReason::Local));
+    let closed = QueueError::Closed(DisconnectReason::Local);
     for _ in 0..100 {
-        assert_eq!(end.peer.queue_message(&GetAddr::all()), closed);
-        assert_eq!(end.peer.send_message(&GetAddr::all(), DEADLINE), closed);
-        assert_eq!(end.peer.queue_inventory(Inventory::tx(Hash::ZERO)), closed);
+        assert_eq!(end.peer.queue_message(&GetAddr::all()).unwrap_err(), closed);
+        assert_eq!(end.peer.send_message(&GetAddr::all(), DEADLINE).unwrap_err(), closed);
+        assert_eq!(end.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap_err(), closed);
     }
 }
 

@@ -46,7 +46,7 @@ fn reading_and_writing_are_full_duplex() {
     let large = CustomMessage::new("large", vec![7; 1_000_000]).unwrap();
     thread::scope(|scope| {
         for end in [&out, &inb] {
-            scope.spawn(|| (0..30).for_each(|_| end.peer.send_message(&large, DEADLINE).unwrap()));
+            scope.spawn(|| (0..30).for_each(|_| drop(end.peer.send_message(&large, DEADLINE).unwrap())));
         }
     });
     let size = |end: &common::End| end.peer.stats().received.total().bytes;
@@ -83,7 +83,7 @@ fn every_kaspa_message_can_be_sent_and_is_told() {
         GetSelectedTip.into(),
         SelectedTip { hash: hash(2) }.into(),
     ];
-    messages.iter().for_each(|message| out.peer.queue_message(message).unwrap());
+    messages.iter().for_each(|message| drop(out.peer.queue_message(message).unwrap()));
     out.peer.ping().unwrap();
     let told = inb.told.told(|told| told.messages.clone());
     for command in Command::ALL {

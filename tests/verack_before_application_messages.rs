@@ -66,7 +66,7 @@ fn threads_that_queue_meanwhile_are_not_let_in_front() {
         for _ in 0..30 {
             let (mut remote, peer) = meet_node(direction, &builder().build().unwrap());
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..200).for_each(|n| peer.queue_message(&fee(n)).unwrap()));
+                scope.spawn(|| (0..200).for_each(|n| drop(peer.queue_message(&fee(n)).unwrap())));
                 introduce(direction, &mut remote);
             });
             (0..200).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));

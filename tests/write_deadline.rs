@@ -123,7 +123,7 @@ fn the_queue_stays_within_its_bound() {
     let mut refused = 0;
     while refused < 1000 {
         match end.peer.queue_message(&message) {
-            Ok(()) => refused = 0,
+            Ok(_) => refused = 0,
             Err(QueueError::Full { queued, limit }) => {
                 assert!(limit == LIMIT && queued <= LIMIT && queued + 3333 > LIMIT, "{queued}");
                 refused += 1;
@@ -176,7 +176,7 @@ fn others_are_served_while_one_is_stuck_for_good() {
     let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
     let frame = frame_of_size(1_000_000, config.network());
     // More than the sockets' buffers take.
-    (0..40).for_each(|_| stuck.queue_frame(&frame).unwrap());
+    (0..40).for_each(|_| drop(stuck.queue_frame(&frame).unwrap()));
     let mut bytes = vec![0; frame.as_bytes().len()];
     for _ in 0..40 {
         lively.queue_frame(&frame).unwrap();

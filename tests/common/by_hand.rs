@@ -165,7 +165,7 @@ pub fn fill(peer: &Peer) {
     // A second without progress, since a writer that only waits for its turn makes none either.
     while still < 200 {
         match peer.queue_message(&message) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(QueueError::Full { .. }) => {
                 // What is still being written shows as progress.
                 still = if before == sent() { still + 1 } else { 0 };
