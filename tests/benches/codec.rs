@@ -1,6 +1,6 @@
 //! How long one message takes, from bytes and to bytes, next to the checksum that nobody can do without. Allocations are shown too.
 
-#[path = "../../examples/throughput/payloads.rs"]
+#[path = "../common/payloads.rs"]
 mod payloads;
 
 use divan::{AllocProfiler, Bencher, black_box};

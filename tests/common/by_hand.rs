@@ -3,7 +3,7 @@
 
 use super::{DEADLINE, End, Recorder, sockets, version};
 use kaspa_peer::wire::{
-    Command, Encode, Frame, Hash, Message, Network, Payload, ReadError, SendHeaders, CustomMessage, VerAck, Version,
+    Command, CustomMessage, Encode, Frame, Hash, Message, Network, Payload, ReadError, SendHeaders, VerAck, Version,
     read_message, write_message,
 };
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress, QueueError};

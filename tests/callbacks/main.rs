@@ -1,0 +1,9 @@
+//! Listener callbacks and event channels.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod event_channel;
+mod on_write;
+mod panics;
+mod slow_callbacks;

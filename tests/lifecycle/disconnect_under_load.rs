@@ -1,0 +1,160 @@
+//! A connection ends while 64 threads use it: nobody is left waiting, everybody is told the same, and every receipt
+//! resolves, once.
+
+use crate::common::by_hand::{end_of, strangers};
+use crate::common::{DEADLINE, builder, version};
+use kaspa_peer::wire::{CustomMessage, FeeFilter, Frame, Inventory, Network, Ping, VerAck};
+use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt, WaitError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const THREADS: usize = 64;
+
+/// When the end comes.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Before,
+    During,
+    After,
+}
+
+/// How.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    TwiceAtOnce,
+    Remote,
+    Malformed,
+    LastHandle,
+}
+
+/// What a thread queued with a receipt.
+fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReason>) {
+    let fee = FeeFilter { min_fee: number as i64 };
+    let frame = Frame::encode(&CustomMessage::new("storm", vec![7; 20_000]).unwrap(), Network::Simnet).unwrap();
+    let mut receipts = Vec::new();
+    for round in 0.. {
+        let result = match (number + round) % 8 {
+            0 => peer.queue_message(&fee).map(drop),
+            1 => peer.queue_message(&fee).map(|receipt| receipts.push(receipt)),
+            2 => peer.queue_frame(&frame).map(|receipt| receipts.push(receipt)),
+            // Longer than the end may leave anybody waiting.
+            3 => peer.send_message(&fee, 2 * DEADLINE).map(|receipt| receipts.push(receipt)),
+            4 => peer.send_frame(&frame, Duration::from_millis(5)).map(|receipt| receipts.push(receipt)),
+            5 => peer.queue_inventory(Inventory::block(kaspa_peer::wire::Hash::of(&round.to_le_bytes()))),
+            6 => match peer.ping_timeout(Duration::from_millis(5)) {
+                Err(WaitError::Closed(reason)) => return (receipts, Some(reason)),
+                Err(WaitError::Timeout { .. } | WaitError::Queue(_)) | Ok(_) => Ok(()),
+                Err(error) => panic!("{error}"),
+            },
+            _ => {
+                let _ = peer.stats();
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) | Err(QueueError::Full { .. } | QueueError::Timeout { .. }) => {}
+            Err(QueueError::Closed(reason)) => return (receipts, Some(reason)),
+            Err(error) => panic!("{error}"),
+        }
+        // So that the last handle is some thread's.
+        if round == 5_000 {
+            break;
+        }
+    }
+    (receipts, None)
+}
+
+fn storm(stage: Stage, how: How) {
+    let config = builder().queue_limit(200_000).high_water_mark(100_000);
+    let (end, mut remote) = strangers(config, Direction::Inbound, None);
+    if !matches!(stage, Stage::Before) {
+        remote.send(&version());
+        end.told.wait_for::<kaspa_peer::wire::Version>();
+    }
+    if matches!(stage, Stage::After) {
+        remote.send(&VerAck);
+        end.peer.wait_for_handshake().unwrap();
+    }
+    let busy = AtomicUsize::new(0);
+    let told = end.told.clone();
+    let peer = (!matches!(how, How::LastHandle)).then(|| end.peer.clone());
+    let (outcome, outcomes) = crossbeam_channel::unbounded();
+    let kept = peer.as_ref();
+    let ended = thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (peer, outcome, busy) = (end.peer.clone(), outcome.clone(), &busy);
+            scope.spawn(move || {
+                busy.fetch_add(1, Ordering::SeqCst);
+                let result = match how {
+                    // Uses it a little, and lets go of it.
+                    How::LastHandle => {
+                        let receipts = [(); 3].map(|()| peer.queue_message(&FeeFilter { min_fee: 1 }));
+                        (receipts.into_iter().flatten().collect(), None)
+                    }
+                    _ => use_peer(&peer, number),
+                };
+                drop(peer);
+                outcome.send((result, Instant::now())).unwrap();
+            });
+        }
+        drop(end.peer);
+        crate::common::wait_until("all are busy", || busy.load(Ordering::SeqCst) == THREADS);
+        let peer = kept;
+        match how {
+            How::TwiceAtOnce => {
+                let disconnect = move || peer.unwrap().disconnect();
+                let other = scope.spawn(disconnect);
+                disconnect();
+                other.join().unwrap();
+            }
+            How::Remote => drop(remote.stream.shutdown(std::net::Shutdown::Both)),
+            How::Malformed => {
+                let _ = std::io::Write::write_all(&mut remote.stream, &[0x1b; 24]);
+            }
+            How::LastHandle => {}
+        }
+        told.wait("the end", |told| (!told.disconnects.is_empty()).then_some(()));
+        Instant::now()
+    });
+    drop(outcome);
+    let reason = told.told(|told| told.disconnects[0].clone());
+    if let Some(peer) = peer {
+        assert_eq!(end_of(&peer), reason);
+        assert_eq!(peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason.clone())));
+    }
+    let mut threads = 0;
+    let mut longest = Duration::ZERO;
+    for ((receipts, told), returned) in outcomes {
+        threads += 1;
+        longest = longest.max(returned.saturating_duration_since(ended));
+        if let Some(told) = told {
+            assert_eq!(told, reason, "{stage:?} {how:?}");
+        }
+        let mut written = true;
+        for receipt in receipts {
+            let result = receipt.wait_timeout(DEADLINE);
+            assert!(
+                result == Ok(()) || result == Err(WaitError::Closed(reason.clone())),
+                "{stage:?} {how:?}: {result:?}"
+            );
+            assert_eq!(receipt.try_wait(), Some(result.clone()), "it says the same again");
+            // What one thread queued goes out in order: after the first that was not written, none was.
+            assert!(written || result.is_err(), "{stage:?} {how:?}");
+            written = result.is_ok();
+        }
+    }
+    assert_eq!(threads, THREADS);
+    assert!(longest < DEADLINE, "{stage:?} {how:?}: somebody was held up for {longest:?}");
+    println!("{stage:?} {how:?}: the last of {THREADS} returned {longest:?} after the end");
+    assert_eq!(told.told(|told| told.disconnects.len()), 1);
+}
+
+#[test]
+fn at_every_stage_in_every_way() {
+    for stage in [Stage::Before, Stage::During, Stage::After] {
+        for how in [How::TwiceAtOnce, How::Remote, How::Malformed, How::LastHandle] {
+            storm(stage, how);
+        }
+    }
+}

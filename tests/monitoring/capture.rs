@@ -1,0 +1,183 @@
+//! What peers say can be recorded, read back and replayed.
+
+use crate::common::recorded::{File, records};
+use crate::common::{acquainted, builder, sockets, wait_until};
+use kaspa_peer::ConfigError;
+use kaspa_peer::peer::{Capture, CaptureReader, Captured};
+use kaspa_peer::wire::{CustomMessage, Encode, FeeFilter, Message, MessageReader, Network};
+use proptest::{collection::vec, prelude::*};
+use std::io::{self, Write};
+
+/// The messages of one side.
+fn messages(records: &[Captured], sent: bool) -> Vec<Message> {
+    let frames = records.iter().filter_map(|record| match record {
+        Captured::Sent(frame) if sent => Some(frame.as_slice()),
+        Captured::Received(frame) if !sent => Some(frame.as_slice()),
+        _ => None,
+    });
+    let stream = frames.collect::<Vec<_>>().concat();
+    MessageReader::new(stream.as_slice(), Network::Simnet).map(Result::unwrap).collect()
+}
+
+#[test]
+fn both_sides_of_a_conversation_are_recorded() {
+    let (ours, theirs) = (File::default(), File::default());
+    let capture = |file: &File| Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (out, inb) = acquainted(builder().capture(capture(&ours)), builder().capture(capture(&theirs)));
+    out.peer.queue_message(&FeeFilter { min_fee: 5 }).unwrap();
+    out.peer.queue_message(&CustomMessage::new("hello", vec![1; 100_000]).unwrap()).unwrap();
+    out.peer.ping().unwrap();
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    inb.peer.wait_for_disconnect().unwrap();
+
+    let (ours, theirs) = (records(&ours), records(&theirs));
+    assert!(matches!(&ours[0], Captured::Connected(text) if text.to_string().ends_with("(outbound)")), "{ours:?}");
+    let gone = |record: &Captured| matches!(record, Captured::Gone(why) if *why == "disconnected by this side");
+    assert_eq!(ours.iter().filter(|record| gone(record)).count(), 1);
+    assert_eq!(messages(&ours, true), messages(&theirs, false), "what one sent the other received");
+    assert_eq!(messages(&theirs, true), messages(&ours, false));
+    let names: Vec<String> = messages(&ours, true).iter().map(|message| message.command().to_string()).collect();
+    assert_eq!(names, ["version", "verack", "feefilter", "hello", "ping"]);
+}
+
+#[test]
+fn a_capture_of_another_network_than_the_nodes_is_refused() {
+    let file = File::default();
+    let build = |network| {
+        let capture = Capture::new(file.clone(), network, 1 << 20).unwrap();
+        assert_eq!(capture.network(), network);
+        builder().capture(capture).build().map(|config| config.network())
+    };
+    let error = build(Network::Mainnet).unwrap_err();
+    assert_eq!(error, ConfigError::CaptureNetwork { capture: Network::Mainnet, node: Network::Simnet });
+    assert!(error.to_string().contains("begin the capture with the node's network"), "{error}");
+    // The same network by another name.
+    assert_eq!(build(Network::Custom(Network::Simnet.magic())), Ok(Network::Simnet));
+}
+
+#[test]
+fn what_was_refused_is_recorded_too() {
+    let file = File::default();
+    let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (ours, mut theirs) = sockets();
+    let config = builder().capture(capture).build().unwrap();
+    let peer = kaspa_peer::Peer::inbound(ours, "remote", &config).unwrap();
+    theirs.write_all(&[0x55; 24]).unwrap();
+    peer.wait_for_disconnect().unwrap();
+    assert!(records(&file).iter().any(|record| matches!(record, Captured::Refused(_))));
+}
+
+#[test]
+fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
+    let (first, second) = (File::default(), File::default());
+    let capture = Capture::new(first.clone(), Network::Simnet, 1000).unwrap();
+    let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+    out.peer.queue_message(&CustomMessage::new("large", vec![0; 5000]).unwrap()).unwrap();
+    out.peer.ping().unwrap();
+    // The answer to the ping may be there before its writer has recorded it.
+    wait_until("the limit is reached", || capture.is_stopped());
+    assert!(capture.written() <= 1000 && first.0.lock().len() <= 1000);
+    capture.continue_in(second.clone()).unwrap();
+    out.peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
+    out.peer.ping().unwrap();
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    drop(inb);
+    assert!(messages(&records(&second), true).contains(&FeeFilter { min_fee: 9 }.into()));
+}
+
+#[test]
+fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
+    assert!(CaptureReader::new(&b"not a capture at all"[..]).is_err());
+    let file = File::default();
+    let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (out, _inb) = acquainted(builder().capture(capture), builder());
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect().unwrap();
+    let bytes = file.0.lock().clone();
+    let cut = CaptureReader::new(&bytes[..bytes.len() - 1]).unwrap();
+    assert!(cut.last().unwrap().is_err());
+}
+
+/// Panics when it is given a record, after so many bytes.
+struct Fragile(usize);
+
+impl Write for Fragile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).expect("no more");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_place_that_panics_ends_one_peer_at_most() {
+    let capture = Capture::new(Fragile(1000), Network::Simnet, 1 << 20).unwrap();
+    let fee = FeeFilter { min_fee: 5 };
+    for first in [true, false] {
+        let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+        if first {
+            // Buffered, so that it comes with some message or other.
+            while inb.peer.send_message(&fee, crate::common::DEADLINE).is_ok() {}
+            assert_eq!(out.peer.wait_for_disconnect().unwrap(), kaspa_peer::DisconnectReason::CallbackPanicked);
+            assert_eq!(out.told.told(|told| told.disconnects.len()), 1);
+            assert!(capture.is_stopped());
+        } else {
+            (0..1000).for_each(|_| drop(inb.peer.send_message(&fee, crate::common::DEADLINE).unwrap()));
+            out.peer.ping().unwrap();
+            assert_eq!(out.peer.disconnect_reason(), None);
+        }
+    }
+}
+
+#[test]
+fn after_an_error_there_are_no_more_records() {
+    /// A capture that begins well and then cannot be read.
+    struct Broken(io::Cursor<Vec<u8>>);
+
+    impl io::Read for Broken {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 => Err(io::Error::other("broken")),
+                count => Ok(count),
+            }
+        }
+    }
+
+    let file = File::default();
+    Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let mut record = vec![3];
+    record.extend([0xff; 8]);
+    record.extend([0; 8]);
+    record.extend([1, 0, 0, 0, b'x']);
+    let bytes = [file.0.lock().clone(), record].concat();
+    let results: Vec<bool> =
+        CaptureReader::new(Broken(io::Cursor::new(bytes))).unwrap().take(9).map(|result| result.is_ok()).collect();
+    assert!(results == [true, false] || results == [false], "{results:?}");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_records_or_an_error(bytes in vec(any::<u8>(), 0..400), kind in 0u8..6, length in 0u32..40) {
+        let mut file = b"KPCAP\0\0\x01\x30\x58\x5f\x5b".to_vec();
+        file.push(kind);
+        file.extend([0; 16]);
+        file.extend(length.to_le_bytes());
+        file.extend_from_slice(&bytes);
+        let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+        let records: Vec<_> = reader.by_ref().collect();
+        prop_assert!(records.iter().rev().skip(1).all(Result::is_ok), "nothing follows an error");
+        prop_assert!(reader.next().is_none());
+        let claimed = records.first().is_some_and(|record| record.is_ok());
+        prop_assert_eq!(claimed, kind < 5 && bytes.len() >= length as usize);
+    }
+
+    #[test]
+    fn a_file_that_does_not_begin_as_one_is_no_capture(bytes in vec(any::<u8>(), 0..40)) {
+        prop_assert!(CaptureReader::new(bytes.as_slice()).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! What a program can observe of a peer: statistics and captures.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod capture;
+#[cfg(feature = "serde")]
+mod serde_of_statistics_and_reasons;
+mod statistics;

@@ -1,0 +1,24 @@
+//! A handle that the program keeps after the end keeps no thread, even if the program never waits for the end. A thread that is
+//! not joined would keep its stack.
+
+use super::process::{exclusive, memory_maps};
+use crate::common::remote::{BOTH, meet_node};
+use crate::common::{builder, wait_until};
+
+#[test]
+fn handles_of_ended_peers_keep_no_thread_stacks() {
+    const PEERS: usize = 1000;
+    let _exclusive = exclusive();
+    let node = builder().build().unwrap();
+    let before = memory_maps();
+    let kept: Vec<_> = (0..PEERS)
+        .map(|number| {
+            let (_remote, peer) = meet_node(BOTH[number % 2], &node);
+            peer.disconnect();
+            peer
+        })
+        .collect();
+    // The C library keeps some stacks for the next threads.
+    wait_until("the stacks are unmapped", || memory_maps() < before + PEERS);
+    assert!(kept.iter().all(|peer| peer.disconnect_reason().is_some()));
+}

@@ -1,0 +1,142 @@
+//! Messages whose command nobody knows.
+
+use crate::common::by_hand::{by_hand, by_hand_listening, end_of, frame, strangers, with_listener};
+use crate::common::{DEADLINE, Recorder, builder, version, wait_until};
+use kaspa_peer::peer::CustomCommands;
+use kaspa_peer::wire::{
+    Command, CustomCommand, CustomMessage, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject,
+    RejectCode, VerAck, Version,
+};
+use kaspa_peer::{Direction, DisconnectReason, Listener, Peer};
+use std::sync::mpsc;
+
+const MIB: usize = 1024 * 1024;
+
+fn command(name: &str) -> CustomCommand {
+    let Ok(Command::Custom(command)) = name.parse() else { panic!("{name} is known") };
+    command
+}
+
+fn unknown(name: &str, payload: impl Into<Vec<u8>>) -> CustomMessage {
+    CustomMessage { command: command(name), payload: payload.into() }
+}
+
+/// Passes on what comes to the callbacks for all messages and for unknown ones.
+struct Watch(mpsc::Sender<(&'static str, Message)>);
+
+impl Listener for Watch {
+    fn on_message(&self, _: &Peer, message: &Message) {
+        self.0.send(("message", message.clone())).unwrap();
+    }
+
+    fn on_custom(&self, _: &Peer, message: CustomMessage) {
+        self.0.send(("unknown", message.into())).unwrap();
+    }
+}
+
+#[test]
+fn they_are_delivered_with_their_payload() {
+    let (told, tells) = mpsc::channel();
+    let (_peer, mut remote) = by_hand_listening(builder(), Watch(told));
+    let next = || tells.recv_timeout(DEADLINE).unwrap();
+    // The handshake's.
+    assert_eq!([next().0, next().0], ["message"; 2]);
+    for sent in
+        [unknown("hello", b"abc"), unknown("~", []), unknown("twelve-bytes", vec![9; 20_000]), unknown("Ping", [1; 8])]
+    {
+        remote.send(&sent);
+        assert_eq!(next(), ("message", sent.clone().into()));
+        assert_eq!(next(), ("unknown", sent.into()));
+    }
+}
+
+#[test]
+fn by_default_they_are_ignored_and_counted() {
+    let (peer, mut remote) = by_hand_listening(builder(), ());
+    remote.send(&unknown("hello", b"abc"));
+    remote.send(&unknown("world", b""));
+    remote.send(&Ping { nonce: 1 });
+    assert_eq!(remote.read_as::<Pong>().nonce, 1);
+    let received = peer.stats().received;
+    let count = received.of(Command::Custom(command("any")));
+    assert_eq!((count.messages, count.bytes), (2, 24 + 3 + 24));
+    assert_eq!(received.malformed().messages, 0);
+    assert_eq!(received.total().messages, 5);
+}
+
+#[test]
+fn they_can_be_sent() {
+    let (outbound, inbound) = crate::common::acquainted(builder(), builder());
+    outbound.peer.queue_message(&unknown("hello", b"abc")).unwrap();
+    let hello =
+        inbound.told.wait("hello", |told| told.messages.iter().find(|message| !message.command().is_known()).cloned());
+    assert_eq!(hello, unknown("hello", b"abc").into());
+    let sent = || outbound.peer.stats().sent.of(Command::Custom(command("hello"))).messages;
+    wait_until("it is counted", || sent() == 1);
+}
+
+#[test]
+fn they_may_come_while_the_handshake_runs() {
+    let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
+    remote.send(&unknown("first", b""));
+    remote.send(&version());
+    remote.send(&unknown("second", b""));
+    remote.read_as::<Version>();
+    remote.read_as::<VerAck>();
+    remote.send(&VerAck);
+    end.peer.wait_for_handshake().unwrap();
+    end.told.wait_for::<VerAck>();
+    assert_eq!(end.told.commands(), ["first", "version", "second", "verack"]);
+}
+
+#[test]
+fn a_payload_over_the_limit_is_malformed() {
+    for (limit, size) in [(None, MIB), (Some(10), 10), (Some(0), 0)] {
+        let config = limit.map_or(builder(), |limit| builder().max_custom_payload(limit));
+        let (end, mut remote) = by_hand(config);
+        remote.send(&unknown("fits", vec![7; size]));
+        end.told.wait("the one that fits", |told| {
+            told.messages
+                .iter()
+                .any(|message| message.encoded_len() == size && !message.command().is_known())
+                .then_some(())
+        });
+        remote.send_bytes(&frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
+        let (length, max) = (u32::try_from(size + 1).unwrap(), u32::try_from(size).unwrap());
+        let error = FrameError::TypeLimit { command: Command::Custom(command("too-large")), length, max };
+        assert_eq!(end_of(&end.peer), DisconnectReason::Malformed(error.clone()));
+        let text = format!("Can't read message from {} (inbound): {error}", end.peer.address());
+        assert_eq!(remote.rest(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
+    }
+}
+
+#[test]
+fn the_limit_is_not_for_known_commands() {
+    let (end, mut remote) = by_hand(builder().max_custom_payload(0));
+    remote.send(&FeeFilter { min_fee: 1 });
+    end.told.wait_for::<FeeFilter>();
+}
+
+#[test]
+fn they_can_be_a_reason_to_disconnect() {
+    let told = Recorder::default();
+    let config = builder().custom_commands(CustomCommands::Disconnect);
+    let (peer, mut remote) = by_hand_listening(config, told.clone());
+    remote.send(&unknown("hello", b"abc"));
+    let command = Command::Custom(command("hello"));
+    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(command));
+    let said = remote.rest();
+    let [Message::Reject(reject)] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((reject.command.to_str(), reject.code), (Some("malformed"), RejectCode::MALFORMED));
+    let text = format!("Can't read message from {} (inbound): ", peer.address());
+    assert!(reject.reason.to_string().starts_with(&text), "{}", reject.reason);
+    assert_eq!(told.commands(), ["version", "verack"], "nobody is told of it");
+}
+
+#[test]
+fn also_while_the_handshake_runs() {
+    let (peer, mut remote) =
+        with_listener(builder().custom_commands(CustomCommands::Disconnect), (), Direction::Inbound, None);
+    remote.send(&unknown("hello", b"abc"));
+    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
+}

@@ -1,0 +1,251 @@
+//! The outbound queue: how much waits, who is refused, who waits for room, and in which order it goes out.
+
+use crate::common::by_hand::{OnMessage, by_hand, by_hand_listening, fill, frame_of_size, message_of_size, strangers};
+use crate::common::{DEADLINE, builder, version, wait_until};
+use kaspa_peer::wire::{
+    CustomMessage, Encode, FeeFilter, Frame, GetAddr, Inv, Inventory, Message, Network, Ping, VerAck, Version,
+};
+use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt};
+use std::io::Read;
+use std::sync::mpsc;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(100);
+
+#[test]
+fn over_the_bound_the_message_stays_the_callers() {
+    let (end, mut remote) = strangers(builder().queue_limit(1000), Direction::Inbound, None);
+    // Before the handshake everything waits.
+    let message = message_of_size(600);
+    end.peer.queue_message(&message).unwrap();
+    let full = Err(QueueError::Full { queued: 600, limit: 1000 });
+    assert_eq!(end.peer.queue_message(&message), full);
+    assert_eq!(end.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
+    end.peer.queue_message(&message_of_size(400)).unwrap();
+    assert_eq!((end.peer.stats().queued_bytes, end.peer.stats().queued_messages), (1000, 2));
+    remote.shake_hands(&version());
+    assert_eq!([remote.read(), remote.read()].map(|message| message.encoded_len() + 24), [600, 400]);
+    wait_until("there is room", || end.peer.stats().queued_bytes == 0);
+    end.peer.queue_message(&message).unwrap();
+    assert_eq!(remote.read(), Message::from(message), "the same message, later");
+}
+
+#[test]
+fn one_message_larger_than_the_bound_is_taken_when_nothing_waits() {
+    for size in [5000, 500_000] {
+        let (end, mut remote) = by_hand(builder().queue_limit(1000));
+        for _ in 0..3 {
+            wait_until("nothing waits", || end.peer.stats().queued_bytes == 0);
+            end.peer.queue_message(&message_of_size(size)).unwrap();
+            assert_eq!(remote.read().encoded_len() + 24, size);
+        }
+    }
+    let (end, mut remote) = strangers(builder().queue_limit(1000), Direction::Inbound, None);
+    end.peer.queue_message(&message_of_size(5000)).unwrap();
+    assert_eq!(end.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
+    remote.shake_hands(&version());
+    assert_eq!(remote.read().encoded_len() + 24, 5000);
+}
+
+#[test]
+fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let (end, mut remote) = strangers(builder().queue_limit(0), direction, None);
+        remote.shake_hands(&version());
+        end.peer.wait_for_handshake().unwrap();
+        for min_fee in 0..100 {
+            end.peer.send_message(&FeeFilter { min_fee }, DEADLINE).unwrap();
+        }
+        for min_fee in 0..100 {
+            assert_eq!(remote.read_as::<FeeFilter>().min_fee, min_fee);
+        }
+    }
+}
+
+#[test]
+fn who_sends_waits_for_the_remote_to_read() {
+    // 30 MB in all, more than any socket's buffers.
+    const COUNT: usize = 600;
+    let (end, mut remote) = by_hand(builder().queue_limit(120_000).high_water_mark(60_000));
+    let frame = frame_of_size(50_000, Network::Simnet);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..COUNT).for_each(|_| drop(end.peer.send_frame(&frame, DEADLINE).unwrap())));
+        let mut bytes = vec![0; frame.as_bytes().len()];
+        for _ in 0..COUNT {
+            let stats = end.peer.stats();
+            assert!(stats.queued_bytes <= 120_000 && stats.queued_messages <= 5, "{stats:?}");
+            remote.stream.read_exact(&mut bytes).unwrap();
+            assert!(bytes == frame.as_bytes());
+        }
+    });
+}
+
+#[test]
+fn several_senders_all_get_through() {
+    const EACH: i64 = 2000;
+    let (end, mut remote) = by_hand(builder().queue_limit(200));
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let peer = &end.peer;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    peer.send_message(&FeeFilter { min_fee: sender * EACH + number }, DEADLINE).unwrap();
+                }
+            });
+        }
+        let mut next = [0; 4];
+        for _ in 0..4 * EACH {
+            let fee = remote.read_as::<FeeFilter>().min_fee;
+            let expected = &mut next[usize::try_from(fee / EACH).unwrap()];
+            assert_eq!(fee % EACH, *expected, "in the order of each sender");
+            *expected += 1;
+        }
+    });
+}
+
+/// What an attempt fails with, once it does because the sockets' buffers are full.
+fn failing(mut attempt: impl FnMut() -> Result<Receipt, QueueError>) -> QueueError {
+    loop {
+        if let Err(error) = attempt() {
+            return error;
+        }
+    }
+}
+
+#[test]
+fn waiting_for_room_has_an_end() {
+    let (end, _remote) = by_hand(builder().queue_limit(100_000));
+    let (message, frame) = (message_of_size(10_000), frame_of_size(10_000, Network::Simnet));
+    for waited in [SHORT, Duration::ZERO] {
+        assert_eq!(failing(|| end.peer.send_message(&message, waited)), QueueError::Timeout { waited });
+        assert_eq!(failing(|| end.peer.send_frame(&frame, waited)), QueueError::Timeout { waited });
+    }
+    assert!(matches!(failing(|| end.peer.queue_message(&message)), QueueError::Full { .. }));
+    assert_eq!(end.peer.disconnect_reason(), None);
+}
+
+#[test]
+fn who_waits_for_room_is_told_that_the_peer_is_gone() {
+    let (end, _remote) = by_hand(builder().queue_limit(100_000));
+    fill(&end.peer);
+    std::thread::scope(|scope| {
+        let peer = &end.peer;
+        let senders = [DEADLINE, Duration::MAX].map(|timeout| {
+            scope.spawn(move || {
+                let message = message_of_size(10_000);
+                failing(|| peer.send_message(&message, timeout))
+            })
+        });
+        std::thread::sleep(SHORT);
+        assert!(senders.iter().all(|sender| !sender.is_finished()));
+        peer.disconnect();
+        for sender in senders {
+            assert_eq!(sender.join().unwrap(), QueueError::Closed(DisconnectReason::Local));
+        }
+    });
+    assert_eq!((end.peer.stats().queued_bytes, end.peer.stats().queued_messages), (0, 0));
+}
+
+#[test]
+fn a_callback_does_not_wait_for_room_of_its_own_peer() {
+    let (results, tried) = mpsc::channel();
+    let listener = OnMessage(move |peer: &Peer, message: &Message| {
+        if matches!(message, Message::FeeFilter(_)) {
+            let mut sent = 0;
+            let message = message_of_size(10_000);
+            let error = loop {
+                match peer.send_message(&message, DEADLINE) {
+                    Ok(_) => sent += 1,
+                    Err(error) => break error,
+                }
+            };
+            results.send((sent, error)).unwrap();
+        }
+    });
+    let (peer, mut remote) = by_hand_listening(builder().queue_limit(100_000).high_water_mark(20_000), listener);
+    remote.send(&FeeFilter::default());
+    let (sent, error) = tried.recv_timeout(DEADLINE).unwrap();
+    assert!(sent > 5, "up to the bound there is room: {sent}");
+    assert_eq!(error, QueueError::InCallback);
+    for _ in 0..sent {
+        assert_eq!(remote.read().encoded_len() + 24, 10_000);
+    }
+    assert_eq!(peer.disconnect_reason(), None);
+}
+
+#[test]
+fn one_frame_goes_to_many() {
+    let network = Network::Simnet;
+    let items = (0..100u32).map(|number| Inventory::tx(kaspa_peer::wire::Hash::of(&number.to_le_bytes())));
+    let small = Frame::encode(&items.collect::<Inv>(), network).unwrap();
+    let large = frame_of_size(100_000, network);
+    let mut ends: Vec<_> = (0..8).map(|_| by_hand(builder())).collect();
+    for (end, _) in &ends {
+        end.peer.queue_frame(&small).unwrap();
+        end.peer.queue_frame(&large).unwrap();
+        end.peer.send_frame(&small, DEADLINE).unwrap();
+        end.peer.queue_frame(&large).unwrap().wait_timeout(DEADLINE).unwrap();
+    }
+    for (_, remote) in &mut ends {
+        for frame in [&small, &large, &small, &large] {
+            assert_eq!(&Frame::encode(&remote.read(), network).unwrap(), frame);
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_another_network_is_refused() {
+    let (end, mut remote) = by_hand(builder());
+    let frame = Frame::encode(&Ping { nonce: 1 }, Network::Mainnet).unwrap();
+    let refused = QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet };
+    assert_eq!(end.peer.queue_frame(&frame), Err(refused.clone()));
+    assert_eq!(end.peer.send_frame(&frame, DEADLINE), Err(refused));
+    end.peer.queue_frame(&Frame::encode(&Ping { nonce: 2 }, Network::Custom(0x374d_cf1c)).unwrap()).unwrap();
+    assert_eq!(remote.read_as::<Ping>().nonce, 2, "the same network by another name");
+}
+
+#[test]
+fn small_and_large_frames_keep_their_order() {
+    let (end, mut remote) = by_hand(builder());
+    // Around the sizes at which a frame is no longer copied, and a run is full.
+    let sizes =
+        [24, 16_383, 16_384, 16_385, 24, 65_536, 65_537, 25, 300_000, 26, 27, 16_384, 16_384, 16_384, 16_384, 24];
+    let sizes: Vec<usize> = sizes.into_iter().cycle().take(500).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (number, &size) in sizes.iter().enumerate() {
+                let mut message = message_of_size(size);
+                message.payload.iter_mut().zip(number.to_le_bytes()).for_each(|(byte, digit)| *byte = digit);
+                if number % 3 == 0 {
+                    end.peer.send_frame(&Frame::encode(&message, Network::Simnet).unwrap(), DEADLINE).unwrap();
+                } else {
+                    end.peer.send_message(&message, DEADLINE).unwrap();
+                }
+            }
+        });
+        for (number, &size) in sizes.iter().enumerate() {
+            let Message::Custom(CustomMessage { payload, .. }) = remote.read() else { panic!("something else") };
+            assert_eq!(payload.len() + 24, size, "{number}");
+            assert!(payload.iter().zip(number.to_le_bytes()).all(|(byte, digit)| *byte == digit), "{number}");
+        }
+    });
+}
+
+#[test]
+fn our_verack_goes_out_before_whatever_was_queued_earlier() {
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let (end, mut remote) = strangers(builder().queue_limit(1000), direction, None);
+        end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+        while end.peer.queue_message(&FeeFilter { min_fee: 2 }).is_ok() {}
+        remote.send(&version());
+        remote.read_as::<Version>();
+        remote.read_as::<VerAck>();
+        remote.send(&VerAck);
+        end.peer.send_message(&FeeFilter { min_fee: 3 }, DEADLINE).unwrap();
+        let mut fees = Vec::new();
+        while fees.last() != Some(&3) {
+            fees.push(remote.read_as::<FeeFilter>().min_fee);
+        }
+        assert_eq!(fees[0], 1);
+    }
+}

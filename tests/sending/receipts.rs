@@ -1,0 +1,265 @@
+//! A receipt says, once, whether a message was written.
+
+use crate::common::remote::{ByHand, meet_node, met};
+use crate::common::{DEADLINE, builder, version};
+use crossbeam_channel::{TryRecvError, select};
+use kaspa_peer::peer::{Halves, IoOperation};
+use kaspa_peer::wire::{
+    Command, CustomMessage, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, VerAck,
+};
+use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};
+use parking_lot::Mutex;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::{
+    io::{self, Write},
+    net::{Shutdown, TcpStream},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+fn fee(min_fee: i64) -> FeeFilter {
+    FeeFilter { min_fee }
+}
+
+/// A frame of a megabyte.
+fn megabyte() -> Frame {
+    let Ok(Command::Custom(command)) = "megabyte".parse() else { panic!("megabyte is known") };
+    Frame::encode(&CustomMessage { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap()
+}
+
+/// Queues much more than sockets hold, for a remote that does not read.
+fn clog(peer: &Peer) -> Vec<Receipt> {
+    let frame = megabyte();
+    (0..60).map(|_| peer.queue_frame(&frame).unwrap()).collect()
+}
+
+/// How many were written: all of them before all that were not, which tell `reason`.
+fn written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
+    let results: Vec<_> = receipts.iter().map(|receipt| receipt.wait_timeout(DEADLINE)).collect();
+    let written = results.iter().position(Result::is_err).unwrap_or(results.len());
+    for result in &results[written..] {
+        assert_eq!(*result, Err(WaitError::Closed(reason.clone())));
+    }
+    for (place, receipt) in receipts.iter().enumerate() {
+        if place < written {
+            assert_eq!(receipt.receiver().try_recv(), Ok(()));
+        }
+        assert_eq!(receipt.receiver().try_recv(), Err(TryRecvError::Disconnected), "resolved once");
+    }
+    written
+}
+
+#[test]
+fn resolves_when_the_message_is_written() {
+    let (mut remote, end) = met(Direction::Outbound, builder());
+    let receipt = end.peer.queue_message(&fee(7)).unwrap();
+    assert_eq!(receipt.wait(), Ok(()));
+    let receipt = end.peer.queue_frame(&megabyte()).unwrap();
+    assert_eq!(remote.expect::<FeeFilter>(), fee(7));
+    assert!(remote.next().is_some());
+    assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
+}
+
+#[test]
+fn tells_that_this_side_disconnected() {
+    let (_remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
+    let receipts = clog(&end.peer);
+    let last = receipts.last().unwrap();
+    assert_eq!(
+        last.wait_timeout(Duration::from_millis(1)),
+        Err(WaitError::Timeout { waited: Duration::from_millis(1) })
+    );
+    assert_eq!(last.try_wait(), None);
+    end.peer.disconnect();
+    assert_eq!(last.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))), "at once");
+    assert!(written(&receipts, &end.reason()) < receipts.len());
+}
+
+#[test]
+fn tells_that_the_remote_closed() {
+    let (remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
+    let receipts = clog(&end.peer);
+    remote.hang_up();
+    let reason = end.reason();
+    assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
+    assert!(written(&receipts, &reason) < receipts.len());
+}
+
+#[test]
+fn those_that_were_written_are_those_that_arrive() {
+    let mut random = StdRng::seed_from_u64(1);
+    for round in 0..150 {
+        let (mut remote, end) = met(Direction::Inbound, builder());
+        let (total, until) = (random.random_range(1..300), random.random_range(0..300));
+        let sizes: Vec<usize> = (0..total).map(|_| if random.random_ratio(1, 30) { 1000 } else { 1 }).collect();
+        let from_outside = random.random_bool(0.5);
+        let (receipts, arrived) = thread::scope(|scope| {
+            let reader = scope.spawn(|| remote.rest().len());
+            let peer = &end.peer;
+            let sender = scope.spawn(move || {
+                let mut receipts = Vec::new();
+                for (n, size) in sizes.into_iter().enumerate() {
+                    if n == until && !from_outside {
+                        peer.disconnect();
+                    }
+                    match peer.queue_message(&Inv::from(vec![Inventory::tx(Hash::ZERO); size])) {
+                        Ok(receipt) => receipts.push(receipt),
+                        Err(error) => assert_eq!(error, QueueError::Closed(DisconnectReason::Local)),
+                    }
+                }
+                receipts
+            });
+            if from_outside {
+                (0..until).for_each(|_| thread::yield_now());
+                peer.disconnect();
+            }
+            let receipts = sender.join().unwrap();
+            end.peer.disconnect();
+            (receipts, reader.join().unwrap())
+        });
+        assert_eq!(written(&receipts, &end.reason()), arrived, "round {round}");
+    }
+}
+
+#[test]
+fn all_resolve_when_the_last_handle_goes() {
+    for handles in [1, 3] {
+        let (_remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
+        let receipts = clog(&end.peer);
+        let clones: Vec<Peer> = (1..handles).map(|_| end.peer.clone()).collect();
+        drop(end.peer);
+        drop(clones);
+        assert!(written(&receipts, &DisconnectReason::Local) < receipts.len());
+    }
+}
+
+#[test]
+fn can_be_selected_on() {
+    let (mut remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
+    let sent = end.peer.queue_message(&fee(1)).unwrap();
+    sent.wait().unwrap();
+    let waiting = clog(&end.peer);
+    remote.expect::<FeeFilter>();
+    let sent = end.peer.queue_message(&fee(2)).unwrap();
+    let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
+    select! {
+        recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
+        default(DEADLINE) => panic!("never written"),
+    }
+    assert!(waiting.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))), "they were before it");
+    end.peer.disconnect();
+    reader.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_dropped_receipt_harms_nobody() {
+    let (mut remote, end) = met(Direction::Inbound, builder());
+    for n in 0..100 {
+        drop(end.peer.queue_message(&fee(n)).unwrap());
+    }
+    let last = end.peer.queue_message(&fee(100)).unwrap();
+    (0..=100).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));
+    assert_eq!(last.wait(), Ok(()));
+}
+
+#[test]
+fn a_callback_does_not_wait_for_its_own_peer() {
+    #[derive(Clone, Default)]
+    struct Waits(Arc<Mutex<Vec<Result<(), WaitError>>>>);
+
+    impl Listener for Waits {
+        fn on_ping(&self, peer: &Peer, _: Ping) {
+            let receipt = peer.queue_message(&fee(1)).unwrap();
+            self.0.lock().extend([receipt.wait(), receipt.wait_timeout(DEADLINE)]);
+        }
+
+        fn on_write(&self, peer: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
+            if command == Command::Pong {
+                let receipt = peer.queue_message(&fee(2)).unwrap();
+                self.0.lock().push(receipt.wait());
+            }
+        }
+    }
+
+    let waits = Waits::default();
+    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().listener(waits.clone()).build().unwrap());
+    remote.shake(Direction::Inbound, &version());
+    remote.send(&Ping { nonce: 1 });
+    crate::common::wait_until("all have tried", || waits.0.lock().len() == 3);
+    assert_eq!(*waits.0.lock(), vec![Err(WaitError::InCallback); 3]);
+    assert_eq!(peer.disconnect_reason(), None);
+}
+
+/// Writes so much and then fails.
+struct Limited {
+    socket: TcpStream,
+    left: Arc<Mutex<Option<usize>>>,
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut left = self.left.lock();
+        match &mut *left {
+            Some(0) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(left) => {
+                // In small pieces, so that one run takes several writes.
+                let count = self.socket.write(&bytes[..bytes.len().min(*left).min(50)])?;
+                *left -= count;
+                Ok(count)
+            }
+            None => self.socket.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_frame_that_was_cut_short_was_not_written() {
+    const FRAME: usize = 24 + 8;
+    thread::scope(|scope| {
+        for room in [0, 1, FRAME - 1, FRAME, FRAME + 1, 5 * FRAME, 5 * FRAME + 7, 1000 * FRAME - 1] {
+            scope.spawn(move || cut_short(room, room / FRAME));
+        }
+    });
+}
+
+fn cut_short(room: usize, whole_frames: usize) {
+    let (ours, stream) = crate::common::sockets();
+    let mut remote = ByHand::new(stream, Network::Simnet);
+    let left = Arc::new(Mutex::new(None));
+    let out = Limited { socket: ours.try_clone().unwrap(), left: Arc::clone(&left) };
+    let closer = ours.try_clone().unwrap();
+    let halves = Halves::new(ours, out, move || drop(closer.shutdown(Shutdown::Both)));
+    let peer = Peer::inbound(halves, "by hand", &builder().build().unwrap()).unwrap();
+    remote.shake(Direction::Inbound, &version());
+    peer.wait_for_handshake().unwrap();
+    crate::common::wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
+    let last_send = peer.stats().last_send;
+    *left.lock() = Some(room);
+    let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message(&fee(n)).ok()).collect();
+    let reason = peer.wait_for_disconnect().unwrap();
+    let DisconnectReason::Io { operation, kind, .. } = &reason else { panic!("{reason:?}") };
+    assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
+    assert_eq!(written(&receipts, &reason), whole_frames);
+    assert_eq!(remote.rest_of_bytes().len(), room);
+    assert_eq!(peer.stats().last_send == last_send, room == 0, "nothing was written after the handshake");
+}
+
+#[test]
+fn what_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
+    let (mut remote, end) = met(Direction::Inbound, builder());
+    let too_many = Inv::from(vec![Inventory::tx(Hash::ZERO); MAX_INVENTORY + 1]);
+    let error = end.peer.queue_message(&too_many).unwrap_err();
+    assert!(matches!(error, QueueError::Encode(EncodeError::TooMany { .. })), "{error}");
+    let foreign = Frame::encode(&VerAck, Network::Mainnet).unwrap();
+    let error = end.peer.queue_frame(&foreign).unwrap_err();
+    assert_eq!(error, QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet });
+    assert_eq!(remote.before_pong(1), []);
+    crate::common::wait_until("nothing is queued", || end.peer.stats().queued_messages == 0);
+    assert_eq!(end.peer.stats().queued_bytes, 0);
+    assert_eq!(end.peer.queue_message(&fee(1)).unwrap().wait(), Ok(()));
+}

@@ -1,0 +1,9 @@
+//! Connections over streams other than TCP sockets.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod faulty_streams;
+mod memory_pipes;
+#[cfg(unix)]
+mod unix_sockets;

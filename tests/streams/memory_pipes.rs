@@ -1,0 +1,246 @@
+//! Peers over something that is no socket: two pipes in memory.
+
+use crate::common::by_hand::{end_of, frame_of_size, message_of_size};
+use crate::common::patience::unless_late;
+use crate::common::{DEADLINE, End, Recorder, builder, version, wait_until};
+use kaspa_peer::peer::{Halves, IoOperation, Stream};
+use kaspa_peer::wire::{Command, Encode, FeeFilter, GetAddr, Network, Reject, RejectCode, VerAck, write_message};
+use kaspa_peer::{ConfigBuilder, DisconnectReason, Peer, QueueError, StartError};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes on their way from a writer to a reader.
+#[derive(Default)]
+struct Pipe {
+    state: Mutex<PipeState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct PipeState {
+    bytes: VecDeque<u8>,
+    closed: bool,
+    /// What writing fails with from now on.
+    broken: Option<io::ErrorKind>,
+}
+
+const ROOM: usize = 10_000;
+
+impl Pipe {
+    fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+struct Out {
+    pipe: Arc<Pipe>,
+    timeout: Option<Duration>,
+}
+
+struct In(Arc<Pipe>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.pipe.state.lock();
+        let blocked = |state: &mut PipeState| state.bytes.len() >= ROOM && !state.closed && state.broken.is_none();
+        match self.timeout {
+            Some(timeout) => {
+                if self.pipe.changed.wait_while_for(&mut state, blocked, timeout).timed_out() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            None => self.pipe.changed.wait_while(&mut state, blocked),
+        }
+        if state.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some(kind) = state.broken {
+            return Err(kind.into());
+        }
+        let count = bytes.len().min(ROOM - state.bytes.len());
+        state.bytes.extend(&bytes[..count]);
+        self.pipe.changed.notify_all();
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for In {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.0.state.lock();
+        self.0.changed.wait_while(&mut state, |state| state.bytes.is_empty() && !state.closed);
+        let count = bytes.len().min(state.bytes.len());
+        for (place, byte) in bytes.iter_mut().zip(state.bytes.drain(..count)) {
+            *place = byte;
+        }
+        self.0.changed.notify_all();
+        Ok(count)
+    }
+}
+
+/// One end of two pipes.
+struct Duplex {
+    incoming: Arc<Pipe>,
+    outgoing: Arc<Pipe>,
+}
+
+impl Duplex {
+    fn pair() -> (Self, Self) {
+        let (a, b) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
+        (Self { incoming: Arc::clone(&a), outgoing: Arc::clone(&b) }, Self { incoming: b, outgoing: a })
+    }
+}
+
+impl Stream for Duplex {
+    fn split(self, timeout: Option<Duration>) -> io::Result<Halves> {
+        let Self { incoming, outgoing } = self;
+        let (reader, writer) = (In(Arc::clone(&incoming)), Out { pipe: Arc::clone(&outgoing), timeout });
+        Ok(Halves::new(reader, writer, move || {
+            incoming.close();
+            outgoing.close();
+        }))
+    }
+}
+
+fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
+    let (dialled, accepted) = Duplex::pair();
+    let (out_told, in_told) = (Recorder::default(), Recorder::default());
+    let out_config = dialler.listener(out_told.clone()).build().unwrap();
+    let in_config = acceptor.listener(in_told.clone()).build().unwrap();
+    let outbound = Peer::outbound(dialled, "memory", &out_config).unwrap();
+    let inbound = Peer::inbound(accepted, "memory", &in_config).unwrap();
+    (End { peer: outbound, told: out_told }, End { peer: inbound, told: in_told })
+}
+
+fn acquainted(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
+    let (outbound, inbound) = connect(dialler, acceptor);
+    outbound.peer.wait_for_handshake().unwrap();
+    inbound.peer.wait_for_handshake().unwrap();
+    (outbound, inbound)
+}
+
+#[test]
+fn a_whole_conversation() {
+    let (outbound, inbound) = acquainted(builder(), builder());
+    for min_fee in 0..1000 {
+        outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
+        inbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
+    }
+    inbound.told.wait_for_count(Command::FeeFilter, 1000);
+    outbound.told.wait_for_count(Command::FeeFilter, 1000);
+    assert!(inbound.peer.ping().unwrap() < DEADLINE);
+    let frame = frame_of_size(1_000_000, Network::Simnet);
+    outbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
+    inbound
+        .told
+        .wait("1 MB", |told| told.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(()));
+    outbound.peer.disconnect();
+    assert_eq!(end_of(&outbound.peer), DisconnectReason::Local);
+    assert_eq!(end_of(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
+}
+
+#[test]
+fn disconnecting_ends_what_waits_in_the_stream() {
+    let (dialled, _silent) = Duplex::pair();
+    let peer = Peer::outbound(dialled, "memory", &builder().build().unwrap()).unwrap();
+    // More than the pipe takes, so that the writer waits as well as the reader.
+    peer.queue_message(&message_of_size(100_000)).unwrap();
+    peer.disconnect();
+    assert_eq!(end_of(&peer), DisconnectReason::Local);
+}
+
+#[test]
+fn dropping_the_last_handle_ends_it_too() {
+    let (outbound, inbound) = acquainted(builder(), builder());
+    drop(outbound.peer);
+    assert_eq!(end_of(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
+    outbound.told.wait("its end", |told| (told.disconnects == [DisconnectReason::Local]).then_some(()));
+}
+
+/// A peer of which the other end has been introduced by hand and reads no more.
+fn deaf(builder: ConfigBuilder) -> (Peer, Duplex) {
+    let (accepted, remote) = Duplex::pair();
+    let peer = Peer::inbound(accepted, "memory", &builder.build().unwrap()).unwrap();
+    let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
+    write_message(&mut out, &version(), Network::Simnet).unwrap();
+    write_message(&mut out, &VerAck, Network::Simnet).unwrap();
+    peer.wait_for_handshake().unwrap();
+    (peer, remote)
+}
+
+#[test]
+fn the_write_timeout_is_the_streams_to_keep() {
+    let limit = Duration::from_millis(100);
+    let (peer, _remote) = deaf(builder().write_timeout(limit));
+    let error = loop {
+        if let Err(error) = peer.send_message(&message_of_size(5000), DEADLINE) {
+            break error;
+        }
+    };
+    let reason = DisconnectReason::WriteStalled { limit };
+    assert_eq!(error, QueueError::Closed(reason.clone()));
+    assert_eq!(end_of(&peer), reason);
+}
+
+#[test]
+fn a_write_that_fails_has_a_reason() {
+    let (peer, remote) = deaf(builder());
+    remote.incoming.state.lock().broken = Some(io::ErrorKind::StorageFull);
+    let receipt = peer.queue_message(&GetAddr::all()).unwrap();
+    let reason = end_of(&peer);
+    let DisconnectReason::Io { operation: IoOperation::Write, kind: io::ErrorKind::StorageFull, .. } = reason else {
+        panic!("{reason:?}")
+    };
+    assert!(receipt.wait().is_err());
+}
+
+#[test]
+fn after_a_failed_write_the_remotes_last_words_are_heard() {
+    // Half a second, which is not to be configured; so there are several tries to be in time.
+    unless_late([Duration::from_millis(500); 10], |_, watch| {
+        let told = Recorder::default();
+        let (peer, remote) = deaf(builder().listener(told.clone()));
+        // Our verack may still be on its way when the handshake is done.
+        let verack = |told: &crate::common::Told| told.written.iter().any(|(command, ..)| *command == Command::VerAck);
+        wait_until("the verack is written", || told.told(verack));
+        remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
+        watch.tick();
+        peer.queue_message(&GetAddr::all()).unwrap();
+        let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
+        // Said after our write failed, and before the remote closes.
+        let failed = Some(&(Command::GetAddr, 25, false));
+        wait_until("the write failed", || told.told(|told| told.written.last() == failed));
+        let goodbye = Reject::new("getaddr", RejectCode::INVALID, "go away");
+        write_message(&mut out, &goodbye, Network::Simnet).unwrap();
+        remote.outgoing.close();
+        let reason = end_of(&peer);
+        watch.rest();
+        assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
+        assert_eq!(told.wait_for::<Reject>(), goodbye);
+    });
+}
+
+/// A stream that cannot be set up.
+struct Unwilling;
+
+impl Stream for Unwilling {
+    fn split(self, _: Option<Duration>) -> io::Result<Halves> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_split_starts_nothing() {
+    let told = Recorder::default();
+    let config = builder().listener(told.clone()).build().unwrap();
+    let error = Peer::outbound(Unwilling, "memory", &config).unwrap_err();
+    assert!(matches!(error, StartError::Stream(error) if error.kind() == io::ErrorKind::Unsupported));
+    told.told(|told| assert!(told.messages.is_empty() && told.disconnects.is_empty()));
+}

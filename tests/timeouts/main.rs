@@ -1,0 +1,10 @@
+//! The timeouts of an open connection: idle, frame, stall and write, and the periodic pings.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod frame_timeout;
+mod idle_timeout;
+mod retry_helper;
+mod stall_timeout;
+mod write_timeout;
