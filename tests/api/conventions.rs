@@ -1,6 +1,7 @@
 //! What users of Rust libraries expect of types without looking it up.
 
-use crate::common::{acquainted, builder};
+use crate::common::local::connected_pair;
+use crate::common::{DEADLINE, builder, sockets};
 use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
@@ -87,16 +88,15 @@ fn what_is_equal_has_the_same_hash_and_place() {
 #[allow(clippy::mutable_key_type)]
 fn handles_of_one_connection_are_one_peer() {
     let (listener, events) = events(100);
-    let (out, inb) = acquainted(builder(), builder());
+    let (out, inb) = connected_pair(builder(), builder());
     let same = out.peer.clone();
     assert_eq!((out.peer.id(), inb.peer.id()), (1, 1), "ids are a node's own");
     assert_ne!(out.peer, inb.peer);
     let peers = HashSet::from([out.peer.clone(), inb.peer.clone(), same]);
     assert_eq!(peers.len(), 2);
-    let told =
-        Peer::outbound(crate::common::sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
+    let told = Peer::outbound(sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
     told.disconnect();
-    assert_eq!(events.recv_timeout(crate::common::DEADLINE).unwrap().peer, told);
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap().peer, told);
     assert!(!peers.contains(&told));
 }
 
@@ -313,7 +313,7 @@ fn addresses_are_made_of_a_host_and_a_port() {
 
 #[test]
 fn traffic_is_gone_through() {
-    let (out, _inb) = acquainted(builder(), builder());
+    let (out, _inb) = connected_pair(builder(), builder());
     let traffic = out.peer.stats().received;
     let commands: Vec<Command> = (&traffic).into_iter().map(|(command, _)| command).collect();
     assert_eq!(commands, [Command::Version, Command::VerAck]);

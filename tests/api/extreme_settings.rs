@@ -1,6 +1,7 @@
 //! The largest and smallest settings there are: peers live with them, or the configuration is refused.
 
-use crate::common::{DEADLINE, acquainted, builder, sockets};
+use crate::common::local::connected_pair;
+use crate::common::{DEADLINE, builder, sockets};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inventory, Network, TimedAddress};
 use kaspa_peer::{
     Config, ConfigBuilder, ConfigError, DisconnectReason, EventKind, HandshakeError, Peer, RateLimit, ScoreLimit,
@@ -17,7 +18,7 @@ fn rule(limit: Duration) -> StallRule {
 
 /// A conversation in which everything that the settings bound happens.
 fn talk(ours: ConfigBuilder) {
-    let (out, inb) = acquainted(ours.clone(), builder());
+    let (out, inb) = connected_pair(ours.clone(), builder());
     let items: Vec<Inventory> = (0..3000u32).map(|n| Inventory::tx(Hash::of(&n.to_le_bytes()))).collect();
     for (from, to) in [(&out, &inb), (&inb, &out)] {
         from.peer.queue_inventories(&items[..1500]).unwrap();
@@ -25,7 +26,7 @@ fn talk(ours: ConfigBuilder) {
         from.peer.send_message(&FeeFilter { min_fee: 1 }, MAX).unwrap();
         from.peer.queue_message(&FeeFilter { min_fee: 2 }).unwrap().wait_timeout(MAX).unwrap();
         assert!(from.peer.ping_timeout(MAX).is_ok());
-        to.told.wait_for_count(Command::FeeFilter, 2);
+        to.recorder.wait_for_count(Command::FeeFilter, 2);
         assert!(from.peer.misbehaved(1, "being nice") >= 1);
         let address = kaspa_peer::wire::NetAddress::new(([1, 2, 3, 4], 1).into(), Default::default());
         from.peer.push_addresses(&[TimedAddress { time: i64::MIN, address }], None).unwrap();

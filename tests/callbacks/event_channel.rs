@@ -1,7 +1,9 @@
 //! Events instead of callbacks: order, room, and ends.
 
-use crate::common::remote::{BOTH, ByHand, frame, meet_node};
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::frames::simnet_frame;
+use crate::common::local::new_peer_of;
+use crate::common::remote::Remote;
+use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, Message, Ping, Pong, VerAck, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, Event, EventKind, Peer, events};
@@ -30,8 +32,8 @@ fn ending(event: &Event) -> DisconnectReason {
 }
 
 /// A peer whose handshake is done and whose events about it are taken.
-fn met(config: &Config, events: &Receiver<Event>) -> (ByHand, Peer) {
-    let (mut remote, peer) = meet_node(Direction::Inbound, config);
+fn met(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
+    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
     remote.send(&version());
     assert_eq!(*message(&next(events)), version().into());
     remote.expect::<Version>();
@@ -45,12 +47,12 @@ fn met(config: &Config, events: &Receiver<Event>) -> (ByHand, Peer) {
 fn messages_and_then_the_end() {
     for direction in BOTH {
         let (config, events) = node(100);
-        let (mut remote, peer) = meet_node(direction, &config);
-        remote.shake(direction, &version());
+        let (peer, mut remote) = new_peer_of(&config, direction);
+        remote.shake_hands(&version());
         for min_fee in 0..10 {
             remote.send(&FeeFilter { min_fee });
         }
-        remote.hang_up();
+        remote.shut_down_sending();
         let reason = peer.wait_for_disconnect().unwrap();
         let told: Vec<Event> = events.try_iter().collect();
         let mut expected: Vec<Message> = vec![version().into(), VerAck.into()];
@@ -65,7 +67,7 @@ fn messages_and_then_the_end() {
 #[test]
 fn several_peers_share_it() {
     let (config, events) = node(10);
-    let mut peers: Vec<(ByHand, Peer)> = (0..5).map(|_| met(&config, &events)).collect();
+    let mut peers: Vec<(Remote, Peer)> = (0..5).map(|_| met(&config, &events)).collect();
     for (remote, peer) in &mut peers {
         remote.send(&FeeFilter { min_fee: i64::try_from(peer.id()).unwrap() });
     }
@@ -116,7 +118,7 @@ fn without_room_nothing_more_is_read() {
         let (config, events) = node(capacity);
         let (mut remote, peer) = met(&config, &events);
         let read = || peer.stats().received.of(Command::Ping).messages;
-        remote.send_bytes(&(1..=PINGS).flat_map(|nonce| frame(&Ping { nonce })).collect::<Vec<_>>());
+        remote.send_bytes(&(1..=PINGS).flat_map(|nonce| simnet_frame(&Ping { nonce })).collect::<Vec<_>>());
         let mut held = Vec::new();
         for nonce in 1..=PINGS {
             // As many as there is room for, and the one that finds none.
@@ -177,7 +179,7 @@ fn peers_go_on_when_nobody_listens_any_more() {
             wait_until("it is full", || events.len() == 2);
         }
         drop(events);
-        remote.before_pong(1000);
+        remote.messages_before_pong(1000);
         assert_eq!(peer.disconnect_reason(), None);
         peer.disconnect();
         assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
@@ -188,10 +190,10 @@ fn peers_go_on_when_nobody_listens_any_more() {
 fn a_peer_that_is_forgotten_ends_even_while_events_wait() {
     let (config, events) = node(2);
     let (mut remote, peer) = met(&config, &events);
-    remote.before_pong(1);
+    remote.messages_before_pong(1);
     wait_until("an event waits", || events.len() == 1);
     drop(peer);
-    assert_eq!(remote.rest(), []);
+    assert_eq!(remote.read_until_closed(), []);
     let event = next(&events);
     assert_eq!(*message(&event), Ping { nonce: 1 }.into());
     assert_eq!(event.peer.disconnect_reason(), Some(DisconnectReason::Local));
@@ -205,19 +207,19 @@ fn a_clone_from_an_event_keeps_the_peer() {
     remote.send(&FeeFilter { min_fee: 1 });
     let kept = next(&events).peer.clone();
     drop(peer);
-    remote.before_pong(1);
+    remote.messages_before_pong(1);
     drop(kept);
-    assert_eq!(remote.rest(), []);
+    assert_eq!(remote.read_until_closed(), []);
 }
 
 #[test]
 fn the_loop_ends_when_the_node_is_gone() {
     let (config, events) = node(2);
-    let remotes: Vec<ByHand> = (0..3)
+    let remotes: Vec<Remote> = (0..3)
         .map(|_| {
-            let (remote, peer) = meet_node(Direction::Inbound, &config);
+            let (peer, remote) = new_peer_of(&config, Direction::Inbound);
             // Said before, so that nobody has to listen meanwhile.
-            remote.hang_up();
+            remote.shut_down_sending();
             drop(peer.wait_for_disconnect());
             remote
         })

@@ -1,6 +1,9 @@
 //! `on_write` runs on the writer's thread: what it may do there, and what comes of it. (For panics see `callback_panic`.)
 
-use crate::common::by_hand::{ByHand, end_of, held_up, message_of_size, with_listener};
+use crate::common::blocking::peer_with_blocked_writer;
+use crate::common::frames::message_of_size;
+use crate::common::local::{end_reason, new_peer_with};
+use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kaspa_peer::wire::{Command, FeeFilter, Ping, SendHeaders};
@@ -30,16 +33,16 @@ impl<F: Fn(&Peer) + Send + Sync + 'static> Listener for OnFee<F> {
     }
 }
 
-fn on_fee(act: impl Fn(&Peer) + Send + Sync + 'static) -> (Peer, ByHand, Receiver<DisconnectReason>) {
+fn on_fee(act: impl Fn(&Peer) + Send + Sync + 'static) -> (Peer, Remote, Receiver<DisconnectReason>) {
     on_fee_with(builder(), act)
 }
 
 fn on_fee_with(
     config: ConfigBuilder,
     act: impl Fn(&Peer) + Send + Sync + 'static,
-) -> (Peer, ByHand, Receiver<DisconnectReason>) {
+) -> (Peer, Remote, Receiver<DisconnectReason>) {
     let (gone, ends) = unbounded();
-    let (peer, mut remote) = with_listener(config, OnFee { act, gone }, Direction::Inbound, None);
+    let (peer, mut remote) = new_peer_with(OnFee { act, gone }, Direction::Inbound, config);
     remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     (peer, remote, ends)
@@ -50,8 +53,8 @@ fn it_can_disconnect() {
     let (peer, mut remote, ends) = on_fee(Peer::disconnect);
     let receipt = peer.queue_message(&FEE).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()), "it was written");
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
-    assert_eq!(remote.rest(), [FEE.into()]);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
+    assert_eq!(remote.read_until_closed(), [FEE.into()]);
     assert_eq!(ends.try_iter().count(), 1);
 }
 
@@ -63,7 +66,7 @@ fn it_can_let_go_of_the_last_handle() {
     *handle.lock() = Some(peer);
     handle.lock().as_ref().unwrap().queue_message(&FEE).unwrap();
     assert_eq!(ends.recv_timeout(DEADLINE), Ok(DisconnectReason::Local));
-    assert_eq!(remote.rest(), [FEE.into()]);
+    assert_eq!(remote.read_until_closed(), [FEE.into()]);
     assert!(handle.lock().is_none());
 }
 
@@ -115,16 +118,16 @@ fn it_can_queue_until_it_is_told_that_it_is_enough() {
 
 #[test]
 fn while_it_takes_long_messages_are_received_and_the_peer_can_end() {
-    let (peer, listener, mut remote) = held_up(builder());
+    let (peer, listener, mut remote) = peer_with_blocked_writer(builder());
     for nonce in 1..=100 {
         remote.send(&Ping { nonce });
     }
-    listener.told.wait_for_count(Command::Ping, 100);
+    listener.recorder.wait_for_count(Command::Ping, 100);
     let receipt = peer.queue_message(&FEE).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
-    assert_eq!(remote.rest(), [], "the remote is let go at once");
+    assert_eq!(remote.read_until_closed(), [], "the remote is let go at once");
     assert_eq!(peer.wait_for_disconnect_timeout(Duration::ZERO).ok(), None, "but its thread is not gone");
     listener.gate.open();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }

@@ -1,6 +1,7 @@
 //! A panic in a callback ends that peer, and nothing else.
 
-use crate::common::remote::{ByHand, meet_node};
+use crate::common::local::new_peer_of;
+use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DagView, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
@@ -67,15 +68,15 @@ fn quiet() {
     });
 }
 
-fn met(node: &kaspa_peer::Config) -> (ByHand, Peer) {
-    let (mut remote, peer) = meet_node(Direction::Inbound, node);
-    remote.shake(Direction::Inbound, &version());
+fn met(node: &kaspa_peer::Config) -> (Remote, Peer) {
+    let (peer, mut remote) = new_peer_of(node, Direction::Inbound);
+    remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     (remote, peer)
 }
 
 /// The peer that panics must be gone for that reason, everything about it still usable, and another peer of the node alive.
-fn ends_with(place: Place, reason: &DisconnectReason, bring_about: impl FnOnce(&mut ByHand, &Peer)) {
+fn ends_with(place: Place, reason: &DisconnectReason, bring_about: impl FnOnce(&mut Remote, &Peer)) {
     quiet();
     let ends = Arc::default();
     let node = builder().listener(Fragile { place, ends: Arc::clone(&ends) }).build().unwrap();
@@ -89,7 +90,7 @@ fn ends_with(place: Place, reason: &DisconnectReason, bring_about: impl FnOnce(&
     assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE).as_ref(), Ok(reason));
     assert_eq!(waiting.join().unwrap().as_ref(), Ok(reason));
     assert_eq!(*ends.lock(), vec![(peer.id(), reason.clone())]);
-    remote.rest();
+    remote.read_until_closed();
 
     let closed = QueueError::Closed(reason.clone());
     assert!(peer.stats().handshake_done);
@@ -99,7 +100,7 @@ fn ends_with(place: Place, reason: &DisconnectReason, bring_about: impl FnOnce(&
     peer.disconnect();
     assert_eq!(peer.disconnect_reason().as_ref(), Some(reason));
 
-    assert_eq!(other_remote.before_pong(1), []);
+    assert_eq!(other_remote.messages_before_pong(1), []);
     assert_eq!(other.disconnect_reason(), None);
     assert!(other.stats().handshake_done);
     other.disconnect();
@@ -170,12 +171,12 @@ fn in_the_dag_view() {
     quiet();
     for direction in [Direction::Inbound, Direction::Outbound] {
         let dag = Fragile::default();
-        let (mut remote, peer) = meet_node(direction, &builder().dag(dag.clone()).build().unwrap());
+        let (peer, mut remote) = new_peer_of(&builder().dag(dag.clone()).build().unwrap(), direction);
         if direction == Direction::Inbound {
             remote.send(&version());
         }
         assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(PANICKED));
-        assert_eq!(remote.rest(), []);
+        assert_eq!(remote.read_until_closed(), []);
         assert!(!peer.stats().handshake_done);
         assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: asked again");
     }

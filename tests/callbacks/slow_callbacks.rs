@@ -1,10 +1,11 @@
 //! Callbacks that take long, let go of their peer, or queue without end: the peer lives or ends as it should, and others
 //! do not notice. (For those that panic, disconnect or wait see `callback_panic` and `disconnecting`.)
 
-use crate::common::by_hand::{
-    ByHand, Gate, OnMessage, by_hand, by_hand_listening, end_of, frame, message_of_size, with_listener,
-};
-use crate::common::{builder, version, wait_until};
+use crate::common::blocking::{Gate, OnMessage};
+use crate::common::frames::{message_of_size, raw_frame};
+use crate::common::local::{connected_peer, connected_peer_with, end_reason, new_peer_with};
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{Command, FeeFilter, GetSelectedTip, Message, Network, Ping, Pong, SelectedTip};
 use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
@@ -26,16 +27,16 @@ const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 
 #[test]
 fn one_that_takes_longer_than_every_deadline_harms_nobody() {
-    let (other, mut other_remote) = by_hand(builder());
+    let (other, mut other_remote) = connected_peer(builder());
     let gate = Gate::default();
     let held = gate.clone();
     let stall = StallRule { request: Command::GetSelectedTip, answers: vec![Command::SelectedTip], limit: SHORT };
     let config = builder().idle_timeout(SHORT).frame_timeout(SHORT).stall_rules([stall]).ping_interval(SHORT / 4);
-    let (peer, mut remote) = with_listener(config, on_fee(move |_| held.pass()), Direction::Inbound, None);
-    let ping = frame(Network::Simnet, "ping", &[1; 8]);
+    let (peer, mut remote) = new_peer_with(on_fee(move |_| held.pass()), Direction::Inbound, config);
+    let ping = raw_frame(Network::Simnet, "ping", &[1; 8]);
     // The callback runs from the handshake on, and half a frame is there before it.
-    let fee = frame(Network::Simnet, "feefilter", &[1; 8]);
-    remote.shake_hands_and_say(&version(), &[&fee, &ping[..20]].concat());
+    let fee = raw_frame(Network::Simnet, "feefilter", &[1; 8]);
+    remote.shake_hands_and_send(&version(), &[&fee, &ping[..20]].concat());
     gate.wait_for_arrival();
     peer.queue_message(&GetSelectedTip).unwrap();
     // The other half, and the answer, are behind it.
@@ -53,7 +54,7 @@ fn one_that_takes_longer_than_every_deadline_harms_nobody() {
     }
     assert!(peer.queue_message(&FEE).is_ok() && peer.stats().handshake_done);
     other_remote.send(&Ping { nonce: 5 });
-    assert_eq!(other_remote.read_as::<Pong>().nonce, 5);
+    assert_eq!(other_remote.expect::<Pong>().nonce, 5);
     gate.open();
     let read = |command| peer.stats().received.of(command).messages == 1;
     wait_until("what came meanwhile is read", || read(Command::Ping) && read(Command::SelectedTip));
@@ -65,17 +66,17 @@ fn one_that_takes_longer_than_every_deadline_harms_nobody() {
 fn one_that_takes_long_holds_up_neither_disconnect_nor_queueing() {
     let gate = Gate::default();
     let held = gate.clone();
-    let (peer, mut remote) = by_hand_listening(builder(), on_fee(move |_| held.pass()));
+    let (peer, mut remote) = connected_peer_with(on_fee(move |_| held.pass()), builder());
     remote.send(&FEE);
     gate.wait_for_arrival();
     let receipt = peer.queue_message(&FEE).unwrap();
-    assert_eq!(receipt.wait_timeout(crate::common::DEADLINE), Ok(()));
+    assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     peer.disconnect();
     // The remote is let go at once; who waits for the threads waits for the callback.
-    assert_eq!(remote.rest(), [Message::from(FEE)]);
+    assert_eq!(remote.read_until_closed(), [Message::from(FEE)]);
     assert_eq!(peer.wait_for_disconnect_timeout(SHORT), Err(WaitError::Timeout { waited: SHORT }));
     gate.open();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }
 
 /// Keeps the only handle, and drops it in a callback.
@@ -99,11 +100,11 @@ impl Listener for Holder {
 #[test]
 fn one_that_drops_the_last_handle_ends_its_peer() {
     let holder = Holder::default();
-    let (peer, mut remote): (Peer, ByHand) = with_listener(builder(), holder.clone(), Direction::Inbound, None);
+    let (peer, mut remote): (Peer, Remote) = new_peer_with(holder.clone(), Direction::Inbound, builder());
     *holder.handle.lock() = Some(peer);
     remote.shake_hands(&version());
     remote.send(&FEE);
-    assert_eq!(remote.rest(), []);
+    assert_eq!(remote.read_until_closed(), []);
     wait_until("the end", || !holder.reasons.lock().is_empty());
     assert_eq!(*holder.reasons.lock(), [DisconnectReason::Local]);
     assert!(holder.handle.lock().is_none());
@@ -125,14 +126,14 @@ fn one_that_queues_without_end_is_told_that_it_is_enough() {
         };
         told.send((queued, error)).unwrap();
     });
-    let (peer, mut remote) = by_hand_listening(builder().queue_limit(100_000), listener);
+    let (peer, mut remote) = connected_peer_with(listener, builder().queue_limit(100_000));
     remote.send(&FEE);
-    let (queued, error) = full.recv_timeout(crate::common::DEADLINE).unwrap();
+    let (queued, error) = full.recv_timeout(DEADLINE).unwrap();
     assert!(matches!(error, QueueError::Full { limit: 100_000, .. }), "{queued}: {error:?}");
     // All that was taken arrives.
     (0..queued).for_each(|_| assert!(matches!(remote.read(), Message::Custom(_))));
     remote.send(&Ping { nonce: 1 });
-    remote.read_as::<Pong>();
+    remote.expect::<Pong>();
     assert_eq!(peer.disconnect_reason(), None);
 }
 
@@ -141,14 +142,14 @@ fn one_that_starts_what_it_is_in_again_and_again_ends_with_its_peer() {
     // Each fee is answered with a fee: two such nodes keep each other busy for ever.
     let bounce = || on_fee(|peer| drop(peer.queue_message(&FEE)));
     let (out, inb) = (builder().listener(bounce()).build().unwrap(), builder().listener(bounce()).build().unwrap());
-    let (dialled, accepted) = crate::common::sockets();
+    let (dialled, accepted) = sockets();
     let one = Peer::outbound(dialled, "a:1", &out).unwrap();
     let two = Peer::inbound(accepted, "b:1", &inb).unwrap();
     one.queue_message(&FEE).unwrap();
     wait_until("some rounds", || one.stats().received.of(Command::FeeFilter).messages > 100);
     drop(one);
     // What is on its way to a socket that is closed already resets the connection.
-    let reason = end_of(&two);
+    let reason = end_reason(&two);
     assert!(
         matches!(reason, DisconnectReason::RemoteClosed { inside_frame: false } | DisconnectReason::Io { .. }),
         "{reason}"

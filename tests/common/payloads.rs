@@ -1,4 +1,4 @@
-//! What is sent: one message of each size that matters.
+//! Messages of typical sizes, for measurements.
 
 use kaspa_peer::wire::{
     Block, BlockFields, BlockHeader, EncodeError, Hash, Inv, Inventory, Outpoint, SubnetworkId, Transaction, TxFields,
@@ -29,7 +29,7 @@ pub fn tx() -> Result<Transaction, EncodeError> {
     Transaction::new(&tx_fields(0))
 }
 
-/// An announcement of so many transactions.
+/// An announcement of `items` transactions.
 pub fn inv(items: u32) -> Inv {
     (0..items).map(item).collect()
 }
@@ -54,7 +54,7 @@ pub fn block() -> Result<Block, EncodeError> {
     Block::try_from(&block_fields())
 }
 
-/// Looks at every input and output of a block, as somebody who validates it must.
+/// Looks at every input and output of a block, as validation would.
 pub fn visit(block: &Block) -> u64 {
     let mut sum = 0u64;
     for tx in block.transactions() {

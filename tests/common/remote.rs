@@ -1,111 +1,110 @@
-//! Peers of either direction with a remote played by hand, and what more such a remote can do.
-#![allow(dead_code)]
+//! A remote that a test controls: a socket, and frames that are written and read one at a time.
 
-pub use super::by_hand::ByHand;
-use super::{DEADLINE, End, Recorder, sockets, version};
+use super::DEADLINE;
+use super::frames::raw_frame;
 use kaspa_peer::wire::{
-    Encode, Frame, FrameError, Message, Network, Payload, Ping, Pong, ReadError, VerAck, Version, read_message,
+    Encode, FrameError, Message, Network, Payload, Ping, Pong, ReadError, VerAck, Version, read_message, write_message,
 };
-use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Peer};
-use std::io::{self, Read};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 
-/// How far a test gets with a peer whichever side dialled.
-pub const BOTH: [Direction; 2] = [Direction::Inbound, Direction::Outbound];
-
-/// A peer of ours, made by the side that `direction` says, and its remote, which has said nothing yet.
-pub fn meet(direction: Direction, builder: ConfigBuilder) -> (ByHand, End) {
-    let told = Recorder::default();
-    let config = builder.listener(told.clone()).build().unwrap();
-    let (remote, peer) = meet_node(direction, &config);
-    (remote, End { peer, told })
+/// The remote end of a peer's connection.
+pub struct Remote {
+    pub stream: TcpStream,
+    pub network: Network,
 }
 
-/// Like [`meet`], for a node that is there already.
-pub fn meet_node(direction: Direction, config: &Config) -> (ByHand, Peer) {
-    let (ours, theirs) = sockets();
-    let address = ours.peer_addr().unwrap();
-    let peer = match direction {
-        Direction::Inbound => Peer::inbound(ours, address, config),
-        Direction::Outbound => Peer::outbound(ours, address, config),
-    };
-    (ByHand::new(theirs, config.network()), peer.unwrap())
-}
+impl Remote {
+    pub fn new(stream: TcpStream, network: Network) -> Self {
+        // With timeouts, a test that waits for nothing fails instead of hanging.
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, network }
+    }
 
-/// Like [`meet`], with the handshake done.
-pub fn met(direction: Direction, builder: ConfigBuilder) -> (ByHand, End) {
-    let (mut remote, end) = meet(direction, builder);
-    remote.shake(direction, &version());
-    end.peer.wait_for_handshake().unwrap();
-    (remote, end)
-}
+    pub fn send<M: Encode + ?Sized>(&mut self, message: &M) {
+        write_message(&mut self.stream, message, self.network).unwrap();
+    }
 
-impl ByHand {
-    /// The next message; `None` when the connection was closed, gently or not.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends a message, if the connection is still open. Returns whether the socket accepted it.
+    pub fn try_send<M: Encode + ?Sized>(&mut self, message: &M) -> bool {
+        write_message(&mut self.stream, message, self.network).is_ok()
+    }
+
+    /// Sends bytes, if the connection is still open. Returns whether the socket accepted them.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// The next message.
+    pub fn read(&mut self) -> Message {
+        self.next().expect("the connection is open")
+    }
+
+    /// The next message, or `None` if the connection was closed or reset.
     pub fn next(&mut self) -> Option<Message> {
         match read_message(&mut self.stream, self.network) {
             Ok(message) => Some(message),
             Err(ReadError::Frame(FrameError::Truncated { .. })) => None,
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("the remote read: {error}"),
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("the remote cannot read: {error}"),
         }
     }
 
     /// The next message, which must be of this type.
     pub fn expect<T: Payload>(&mut self) -> T {
-        let message = self.next();
-        let message = message.unwrap_or_else(|| panic!("closed, and {} was expected", T::COMMAND));
-        T::try_from(message).unwrap_or_else(|other| panic!("{} was expected, got {other:?}", T::COMMAND))
+        let message = self.next().unwrap_or_else(|| panic!("expected {}, but the connection ended", T::COMMAND));
+        T::try_from(message).unwrap_or_else(|other| panic!("expected {}, got {other:?}", T::COMMAND))
     }
 
-    /// All bytes until the connection is closed, which it must be.
-    pub fn rest_of_bytes(&mut self) -> Vec<u8> {
+    /// All messages until the connection is closed or reset.
+    pub fn read_until_closed(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+
+    /// All bytes until the connection is closed or reset.
+    pub fn read_bytes_until_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.stream.read_to_end(&mut bytes) {
-            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("the remote read: {error}"),
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("the remote cannot read: {error}"),
             _ => bytes,
         }
     }
 
-    /// Everything up to the answer to a `ping` that is sent now.
-    pub fn before_pong(&mut self, nonce: u64) -> Vec<Message> {
+    /// Sends a `ping`, and returns all messages that arrive before its `pong`. Afterwards the peer has read everything that
+    /// the remote sent before.
+    pub fn messages_before_pong(&mut self, nonce: u64) -> Vec<Message> {
         self.send(&Ping { nonce });
         let mut before = Vec::new();
         loop {
-            match self.next().expect("closed before the pong") {
+            match self.read() {
                 Message::Pong(Pong { nonce: answered }) if answered == nonce => return before,
                 message => before.push(message),
             }
         }
     }
 
-    /// The remote's part of the handshake with a peer made by `direction`. Gives the peer's `version`.
-    pub fn shake(&mut self, direction: Direction, introduction: &Version) -> Version {
-        let early = (direction == Direction::Outbound).then(|| self.expect());
-        self.send(introduction);
-        let theirs = early.unwrap_or_else(|| self.expect());
+    /// The remote's part of the handshake. Returns the peer's `version`.
+    pub fn shake_hands(&mut self, version: &Version) -> Version {
+        self.shake_hands_and_send(version, &[])
+    }
+
+    /// Like [`shake_hands`](Self::shake_hands), with more bytes right behind the `verack`, in the same write.
+    pub fn shake_hands_and_send(&mut self, version: &Version, next: &[u8]) -> Version {
+        self.send(version);
+        let theirs = self.expect();
         self.expect::<VerAck>();
-        self.send(&VerAck);
+        self.send_bytes(&[&raw_frame(self.network, "verack", &[]), next].concat());
         theirs
     }
 
-    /// Says nothing more; can still read.
-    pub fn hang_up(&self) {
+    /// Closes the direction to the peer. The remote can still read.
+    pub fn shut_down_sending(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
-}
-
-impl End {
-    /// Waits for the end, and makes sure that everybody tells the same of it.
-    pub fn reason(&self) -> DisconnectReason {
-        let reason = self.peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
-        assert_eq!(self.peer.disconnect_reason(), Some(reason.clone()));
-        assert_eq!(self.told.told(|told| told.disconnects.clone()), vec![reason.clone()]);
-        reason
-    }
-}
-
-/// The frame of a message.
-pub fn frame<M: Encode + ?Sized>(message: &M) -> Vec<u8> {
-    Frame::encode(message, Network::Simnet).unwrap().as_bytes().to_vec()
 }

@@ -1,4 +1,4 @@
-//! The handshake: who speaks first, what `version` contains, which remotes are refused, and when it times out.
+//! The handshake: which side speaks first, what our `version` contains, which remotes are refused, and the timeout.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,7 +1,10 @@
-//! Who is let in, who is not, and what either is told.
+//! Which remotes the handshake accepts, which it refuses, and what it sends to either.
 
-use crate::common::remote::{BOTH, ByHand, frame, meet, meet_node, met};
-use crate::common::{End, Recorder, acquainted, builder, sockets, version};
+use crate::common::frames::simnet_frame;
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::recorder::Recorder;
+use crate::common::remote::Remote;
+use crate::common::{BOTH, builder, sockets, version, wait_until};
 use kaspa_peer::peer::ProtocolViolation;
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, CustomMessage, Encode, FrameError, GetAddr, Message, Network, Ping, Pong, Reject,
@@ -18,20 +21,20 @@ fn refused(error: HandshakeError) -> DisconnectReason {
     DisconnectReason::Handshake(error)
 }
 
-/// A peer and its remote, up to where the remote must speak.
-fn greeted(direction: Direction, builder: ConfigBuilder) -> (ByHand, End) {
-    let (mut remote, end) = meet(direction, builder);
+/// A peer whose remote has read everything that arrives before the remote has sent its `version`.
+fn waiting_for_version(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+    let (local, mut remote) = new_peer(direction, builder);
     if direction == Direction::Outbound {
         remote.expect::<Version>();
     }
-    (remote, end)
+    (local, remote)
 }
 
-/// The remote is sent nothing more, and the application was told of no message.
-fn ended_without_a_word(remote: &mut ByHand, end: &End) -> DisconnectReason {
-    assert_eq!(remote.rest(), []);
-    let reason = end.reason();
-    assert_eq!(end.told.commands(), [""; 0]);
+/// Checks that the remote receives nothing more and that no message reached the listener.
+fn ended_silently(remote: &mut Remote, local: &Local) -> DisconnectReason {
+    assert_eq!(remote.read_until_closed(), []);
+    let reason = local.end_reason();
+    assert_eq!(local.recorder.commands(), [""; 0]);
     reason
 }
 
@@ -43,22 +46,22 @@ fn transaction() -> Transaction {
 }
 
 #[test]
-fn who_dials_speaks_first() {
-    let (mut remote, end) = meet(Direction::Outbound, builder());
+fn the_dialling_side_sends_its_version_first() {
+    let (local, mut remote) = new_peer(Direction::Outbound, builder());
     remote.expect::<Version>();
-    assert_eq!(end.peer.remote(), None);
+    assert_eq!(local.peer.remote(), None);
     remote.send(&version());
     remote.expect::<VerAck>();
-    assert!(!end.peer.stats().handshake_done);
+    assert!(!local.peer.stats().handshake_done);
     remote.send(&VerAck);
-    end.peer.wait_for_handshake().unwrap();
-    assert_eq!(remote.before_pong(1), []);
-    end.told.wait_for::<Ping>();
-    assert_eq!(end.told.commands(), ["version", "verack", "ping"]);
+    local.peer.wait_for_handshake().unwrap();
+    assert_eq!(remote.messages_before_pong(1), []);
+    local.recorder.wait_for::<Ping>();
+    assert_eq!(local.recorder.commands(), ["version", "verack", "ping"]);
 }
 
 #[test]
-fn who_is_dialled_waits_until_its_callback_has_seen_the_version() {
+fn the_dialled_side_sends_its_version_after_the_callback_for_the_remotes() {
     #[derive(Clone, Default)]
     struct Watch(Arc<Mutex<Vec<(u64, usize)>>>);
 
@@ -66,16 +69,16 @@ fn who_is_dialled_waits_until_its_callback_has_seen_the_version() {
         fn on_version(&self, peer: &Peer, _: Version) {
             let stats = peer.stats();
             self.0.lock().push((stats.sent.total().messages, stats.queued_messages));
-            assert!(peer.remote().is_some(), "known before the callback");
+            assert!(peer.remote().is_some(), "set before the callback");
         }
     }
 
     for (direction, sent_before) in [(Direction::Inbound, 0), (Direction::Outbound, 1)] {
         let seen = Watch::default();
-        let (mut remote, peer) = meet_node(direction, &builder().listener(seen.clone()).build().unwrap());
+        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
         if direction == Direction::Outbound {
             remote.expect::<Version>();
-            crate::common::wait_until("the version is counted", || {
+            wait_until("the version is counted", || {
                 let stats = peer.stats();
                 (stats.sent.total().messages, stats.queued_messages) == (1, 0)
             });
@@ -92,77 +95,77 @@ fn who_is_dialled_waits_until_its_callback_has_seen_the_version() {
 }
 
 #[test]
-fn a_node_that_dials_itself_notices() {
-    let told = Recorder::default();
-    let node = builder().listener(told.clone()).build().unwrap();
+fn a_node_that_dials_itself_disconnects() {
+    let recorder = Recorder::default();
+    let node = builder().listener(recorder.clone()).build().unwrap();
     let (dialled, accepted) = sockets();
     let (to, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
     let inbound = Peer::inbound(accepted, from, &node).unwrap();
     let outbound = Peer::outbound(dialled, to, &node).unwrap();
     assert_eq!(inbound.wait_for_disconnect(), Ok(refused(HandshakeError::SelfConnection)));
-    // The dialling end is told nothing, not even a version in which it could recognise itself.
+    // The accepting end sends nothing, so the dialling end receives no version in which it could recognise itself.
     assert_eq!(outbound.wait_for_disconnect(), Ok(DisconnectReason::RemoteClosed { inside_frame: false }));
     assert_eq!(inbound.stats().sent.total().messages, 0);
-    assert_eq!(told.commands(), [""; 0]);
+    assert_eq!(recorder.commands(), [""; 0]);
 }
 
 #[test]
-fn an_echo_is_a_self_connection() {
-    let (mut remote, end) = meet(Direction::Outbound, builder());
+fn a_remote_that_echoes_our_version_is_a_self_connection() {
+    let (local, mut remote) = new_peer(Direction::Outbound, builder());
     let ours: Version = remote.expect();
     remote.send(&ours);
-    assert_eq!(remote.rest(), []);
-    assert_eq!(end.reason(), refused(HandshakeError::SelfConnection));
-    assert_eq!(end.told.commands(), [""; 0]);
+    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(local.end_reason(), refused(HandshakeError::SelfConnection));
+    assert_eq!(local.recorder.commands(), [""; 0]);
 }
 
 #[test]
-fn two_nodes_in_one_process_are_not_one() {
-    acquainted(builder(), builder());
+fn two_nodes_in_one_process_are_no_self_connection() {
+    connected_pair(builder(), builder());
 }
 
 #[test]
 fn the_last_fifty_nonces_are_remembered() {
     let node = builder().build().unwrap();
-    let dial = || meet_node(Direction::Outbound, &node).0.expect::<Version>().nonce;
-    let oldest = dial();
+    let dialled_nonce = || new_peer_of(&node, Direction::Outbound).1.expect::<Version>().nonce;
+    let oldest = dialled_nonce();
     for _ in 1..50 {
-        dial();
+        dialled_nonce();
     }
-    let greet = || {
-        let (mut remote, peer) = meet_node(Direction::Inbound, &node);
+    let send_oldest = || {
+        let (peer, mut remote) = new_peer_of(&node, Direction::Inbound);
         remote.send(&Version { nonce: oldest, ..version() });
         (remote.next(), peer)
     };
-    let (answer, peer) = greet();
+    let (answer, peer) = send_oldest();
     assert_eq!(answer, None);
     assert_eq!(peer.wait_for_disconnect(), Ok(refused(HandshakeError::SelfConnection)));
-    dial();
-    assert!(matches!(greet(), (Some(Message::Version(_)), _)), "forgotten by now");
+    dialled_nonce();
+    assert!(matches!(send_oldest(), (Some(Message::Version(_)), _)), "the 51st oldest nonce is forgotten");
 }
 
 #[test]
-fn versions_below_one_are_too_old() {
+fn protocol_versions_below_one_are_refused() {
     for direction in BOTH {
         for found in [0, -1, i32::MIN] {
-            let (mut remote, end) = greeted(direction, builder());
+            let (local, mut remote) = waiting_for_version(direction, builder());
             remote.send(&Version { protocol_version: found, ..version() });
-            let reason = ended_without_a_word(&mut remote, &end);
+            let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, refused(HandshakeError::VersionTooOld { found, minimum: 1 }));
-            let gone = kaspa_peer::WaitError::Closed(reason);
-            assert_eq!(end.peer.wait_for_handshake(), Err(gone));
+            let closed = kaspa_peer::WaitError::Closed(reason);
+            assert_eq!(local.peer.wait_for_handshake(), Err(closed));
         }
     }
 }
 
 #[test]
-fn subnetworks_must_fit() {
+fn incompatible_subnetworks_are_refused() {
     use Direction::{Inbound, Outbound};
-    let full_dials_partial = (Outbound, None, Some(A), false);
+    let full_node_dials_partial_node = (Outbound, None, Some(A), false);
     let cases = [
         (Outbound, None, None, true),
         (Inbound, None, None, true),
-        full_dials_partial,
+        full_node_dials_partial_node,
         (Inbound, None, Some(A), true),
         (Outbound, Some(A), None, true),
         (Inbound, Some(A), None, true),
@@ -171,36 +174,36 @@ fn subnetworks_must_fit() {
         (Outbound, Some(A), Some(B), false),
         (Inbound, Some(A), Some(B), false),
     ];
-    for (direction, ours, theirs, fit) in cases {
-        let introduction = Version { subnetwork: theirs, ..version() };
-        if fit {
-            let (mut remote, end) = meet(direction, builder().subnetwork(ours));
-            assert_eq!(remote.shake(direction, &introduction).subnetwork, ours);
-            end.peer.wait_for_handshake().unwrap();
-            assert_eq!(end.peer.remote().unwrap().subnetwork, theirs);
+    for (direction, ours, theirs, compatible) in cases {
+        let version = Version { subnetwork: theirs, ..version() };
+        if compatible {
+            let (local, mut remote) = new_peer(direction, builder().subnetwork(ours));
+            assert_eq!(remote.shake_hands(&version).subnetwork, ours);
+            local.peer.wait_for_handshake().unwrap();
+            assert_eq!(local.peer.remote().unwrap().subnetwork, theirs);
         } else {
-            let (mut remote, end) = greeted(direction, builder().subnetwork(ours));
-            remote.send(&introduction);
-            let reason = ended_without_a_word(&mut remote, &end);
+            let (local, mut remote) = waiting_for_version(direction, builder().subnetwork(ours));
+            remote.send(&version);
+            let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, refused(HandshakeError::IncompatibleSubnetworks { ours, theirs }));
         }
     }
 }
 
 #[test]
-fn the_checks_have_an_order() {
-    let (mut remote, end) = meet(Direction::Outbound, builder());
+fn self_connections_are_refused_before_old_versions_and_these_before_subnetworks() {
+    let (local, mut remote) = new_peer(Direction::Outbound, builder());
     let Version { nonce, .. } = remote.expect();
     remote.send(&Version { nonce, protocol_version: 0, subnetwork: Some(A), ..version() });
-    assert_eq!(end.reason(), refused(HandshakeError::SelfConnection));
+    assert_eq!(local.end_reason(), refused(HandshakeError::SelfConnection));
 
-    let (mut remote, end) = meet(Direction::Outbound, builder());
+    let (local, mut remote) = new_peer(Direction::Outbound, builder());
     remote.send(&Version { protocol_version: 0, subnetwork: Some(A), ..version() });
-    assert_eq!(end.reason(), refused(HandshakeError::VersionTooOld { found: 0, minimum: 1 }));
+    assert_eq!(local.end_reason(), refused(HandshakeError::VersionTooOld { found: 0, minimum: 1 }));
 }
 
 #[test]
-fn the_first_message_must_be_version() {
+fn a_first_message_that_is_not_version_is_rejected() {
     const REASON: &[u8] = b"A version message must precede all others";
     let block = Block::new(BlockHeader::default(), &[transaction()]).unwrap();
     let messages: [(Message, usize); 5] = [
@@ -212,7 +215,7 @@ fn the_first_message_must_be_version() {
     ];
     for direction in BOTH {
         for (message, zeros) in &messages {
-            let (mut remote, end) = greeted(direction, builder());
+            let (local, mut remote) = waiting_for_version(direction, builder());
             remote.send(message);
             let name = message.command().name().as_bytes().to_vec();
             let mut payload = vec![u8::try_from(name.len()).unwrap()];
@@ -220,12 +223,12 @@ fn the_first_message_must_be_version() {
             payload.extend([1, u8::try_from(REASON.len()).unwrap()]);
             payload.extend(REASON);
             payload.extend(vec![0; *zeros]);
-            let heard = remote.rest_of_bytes();
-            assert_eq!(heard[4..16], *b"reject\0\0\0\0\0\0", "{direction} {}", message.command());
-            assert_eq!(heard[24..], payload, "{direction} {}", message.command());
+            let received = remote.read_bytes_until_closed();
+            assert_eq!(received[4..16], *b"reject\0\0\0\0\0\0", "{direction} {}", message.command());
+            assert_eq!(received[24..], payload, "{direction} {}", message.command());
             let command = message.command();
-            assert_eq!(end.reason(), refused(HandshakeError::NotVersion { command }));
-            assert_eq!(end.told.commands(), [""; 0]);
+            assert_eq!(local.end_reason(), refused(HandshakeError::NotVersion { command }));
+            assert_eq!(local.recorder.commands(), [""; 0]);
         }
     }
 }
@@ -233,49 +236,49 @@ fn the_first_message_must_be_version() {
 #[test]
 fn a_second_version_is_rejected() {
     for direction in BOTH {
-        let (mut remote, end) = met(direction, builder());
+        let (local, mut remote) = connected_peer_in(direction, builder());
         remote.send(&version());
         let reject: Reject = remote.expect();
         let mut payload = b"\x07version\x12\x19".to_vec();
         payload.extend(b"duplicate version message");
         assert_eq!(reject.encode().unwrap(), payload);
-        assert_eq!(remote.rest(), []);
-        assert_eq!(end.reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
-        assert_eq!(end.told.commands(), ["version", "verack"], "no callback for the second");
+        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
+        assert_eq!(local.recorder.commands(), ["version", "verack"], "no callback for the second version");
     }
 }
 
 #[test]
-fn a_second_version_before_the_verack_is_rejected_too() {
+fn a_second_version_before_the_verack_is_rejected() {
     for direction in BOTH {
-        let (mut remote, end) = meet(direction, builder());
-        remote.send_bytes(&[frame(&version()), frame(&version())].concat());
+        let (local, mut remote) = new_peer(direction, builder());
+        remote.send_bytes(&[simnet_frame(&version()), simnet_frame(&version())].concat());
         remote.expect::<Version>();
         remote.expect::<VerAck>();
         remote.expect::<Reject>();
-        assert_eq!(remote.rest(), []);
-        assert_eq!(end.reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
-        assert_eq!(end.told.commands(), ["version"]);
+        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
+        assert_eq!(local.recorder.commands(), ["version"]);
     }
 }
 
 #[test]
-fn a_second_verack_ends_it_without_a_word() {
+fn a_second_verack_disconnects_without_a_reject() {
     for direction in BOTH {
-        let (mut remote, end) = met(direction, builder());
+        let (local, mut remote) = connected_peer_in(direction, builder());
         remote.send(&VerAck);
-        assert_eq!(remote.rest(), []);
-        assert_eq!(end.reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck));
-        assert_eq!(end.told.commands(), ["version", "verack"]);
+        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck));
+        assert_eq!(local.recorder.commands(), ["version", "verack"]);
     }
 }
 
 type Check = fn(&FrameError) -> bool;
 
-/// Bytes that are no message, and what is wrong with them.
+/// Frames that are malformed, and a check of the error for each.
 fn malformed() -> [(Vec<u8>, Check); 3] {
     let other_network = kaspa_peer::wire::Frame::encode(&VerAck, Network::Mainnet).unwrap().as_bytes().to_vec();
-    let mut flipped = frame(&Ping { nonce: 1 });
+    let mut flipped = simnet_frame(&Ping { nonce: 1 });
     flipped[24] ^= 1;
     let oversize = [&flipped[..16], &[0xff; 8]].concat();
     [
@@ -286,18 +289,18 @@ fn malformed() -> [(Vec<u8>, Check); 3] {
 }
 
 #[test]
-fn what_is_malformed_during_the_handshake_is_not_answered() {
+fn a_malformed_frame_during_the_handshake_is_not_answered() {
     for direction in BOTH {
-        for introduced in [false, true] {
+        for after_version in [false, true] {
             for (bytes, is_expected) in malformed() {
-                let (mut remote, end) = greeted(direction, builder());
-                if introduced {
+                let (local, mut remote) = waiting_for_version(direction, builder());
+                if after_version {
                     remote.send(&version());
                     while remote.next().unwrap() != VerAck.into() {}
                 }
                 remote.send_bytes(&bytes);
-                assert_eq!(remote.rest(), []);
-                let reason = end.reason();
+                assert_eq!(remote.read_until_closed(), []);
+                let reason = local.end_reason();
                 let DisconnectReason::Handshake(HandshakeError::Malformed(error)) = &reason else {
                     panic!("{reason:?}");
                 };
@@ -308,17 +311,17 @@ fn what_is_malformed_during_the_handshake_is_not_answered() {
 }
 
 #[test]
-fn what_is_malformed_after_the_handshake_is_answered() {
+fn a_malformed_frame_after_the_handshake_is_rejected() {
     for direction in BOTH {
         for (bytes, is_expected) in malformed() {
-            let (mut remote, end) = met(direction, builder());
+            let (local, mut remote) = connected_peer_in(direction, builder());
             remote.send_bytes(&bytes);
             let reject: Reject = remote.expect();
-            assert_eq!(remote.rest(), []);
-            let reason = end.reason();
+            assert_eq!(remote.read_until_closed(), []);
+            let reason = local.end_reason();
             let DisconnectReason::Malformed(error) = &reason else { panic!("{reason:?}") };
             assert!(is_expected(error), "{error}");
-            let text = format!("Can't read message from {} ({direction}): {error}", end.peer.address());
+            let text = format!("Can't read message from {} ({direction}): {error}", local.peer.address());
             assert_eq!((reject.command.to_str(), reject.code.0), (Some("malformed"), 1));
             assert_eq!(reject.reason.to_str(), Some(text.as_str()));
         }
@@ -326,11 +329,11 @@ fn what_is_malformed_after_the_handshake_is_answered() {
 }
 
 #[test]
-fn unknown_commands_do_no_harm_while_it_runs() {
+fn custom_commands_are_delivered_during_the_handshake() {
     #[derive(Clone, Default)]
-    struct Unknowns(Arc<Mutex<Vec<CustomMessage>>>);
+    struct CustomMessages(Arc<Mutex<Vec<CustomMessage>>>);
 
-    impl Listener for Unknowns {
+    impl Listener for CustomMessages {
         fn on_custom(&self, _: &Peer, message: CustomMessage) {
             self.0.lock().push(message);
         }
@@ -339,8 +342,8 @@ fn unknown_commands_do_no_harm_while_it_runs() {
     let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
     let hello = |number| CustomMessage { command, payload: vec![number] };
     for direction in BOTH {
-        let seen = Unknowns::default();
-        let (mut remote, peer) = meet_node(direction, &builder().listener(seen.clone()).build().unwrap());
+        let seen = CustomMessages::default();
+        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
         remote.send(&hello(1));
         remote.send(&version());
         remote.send(&hello(2));
@@ -348,45 +351,45 @@ fn unknown_commands_do_no_harm_while_it_runs() {
         remote.expect::<VerAck>();
         remote.send(&VerAck);
         remote.send(&hello(3));
-        assert_eq!(remote.before_pong(9), []);
+        assert_eq!(remote.messages_before_pong(9), []);
         assert_eq!(*seen.0.lock(), [hello(1), hello(2), hello(3)]);
         assert_eq!(peer.stats().received.of(Command::Custom(command)).messages, 3);
     }
 }
 
 #[test]
-fn who_just_leaves_is_told_nothing() {
+fn a_remote_that_only_closes_receives_nothing() {
     for direction in BOTH {
         for bytes in [0, 10, 24 + 4] {
-            let (mut remote, end) = greeted(direction, builder());
-            remote.send_bytes(&frame(&version())[..bytes]);
-            remote.hang_up();
-            let reason = ended_without_a_word(&mut remote, &end);
+            let (local, mut remote) = waiting_for_version(direction, builder());
+            remote.send_bytes(&simnet_frame(&version())[..bytes]);
+            remote.shut_down_sending();
+            let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: bytes > 0 });
 
-            let (mut remote, end) = met(direction, builder());
-            remote.send_bytes(&frame(&Ping { nonce: 1 })[..bytes]);
-            remote.hang_up();
-            assert_eq!(remote.rest(), []);
-            assert_eq!(end.reason(), DisconnectReason::RemoteClosed { inside_frame: bytes > 0 });
+            let (local, mut remote) = connected_peer_in(direction, builder());
+            remote.send_bytes(&simnet_frame(&Ping { nonce: 1 })[..bytes]);
+            remote.shut_down_sending();
+            assert_eq!(remote.read_until_closed(), []);
+            assert_eq!(local.end_reason(), DisconnectReason::RemoteClosed { inside_frame: bytes > 0 });
         }
     }
 }
 
 #[test]
-fn who_is_disconnecting_says_nothing_of_what_is_malformed() {
-    struct Leave;
+fn a_malformed_frame_behind_our_disconnect_is_not_rejected() {
+    struct DisconnectOnPing;
 
-    impl Listener for Leave {
+    impl Listener for DisconnectOnPing {
         fn on_ping(&self, peer: &Peer, _: Ping) {
             peer.disconnect();
         }
     }
 
-    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().listener(Leave).build().unwrap());
-    remote.shake(Direction::Inbound, &version());
-    remote.send_bytes(&[frame(&Ping { nonce: 1 }), vec![0xff; 24]].concat());
+    let (peer, mut remote) = new_peer_of(&builder().listener(DisconnectOnPing).build().unwrap(), Direction::Inbound);
+    remote.shake_hands(&version());
+    remote.send_bytes(&[simnet_frame(&Ping { nonce: 1 }), vec![0xff; 24]].concat());
     let answered = [Message::Pong(Pong { nonce: 1 })];
-    assert!(remote.rest().iter().all(|message| answered.contains(message)));
+    assert!(remote.read_until_closed().iter().all(|message| answered.contains(message)));
     assert_eq!(peer.wait_for_disconnect(), Ok(DisconnectReason::Local));
 }

@@ -1,7 +1,9 @@
 //! A remote that asks while it is still being sent something large is answered, not let go.
 
+use crate::common::blocking::fill_queue;
 use crate::common::builder;
-use crate::common::by_hand::{by_hand, end_of, fill, message_of_size};
+use crate::common::frames::message_of_size;
+use crate::common::local::{connected_peer, end_reason};
 use kaspa_peer::DisconnectReason;
 use kaspa_peer::wire::{Command, Message, Ping, Pong};
 
@@ -9,22 +11,22 @@ const PINGS: u64 = 300;
 
 #[test]
 fn behind_a_message_larger_than_the_queue() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let block = message_of_size(16_000_000);
-    end.peer.queue_message(&block).unwrap();
+    local.peer.queue_message(&block).unwrap();
     (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }));
-    end.told.wait_for_count(Command::Ping, PINGS as usize);
+    local.recorder.wait_for_count(Command::Ping, PINGS as usize);
     assert_eq!(remote.read(), block.into());
-    (1..=PINGS).for_each(|nonce| assert_eq!(remote.read_as::<Pong>().nonce, nonce));
-    assert_eq!(end.peer.disconnect_reason(), None);
+    (1..=PINGS).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
 fn behind_a_queue_that_the_program_filled() {
-    let (end, mut remote) = by_hand(builder().queue_limit(50_000));
-    fill(&end.peer);
+    let (local, mut remote) = connected_peer(builder().queue_limit(50_000));
+    fill_queue(&local.peer);
     (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }));
-    end.told.wait_for_count(Command::Ping, PINGS as usize);
+    local.recorder.wait_for_count(Command::Ping, PINGS as usize);
     let mut pongs = 0;
     while pongs < PINGS {
         match remote.read() {
@@ -35,21 +37,21 @@ fn behind_a_queue_that_the_program_filled() {
             other => assert!(matches!(other, Message::Custom(_)), "{other:?}"),
         }
     }
-    assert_eq!(end.peer.disconnect_reason(), None);
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
 fn but_not_without_end() {
-    let (end, mut remote) = by_hand(builder().queue_limit(50_000));
-    fill(&end.peer);
+    let (local, mut remote) = connected_peer(builder().queue_limit(50_000));
+    fill_queue(&local.peer);
     let mut most = 0;
     for nonce in 1.. {
         let _ = kaspa_peer::wire::write_message(&mut remote.stream, &Ping { nonce }, remote.network);
-        most = most.max(end.peer.stats().queued_bytes);
-        if end.peer.disconnect_reason().is_some() {
+        most = most.max(local.peer.stats().queued_bytes);
+        if local.peer.disconnect_reason().is_some() {
             break;
         }
     }
-    assert_eq!(end_of(&end.peer), DisconnectReason::QueueFull { command: Command::Pong });
+    assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
     assert!(most <= 50_000 + 16 * 1024, "{most}");
 }

@@ -1,6 +1,7 @@
 //! Hostile remotes of every kind keep one node busy, and another remote of it is answered and asked all the while.
 
-use crate::common::by_hand::{ByHand, frame};
+use crate::common::frames::raw_frame;
+use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, GetData, Hash, Inv, Inventory, Message, NetAddress, Network, Ping,
@@ -48,12 +49,12 @@ fn config() -> Config {
 }
 
 /// Hardly anything fits between the two, so that not reading shows at once.
-fn meet(config: &Config) -> (Peer, ByHand) {
+fn meet(config: &Config) -> (Peer, Remote) {
     let (dialled, accepted) = sockets();
     SockRef::from(&dialled).set_recv_buffer_size(4096).unwrap();
     SockRef::from(&accepted).set_send_buffer_size(4096).unwrap();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = ByHand::new(dialled, config.network());
+    let mut remote = Remote::new(dialled, config.network());
     remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     (peer, remote)
@@ -73,7 +74,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         thread::sleep(Duration::from_millis(5));
         static FRAME: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
         static AT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let frame = FRAME.get_or_init(|| frame(Network::Simnet, "block", &[0; 100_000]));
+        let frame = FRAME.get_or_init(|| raw_frame(Network::Simnet, "block", &[0; 100_000]));
         let at = AT.fetch_add(1, Ordering::SeqCst);
         stream.write_all(&frame[at..=at]).is_ok()
     }),
@@ -90,7 +91,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         write_message(stream, &CustomMessage::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
     }),
     ("claims", |stream| {
-        let mut header = frame(Network::Simnet, "block", &[]);
+        let mut header = raw_frame(Network::Simnet, "block", &[]);
         header[16..20].copy_from_slice(&(32u32 << 20).to_le_bytes());
         let _ = stream.write_all(&header);
         false
@@ -98,7 +99,7 @@ const ATTACKS: [(&str, Attack); 8] = [
 ];
 
 /// Pings as the remote; its answers to our pings are counted. Gives the round trip.
-fn ping(remote: &mut ByHand, nonce: u64, answered: &mut u64) -> Duration {
+fn ping(remote: &mut Remote, nonce: u64, answered: &mut u64) -> Duration {
     let start = Instant::now();
     remote.send(&Ping { nonce });
     loop {
@@ -133,7 +134,7 @@ fn another_remote_goes_on() {
     let mut ours = 0;
     let alone = most((1..=50).map(|nonce| ping(&mut remote, nonce, &mut ours)).collect());
     // They are pinged and read nothing, so they have not long before they are thrown out for that.
-    let hostile: Vec<(Peer, ByHand)> = ATTACKS.iter().map(|_| meet(&config)).collect();
+    let hostile: Vec<(Peer, Remote)> = ATTACKS.iter().map(|_| meet(&config)).collect();
     let mut beside = Vec::new();
     thread::scope(|scope| {
         for ((_, attack), (_, by_hand)) in ATTACKS.iter().zip(&hostile) {

@@ -1,12 +1,13 @@
 //! Two nodes talk: the first conversation.
 
-use crate::common::{acquainted, builder};
+use crate::common::builder;
+use crate::common::local::{Local, connected_pair};
 use kaspa_peer::DisconnectReason;
 use kaspa_peer::wire::{Addr, AddressScope, Command, FeeFilter, GetAddr, Inv, Inventory, Ping, Services};
 
 #[test]
 fn both_sides_learn_who_the_other_is() {
-    let (outbound, inbound) = acquainted(
+    let (outbound, inbound) = connected_pair(
         builder().user_agent("dialler", "1.0", ["here"]).services(Services::NETWORK),
         builder().user_agent("acceptor", "2.0", [""; 0]).relay_transactions(false),
     );
@@ -21,18 +22,18 @@ fn both_sides_learn_who_the_other_is() {
 
 #[test]
 fn messages_go_both_ways_in_order() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     outbound.peer.queue_message(&GetAddr::all()).unwrap();
     for min_fee in 0..1000 {
         outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         inbound.peer.queue_message(&FeeFilter { min_fee: -min_fee }).unwrap();
     }
     inbound.peer.queue_message(&Addr { scope: AddressScope::All, addresses: vec![] }).unwrap();
-    inbound.told.wait_for_count(Command::FeeFilter, 1000);
-    outbound.told.wait_for::<Addr>();
-    let fees = |end: &crate::common::End| {
-        end.told.told(|told| {
-            let fees = told.messages.iter().filter_map(|message| FeeFilter::try_from(message.clone()).ok());
+    inbound.recorder.wait_for_count(Command::FeeFilter, 1000);
+    outbound.recorder.wait_for::<Addr>();
+    let fees = |local: &Local| {
+        local.recorder.look(|record| {
+            let fees = record.messages.iter().filter_map(|message| FeeFilter::try_from(message.clone()).ok());
             fees.map(|filter| filter.min_fee).collect::<Vec<_>>()
         })
     };
@@ -42,22 +43,22 @@ fn messages_go_both_ways_in_order() {
 
 #[test]
 fn a_ping_is_answered_and_timed() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     let rtt = outbound.peer.ping().unwrap();
     let stats = outbound.peer.stats();
     assert!(stats.min_rtt.is_some_and(|min| min <= rtt), "{stats:?}");
     assert_eq!(stats.last_ping_nonce, None);
-    inbound.told.wait_for::<Ping>();
+    inbound.recorder.wait_for::<Ping>();
 }
 
 #[test]
 fn announcements_arrive() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     let items: Vec<_> = (0..2500u32).map(|n| Inventory::tx(kaspa_peer::wire::Hash::of(&n.to_le_bytes()))).collect();
     outbound.peer.queue_inventories(&items).unwrap();
-    inbound.told.wait_for_count(Command::Inv, 3);
-    let announced: Vec<Inventory> = inbound.told.told(|told| {
-        let invs = told.messages.iter().filter_map(|message| Inv::try_from(message.clone()).ok());
+    inbound.recorder.wait_for_count(Command::Inv, 3);
+    let announced: Vec<Inventory> = inbound.recorder.look(|record| {
+        let invs = record.messages.iter().filter_map(|message| Inv::try_from(message.clone()).ok());
         invs.inspect(|inv| assert!(inv.items.len() <= 1000)).flat_map(|inv| inv.items).collect()
     });
     assert_eq!(announced, items);
@@ -65,11 +66,11 @@ fn announcements_arrive() {
 
 #[test]
 fn a_goodbye_has_a_reason_on_both_sides() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     outbound.peer.disconnect();
     assert_eq!(outbound.peer.wait_for_disconnect(), Ok(DisconnectReason::Local));
     let remote = DisconnectReason::RemoteClosed { inside_frame: false };
     assert_eq!(inbound.peer.wait_for_disconnect(), Ok(remote.clone()));
-    assert_eq!(inbound.told.told(|told| told.disconnects.clone()), [remote]);
-    assert_eq!(outbound.told.told(|told| told.disconnects.clone()), [DisconnectReason::Local]);
+    assert_eq!(inbound.recorder.look(|record| record.disconnects.clone()), [remote]);
+    assert_eq!(outbound.recorder.look(|record| record.disconnects.clone()), [DisconnectReason::Local]);
 }

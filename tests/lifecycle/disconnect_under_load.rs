@@ -1,8 +1,8 @@
 //! A connection ends while 64 threads use it: nobody is left waiting, everybody is told the same, and every receipt
 //! resolves, once.
 
-use crate::common::by_hand::{end_of, strangers};
-use crate::common::{DEADLINE, builder, version};
+use crate::common::local::{end_reason, new_peer};
+use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::wire::{CustomMessage, FeeFilter, Frame, Inventory, Network, Ping, VerAck};
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt, WaitError};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,23 +67,23 @@ fn use_peer(peer: &Peer, number: usize) -> (Vec<Receipt>, Option<DisconnectReaso
 
 fn storm(stage: Stage, how: How) {
     let config = builder().queue_limit(200_000).high_water_mark(100_000);
-    let (end, mut remote) = strangers(config, Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, config);
     if !matches!(stage, Stage::Before) {
         remote.send(&version());
-        end.told.wait_for::<kaspa_peer::wire::Version>();
+        local.recorder.wait_for::<kaspa_peer::wire::Version>();
     }
     if matches!(stage, Stage::After) {
         remote.send(&VerAck);
-        end.peer.wait_for_handshake().unwrap();
+        local.peer.wait_for_handshake().unwrap();
     }
     let busy = AtomicUsize::new(0);
-    let told = end.told.clone();
-    let peer = (!matches!(how, How::LastHandle)).then(|| end.peer.clone());
+    let told = local.recorder.clone();
+    let peer = (!matches!(how, How::LastHandle)).then(|| local.peer.clone());
     let (outcome, outcomes) = crossbeam_channel::unbounded();
     let kept = peer.as_ref();
     let ended = thread::scope(|scope| {
         for number in 0..THREADS {
-            let (peer, outcome, busy) = (end.peer.clone(), outcome.clone(), &busy);
+            let (peer, outcome, busy) = (local.peer.clone(), outcome.clone(), &busy);
             scope.spawn(move || {
                 busy.fetch_add(1, Ordering::SeqCst);
                 let result = match how {
@@ -98,8 +98,8 @@ fn storm(stage: Stage, how: How) {
                 outcome.send((result, Instant::now())).unwrap();
             });
         }
-        drop(end.peer);
-        crate::common::wait_until("all are busy", || busy.load(Ordering::SeqCst) == THREADS);
+        drop(local.peer);
+        wait_until("all are busy", || busy.load(Ordering::SeqCst) == THREADS);
         let peer = kept;
         match how {
             How::TwiceAtOnce => {
@@ -114,13 +114,13 @@ fn storm(stage: Stage, how: How) {
             }
             How::LastHandle => {}
         }
-        told.wait("the end", |told| (!told.disconnects.is_empty()).then_some(()));
+        told.wait("the end", |record| (!record.disconnects.is_empty()).then_some(()));
         Instant::now()
     });
     drop(outcome);
-    let reason = told.told(|told| told.disconnects[0].clone());
+    let reason = recorder.look(|record| record.disconnects[0].clone());
     if let Some(peer) = peer {
-        assert_eq!(end_of(&peer), reason);
+        assert_eq!(end_reason(&peer), reason);
         assert_eq!(peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason.clone())));
     }
     let mut threads = 0;
@@ -147,7 +147,7 @@ fn storm(stage: Stage, how: How) {
     assert_eq!(threads, THREADS);
     assert!(longest < DEADLINE, "{stage:?} {how:?}: somebody was held up for {longest:?}");
     println!("{stage:?} {how:?}: the last of {THREADS} returned {longest:?} after the end");
-    assert_eq!(told.told(|told| told.disconnects.len()), 1);
+    assert_eq!(recorder.look(|record| record.disconnects.len()), 1);
 }
 
 #[test]

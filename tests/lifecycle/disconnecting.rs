@@ -1,7 +1,9 @@
 //! Ending a connection: from anywhere, at any time, more than once.
 
-use crate::common::remote::{BOTH, frame, meet, meet_node, met};
-use crate::common::{DEADLINE, acquainted, builder, version};
+use crate::common::frames::simnet_frame;
+use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::remote::Remote;
+use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, CustomMessage, FeeFilter, Frame, Message, Network, Ping, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, events};
 use parking_lot::Mutex;
@@ -16,69 +18,69 @@ const LOCAL: DisconnectReason = DisconnectReason::Local;
 #[test]
 fn before_during_and_after_the_handshake() {
     for direction in BOTH {
-        let (mut remote, end) = meet(direction, builder());
-        end.peer.disconnect();
-        assert_eq!(end.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
-        assert_eq!(end.reason(), LOCAL);
-        assert!(remote.rest().len() <= 1, "our version, or not even that");
+        let (local, mut remote) = new_peer(direction, builder());
+        local.peer.disconnect();
+        assert_eq!(local.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
+        assert_eq!(local.end_reason(), LOCAL);
+        assert!(remote.read_until_closed().len() <= 1, "our version, or not even that");
 
-        let (mut remote, end) = meet(direction, builder());
+        let (local, mut remote) = new_peer(direction, builder());
         remote.send(&version());
-        end.told.wait_for::<Version>();
-        end.peer.disconnect();
-        assert_eq!(end.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
-        assert_eq!(end.reason(), LOCAL);
-        remote.rest();
+        local.recorder.wait_for::<Version>();
+        local.peer.disconnect();
+        assert_eq!(local.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
+        assert_eq!(local.end_reason(), LOCAL);
+        remote.read_until_closed();
 
-        let (mut remote, end) = met(direction, builder());
-        end.peer.disconnect();
-        assert_eq!(end.reason(), LOCAL);
-        assert_eq!(remote.rest(), []);
-        assert_eq!(end.peer.wait_for_handshake(), Ok(()), "it was done");
+        let (local, mut remote) = connected_peer_in(direction, builder());
+        local.peer.disconnect();
+        assert_eq!(local.end_reason(), LOCAL);
+        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(local.peer.wait_for_handshake(), Ok(()), "it was done");
     }
 }
 
 #[test]
 fn any_number_of_times() {
-    let (_remote, end) = met(Direction::Inbound, builder());
+    let (local, _remote) = connected_peer_in(Direction::Inbound, builder());
     for _ in 0..3 {
-        end.peer.disconnect();
-        assert_eq!(end.peer.disconnect_reason(), Some(LOCAL));
-        assert_eq!(end.reason(), LOCAL);
+        local.peer.disconnect();
+        assert_eq!(local.peer.disconnect_reason(), Some(LOCAL));
+        assert_eq!(local.end_reason(), LOCAL);
     }
-    assert_eq!(end.peer.queue_message(&FeeFilter { min_fee: 1 }), Err(QueueError::Closed(LOCAL)));
-    assert_eq!(end.peer.send_message(&FeeFilter { min_fee: 1 }, DEADLINE), Err(QueueError::Closed(LOCAL)));
-    assert_eq!(end.peer.ping(), Err(WaitError::Closed(LOCAL)));
+    assert_eq!(local.peer.queue_message(&FeeFilter { min_fee: 1 }), Err(QueueError::Closed(LOCAL)));
+    assert_eq!(local.peer.send_message(&FeeFilter { min_fee: 1 }, DEADLINE), Err(QueueError::Closed(LOCAL)));
+    assert_eq!(local.peer.ping(), Err(WaitError::Closed(LOCAL)));
 }
 
 #[test]
 fn from_several_threads_at_once() {
     for _ in 0..50 {
-        let (_remote, end) = met(Direction::Outbound, builder());
+        let (local, _remote) = connected_peer_in(Direction::Outbound, builder());
         let start = Barrier::new(4);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     start.wait();
-                    end.peer.disconnect();
-                    assert_eq!(end.peer.wait_for_disconnect(), Ok(LOCAL));
+                    local.peer.disconnect();
+                    assert_eq!(local.peer.wait_for_disconnect(), Ok(LOCAL));
                 });
             }
         });
-        assert_eq!(end.reason(), LOCAL);
+        assert_eq!(local.end_reason(), LOCAL);
     }
 }
 
 #[test]
 fn both_ends_at_once() {
     for _ in 0..50 {
-        let (outbound, inbound) = acquainted(builder(), builder());
+        let (outbound, inbound) = connected_pair(builder(), builder());
         thread::scope(|scope| {
             scope.spawn(|| outbound.peer.disconnect());
             scope.spawn(|| inbound.peer.disconnect());
         });
         for end in [outbound, inbound] {
-            let reason = end.reason();
+            let reason = local.end_reason();
             assert!(matches!(reason, LOCAL | DisconnectReason::RemoteClosed { inside_frame: false }), "{reason:?}");
         }
     }
@@ -122,11 +124,11 @@ impl Listener for Leaver {
 #[test]
 fn from_a_callback_which_is_the_last_but_one() {
     let leaver = Leaver::default();
-    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().listener(leaver.clone()).build().unwrap());
-    remote.shake(Direction::Inbound, &version());
-    let fee = frame(&FeeFilter { min_fee: 1 });
+    let (peer, mut remote) = new_peer_of(&builder().listener(leaver.clone()).build().unwrap(), Direction::Inbound);
+    remote.shake_hands(&version());
+    let fee = simnet_frame(&FeeFilter { min_fee: 1 });
     // In one segment, so that the rest has arrived when the peer disconnects.
-    remote.send_bytes(&[fee.clone(), frame(&Ping { nonce: 1 }), fee, frame(&Ping { nonce: 2 })].concat());
+    remote.send_bytes(&[fee.clone(), simnet_frame(&Ping { nonce: 1 }), fee, simnet_frame(&Ping { nonce: 2 })].concat());
     assert_eq!(peer.wait_for_disconnect(), Ok(LOCAL));
     assert_eq!(*leaver.0.lock(), ["feefilter", "ping", "left", &LOCAL.to_string()]);
 }
@@ -134,13 +136,13 @@ fn from_a_callback_which_is_the_last_but_one() {
 #[test]
 fn when_the_last_handle_is_dropped() {
     for direction in BOTH {
-        let (mut remote, end) = met(direction, builder());
-        let clones = [end.peer.clone(), end.peer.clone()];
-        drop(end.peer);
-        assert_eq!(remote.before_pong(1), [], "a clone keeps it alive");
+        let (local, mut remote) = connected_peer_in(direction, builder());
+        let clones = [local.peer.clone(), local.peer.clone()];
+        drop(local.peer);
+        assert_eq!(remote.messages_before_pong(1), [], "a clone keeps it alive");
         drop(clones);
-        assert_eq!(remote.rest(), []);
-        end.told.wait("the end", |told| (told.disconnects == [LOCAL]).then_some(()));
+        assert_eq!(remote.read_until_closed(), []);
+        local.recorder.wait("the end", |record| (record.disconnects == [LOCAL]).then_some(()));
     }
 }
 
@@ -156,13 +158,13 @@ fn a_handle_kept_from_a_callback_keeps_it_alive() {
     }
 
     let keeper = Keeper::default();
-    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().listener(keeper.clone()).build().unwrap());
-    remote.shake(Direction::Inbound, &version());
+    let (peer, mut remote) = new_peer_of(&builder().listener(keeper.clone()).build().unwrap(), Direction::Inbound);
+    remote.shake_hands(&version());
     drop(peer);
-    assert_eq!(remote.before_pong(1), []);
+    assert_eq!(remote.messages_before_pong(1), []);
     let kept = keeper.0.lock().take();
     drop(kept);
-    assert_eq!(remote.rest(), []);
+    assert_eq!(remote.read_until_closed(), []);
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn who_waits_returns_when_everything_is_over() {
     }
 
     let slow = Slow::default();
-    let (_remote, peer) = meet_node(Direction::Inbound, &builder().listener(slow.clone()).build().unwrap());
+    let (peer, _remote) = new_peer_of(&builder().listener(slow.clone()).build().unwrap(), Direction::Inbound);
     let short = Duration::from_millis(1);
     assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }));
     thread::scope(|scope| {
@@ -207,15 +209,15 @@ fn a_callback_may_wait_for_another_peer() {
         }
     }
 
-    let (mut other, end) = met(Direction::Outbound, builder());
-    let config = builder().listener(WaitsFor(end.peer.clone())).build().unwrap();
-    let (mut remote, _peer) = meet_node(Direction::Inbound, &config);
-    remote.shake(Direction::Inbound, &version());
+    let (local, mut other) = connected_peer_in(Direction::Outbound, builder());
+    let config = builder().listener(WaitsFor(local.peer.clone())).build().unwrap();
+    let (_peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+    remote.shake_hands(&version());
     remote.send(&Ping { nonce: 1 });
     remote.expect::<kaspa_peer::wire::Pong>();
     assert_eq!(remote.expect::<FeeFilter>().min_fee, 77);
-    assert_eq!(other.rest(), []);
-    assert_eq!(end.reason(), LOCAL);
+    assert_eq!(other.read_until_closed(), []);
+    assert_eq!(local.end_reason(), LOCAL);
 }
 
 #[test]
@@ -223,30 +225,30 @@ fn while_the_remote_does_not_read() {
     let Ok(Command::Custom(command)) = "clog".parse() else { panic!("clog is known") };
     let clog = Frame::encode(&CustomMessage { command, payload: vec![0; 30_000_000] }, Network::Simnet).unwrap();
     for direction in BOTH {
-        let (mut remote, end) = met(direction, builder().write_timeout(None));
+        let (local, mut remote) = connected_peer_in(direction, builder().write_timeout(None));
         // Larger than the queue: taken as soon as nothing of the handshake waits any more.
-        end.peer.send_frame(&clog, DEADLINE).unwrap();
-        let sender = end.peer.clone();
+        local.peer.send_frame(&clog, DEADLINE).unwrap();
+        let sender = local.peer.clone();
         let sender = thread::spawn(move || sender.send_message(&FeeFilter { min_fee: 1 }, Duration::MAX));
         // The writer is at it, and will not get to the end of it.
         let mut first = [0; 1];
         std::io::Read::read_exact(&mut remote.stream, &mut first).unwrap();
-        end.peer.disconnect();
-        assert_eq!(end.reason(), LOCAL);
+        local.peer.disconnect();
+        assert_eq!(local.end_reason(), LOCAL);
         assert_eq!(sender.join().unwrap(), Err(QueueError::Closed(LOCAL)));
     }
 }
 
 #[test]
 fn everybody_is_told_the_same_reason() {
-    let ends: [fn(&mut crate::common::remote::ByHand, &Peer); 3] =
-        [|_, peer| peer.disconnect(), |remote, _| remote.hang_up(), |remote, _| remote.send(&version())];
+    let ends: [fn(&mut Remote, &Peer); 3] =
+        [|_, peer| peer.disconnect(), |remote, _| remote.shut_down_sending(), |remote, _| remote.send(&version())];
     for end in ends {
         let (listener, events) = events(10);
         let config: Config = builder().listener(listener).build().unwrap();
-        let (mut remote, peer) = meet_node(Direction::Inbound, &config);
-        remote.shake(Direction::Inbound, &version());
-        assert_eq!(remote.before_pong(1), []);
+        let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+        remote.shake_hands(&version());
+        assert_eq!(remote.messages_before_pong(1), []);
         let receipt = peer.clone();
         let waiting = thread::spawn(move || receipt.wait_for_disconnect());
         end(&mut remote, &peer);

@@ -1,7 +1,6 @@
 //! What a listener owns is dropped with it, perhaps on a thread of its last peer; there it may wait for other peers.
 
-use crate::common::by_hand::by_hand;
-use crate::common::remote::meet_node;
+use crate::common::local::{connected_peer, new_peer_of};
 use crate::common::{DEADLINE, builder};
 use crossbeam_channel::{Sender, unbounded};
 use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, WaitError};
@@ -17,17 +16,17 @@ impl Listener for Hub {}
 impl Drop for Hub {
     fn drop(&mut self) {
         self.other.disconnect();
-        let _ = self.told.send(self.other.wait_for_disconnect_timeout(DEADLINE));
+        let _ = self.recorder.send(self.other.wait_for_disconnect_timeout(DEADLINE));
     }
 }
 
 #[test]
 fn it_can_wait_for_another_peer() {
     for direction in [Direction::Inbound, Direction::Outbound] {
-        let (end, _other_remote) = by_hand(builder());
+        let (local, _other_remote) = connected_peer(builder());
         let (told, results) = unbounded();
-        let config = builder().listener(Hub { other: end.peer, told }).build().unwrap();
-        let (_remote, peer) = meet_node(direction, &config);
+        let config = builder().listener(Hub { other: local.peer, told }).build().unwrap();
+        let (peer, _remote) = new_peer_of(&config, direction);
         // From here on only the threads have it.
         drop(config);
         drop(peer);

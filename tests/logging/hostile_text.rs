@@ -1,10 +1,12 @@
 //! Text from a remote is never shown as it came: the log, `Display` and `Debug` replace control characters and the like.
 
 use super::logger::start;
+use crate::common::frames::raw_frame;
+use crate::common::local::{end_reason, new_peer, new_peer_at, start_peer};
+use crate::common::memory_file::MemoryFile;
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, version};
 
-use crate::common::by_hand::{ByHand, end_of, frame, strangers, with_listener};
-use crate::common::recorded::File;
-use crate::common::{builder, version};
 use kaspa_peer::peer::{Capture, CaptureReader, CustomCommands};
 use kaspa_peer::wire::{
     Command, CustomMessage, DecodeError, FrameError, Message, Network, Ping, Reject, RejectCode, UserAgent, VerAck,
@@ -58,7 +60,7 @@ fn hostile_reject() -> Reject {
 
 /// Headers of frames that are none, in which every byte is the remote's to choose.
 fn bad_frames() -> Vec<Vec<u8>> {
-    let good = frame(Network::Simnet, "ping", &[1; 8]);
+    let good = raw_frame(Network::Simnet, "ping", &[1; 8]);
     let changed = |at: usize, bytes: &[u8]| {
         let mut frame = good.clone();
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -70,49 +72,49 @@ fn bad_frames() -> Vec<Vec<u8>> {
         changed(4, b"ping\0\r\n\x9b31m\0"),
         changed(16, b"\x1b[2J"),
         changed(20, b"\x1b[2J"),
-        frame(Network::Simnet, "ping", b"\x1b[2J"),
-        frame(Network::Simnet, "reject", &hostile()),
-        frame(Network::Simnet, "version", &hostile()),
-        frame(Network::Simnet, "sendheaders", &hostile()),
+        raw_frame(Network::Simnet, "ping", b"\x1b[2J"),
+        raw_frame(Network::Simnet, "reject", &hostile()),
+        raw_frame(Network::Simnet, "version", &hostile()),
+        raw_frame(Network::Simnet, "sendheaders", &hostile()),
     ]
 }
 
 #[test]
 fn control_characters_stay_on_the_wire() {
     let session = start(LevelFilter::Trace);
-    let file = File::default();
+    let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
     // What the program calls the remote is no better than what the remote calls itself.
     for address in [None, Some(HOSTILE)] {
         for direction in [Direction::Inbound, Direction::Outbound] {
             for bad in bad_frames() {
                 let builder = builder().capture(capture.clone());
-                let (end, mut remote) = strangers(builder.clone(), direction, address);
+                let (local, mut remote) = new_peer_at(address, direction, builder.clone());
                 talk(&mut remote);
-                end.told.wait_for_count(Command::Reject, 1);
-                debugged(&end.peer.stats());
-                debugged(&end.peer.remote());
-                shown(&end.peer);
-                shown(end.peer.address());
-                debugged(&end.peer.address());
+                local.recorder.wait_for_count(Command::Reject, 1);
+                debugged(&local.peer.stats());
+                debugged(&local.peer.remote());
+                shown(&local.peer);
+                shown(local.peer.address());
+                debugged(&local.peer.address());
                 remote.send_bytes(&bad);
                 remote.stream.shutdown(std::net::Shutdown::Write).unwrap();
-                shown(&end_of(&end.peer));
-                end.told.told(|told| {
-                    told.messages.iter().for_each(shown);
-                    told.read.iter().for_each(debugged);
+                shown(&end_reason(&local.peer));
+                local.recorder.look(|record| {
+                    record.messages.iter().for_each(shown);
+                    record.read.iter().for_each(debugged);
                 });
-                for message in remote.rest() {
+                for message in remote.read_until_closed() {
                     shown(&message);
                     // What is said back is not for terminals, but could end at one.
                     if let Message::Reject(reject) = message {
                         check(reject.reason.to_str().unwrap());
                     }
                 }
-                let (end, mut remote) = strangers(builder, direction, address);
+                let (local, mut remote) = new_peer_at(address, direction, builder);
                 remote.send_bytes(&bad);
                 remote.stream.shutdown(std::net::Shutdown::Write).unwrap();
-                shown(&end_of(&end.peer));
+                shown(&end_reason(&local.peer));
             }
         }
     }
@@ -131,7 +133,7 @@ fn control_characters_stay_on_the_wire() {
     assert!(lines.iter().any(|line| line.text.contains("pwned")), "the hostile text was not logged at all");
 }
 
-fn talk(remote: &mut ByHand) {
+fn talk(remote: &mut Remote) {
     remote.send(&hostile_version());
     remote.send(&VerAck);
     remote.send(&hostile_reject());
@@ -140,11 +142,11 @@ fn talk(remote: &mut ByHand) {
 
 fn custom_commands() {
     let config = builder().custom_commands(CustomCommands::Disconnect);
-    let (end, mut remote) = strangers(config, Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, config);
     remote.send(&hostile_version());
     remote.send(&VerAck);
     remote.send(&CustomMessage::new("\\x1b[2J", hostile()).unwrap());
-    let reason = end_of(&end.peer);
+    let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::CustomCommand(_)));
     shown(&reason);
 }
@@ -152,9 +154,9 @@ fn custom_commands() {
 /// A program that quotes the remote.
 fn misbehaviour() {
     let limit = kaspa_peer::ScoreLimit { threshold: 1, half_life: None };
-    let (end, _remote) = strangers(builder().score_limit(limit), Direction::Inbound, None);
-    end.peer.misbehaved(1, HOSTILE);
-    let reason = end_of(&end.peer);
+    let (local, _remote) = new_peer(Direction::Inbound, builder().score_limit(limit));
+    local.peer.misbehaved(1, HOSTILE);
+    let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Misbehaved { .. }));
     shown(&reason);
     shown(&kaspa_peer::QueueError::Closed(reason.clone()));
@@ -163,11 +165,12 @@ fn misbehaviour() {
 
 fn through_events() {
     let (listener, events) = events(10);
-    let (peer, mut remote) = with_listener(builder(), listener, Direction::Inbound, Some(HOSTILE));
+    let (peer, mut remote) =
+        start_peer(Some(HOSTILE), Direction::Inbound, &builder().listener(listener).build().unwrap());
     talk(&mut remote);
     drop(remote);
     loop {
-        let event: Event = events.recv_timeout(crate::common::DEADLINE).unwrap();
+        let event: Event = events.recv_timeout(DEADLINE).unwrap();
         debugged(&event);
         debugged(&event.kind);
         if let EventKind::Disconnected(reason) = &event.kind {

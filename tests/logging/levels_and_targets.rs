@@ -1,7 +1,8 @@
 //! What one conversation writes to the log: targets and levels.
 
 use super::logger::{Line, Session, start};
-use crate::common::{acquainted, builder, wait_until};
+use crate::common::local::connected_pair;
+use crate::common::{builder, wait_until};
 use kaspa_peer::wire::{Command, FeeFilter, Reject, RejectCode};
 use log::{Level, LevelFilter};
 
@@ -11,13 +12,13 @@ const RECEIVED: &str = "kaspa_peer::received";
 /// Logs a conversation at `level`, and returns the lines about its two peers.
 fn conversation(session: &Session, level: LevelFilter) -> Vec<Line> {
     session.set_level(level);
-    let (out, inb) = acquainted(builder(), builder());
+    let (out, inb) = connected_pair(builder(), builder());
     out.peer.queue_message(&FeeFilter { min_fee: 77_777 }).unwrap();
     out.peer.queue_message(&Reject::new("\x1b[2J", RejectCode::INVALID, "a\nb")).unwrap();
     out.peer.ping().unwrap();
     out.peer.disconnect();
     let lines = || {
-        let peers = [&out, &inb].map(|end| format!("{}: ", end.peer));
+        let peers = [&out, &inb].map(|end| format!("{}: ", local.peer));
         let of_these = |line: &Line| peers.iter().any(|peer| line.text.starts_with(peer));
         session.lines().into_iter().filter(of_these).collect::<Vec<_>>()
     };

@@ -1,7 +1,8 @@
 //! What peers say can be recorded, read back and replayed.
 
-use crate::common::recorded::{File, records};
-use crate::common::{acquainted, builder, sockets, wait_until};
+use crate::common::local::connected_pair;
+use crate::common::memory_file::{MemoryFile, records};
+use crate::common::{DEADLINE, builder, sockets, wait_until};
 use kaspa_peer::ConfigError;
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{CustomMessage, Encode, FeeFilter, Message, MessageReader, Network};
@@ -21,9 +22,9 @@ fn messages(records: &[Captured], sent: bool) -> Vec<Message> {
 
 #[test]
 fn both_sides_of_a_conversation_are_recorded() {
-    let (ours, theirs) = (File::default(), File::default());
-    let capture = |file: &File| Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
-    let (out, inb) = acquainted(builder().capture(capture(&ours)), builder().capture(capture(&theirs)));
+    let (ours, theirs) = (MemoryFile::default(), MemoryFile::default());
+    let capture = |file: &MemoryFile| Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
+    let (out, inb) = connected_pair(builder().capture(capture(&ours)), builder().capture(capture(&theirs)));
     out.peer.queue_message(&FeeFilter { min_fee: 5 }).unwrap();
     out.peer.queue_message(&CustomMessage::new("hello", vec![1; 100_000]).unwrap()).unwrap();
     out.peer.ping().unwrap();
@@ -43,7 +44,7 @@ fn both_sides_of_a_conversation_are_recorded() {
 
 #[test]
 fn a_capture_of_another_network_than_the_nodes_is_refused() {
-    let file = File::default();
+    let file = MemoryFile::default();
     let build = |network| {
         let capture = Capture::new(file.clone(), network, 1 << 20).unwrap();
         assert_eq!(capture.network(), network);
@@ -58,7 +59,7 @@ fn a_capture_of_another_network_than_the_nodes_is_refused() {
 
 #[test]
 fn what_was_refused_is_recorded_too() {
-    let file = File::default();
+    let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
     let (ours, mut theirs) = sockets();
     let config = builder().capture(capture).build().unwrap();
@@ -70,9 +71,9 @@ fn what_was_refused_is_recorded_too() {
 
 #[test]
 fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
-    let (first, second) = (File::default(), File::default());
+    let (first, second) = (MemoryFile::default(), MemoryFile::default());
     let capture = Capture::new(first.clone(), Network::Simnet, 1000).unwrap();
-    let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+    let (out, inb) = connected_pair(builder().capture(capture.clone()), builder());
     out.peer.queue_message(&CustomMessage::new("large", vec![0; 5000]).unwrap()).unwrap();
     out.peer.ping().unwrap();
     // The answer to the ping may be there before its writer has recorded it.
@@ -90,9 +91,9 @@ fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
 #[test]
 fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
     assert!(CaptureReader::new(&b"not a capture at all"[..]).is_err());
-    let file = File::default();
+    let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
-    let (out, _inb) = acquainted(builder().capture(capture), builder());
+    let (out, _inb) = connected_pair(builder().capture(capture), builder());
     out.peer.disconnect();
     out.peer.wait_for_disconnect().unwrap();
     let bytes = file.0.lock().clone();
@@ -119,15 +120,15 @@ fn a_place_that_panics_ends_one_peer_at_most() {
     let capture = Capture::new(Fragile(1000), Network::Simnet, 1 << 20).unwrap();
     let fee = FeeFilter { min_fee: 5 };
     for first in [true, false] {
-        let (out, inb) = acquainted(builder().capture(capture.clone()), builder());
+        let (out, inb) = connected_pair(builder().capture(capture.clone()), builder());
         if first {
             // Buffered, so that it comes with some message or other.
-            while inb.peer.send_message(&fee, crate::common::DEADLINE).is_ok() {}
+            while inb.peer.send_message(&fee, DEADLINE).is_ok() {}
             assert_eq!(out.peer.wait_for_disconnect().unwrap(), kaspa_peer::DisconnectReason::CallbackPanicked);
-            assert_eq!(out.told.told(|told| told.disconnects.len()), 1);
+            assert_eq!(out.recorder.look(|record| record.disconnects.len()), 1);
             assert!(capture.is_stopped());
         } else {
-            (0..1000).for_each(|_| drop(inb.peer.send_message(&fee, crate::common::DEADLINE).unwrap()));
+            (0..1000).for_each(|_| drop(inb.peer.send_message(&fee, DEADLINE).unwrap()));
             out.peer.ping().unwrap();
             assert_eq!(out.peer.disconnect_reason(), None);
         }
@@ -148,7 +149,7 @@ fn after_an_error_there_are_no_more_records() {
         }
     }
 
-    let file = File::default();
+    let file = MemoryFile::default();
     Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
     let mut record = vec![3];
     record.extend([0xff; 8]);

@@ -1,6 +1,7 @@
 //! With the feature `serde`, statistics and disconnect reasons are read back as they were written.
 
-use crate::common::{acquainted, builder};
+use crate::common::builder;
+use crate::common::local::connected_pair;
 use kaspa_peer::peer::{IoOperation, ProtocolViolation, Traffic};
 use kaspa_peer::wire::{Command, CustomMessage, FrameError, SubnetworkId};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError, PeerAddress};
@@ -54,7 +55,7 @@ fn every_reason_is_read_back() {
 
 #[test]
 fn statistics_are_read_back() {
-    let (out, inb) = acquainted(builder(), builder());
+    let (out, inb) = connected_pair(builder(), builder());
     out.peer.queue_message(&CustomMessage::new("hello", *b"world").unwrap()).unwrap();
     out.peer.ping().unwrap();
     for stats in [out.peer.stats(), inb.peer.stats()] {

@@ -1,7 +1,10 @@
 //! What is counted is what went over the wire.
 
-use crate::common::remote::{BOTH, ByHand, frame, meet, met};
-use crate::common::{End, acquainted, builder, version, wait_until};
+use crate::common::frames::simnet_frame;
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::recorder::Recorder;
+use crate::common::remote::Remote;
+use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::Traffic;
 use kaspa_peer::wire::{
     Command, CustomMessage, FeeFilter, Frame, FrameError, GetAddr, Hash, Inv, Inventory, Message, Network, Ping, Pong,
@@ -27,17 +30,17 @@ fn sum(traffic: &Traffic) -> (u64, u64) {
 }
 
 /// What the listener was told of each direction.
-fn reported(end: &End) -> (u64, u64) {
-    end.told.told(|told| {
-        let read: usize = told.read.iter().map(|(bytes, _)| bytes).sum();
-        let written: usize = told.written.iter().map(|(_, bytes, _)| bytes).sum();
+fn reported(local: &Local) -> (u64, u64) {
+    local.recorder.look(|record| {
+        let read: usize = record.read.iter().map(|(bytes, _)| bytes).sum();
+        let written: usize = record.written.iter().map(|(_, bytes, _)| bytes).sum();
         (read as u64, written as u64)
     })
 }
 
 #[test]
 fn what_one_end_sends_the_other_receives() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     for n in 0..100 {
         outbound.peer.queue_message(&FeeFilter { min_fee: n }).unwrap();
         inbound.peer.queue_message(&GetAddr::all()).unwrap();
@@ -70,31 +73,31 @@ fn what_one_end_sends_the_other_receives() {
 
 #[test]
 fn malformed_frames_count_as_bytes() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
-    let before = end.peer.stats().received.total();
-    let mut bad = frame(&Ping { nonce: 1 });
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
+    let before = local.peer.stats().received.total();
+    let mut bad = simnet_frame(&Ping { nonce: 1 });
     bad[30] ^= 1;
-    remote.send_bytes(&[frame(&FeeFilter { min_fee: 1 }), bad].concat());
+    remote.send_bytes(&[simnet_frame(&FeeFilter { min_fee: 1 }), bad].concat());
     remote.expect::<Reject>();
-    end.reason();
-    let received = end.peer.stats().received;
+    local.end_reason();
+    let received = local.peer.stats().received;
     assert_eq!((received.malformed().messages, received.malformed().bytes), (1, 32));
     assert_eq!(received.total().bytes - before.bytes, 64);
     assert_eq!(received.total().messages - before.messages, 1, "it was no message");
     assert_eq!(received.of(Command::Ping).messages, 0);
-    let last = end.told.told(|told| told.read.last().cloned()).unwrap();
+    let last = local.recorder.look(|record| record.read.last().cloned()).unwrap();
     assert!(matches!(last, (32, Err(FrameError::Checksum { command: Command::Ping, .. }))), "{last:?}");
-    assert_eq!(reported(&end).0, received.total().bytes);
-    assert_eq!(end.peer.stats().sent.of(Command::Reject).messages, 1);
+    assert_eq!(reported(&local).0, received.total().bytes);
+    assert_eq!(local.peer.stats().sent.of(Command::Reject).messages, 1);
 }
 
 #[test]
 fn what_is_skipped_belongs_to_no_message() {
     let encode = |message: &CustomMessage| Frame::encode(message, Network::Mainnet).unwrap().as_bytes().to_vec();
     let regtest = |message: Message| Frame::encode(&message, Network::Regtest).unwrap().as_bytes().to_vec();
-    let told = crate::common::Recorder::default();
-    let config = kaspa_peer::Config::builder(Network::Regtest).listener(told.clone()).build().unwrap();
-    let (mut remote, peer) = crate::common::remote::meet_node(Direction::Inbound, &config);
+    let recorder = Recorder::default();
+    let config = kaspa_peer::Config::builder(Network::Regtest).listener(recorder.clone()).build().unwrap();
+    let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
     // A frame that is tolerated here, and whose payload comes together with what follows, or apart from it.
     let foreign = encode(&unknown(100));
     let mut bytes = regtest(version().into());
@@ -110,19 +113,22 @@ fn what_is_skipped_belongs_to_no_message() {
     let received = peer.stats().received;
     assert_eq!((received.of(Command::FeeFilter).messages, received.of(Command::FeeFilter).bytes), (3, 3 * 32));
     assert_eq!((received.malformed().messages, received.malformed().bytes), (5, 5 * 124));
-    let fees = told.told(|told| told.read.iter().filter(|(_, frame)| *frame == Ok(Command::FeeFilter)).count());
+    let fees = recorder.look(|record| record.read.iter().filter(|(_, frame)| *frame == Ok(Command::FeeFilter)).count());
     assert_eq!(fees, 3);
-    assert!(told.told(|told| told.read.iter().all(|(bytes, frame)| *frame != Ok(Command::FeeFilter) || *bytes == 32)));
+    assert!(
+        recorder
+            .look(|record| record.read.iter().all(|(bytes, frame)| *frame != Ok(Command::FeeFilter) || *bytes == 32))
+    );
 }
 
 #[test]
 fn a_snapshot_tells_everything() {
     for direction in BOTH {
         let before = SystemTime::now();
-        let (mut remote, end) = meet(direction, builder());
-        let early = end.peer.stats();
+        let (local, mut remote) = new_peer(direction, builder());
+        let early = local.peer.stats();
         assert_eq!((early.id, early.direction), (1, direction));
-        assert_eq!(early.address, *end.peer.address());
+        assert_eq!(early.address, *local.peer.address());
         assert!(matches!(early.address, PeerAddress::Ip(address) if address.ip().is_loopback()));
         assert!(early.connected_at >= before && early.connected_at <= SystemTime::now());
         assert!(!early.handshake_done && !early.wants_headers);
@@ -132,121 +138,122 @@ fn a_snapshot_tells_everything() {
         assert_eq!((early.inventory_known, early.inventory_queued), (0, 0));
         assert_eq!(early.received.total().bytes, 0);
 
-        remote.shake(direction, &version());
+        remote.shake_hands(&version());
         let known = Inventory::tx(Hash::of(b"known"));
         remote.send(&Inv::from(vec![known, Inventory::tx(Hash::of(b"another"))]));
         remote.send(&SendHeaders);
         remote.send(&SelectedTip { hash: Hash::from_bytes([3; 32]) });
-        assert_eq!(remote.before_pong(5), []);
-        let stats = end.peer.stats();
+        assert_eq!(remote.messages_before_pong(5), []);
+        let stats = local.peer.stats();
         assert!(stats.handshake_done && stats.wants_headers);
         assert_eq!((stats.inventory_known, stats.inventory_queued), (2, 0));
-        assert_eq!(stats.remote, end.peer.remote());
+        assert_eq!(stats.remote, local.peer.remote());
         assert_eq!(stats.remote.unwrap().selected_tip, Hash::from_bytes([3; 32]));
         assert!(stats.last_receive.unwrap() >= before);
         assert_eq!(stats.connected_at, early.connected_at);
-        wait_until("the pong is counted", || end.peer.stats().sent.of(Command::Pong).messages == 1);
-        let stats = end.peer.stats();
+        wait_until("the pong is counted", || local.peer.stats().sent.of(Command::Pong).messages == 1);
+        let stats = local.peer.stats();
         assert!(stats.last_send.unwrap() >= before);
         assert_eq!((stats.last_rtt, stats.min_rtt), (None, None), "we sent none");
-        wait_until("nothing is queued", || end.peer.stats().queued_messages == 0);
+        wait_until("nothing is queued", || local.peer.stats().queued_messages == 0);
     }
 }
 
 #[test]
 fn round_trips_are_measured() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
-    end.peer.queue_message(&Ping { nonce: 77 }).unwrap();
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
+    local.peer.queue_message(&Ping { nonce: 77 }).unwrap();
     assert_eq!(remote.expect::<Ping>().nonce, 77);
-    let stats = end.peer.stats();
+    let stats = local.peer.stats();
     assert_eq!((stats.last_ping_nonce, stats.last_rtt), (Some(77), None));
     assert!(stats.last_ping.is_some());
     for wrong in [0, 76] {
         remote.send(&Pong { nonce: wrong });
     }
-    assert_eq!(remote.before_pong(1), []);
-    assert_eq!((end.peer.stats().last_ping_nonce, end.peer.stats().min_rtt), (Some(77), None));
+    assert_eq!(remote.messages_before_pong(1), []);
+    assert_eq!((local.peer.stats().last_ping_nonce, local.peer.stats().min_rtt), (Some(77), None));
     remote.send(&Pong { nonce: 77 });
-    assert_eq!(remote.before_pong(2), []);
-    let first = end.peer.stats();
+    assert_eq!(remote.messages_before_pong(2), []);
+    let first = local.peer.stats();
     assert_eq!(first.last_ping_nonce, None, "a match clears it");
     assert!(first.last_rtt.is_some() && first.last_rtt == first.min_rtt);
     // A second answer to the same ping is none.
     remote.send(&Pong { nonce: 77 });
-    assert_eq!(remote.before_pong(3), []);
-    assert_eq!(end.peer.stats().last_rtt, first.last_rtt);
+    assert_eq!(remote.messages_before_pong(3), []);
+    assert_eq!(local.peer.stats().last_rtt, first.last_rtt);
     // A slower one is the last, and not the least.
-    end.peer.queue_message(&Ping { nonce: 78 }).unwrap();
+    local.peer.queue_message(&Ping { nonce: 78 }).unwrap();
     remote.expect::<Ping>();
     std::thread::sleep(first.last_rtt.unwrap() + Duration::from_millis(1));
     remote.send(&Pong { nonce: 78 });
-    assert_eq!(remote.before_pong(4), []);
-    let second = end.peer.stats();
+    assert_eq!(remote.messages_before_pong(4), []);
+    let second = local.peer.stats();
     assert!(second.last_rtt > first.last_rtt);
     assert_eq!(second.min_rtt, first.min_rtt);
 }
 
 #[test]
 fn a_nonce_of_zero_is_answered_and_never_matches() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
-    end.peer.queue_message(&Ping { nonce: 0 }).unwrap();
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
+    local.peer.queue_message(&Ping { nonce: 0 }).unwrap();
     remote.expect::<Ping>();
     remote.send(&Pong { nonce: 0 });
-    assert_eq!(remote.before_pong(0), []);
-    assert_eq!((end.peer.stats().last_rtt, end.peer.stats().min_rtt), (None, None));
+    assert_eq!(remote.messages_before_pong(0), []);
+    assert_eq!((local.peer.stats().last_rtt, local.peer.stats().min_rtt), (None, None));
 }
 
 #[test]
 fn what_waits_is_counted_while_the_remote_does_not_read() {
     const SIZE: usize = 1_000_000;
-    let (mut remote, end) = met(Direction::Inbound, builder().queue_limit(100 * SIZE).write_timeout(None));
+    let (local, mut remote) =
+        connected_peer_in(Direction::Inbound, builder().queue_limit(100 * SIZE).write_timeout(None));
     let large = Frame::encode(&unknown(SIZE), Network::Simnet).unwrap();
-    wait_until("our verack is counted as written", || end.peer.stats().queued_messages == 0);
+    wait_until("our verack is counted as written", || local.peer.stats().queued_messages == 0);
     for _ in 0..60 {
-        end.peer.queue_frame(&large).unwrap();
+        local.peer.queue_frame(&large).unwrap();
     }
-    let stats = end.peer.stats();
+    let stats = local.peer.stats();
     assert!((1..=60).contains(&stats.queued_messages));
     assert_eq!(stats.queued_bytes, stats.queued_messages * (SIZE + 24));
     assert!(stats.sent.total().messages < 60);
     let mut all = vec![0; 60 * (SIZE + 24)];
     remote.stream.read_exact(&mut all).unwrap();
-    wait_until("nothing waits", || end.peer.stats().queued_messages == 0);
-    assert_eq!(end.peer.stats().queued_bytes, 0);
+    wait_until("nothing waits", || local.peer.stats().queued_messages == 0);
+    assert_eq!(local.peer.stats().queued_bytes, 0);
 }
 
 #[test]
 fn the_time_offset_is_negative_when_the_remote_is_behind() {
     let now = || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     for offset in [-1_000_000, 0, 1_000_000] {
-        let (mut remote, end) = meet(Direction::Inbound, builder());
+        let (local, mut remote) = new_peer(Direction::Inbound, builder());
         let before = now();
-        remote.shake(Direction::Inbound, &Version { time: before + offset, ..version() });
+        remote.shake_hands(&Version { time: before + offset, ..version() });
         let passed = now() - before;
-        let seen = end.peer.remote().unwrap().time_offset;
+        let seen = local.peer.remote().unwrap().time_offset;
         assert!((offset - passed..=offset).contains(&seen), "{seen}");
     }
     for time in [i64::MIN, i64::MAX] {
-        let (mut remote, end) = meet(Direction::Inbound, builder());
-        remote.shake(Direction::Inbound, &Version { time, ..version() });
-        assert_eq!(end.peer.remote().unwrap().time_offset.signum(), time.signum());
+        let (local, mut remote) = new_peer(Direction::Inbound, builder());
+        remote.shake_hands(&Version { time, ..version() });
+        assert_eq!(local.peer.remote().unwrap().time_offset.signum(), time.signum());
     }
 }
 
 #[test]
 fn frames_that_could_not_be_written_are_reported_as_such() {
-    let (remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-    end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+    let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+    local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     let large = Frame::encode(&unknown(30_000_000), Network::Simnet).unwrap();
-    end.peer.queue_frame(&large).unwrap();
-    let ByHand { stream, .. } = &remote;
+    local.peer.queue_frame(&large).unwrap();
+    let Remote { stream, .. } = &remote;
     // The fee filter is out when it has arrived, and the writer is at the large one, which nobody reads.
     let mut first = [0; 24 + 8 + 1];
     (&*stream).read_exact(&mut first).unwrap();
-    end.peer.disconnect();
-    end.reason();
-    let written: Vec<_> = end.told.told(|told| told.written[told.written.len() - 2..].to_vec());
+    local.peer.disconnect();
+    local.end_reason();
+    let written: Vec<_> = local.recorder.look(|record| record.written[record.written.len() - 2..].to_vec());
     let last = (Command::Custom(unknown(0).command), 24 + 30_000_000, false);
     assert_eq!(written, [(Command::FeeFilter, 32, true), last]);
-    assert_eq!(end.peer.stats().sent.of(last.0).messages, 0);
+    assert_eq!(local.peer.stats().sent.of(last.0).messages, 0);
 }

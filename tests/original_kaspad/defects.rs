@@ -22,7 +22,10 @@
 //! | 51 messages before a handshake that fails: nobody is told | here |
 //! | a connection handed over after disconnect stays open | here |
 
-use crate::common::by_hand::{ByHand, by_hand, end_of, fill, frame, frame_of_size, message_of_size, strangers};
+use crate::common::blocking::fill_queue;
+use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
+use crate::common::local::{connected_peer, end_reason, new_peer};
+use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use kaspa_peer::wire::{
     Addr, AddressScope, DecodeError, FeeFilter, FrameError, GetAddr, Hash, Inv, Inventory, Locator, Message,
@@ -35,15 +38,15 @@ use std::io::Read;
 /// Row "notification when sent": the original's channel also fires when the message was not sent.
 #[test]
 fn a_receipt_says_whether_the_message_was_sent() {
-    let (end, mut remote) = by_hand(builder().queue_limit(100_000_000));
-    let sent = end.peer.queue_message(&Ping { nonce: 1 }).unwrap();
+    let (local, mut remote) = connected_peer(builder().queue_limit(100_000_000));
+    let sent = local.peer.queue_message(&Ping { nonce: 1 }).unwrap();
     assert_eq!(sent.wait_timeout(DEADLINE), Ok(()));
-    remote.read_as::<Ping>();
+    remote.expect::<Ping>();
     // More than the sockets' buffers take: one that is being written, and one that waits.
     let frame = frame_of_size(30_000_000, Network::Simnet);
-    let unsent = [(); 2].map(|()| end.peer.queue_frame(&frame).unwrap());
+    let unsent = [(); 2].map(|()| local.peer.queue_frame(&frame).unwrap());
     remote.stream.read_exact(&mut [0; 1000]).unwrap();
-    end.peer.disconnect();
+    local.peer.disconnect();
     for receipt in unsent {
         assert_eq!(receipt.wait(), Err(WaitError::Closed(DisconnectReason::Local)));
     }
@@ -52,70 +55,70 @@ fn a_receipt_says_whether_the_message_was_sent() {
 /// Row "encode errors": they surface in the original's writer and kill the connection.
 #[test]
 fn a_message_that_cannot_be_sent_is_the_callers_and_the_connection_lives() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let address =
         TimedAddress { time: 0, address: NetAddress { services: Services::NETWORK, ip: [0; 16].into(), port: 1 } };
     let too_many = Addr { scope: AddressScope::All, addresses: vec![address; 1001] };
-    assert!(matches!(end.peer.queue_message(&too_many), Err(QueueError::Encode(_))));
-    assert!(matches!(end.peer.queue_message(&Locator { hashes: vec![Hash::ZERO; 501] }), Err(QueueError::Encode(_))));
+    assert!(matches!(local.peer.queue_message(&too_many), Err(QueueError::Encode(_))));
+    assert!(matches!(local.peer.queue_message(&Locator { hashes: vec![Hash::ZERO; 501] }), Err(QueueError::Encode(_))));
     let native = TxFields { gas: 1, ..TxFields::default() };
-    assert!(matches!(end.peer.queue_message(&native), Err(QueueError::Encode(_))));
-    assert!(matches!(end.peer.send_message(&message_of_size(33 << 20), DEADLINE), Err(QueueError::Encode(_))));
-    wait_until("nothing was queued", || end.peer.stats().queued_bytes == 0);
-    end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-    assert_eq!(remote.read_as::<FeeFilter>().min_fee, 1);
+    assert!(matches!(local.peer.queue_message(&native), Err(QueueError::Encode(_))));
+    assert!(matches!(local.peer.send_message(&message_of_size(33 << 20), DEADLINE), Err(QueueError::Encode(_))));
+    wait_until("nothing was queued", || local.peer.stats().queued_bytes == 0);
+    local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+    assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
 }
 
 /// Row "known inventory": the original's keys are pointers, so nothing that was decoded anew is recognised.
 #[test]
 fn inventory_is_recognised_by_value() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let item = |number: u32| Inventory::block(Hash::of(&number.to_le_bytes()));
     remote.send(&Inv::from(vec![item(1), item(2)]));
-    end.told.wait_for::<Inv>();
+    local.recorder.wait_for::<Inv>();
     for number in 1..=3 {
-        end.peer.queue_inventory(item(number)).unwrap();
+        local.peer.queue_inventory(item(number)).unwrap();
     }
-    assert_eq!(remote.read_as::<Inv>().items, [item(3)]);
+    assert_eq!(remote.expect::<Inv>().items, [item(3)]);
 }
 
 /// Row "before the handshake is done": the original's caller blocks when 50 messages wait.
 #[test]
 fn before_the_handshake_nobody_blocks() {
-    let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, builder());
     for min_fee in 0..1000 {
-        end.peer.queue_message(&FeeFilter { min_fee }).unwrap();
-        end.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap();
+        local.peer.queue_message(&FeeFilter { min_fee }).unwrap();
+        local.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap();
     }
     remote.shake_hands(&version());
     for min_fee in 0..1000 {
-        assert_eq!(remote.read_as::<FeeFilter>().min_fee, min_fee);
+        assert_eq!(remote.expect::<FeeFilter>().min_fee, min_fee);
     }
 }
 
 /// Row "before the handshake is done", its end: after disconnect both are refused.
 #[test]
 fn after_the_end_messages_and_inventory_are_refused() {
-    let (end, _remote) = strangers(builder(), Direction::Outbound, None);
-    end.peer.disconnect();
+    let (local, _remote) = new_peer(Direction::Outbound, builder());
+    local.peer.disconnect();
     let closed = QueueError::Closed(DisconnectReason::Local);
     for _ in 0..100 {
-        assert_eq!(end.peer.queue_message(&GetAddr::all()).unwrap_err(), closed);
-        assert_eq!(end.peer.send_message(&GetAddr::all(), DEADLINE).unwrap_err(), closed);
-        assert_eq!(end.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap_err(), closed);
+        assert_eq!(local.peer.queue_message(&GetAddr::all()).unwrap_err(), closed);
+        assert_eq!(local.peer.send_message(&GetAddr::all(), DEADLINE).unwrap_err(), closed);
+        assert_eq!(local.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap_err(), closed);
     }
 }
 
 /// The peer of a remote that sends this instead of a message ends with the error.
 fn refused(command: &str, payload: &[u8]) -> DecodeError {
-    let (end, mut remote) = by_hand(builder());
-    remote.send_bytes(&frame(Network::Simnet, command, payload));
-    let DisconnectReason::Malformed(FrameError::Payload { command: found, error }) = end_of(&end.peer) else {
-        panic!("{command}: {:?}", end.peer.disconnect_reason())
+    let (local, mut remote) = connected_peer(builder());
+    remote.send_bytes(&raw_frame(Network::Simnet, command, payload));
+    let DisconnectReason::Malformed(FrameError::Payload { command: found, error }) = end_reason(&local.peer) else {
+        panic!("{command}: {:?}", local.peer.disconnect_reason())
     };
     assert_eq!(found.name(), command);
     assert!(
-        matches!(remote.rest().as_slice(), [Message::Reject(reject)] if reject.command.to_str() == Some("malformed"))
+        matches!(remote.read_until_closed().as_slice(), [Message::Reject(reject)] if reject.command.to_str() == Some("malformed"))
     );
     error
 }
@@ -125,25 +128,25 @@ fn refused(command: &str, payload: &[u8]) -> DecodeError {
 fn bytes_behind_the_last_field_are_an_error_but_in_version() {
     assert_eq!(refused("inv", &[0, 7]), DecodeError::Trailing { at: 1, left: 1 });
     assert_eq!(refused("getaddr", &[1, 0, 0]), DecodeError::Trailing { at: 1, left: 2 });
-    let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, builder());
     let mut payload = kaspa_peer::wire::Encode::encode(&version()).unwrap();
     payload.extend([1, 2, 3]);
-    remote.send_bytes(&frame(Network::Simnet, "version", &payload));
-    remote.read_as::<Version>();
-    remote.read_as::<VerAck>();
+    remote.send_bytes(&raw_frame(Network::Simnet, "version", &payload));
+    remote.expect::<Version>();
+    remote.expect::<VerAck>();
     remote.send(&VerAck);
-    assert_eq!(end.peer.wait_for_handshake(), Ok(()));
+    assert_eq!(local.peer.wait_for_handshake(), Ok(()));
 }
 
 /// Row "a negative protocol version".
 #[test]
 fn a_negative_protocol_version_is_too_old() {
     for found in [-1, i32::MIN, 0] {
-        let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
+        let (local, mut remote) = new_peer(Direction::Inbound, builder());
         remote.send(&Version { protocol_version: found, ..version() });
         let error = HandshakeError::VersionTooOld { found, minimum: 1 };
-        assert_eq!(end_of(&end.peer), DisconnectReason::Handshake(error));
-        assert_eq!(remote.rest(), []);
+        assert_eq!(end_reason(&local.peer), DisconnectReason::Handshake(error));
+        assert_eq!(remote.read_until_closed(), []);
     }
 }
 
@@ -183,21 +186,21 @@ fn a_huge_claim_is_a_decode_error() {
 #[test]
 fn a_remote_that_sends_nonsense_and_does_not_read_does_not_pin_the_peer() {
     // No timer would end this peer.
-    let (end, mut remote) = by_hand(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
-    fill(&end.peer);
-    let receipt = end.peer.queue_message(&Pong { nonce: 1 });
-    remote.send_bytes(&frame(Network::Simnet, "ping", &[]));
-    assert!(matches!(end_of(&end.peer), DisconnectReason::Malformed(_)));
+    let (local, mut remote) = connected_peer(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
+    fill_queue(&local.peer);
+    let receipt = local.peer.queue_message(&Pong { nonce: 1 });
+    remote.send_bytes(&raw_frame(Network::Simnet, "ping", &[]));
+    assert!(matches!(end_reason(&local.peer), DisconnectReason::Malformed(_)));
     assert!(receipt.is_err() || receipt.unwrap().wait().is_err());
 }
 
 /// Row "51 messages queued before a handshake that then fails".
 #[test]
 fn every_receipt_resolves_when_the_handshake_fails() {
-    let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
-    let receipts: Vec<Receipt> = (0..200).map(|nonce| end.peer.queue_message(&Ping { nonce }).unwrap()).collect();
+    let (local, mut remote) = new_peer(Direction::Inbound, builder());
+    let receipts: Vec<Receipt> = (0..200).map(|nonce| local.peer.queue_message(&Ping { nonce }).unwrap()).collect();
     remote.send(&Version { protocol_version: -1, ..version() });
-    let reason = end_of(&end.peer);
+    let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Handshake(_)), "{reason}");
     for receipt in receipts {
         assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(reason.clone())));
@@ -213,7 +216,7 @@ fn no_connection_is_left_open() {
         let (ours, theirs) = sockets();
         let address = ours.peer_addr().unwrap();
         forget(Peer::outbound(ours, address, &config).unwrap());
-        let said = ByHand::new(theirs, Network::Simnet).rest();
+        let said = Remote::new(theirs, Network::Simnet).read_until_closed();
         assert!(said.len() <= 1, "at most our version, then the end: {said:?}");
     }
 }

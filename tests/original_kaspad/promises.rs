@@ -1,8 +1,9 @@
 //! What the original's README promises, line by line: one test for each, named after it. The other tests have the details.
 
-use crate::common::patience::{from, unless_late};
-use crate::common::remote::{meet, met};
-use crate::common::{DEADLINE, Recorder, acquainted, builder, connect, sockets, wait_until};
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_pair, new_peer};
+use crate::common::recorder::Recorder;
+use crate::common::retry::{growing, retry_if_late};
+use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use kaspa_peer::wire::*;
 use kaspa_peer::{Config, Direction, DisconnectReason, HandshakeError, Listener, Peer};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -15,7 +16,7 @@ fn hash(number: u32) -> Hash {
 
 #[test]
 fn a_peer_is_concurrent_safe() {
-    let (out, inb) = acquainted(builder(), builder());
+    let (out, inb) = connected_pair(builder(), builder());
     thread::scope(|scope| {
         for thread in 0..8 {
             let peer = &out.peer;
@@ -27,10 +28,10 @@ fn a_peer_is_concurrent_safe() {
             });
         }
     });
-    inb.told.wait_for_count(Command::FeeFilter, 2000);
+    inb.recorder.wait_for_count(Command::FeeFilter, 2000);
     for thread in 0..8 {
-        let fees: Vec<i64> = inb.told.told(|told| {
-            let fees = told.messages.iter().filter_map(|m| FeeFilter::try_from(m.clone()).ok().map(|f| f.min_fee));
+        let fees: Vec<i64> = inb.recorder.look(|record| {
+            let fees = record.messages.iter().filter_map(|m| FeeFilter::try_from(m.clone()).ok().map(|f| f.min_fee));
             fees.filter(|fee| fee / 1000 == thread).collect()
         });
         assert_eq!(fees, (0..250).map(|n| thread * 1000 + n).collect::<Vec<_>>(), "each thread's in its order");
@@ -39,20 +40,20 @@ fn a_peer_is_concurrent_safe() {
 
 #[test]
 fn reading_and_writing_are_full_duplex() {
-    let (out, inb) = acquainted(builder(), builder());
+    let (out, inb) = connected_pair(builder(), builder());
     let large = CustomMessage::new("large", vec![7; 1_000_000]).unwrap();
     thread::scope(|scope| {
         for end in [&out, &inb] {
-            scope.spawn(|| (0..30).for_each(|_| drop(end.peer.send_message(&large, DEADLINE).unwrap())));
+            scope.spawn(|| (0..30).for_each(|_| drop(local.peer.send_message(&large, DEADLINE).unwrap())));
         }
     });
-    let size = |end: &crate::common::End| end.peer.stats().received.total().bytes;
+    let size = |local: &Local| local.peer.stats().received.total().bytes;
     wait_until("30 MB each way", || size(&out) > 30_000_000 && size(&inb) > 30_000_000);
 }
 
 #[test]
 fn every_kaspa_message_can_be_sent_and_is_told() {
-    let (out, inb) = acquainted(builder().services(Services::BLOOM), builder().services(Services::BLOOM));
+    let (out, inb) = connected_pair(builder().services(Services::BLOOM), builder().services(Services::BLOOM));
     let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() }).unwrap();
     let items = vec![Inventory::tx(tx.id())];
     let messages: [Message; 23] = [
@@ -82,7 +83,7 @@ fn every_kaspa_message_can_be_sent_and_is_told() {
     ];
     messages.iter().for_each(|message| drop(out.peer.queue_message(message).unwrap()));
     out.peer.ping().unwrap();
-    let told = inb.told.told(|told| told.messages.clone());
+    let told = inb.recorder.look(|record| record.messages.clone());
     for command in Command::ALL {
         assert!(told.iter().any(|message| message.command() == command), "{command} did not arrive");
     }
@@ -91,7 +92,7 @@ fn every_kaspa_message_can_be_sent_and_is_told() {
 
 #[test]
 fn the_handshake_is_automatic_and_negotiates_the_version() {
-    let (out, inb) = connect(builder().protocol_version(7), builder().protocol_version(3));
+    let (out, inb) = new_pair(builder().protocol_version(7), builder().protocol_version(3));
     out.peer.wait_for_handshake().unwrap();
     inb.peer.wait_for_handshake().unwrap();
     assert_eq!(out.peer.remote().unwrap().negotiated_version, 3);
@@ -101,15 +102,15 @@ fn the_handshake_is_automatic_and_negotiates_the_version() {
 
 #[test]
 fn queueing_is_asynchronous_and_tells_when_a_message_is_really_sent() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
-    let receipt = end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
+    let receipt = local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
     // A remote that does not read holds up nobody who queues.
     let large = CustomMessage::new("large", vec![0; 8_000_000]).unwrap();
-    let never = end.peer.queue_message(&large).unwrap();
+    let never = local.peer.queue_message(&large).unwrap();
     assert_eq!(never.try_wait(), None);
-    end.peer.disconnect();
+    local.peer.disconnect();
     assert_eq!(never.wait(), Err(kaspa_peer::WaitError::Closed(DisconnectReason::Local)));
 }
 
@@ -127,14 +128,14 @@ fn the_caller_dials_and_listens_and_may_use_a_proxy() {
 
 #[test]
 fn the_user_agent_is_configurable() {
-    let (_out, inb) = acquainted(builder().user_agent("name", "1.2.3", ["a", "b"]), builder());
+    let (_out, inb) = connected_pair(builder().user_agent("name", "1.2.3", ["a", "b"]), builder());
     let heard = inb.peer.remote().unwrap().user_agent.to_string();
     assert!(heard.starts_with("/kaspa-peer:") && heard.ends_with("/name:1.2.3(a; b)/"), "{heard}");
 }
 
 #[test]
 fn the_maximum_protocol_version_is_configurable() {
-    let (mut remote, _end) = meet(Direction::Outbound, builder().protocol_version(9));
+    let (_end, mut remote) = new_peer(Direction::Outbound, builder().protocol_version(9));
     assert_eq!(remote.expect::<Version>().protocol_version, 9);
 }
 
@@ -152,26 +153,26 @@ fn callbacks_can_be_registered_for_messages() {
         }
     }
 
-    let told = Recorder::default();
+    let recorder = Recorder::default();
     let (ours, mut theirs) = sockets();
-    let config = builder().listener(Answers(told.clone())).build().unwrap();
+    let config = builder().listener(Answers(recorder.clone())).build().unwrap();
     let peer = Peer::inbound(ours, "by hand", &config).unwrap();
-    write_message(&mut theirs, &crate::common::version(), Network::Simnet).unwrap();
+    write_message(&mut theirs, &version(), Network::Simnet).unwrap();
     write_message(&mut theirs, &GetSelectedTip, Network::Simnet).unwrap();
     let mut answers = MessageReader::new(theirs, Network::Simnet).map(Result::unwrap);
     assert!(answers.any(|message| message == SelectedTip { hash: hash(9) }.into()));
     peer.disconnect();
     peer.wait_for_disconnect().unwrap();
-    assert_eq!(told.told(|told| told.disconnects.clone()), [DisconnectReason::Local]);
+    assert_eq!(recorder.look(|record| record.disconnects.clone()), [DisconnectReason::Local]);
 }
 
 #[test]
 fn inventory_is_batched_and_trickled_and_what_is_known_is_avoided() {
-    unless_late(from(Duration::from_millis(100)), |interval, watch| {
-        let (out, inb) = acquainted(builder().trickle_interval(interval), builder());
+    retry_if_late(growing(Duration::from_millis(100)), |interval, watch| {
+        let (out, inb) = connected_pair(builder().trickle_interval(interval), builder());
         let known = Inventory::tx(hash(0));
         inb.peer.queue_inventory(known).unwrap();
-        out.told.wait_for_count(Command::Inv, 1);
+        out.recorder.wait_for_count(Command::Inv, 1);
         // Within one interval.
         watch.tick();
         out.peer.queue_inventories(&[known, Inventory::tx(hash(1)), Inventory::tx(hash(2))]).unwrap();
@@ -179,15 +180,15 @@ fn inventory_is_batched_and_trickled_and_what_is_known_is_avoided() {
         out.peer.ping().unwrap();
         out.peer.queue_inventory(Inventory::tx(hash(3))).unwrap();
         watch.rest();
-        assert_eq!(inb.told.wait_for::<Inv>().items, [1, 2, 3].map(|n| Inventory::tx(hash(n))));
+        assert_eq!(inb.recorder.wait_for::<Inv>().items, [1, 2, 3].map(|n| Inventory::tx(hash(n))));
     });
 }
 
 #[test]
 fn pings_are_periodic_and_pongs_automatic() {
-    let (out, inb) = acquainted(builder().ping_interval(Duration::from_millis(20)), builder().ping_interval(None));
-    inb.told.wait_for_count(Command::Ping, 3);
-    out.told.wait_for_count(Command::Pong, 2);
+    let (out, inb) = connected_pair(builder().ping_interval(Duration::from_millis(20)), builder().ping_interval(None));
+    inb.recorder.wait_for_count(Command::Ping, 3);
+    out.recorder.wait_for_count(Command::Pong, 2);
     // The answer to the last ping counts, and on a busy machine there may be another by the time it comes.
     wait_until("a round trip", || out.peer.stats().min_rtt.is_some());
 }
@@ -204,25 +205,25 @@ fn nonces_are_random_and_a_self_connection_is_detected() {
 
 #[test]
 fn bloom_filter_commands_without_the_service_disconnect_a_remote_that_should_know() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     remote.send(&FilterClear);
     let command = Command::FilterClear;
-    assert_eq!(end.reason(), DisconnectReason::BloomNotOffered { command });
-    assert!(!end.told.commands().contains(&command.to_string()));
+    assert_eq!(local.end_reason(), DisconnectReason::BloomNotOffered { command });
+    assert!(!local.recorder.commands().contains(&command.to_string()));
 }
 
 #[test]
 fn bloom_filter_commands_without_the_service_are_not_told_of_older_versions() {
-    let (mut remote, end) = met(Direction::Inbound, builder().bloom_version(2));
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().bloom_version(2));
     remote.send(&FilterClear);
-    remote.before_pong(5);
-    assert!(!end.told.commands().contains(&Command::FilterClear.to_string()));
-    assert_eq!(end.peer.disconnect_reason(), None);
+    remote.messages_before_pong(5);
+    assert!(!local.recorder.commands().contains(&Command::FilterClear.to_string()));
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
 fn statistics_can_be_snapshot() {
-    let (out, inb) = acquainted(builder(), builder().user_agent("seen", "1", [""; 0]));
+    let (out, inb) = connected_pair(builder(), builder().user_agent("seen", "1", [""; 0]));
     out.peer.ping().unwrap();
     let stats = out.peer.stats();
     let (sent, received) = (stats.sent.total(), stats.received.total());
@@ -236,19 +237,19 @@ fn statistics_can_be_snapshot() {
 
 #[test]
 fn helpers_push_addresses_requests_and_rejects_with_filtering_and_randomisation() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let known: Vec<TimedAddress> = (0..2000u16)
         .map(|port| NetAddress::new(SocketAddr::from(([203, 0, 113, 9], port)), Services::NETWORK))
         .map(|address| TimedAddress { time: 0, address })
         .collect();
-    let sent = end.peer.push_addresses(&known, None).unwrap();
+    let sent = local.peer.push_addresses(&known, None).unwrap();
     assert_eq!(remote.expect::<Addr>().addresses, sent);
     assert!(sent.len() == 1000 && sent[..] != known[..1000], "a random choice");
-    assert_eq!(end.peer.push_get_block_invs(hash(1), hash(2)), Ok(true));
-    assert_eq!(end.peer.push_get_block_invs(hash(1), hash(2)), Ok(false));
-    assert_eq!(end.peer.push_get_headers(hash(1), hash(2)), Ok(true));
-    assert_eq!(end.peer.push_get_headers(hash(1), hash(2)), Ok(false));
-    end.peer.push_reject("tx", RejectCode::DUST, "dust", Some(hash(3))).unwrap();
+    assert_eq!(local.peer.push_get_block_invs(hash(1), hash(2)), Ok(true));
+    assert_eq!(local.peer.push_get_block_invs(hash(1), hash(2)), Ok(false));
+    assert_eq!(local.peer.push_get_headers(hash(1), hash(2)), Ok(true));
+    assert_eq!(local.peer.push_get_headers(hash(1), hash(2)), Ok(false));
+    local.peer.push_reject("tx", RejectCode::DUST, "dust", Some(hash(3))).unwrap();
     remote.expect::<GetBlockInvs>();
     remote.expect::<GetHeaders>();
     assert_eq!(remote.expect::<Reject>().hash, Some(hash(3)));
@@ -256,8 +257,8 @@ fn helpers_push_addresses_requests_and_rejects_with_filtering_and_randomisation(
 
 #[test]
 fn a_disconnect_can_be_waited_for() {
-    let (remote, end) = met(Direction::Outbound, builder());
-    let waiting = end.peer.clone();
+    let (local, remote) = connected_peer_in(Direction::Outbound, builder());
+    let waiting = local.peer.clone();
     let waiting = thread::spawn(move || waiting.wait_for_disconnect());
     drop(remote);
     assert!(matches!(waiting.join().unwrap(), Ok(DisconnectReason::RemoteClosed { .. } | DisconnectReason::Io { .. })));

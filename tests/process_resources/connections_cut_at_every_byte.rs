@@ -2,7 +2,9 @@
 //! thread and no descriptor behind.
 
 use super::process::{descriptors, exclusive, no_threads_left};
-use crate::common::by_hand::{ByHand, end_of, message_of_size, strangers};
+use crate::common::frames::message_of_size;
+use crate::common::local::{end_reason, new_peer};
+use crate::common::remote::Remote;
 use crate::common::{builder, version};
 use kaspa_peer::peer::IoOperation;
 use kaspa_peer::wire::{Encode, Frame, Hash, Inv, Inventory, Network, Ping, VerAck};
@@ -35,11 +37,11 @@ fn conversation() -> (Vec<u8>, Vec<usize>) {
     (bytes, ends)
 }
 
-fn cut_off(mut remote: ByHand, cut: Cut) {
+fn cut_off(mut remote: Remote, cut: Cut) {
     match cut {
         Cut::ShutDown => {
             remote.stream.shutdown(Shutdown::Write).unwrap();
-            remote.rest();
+            remote.read_until_closed();
         }
         Cut::Close => {}
         Cut::Reset => socket2::SockRef::from(&remote.stream).set_linger(Some(Duration::ZERO)).unwrap(),
@@ -56,10 +58,10 @@ fn a_connection_cut_at_any_byte_has_a_typed_reason_and_leaves_nothing_behind() {
     for direction in [Direction::Inbound, Direction::Outbound] {
         for cut in [Cut::ShutDown, Cut::Close, Cut::Reset] {
             for at in places() {
-                let (end, mut remote) = strangers(builder(), direction, None);
+                let (local, mut remote) = new_peer(direction, builder());
                 remote.send_bytes(&bytes[..at]);
                 cut_off(remote, cut);
-                let reason = end_of(&end.peer);
+                let reason = end_reason(&local.peer);
                 let closed = DisconnectReason::RemoteClosed { inside_frame: !ends.contains(&at) };
                 let reset = matches!(
                     reason,
@@ -74,10 +76,14 @@ fn a_connection_cut_at_any_byte_has_a_typed_reason_and_leaves_nothing_behind() {
                     Cut::Reset => reset || reason == closed,
                 };
                 assert!(expected, "{direction}, {cut:?} at {at}: {reason:?}");
-                assert_eq!(end.told.told(|told| told.disconnects.clone()), [reason], "{direction}, {cut:?} at {at}");
+                assert_eq!(
+                    local.recorder.look(|record| record.disconnects.clone()),
+                    [reason],
+                    "{direction}, {cut:?} at {at}"
+                );
                 let early = at < ends[2];
                 if cut == Cut::ShutDown {
-                    assert_eq!(end.peer.stats().handshake_done, !early, "{direction} at {at}");
+                    assert_eq!(local.peer.stats().handshake_done, !early, "{direction} at {at}");
                 }
             }
         }

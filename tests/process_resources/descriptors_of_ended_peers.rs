@@ -3,7 +3,7 @@
 
 use super::process::{descriptors, exclusive};
 use crate::common::builder;
-use crate::common::by_hand::{by_hand, end_of};
+use crate::common::local::{connected_peer, end_reason};
 use kaspa_peer::DisconnectReason;
 
 #[test]
@@ -13,14 +13,14 @@ fn a_handle_of_an_ended_peer_keeps_no_descriptor() {
     let mut kept = Vec::new();
     for local in [true, false] {
         for _ in 0..20 {
-            let (end, remote) = by_hand(builder());
+            let (local, remote) = connected_peer(builder());
             if local {
-                end.peer.disconnect();
-                assert_eq!(end_of(&end.peer), DisconnectReason::Local);
+                local.peer.disconnect();
+                assert_eq!(end_reason(&local.peer), DisconnectReason::Local);
             }
             drop(remote);
-            end_of(&end.peer);
-            kept.push(end.peer);
+            end_reason(&local.peer);
+            kept.push(local.peer);
         }
     }
     assert_eq!(descriptors(), before);

@@ -2,7 +2,8 @@
 
 use super::ALLOCATOR;
 use super::process::exclusive;
-use crate::common::by_hand::{ByHand, frame};
+use crate::common::frames::raw_frame;
+use crate::common::remote::Remote;
 use crate::common::{builder, sockets, version, wait_until};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, Encode, Frame, GetData, Hash, Inv, Inventory, MAX_INVENTORY,
@@ -17,10 +18,10 @@ struct Ignore;
 
 impl Listener for Ignore {}
 
-fn connect(config: &Config) -> (Peer, ByHand) {
+fn connect(config: &Config) -> (Peer, Remote) {
     let (dialled, accepted) = sockets();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = ByHand::new(dialled, config.network());
+    let mut remote = Remote::new(dialled, config.network());
     remote.shake_hands(&version());
     (peer, remote)
 }
@@ -42,11 +43,11 @@ fn a_flood_of_a_hundred_megabytes_leaves_a_bounded_set() {
     ];
     let frames = messages.map(|message| Frame::encode(message, Network::Simnet).unwrap());
     // And many of the smallest frames, each with a command of its own.
-    let small: Vec<u8> = (0..50_000u32).flat_map(|n| frame(Network::Simnet, &format!("c{n}"), &[])).collect();
-    let flood = |remote: &mut ByHand| frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()));
-    let everything_is_read = |remote: &mut ByHand| {
+    let small: Vec<u8> = (0..50_000u32).flat_map(|n| raw_frame(Network::Simnet, &format!("c{n}"), &[])).collect();
+    let flood = |remote: &mut Remote| frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()));
+    let everything_is_read = |remote: &mut Remote| {
         remote.send(&Ping { nonce: 1 });
-        remote.read_as::<Pong>();
+        remote.expect::<Pong>();
         wait_until("the pong is counted", || peer.stats().queued_bytes == 0);
     };
     (0..3).for_each(|_| flood(&mut remote));

@@ -1,5 +1,6 @@
 //! Counts of what the whole process has.
 
+use crate::common::wait_until;
 use parking_lot::{Mutex, MutexGuard};
 
 /// Held by a test that counts what the whole process has, so that no other test of this binary runs meanwhile.
@@ -29,7 +30,7 @@ pub fn threads() -> Vec<String> {
 /// Waits until no peer has a thread. The kernel lists a thread for a moment after it was joined.
 #[cfg(target_os = "linux")]
 pub fn no_threads_left() {
-    crate::common::wait_until("no threads of peers are left", || threads().is_empty());
+    wait_until("no threads of peers are left", || threads().is_empty());
 }
 
 /// The number of open descriptors.

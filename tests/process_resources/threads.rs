@@ -1,8 +1,8 @@
 //! A peer has three threads and one descriptor while it is connected, and none afterwards.
 
 use super::process::{descriptors, exclusive, no_threads_left, threads};
-use crate::common::remote::{BOTH, meet, meet_node, met};
-use crate::common::{acquainted, builder, version, wait_until};
+use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
 use kaspa_peer::wire::{FeeFilter, Ping, Version};
 use kaspa_peer::{Direction, DisconnectReason, events};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -12,11 +12,11 @@ use std::time::Duration;
 fn a_connected_peer_has_three_named_threads_and_one_descriptor() {
     let _exclusive = exclusive();
     let before = descriptors();
-    let (remote, end) = met(Direction::Inbound, builder());
+    let (local, remote) = connected_peer_in(Direction::Inbound, builder());
     wait_until("three threads", || threads() == ["kpeer-1-ping", "kpeer-1-read", "kpeer-1-write"]);
     assert_eq!(descriptors() - before, 2, "one for each end");
-    end.peer.disconnect();
-    end.reason();
+    local.peer.disconnect();
+    local.end_reason();
     no_threads_left();
     assert_eq!(descriptors() - before, 1, "the remote's, although the program still has a handle");
     drop(remote);
@@ -28,7 +28,7 @@ fn peers_of_one_node_have_three_threads_each_and_consecutive_ids() {
     let _exclusive = exclusive();
     let before = descriptors();
     let node = builder().build().unwrap();
-    let peers: Vec<_> = (0..4).map(|n| meet_node(BOTH[n % 2], &node)).collect();
+    let peers: Vec<_> = (0..4).map(|n| new_peer_of(&node, BOTH[n % 2])).collect();
     assert_eq!(peers.iter().map(|(_, peer)| peer.id()).collect::<Vec<_>>(), [1, 2, 3, 4]);
     wait_until("three threads each", || threads().len() == 12);
     drop(peers);
@@ -40,13 +40,13 @@ fn peers_of_one_node_have_three_threads_each_and_consecutive_ids() {
 fn threads_are_gone_after_any_end() {
     let _exclusive = exclusive();
     for direction in BOTH {
-        let (remote, end) = meet(direction, builder().handshake_timeout(Duration::from_millis(20)));
-        end.reason();
+        let (local, remote) = new_peer(direction, builder().handshake_timeout(Duration::from_millis(20)));
+        local.end_reason();
         no_threads_left();
         drop(remote);
-        let (mut remote, end) = met(direction, builder());
+        let (local, mut remote) = connected_peer_in(direction, builder());
         remote.send(&version());
-        end.reason();
+        local.end_reason();
         no_threads_left();
     }
 }
@@ -54,10 +54,10 @@ fn threads_are_gone_after_any_end() {
 #[test]
 fn threads_are_gone_without_waiting_for_the_end() {
     let _exclusive = exclusive();
-    let (outbound, inbound) = acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     drop(outbound);
     no_threads_left();
-    assert_eq!(inbound.reason(), DisconnectReason::RemoteClosed { inside_frame: false });
+    assert_eq!(inbound.end_reason(), DisconnectReason::RemoteClosed { inside_frame: false });
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             _ => builder(),
         };
         let node = node.ping_interval(Duration::from_millis(random.random_range(1..20)));
-        let (mut remote, peer) = meet_node(direction, &node.build().unwrap());
+        let (peer, mut remote) = new_peer_of(&node.build().unwrap(), direction);
         let stage = random.random_range(0..5);
         if stage > 0 {
             peer.queue_message(&FeeFilter { min_fee: round }).unwrap();
@@ -99,16 +99,16 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             1 => drop((events, remote)),
             2 => {
                 drop(events);
-                remote.hang_up();
+                remote.shut_down_sending();
             }
             // Both sides at once.
             _ => {
-                remote.hang_up();
+                remote.shut_down_sending();
                 peer.disconnect();
             }
         }
         if random.random_bool(0.5) {
-            peer.wait_for_disconnect_timeout(crate::common::DEADLINE).unwrap();
+            peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
         } else {
             drop(peer);
         }

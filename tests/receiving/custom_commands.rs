@@ -1,7 +1,9 @@
 //! Messages whose command nobody knows.
 
-use crate::common::by_hand::{by_hand, by_hand_listening, end_of, frame, strangers, with_listener};
-use crate::common::{DEADLINE, Recorder, builder, version, wait_until};
+use crate::common::frames::raw_frame;
+use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer, new_peer_with};
+use crate::common::recorder::Recorder;
+use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::peer::CustomCommands;
 use kaspa_peer::wire::{
     Command, CustomCommand, CustomMessage, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject,
@@ -37,7 +39,7 @@ impl Listener for Watch {
 #[test]
 fn they_are_delivered_with_their_payload() {
     let (told, tells) = mpsc::channel();
-    let (_peer, mut remote) = by_hand_listening(builder(), Watch(told));
+    let (_peer, mut remote) = connected_peer_with(Watch(told), builder());
     let next = || tells.recv_timeout(DEADLINE).unwrap();
     // The handshake's.
     assert_eq!([next().0, next().0], ["message"; 2]);
@@ -52,11 +54,11 @@ fn they_are_delivered_with_their_payload() {
 
 #[test]
 fn by_default_they_are_ignored_and_counted() {
-    let (peer, mut remote) = by_hand_listening(builder(), ());
+    let (peer, mut remote) = connected_peer_with((), builder());
     remote.send(&unknown("hello", b"abc"));
     remote.send(&unknown("world", b""));
     remote.send(&Ping { nonce: 1 });
-    assert_eq!(remote.read_as::<Pong>().nonce, 1);
+    assert_eq!(remote.expect::<Pong>().nonce, 1);
     let received = peer.stats().received;
     let count = received.of(Command::Custom(command("any")));
     assert_eq!((count.messages, count.bytes), (2, 24 + 3 + 24));
@@ -66,10 +68,11 @@ fn by_default_they_are_ignored_and_counted() {
 
 #[test]
 fn they_can_be_sent() {
-    let (outbound, inbound) = crate::common::acquainted(builder(), builder());
+    let (outbound, inbound) = connected_pair(builder(), builder());
     outbound.peer.queue_message(&unknown("hello", b"abc")).unwrap();
-    let hello =
-        inbound.told.wait("hello", |told| told.messages.iter().find(|message| !message.command().is_known()).cloned());
+    let hello = inbound
+        .recorder
+        .wait("hello", |record| record.messages.iter().find(|message| !message.command().is_known()).cloned());
     assert_eq!(hello, unknown("hello", b"abc").into());
     let sent = || outbound.peer.stats().sent.of(Command::Custom(command("hello"))).messages;
     wait_until("it is counted", || sent() == 1);
@@ -77,66 +80,67 @@ fn they_can_be_sent() {
 
 #[test]
 fn they_may_come_while_the_handshake_runs() {
-    let (end, mut remote) = strangers(builder(), Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, builder());
     remote.send(&unknown("first", b""));
     remote.send(&version());
     remote.send(&unknown("second", b""));
-    remote.read_as::<Version>();
-    remote.read_as::<VerAck>();
+    remote.expect::<Version>();
+    remote.expect::<VerAck>();
     remote.send(&VerAck);
-    end.peer.wait_for_handshake().unwrap();
-    end.told.wait_for::<VerAck>();
-    assert_eq!(end.told.commands(), ["first", "version", "second", "verack"]);
+    local.peer.wait_for_handshake().unwrap();
+    local.recorder.wait_for::<VerAck>();
+    assert_eq!(local.recorder.commands(), ["first", "version", "second", "verack"]);
 }
 
 #[test]
 fn a_payload_over_the_limit_is_malformed() {
     for (limit, size) in [(None, MIB), (Some(10), 10), (Some(0), 0)] {
         let config = limit.map_or(builder(), |limit| builder().max_custom_payload(limit));
-        let (end, mut remote) = by_hand(config);
+        let (local, mut remote) = connected_peer(config);
         remote.send(&unknown("fits", vec![7; size]));
-        end.told.wait("the one that fits", |told| {
-            told.messages
+        local.recorder.wait("the one that fits", |record| {
+            record
+                .messages
                 .iter()
                 .any(|message| message.encoded_len() == size && !message.command().is_known())
                 .then_some(())
         });
-        remote.send_bytes(&frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
+        remote.send_bytes(&raw_frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
         let (length, max) = (u32::try_from(size + 1).unwrap(), u32::try_from(size).unwrap());
         let error = FrameError::TypeLimit { command: Command::Custom(command("too-large")), length, max };
-        assert_eq!(end_of(&end.peer), DisconnectReason::Malformed(error.clone()));
-        let text = format!("Can't read message from {} (inbound): {error}", end.peer.address());
-        assert_eq!(remote.rest(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
+        assert_eq!(end_reason(&local.peer), DisconnectReason::Malformed(error.clone()));
+        let text = format!("Can't read message from {} (inbound): {error}", local.peer.address());
+        assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
     }
 }
 
 #[test]
 fn the_limit_is_not_for_known_commands() {
-    let (end, mut remote) = by_hand(builder().max_custom_payload(0));
+    let (local, mut remote) = connected_peer(builder().max_custom_payload(0));
     remote.send(&FeeFilter { min_fee: 1 });
-    end.told.wait_for::<FeeFilter>();
+    local.recorder.wait_for::<FeeFilter>();
 }
 
 #[test]
 fn they_can_be_a_reason_to_disconnect() {
-    let told = Recorder::default();
+    let recorder = Recorder::default();
     let config = builder().custom_commands(CustomCommands::Disconnect);
-    let (peer, mut remote) = by_hand_listening(config, told.clone());
+    let (peer, mut remote) = connected_peer_with(recorder.clone(), config);
     remote.send(&unknown("hello", b"abc"));
     let command = Command::Custom(command("hello"));
-    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(command));
-    let said = remote.rest();
+    assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(command));
+    let said = remote.read_until_closed();
     let [Message::Reject(reject)] = said.as_slice() else { panic!("{said:?}") };
     assert_eq!((reject.command.to_str(), reject.code), (Some("malformed"), RejectCode::MALFORMED));
     let text = format!("Can't read message from {} (inbound): ", peer.address());
     assert!(reject.reason.to_string().starts_with(&text), "{}", reject.reason);
-    assert_eq!(told.commands(), ["version", "verack"], "nobody is told of it");
+    assert_eq!(recorder.commands(), ["version", "verack"], "nobody is told of it");
 }
 
 #[test]
 fn also_while_the_handshake_runs() {
     let (peer, mut remote) =
-        with_listener(builder().custom_commands(CustomCommands::Disconnect), (), Direction::Inbound, None);
+        new_peer_with((), Direction::Inbound, builder().custom_commands(CustomCommands::Disconnect));
     remote.send(&unknown("hello", b"abc"));
-    assert_eq!(end_of(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
+    assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
 }

@@ -1,8 +1,11 @@
 //! Frames that are no messages: tolerated on this machine's regression-test network, the end everywhere else.
 
-use crate::common::by_hand::{ByHand, end_of, frame, strangers};
-use crate::common::patience::{from, unless_late};
-use crate::common::{DEADLINE, End, version, wait_until};
+use crate::common::blocking::fill_queue;
+use crate::common::frames::raw_frame;
+use crate::common::local::{Local, end_reason, new_peer, new_peer_at};
+use crate::common::remote::Remote;
+use crate::common::retry::{growing, retry_if_late};
+use crate::common::{DEADLINE, version, wait_until};
 use kaspa_peer::wire::{
     Encode, FeeFilter, Frame, FrameError, Message, Network, Ping, Pong, Reject, RejectCode, VerAck,
 };
@@ -19,36 +22,36 @@ const ALL: [Network; 6] = [
     Network::Custom(0xcafe_0001),
 ];
 
-fn acquaintance(builder: ConfigBuilder, direction: Direction, address: Option<&str>) -> (End, ByHand) {
-    let (end, mut remote) = strangers(builder, direction, address);
+fn acquaintance(builder: ConfigBuilder, direction: Direction, address: Option<&str>) -> (Local, Remote) {
+    let (local, mut remote) = new_peer_at(address, direction, builder);
     remote.shake_hands(&version());
-    end.peer.wait_for_handshake().unwrap();
+    local.peer.wait_for_handshake().unwrap();
     (end, remote)
 }
 
 /// Every kind of frame that is no message and leaves the stream in step, and the error's beginning.
 fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
-    let mut wrong_checksum = frame(network, "ping", &[1; 8]);
+    let mut wrong_checksum = raw_frame(network, "ping", &[1; 8]);
     wrong_checksum[20] ^= 1;
     let other = if network == Network::Simnet { Network::Mainnet } else { Network::Simnet };
     vec![
-        (frame(other, "ping", &[1; 8]), "the frame is of network"),
-        (frame(other, "block", &[7; 300_000]), "the frame is of network"),
-        (frame(network, "pi\0ng", &[1; 8]), "the command \"pi\\x00ng"),
-        (frame(network, "", &[]), "the command \"\\x00"),
-        (frame(network, "ping", &[1; 9]), "ping announces a payload of 9 bytes, at most 8"),
-        (frame(network, "getaddr", &[0; 100_000]), "getaddr announces a payload of 100000"),
-        (frame(network, "hello", &vec![0; 1024 * 1024 + 1]), "hello announces a payload of 1048577 bytes"),
+        (raw_frame(other, "ping", &[1; 8]), "the frame is of network"),
+        (raw_frame(other, "block", &[7; 300_000]), "the frame is of network"),
+        (raw_frame(network, "pi\0ng", &[1; 8]), "the command \"pi\\x00ng"),
+        (raw_frame(network, "", &[]), "the command \"\\x00"),
+        (raw_frame(network, "ping", &[1; 9]), "ping announces a payload of 9 bytes, at most 8"),
+        (raw_frame(network, "getaddr", &[0; 100_000]), "getaddr announces a payload of 100000"),
+        (raw_frame(network, "hello", &vec![0; 1024 * 1024 + 1]), "hello announces a payload of 1048577 bytes"),
         (wrong_checksum, "checksum of ping: the header says"),
-        (frame(network, "ping", &[1; 7]), "ping: nonce at byte 0 needs 8 bytes and 7 are left"),
-        (frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(), "checksum of verack"),
-        (frame(network, "inv", &[0, 0]), "inv: 1 bytes follow the last field, at byte 1"),
-        (frame(network, "block", &[9; 50_000]), "block: "),
+        (raw_frame(network, "ping", &[1; 7]), "ping: nonce at byte 0 needs 8 bytes and 7 are left"),
+        (raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(), "checksum of verack"),
+        (raw_frame(network, "inv", &[0, 0]), "inv: 1 bytes follow the last field, at byte 1"),
+        (raw_frame(network, "block", &[9; 50_000]), "block: "),
     ]
 }
 
 fn oversize(network: Network) -> Vec<u8> {
-    let mut header = frame(network, "block", &[]);
+    let mut header = raw_frame(network, "block", &[]);
     header[16..20].copy_from_slice(&(32 * 1024 * 1024 + 1u32).to_le_bytes());
     header
 }
@@ -59,7 +62,7 @@ fn on_regtest_a_local_remote_may_send_nonsense() {
         [(Direction::Inbound, None), (Direction::Outbound, Some("[::1]:5")), (Direction::Inbound, Some("127.9.9.9:1"))]
     {
         let network = Network::Regtest;
-        let (end, mut remote) = acquaintance(Config::builder(network), direction, address);
+        let (local, mut remote) = acquaintance(Config::builder(network), direction, address);
         let introduction: usize = [Message::from(version()), VerAck.into()]
             .map(|message| Frame::encode(&message, network).unwrap().as_bytes().len())
             .iter()
@@ -70,71 +73,71 @@ fn on_regtest_a_local_remote_may_send_nonsense() {
             let nonce = nonce as u64;
             remote.send_bytes(nonsense);
             remote.send(&Ping { nonce });
-            assert_eq!(remote.read_as::<Pong>().nonce, nonce, "in step");
+            assert_eq!(remote.expect::<Pong>().nonce, nonce, "in step");
             bytes += nonsense.len() + 32;
         }
-        let stats = end.peer.stats();
+        let stats = local.peer.stats();
         assert_eq!(stats.received.malformed().messages, all.len() as u64);
         assert_eq!(stats.received.total().bytes, bytes as u64, "every byte is counted");
         assert_eq!(stats.received.total().messages, 2 + all.len() as u64);
-        let errors: Vec<String> = end.told.told(|told| {
-            told.read.iter().filter_map(|(_, frame)| frame.as_ref().err().map(ToString::to_string)).collect()
+        let errors: Vec<String> = local.recorder.look(|record| {
+            record.read.iter().filter_map(|(_, frame)| frame.as_ref().err().map(ToString::to_string)).collect()
         });
         for (error, (_, expected)) in errors.iter().zip(&all) {
             assert!(error.starts_with(expected), "{error}");
         }
-        assert_eq!((errors.len(), end.peer.disconnect_reason()), (all.len(), None));
+        assert_eq!((errors.len(), local.peer.disconnect_reason()), (all.len(), None));
     }
 }
 
 #[test]
 fn nonsense_in_one_write_is_told_apart() {
     let network = Network::Regtest;
-    let (end, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, None);
+    let (local, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, None);
     let mut bytes = Vec::new();
     for (nonsense, _) in malformed(network) {
         bytes.extend_from_slice(&nonsense);
         bytes.extend_from_slice(Frame::encode(&FeeFilter { min_fee: 1 }, network).unwrap().as_bytes());
     }
     remote.send_bytes(&bytes);
-    end.told.wait_for_count(kaspa_peer::wire::Command::FeeFilter, malformed(network).len());
-    assert_eq!(end.peer.stats().received.malformed().messages, malformed(network).len() as u64);
+    local.recorder.wait_for_count(kaspa_peer::wire::Command::FeeFilter, malformed(network).len());
+    assert_eq!(local.peer.stats().received.malformed().messages, malformed(network).len() as u64);
 }
 
 #[test]
 fn nonsense_is_a_sign_of_life() {
     let network = Network::Regtest;
-    unless_late(from(Duration::from_millis(300)), |limit, watch| {
+    retry_if_late(growing(Duration::from_millis(300)), |limit, watch| {
         watch.tick();
-        let (end, mut remote) = acquaintance(Config::builder(network).idle_timeout(limit), Direction::Inbound, None);
-        let refused = || end.peer.stats().received.malformed().messages;
+        let (local, mut remote) = acquaintance(Config::builder(network).idle_timeout(limit), Direction::Inbound, None);
+        let refused = || local.peer.stats().received.malformed().messages;
         let until = Instant::now() + 3 * limit;
         while Instant::now() < until {
             let before = refused();
             watch.tick();
-            remote.send_bytes(&frame(network, "ping", &[]));
-            wait_until("it is read", || refused() > before || end.peer.disconnect_reason().is_some());
-            assert_eq!(end.peer.disconnect_reason(), None);
+            remote.send_bytes(&raw_frame(network, "ping", &[]));
+            wait_until("it is read", || refused() > before || local.peer.disconnect_reason().is_some());
+            assert_eq!(local.peer.disconnect_reason(), None);
             std::thread::sleep(Duration::from_millis(10));
         }
         watch.rest();
-        assert_eq!(end_of(&end.peer), DisconnectReason::Idle { limit });
+        assert_eq!(end_reason(&local.peer), DisconnectReason::Idle { limit });
     });
 }
 
 #[test]
 fn a_stream_out_of_step_is_not_tolerated() {
-    let (end, mut remote) = acquaintance(Config::builder(Network::Regtest), Direction::Inbound, None);
+    let (local, mut remote) = acquaintance(Config::builder(Network::Regtest), Direction::Inbound, None);
     remote.send_bytes(&oversize(Network::Regtest));
     let error = FrameError::Oversize { length: 32 * 1024 * 1024 + 1, max: 32 * 1024 * 1024 };
-    expect_end(&end, &mut remote, &error);
+    expect_end(&local, &mut remote, &error);
 }
 
 #[test]
 fn an_early_end_of_the_stream_is_not_tolerated() {
     let network = Network::Regtest;
-    let whole = frame(network, "hello", &[1; 100_000]);
-    let skipped = frame(Network::Simnet, "hello", &[1; 100_000]);
+    let whole = raw_frame(network, "hello", &[1; 100_000]);
+    let skipped = raw_frame(Network::Simnet, "hello", &[1; 100_000]);
     for (bytes, length, inside_frame) in [
         (&whole, 0, false),
         (&whole, 1, true),
@@ -144,19 +147,19 @@ fn an_early_end_of_the_stream_is_not_tolerated() {
         (&skipped, skipped.len() - 1, true),
         (&skipped, skipped.len(), false),
     ] {
-        let (end, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, None);
+        let (local, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, None);
         remote.send_bytes(&bytes[..length]);
         remote.stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(end_of(&end.peer), DisconnectReason::RemoteClosed { inside_frame }, "{length}");
-        assert_eq!(remote.rest(), [], "no reject");
+        assert_eq!(end_reason(&local.peer), DisconnectReason::RemoteClosed { inside_frame }, "{length}");
+        assert_eq!(remote.read_until_closed(), [], "no reject");
     }
 }
 
 /// The peer ends because of `error`, after a reject with exactly this text.
-fn expect_end(end: &End, remote: &mut ByHand, error: &FrameError) {
-    let text = format!("Can't read message from {} ({}): {error}", end.peer.address(), end.peer.direction());
-    assert_eq!(remote.rest(), [Message::from(Reject::new("malformed", RejectCode(1), text))]);
-    assert_eq!(end_of(&end.peer), DisconnectReason::Malformed(error.clone()));
+fn expect_end(local: &Local, remote: &mut Remote, error: &FrameError) {
+    let text = format!("Can't read message from {} ({}): {error}", local.peer.address(), local.peer.direction());
+    assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode(1), text))]);
+    assert_eq!(end_reason(&local.peer), DisconnectReason::Malformed(error.clone()));
 }
 
 #[test]
@@ -167,17 +170,18 @@ fn elsewhere_nonsense_is_rejected_and_the_end() {
             // What is skipped need not come.
             nonsense.truncate(60_000);
             let direction = if number % 2 == 0 { Direction::Inbound } else { Direction::Outbound };
-            let (end, mut remote) = acquaintance(Config::builder(network), direction, address);
+            let (local, mut remote) = acquaintance(Config::builder(network), direction, address);
             remote.send_bytes(&nonsense);
-            let error = end.told.wait("the error", |told| told.read.last().and_then(|read| read.1.clone().err()));
+            let error =
+                local.recorder.wait("the error", |record| record.read.last().and_then(|read| read.1.clone().err()));
             assert!(error.to_string().starts_with(expected), "{error}");
-            expect_end(&end, &mut remote, &error);
-            assert_eq!(end.told.commands(), ["version", "verack"]);
+            expect_end(&local, &mut remote, &error);
+            assert_eq!(local.recorder.commands(), ["version", "verack"]);
         }
-        let (end, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, address);
+        let (local, mut remote) = acquaintance(Config::builder(network), Direction::Inbound, address);
         remote.send_bytes(&oversize(network));
         let error = FrameError::Oversize { length: 32 * 1024 * 1024 + 1, max: 32 * 1024 * 1024 };
-        expect_end(&end, &mut remote, &error);
+        expect_end(&local, &mut remote, &error);
     }
 }
 
@@ -195,8 +199,8 @@ fn the_text_of_the_reject_is_the_originals() {
         ),
     ] {
         let (_end, mut remote) = acquaintance(Config::builder(Network::Regtest), direction, address);
-        remote.send_bytes(&frame(Network::Regtest, "ping", &[1; 7]));
-        assert_eq!(remote.rest(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
+        remote.send_bytes(&raw_frame(Network::Regtest, "ping", &[1; 7]));
+        assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
     }
 }
 
@@ -204,16 +208,16 @@ fn the_text_of_the_reject_is_the_originals() {
 fn during_the_handshake_nonsense_is_not_tolerated_and_not_rejected() {
     for network in [Network::Regtest, Network::Simnet] {
         for after_version in [false, true] {
-            let (end, mut remote) = strangers(Config::builder(network), Direction::Inbound, None);
+            let (local, mut remote) = new_peer(Direction::Inbound, Config::builder(network));
             let mut heard = 0;
             if after_version {
                 remote.send(&version());
                 heard = 2;
             }
-            remote.send_bytes(&frame(network, "ping", &[1; 7]));
-            let reason = end_of(&end.peer);
+            remote.send_bytes(&raw_frame(network, "ping", &[1; 7]));
+            let reason = end_reason(&local.peer);
             assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::Malformed(_))), "{reason}");
-            let said = remote.rest();
+            let said = remote.read_until_closed();
             assert!(said.len() <= heard && said.iter().all(|message| message.command().name().starts_with("ver")));
         }
     }
@@ -221,11 +225,11 @@ fn during_the_handshake_nonsense_is_not_tolerated_and_not_rejected() {
 
 #[test]
 fn a_remote_that_does_not_read_its_reject_is_not_waited_for_long() {
-    let (end, mut remote) = acquaintance(Config::builder(Network::Simnet), Direction::Inbound, None);
-    crate::common::by_hand::fill(&end.peer);
+    let (local, mut remote) = acquaintance(Config::builder(Network::Simnet), Direction::Inbound, None);
+    fill_queue(&local.peer);
     let start = Instant::now();
-    remote.send_bytes(&frame(Network::Simnet, "ping", &[1; 7]));
-    let reason = end_of(&end.peer);
+    remote.send_bytes(&raw_frame(Network::Simnet, "ping", &[1; 7]));
+    let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Malformed(_)), "{reason}");
     assert!(start.elapsed() < DEADLINE);
 }

@@ -1,7 +1,8 @@
 //! Points for misbehaving: the program gives them, and the limit ends the peer, if there is one.
 
+use crate::common::blocking::OnMessage;
 use crate::common::builder;
-use crate::common::by_hand::{OnMessage, by_hand, by_hand_listening, end_of};
+use crate::common::local::{connected_peer, connected_peer_with, end_reason};
 use kaspa_peer::wire::{Addr, AddressScope, Encode, Message, Ping, Pong};
 use kaspa_peer::{DisconnectReason, Peer, QueueError, ScoreLimit};
 use std::thread;
@@ -14,31 +15,31 @@ fn misbehaved(score: u32, what: &str) -> DisconnectReason {
 
 #[test]
 fn below_the_threshold_nothing_happens_and_at_it_the_peer_ends() {
-    let (end, mut remote) = by_hand(builder().score_limit(LIMIT));
-    assert_eq!(end.peer.misbehaved(60, "spam"), 60);
-    assert_eq!(end.peer.misbehaved(39, "more spam"), 99);
-    assert_eq!((end.peer.stats().score, end.peer.disconnect_reason()), (99, None));
+    let (local, mut remote) = connected_peer(builder().score_limit(LIMIT));
+    assert_eq!(local.peer.misbehaved(60, "spam"), 60);
+    assert_eq!(local.peer.misbehaved(39, "more spam"), 99);
+    assert_eq!((local.peer.stats().score, local.peer.disconnect_reason()), (99, None));
     remote.send(&Ping { nonce: 1 });
-    remote.read_as::<Pong>();
-    assert_eq!(end.peer.misbehaved(1, "the last straw"), 100);
+    remote.expect::<Pong>();
+    assert_eq!(local.peer.misbehaved(1, "the last straw"), 100);
     let reason = misbehaved(100, "the last straw");
-    assert_eq!(end_of(&end.peer), reason);
-    assert_eq!(end.told.told(|told| told.disconnects.clone()), std::slice::from_ref(&reason));
-    assert_eq!(remote.rest(), []);
-    assert_eq!(end.peer.misbehaved(u32::MAX, "afterwards"), u32::MAX);
-    assert_eq!(end.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason)), "the first reason stays");
+    assert_eq!(end_reason(&local.peer), reason);
+    assert_eq!(local.recorder.look(|record| record.disconnects.clone()), std::slice::from_ref(&reason));
+    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(local.peer.misbehaved(u32::MAX, "afterwards"), u32::MAX);
+    assert_eq!(local.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason)), "the first reason stays");
 }
 
 #[test]
 fn without_a_limit_points_are_only_counted() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     for _ in 0..3 {
-        end.peer.misbehaved(u32::MAX, "everything");
+        local.peer.misbehaved(u32::MAX, "everything");
     }
-    assert_eq!(end.peer.stats().score, u32::MAX);
+    assert_eq!(local.peer.stats().score, u32::MAX);
     remote.send(&Ping { nonce: 1 });
-    remote.read_as::<Pong>();
-    assert_eq!(end.peer.disconnect_reason(), None);
+    remote.expect::<Pong>();
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 /// As a node would: an address list that is empty is worth ten points.
@@ -49,24 +50,24 @@ fn a_flood_of_bad_messages_ends_from_the_callback() {
             peer.misbehaved(10, format!("an empty {}", message.command()));
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().score_limit(LIMIT), judge);
+    let (peer, mut remote) = connected_peer_with(judge, builder().score_limit(LIMIT));
     let empty = Addr { scope: AddressScope::All, addresses: vec![] };
     for _ in 0..50 {
         let _ = kaspa_peer::wire::write_message(&mut remote.stream, &empty, remote.network);
     }
-    assert_eq!(end_of(&peer), misbehaved(100, "an empty addr"));
+    assert_eq!(end_reason(&peer), misbehaved(100, "an empty addr"));
     assert_eq!(peer.stats().score, 100, "nothing behind it was handled");
 }
 
 #[test]
 fn points_from_several_threads_all_count() {
-    let (end, _remote) = by_hand(builder().score_limit(ScoreLimit { threshold: 8000, half_life: None }));
+    let (local, _remote) = connected_peer(builder().score_limit(ScoreLimit { threshold: 8000, half_life: None }));
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..999).for_each(|_| drop(end.peer.misbehaved(1, "a little").to_string())));
+            scope.spawn(|| (0..999).for_each(|_| drop(local.peer.misbehaved(1, "a little").to_string())));
         }
     });
-    assert_eq!((end.peer.stats().score, end.peer.disconnect_reason()), (7992, None));
-    end.peer.misbehaved(8, "a little more");
-    assert_eq!(end_of(&end.peer), misbehaved(8000, "a little more"));
+    assert_eq!((local.peer.stats().score, local.peer.disconnect_reason()), (7992, None));
+    local.peer.misbehaved(8, "a little more");
+    assert_eq!(end_reason(&local.peer), misbehaved(8000, "a little more"));
 }

@@ -1,7 +1,9 @@
 //! A rate limit slows a remote down, and ends it only when it was told to.
 
-use crate::common::by_hand::{ByHand, by_hand, end_of, frame, message_of_size, strangers};
-use crate::common::{DEADLINE, End, builder, version};
+use crate::common::frames::{message_of_size, raw_frame};
+use crate::common::local::{Local, connected_peer, end_reason, new_peer};
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, Network, Ping, Pong, write_message};
 use kaspa_peer::{Direction, DisconnectReason, RateLimit};
 use std::io::Write;
@@ -10,34 +12,34 @@ use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
 
-fn limited(limit: RateLimit) -> (End, ByHand) {
-    by_hand(builder().rate_limit(limit).ping_interval(None))
+fn limited(limit: RateLimit) -> (Local, Remote) {
+    connected_peer(builder().rate_limit(limit).ping_interval(None))
 }
 
 /// Pings, in one piece.
 fn pings(count: u64) -> Vec<u8> {
-    (1..=count).flat_map(|nonce| frame(Network::Simnet, "ping", &nonce.to_le_bytes())).collect()
+    (1..=count).flat_map(|nonce| raw_frame(Network::Simnet, "ping", &nonce.to_le_bytes())).collect()
 }
 
 #[test]
 fn what_is_over_the_limit_waits_and_is_not_lost() {
     let limit = RateLimit { messages_per_second: Some(50), burst: 200 * MS, ..RateLimit::default() };
-    let (end, mut remote) = limited(limit);
+    let (local, mut remote) = limited(limit);
     let start = Instant::now();
     // The first costs 40/50 s, of which 200 ms are free; what follows is not even read before.
     remote.send_bytes(&pings(40));
-    (1..=40).for_each(|nonce| assert_eq!(remote.read_as::<Pong>().nonce, nonce));
+    (1..=40).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
     remote.send(&Ping { nonce: 77 });
-    assert_eq!(remote.read_as::<Pong>().nonce, 77);
+    assert_eq!(remote.expect::<Pong>().nonce, 77);
     assert!(start.elapsed() >= 550 * MS, "{:?}", start.elapsed());
-    assert_eq!(end.peer.disconnect_reason(), None);
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
 fn a_flood_is_read_at_the_rate_and_no_faster() {
     const RATE: u32 = 400_000;
     let limit = RateLimit { bytes_per_second: Some(RATE), burst: 100 * MS, ..RateLimit::default() };
-    let (end, remote) = limited(limit);
+    let (local, remote) = limited(limit);
     let start = Instant::now();
     let mut flooding = remote.stream.try_clone().unwrap();
     thread::scope(|scope| {
@@ -46,40 +48,40 @@ fn a_flood_is_read_at_the_rate_and_no_faster() {
             while write_message(&mut flooding, &message, remote.network).is_ok() {}
         });
         while start.elapsed() < 1500 * MS {
-            let received = end.peer.stats().received.total().bytes;
+            let received = local.peer.stats().received.total().bytes;
             // And what one read can bring.
             let bound = (start.elapsed() + limit.burst).as_secs_f64() * f64::from(RATE) + 300_000.0;
             assert!((received as f64) < bound, "{received} > {bound}");
             thread::sleep(10 * MS);
         }
-        assert_eq!(end.peer.disconnect_reason(), None, "being slowed down is all");
-        end.peer.disconnect();
+        assert_eq!(local.peer.disconnect_reason(), None, "being slowed down is all");
+        local.peer.disconnect();
     });
-    assert!(end.peer.stats().received.total().bytes > 400_000, "it was read at all");
+    assert!(local.peer.stats().received.total().bytes > 400_000, "it was read at all");
 }
 
 #[test]
 fn who_goes_on_is_ended_if_the_configuration_says_so() {
     let end_after = Some(300 * MS);
     let limit = RateLimit { messages_per_second: Some(1000), burst: 10 * MS, end_after, ..RateLimit::default() };
-    let (end, mut remote) = limited(limit);
+    let (local, mut remote) = limited(limit);
     let pings = pings(500);
-    while end.peer.disconnect_reason().is_none() {
+    while local.peer.disconnect_reason().is_none() {
         let _ = remote.stream.write_all(&pings);
     }
-    assert_eq!(end_of(&end.peer), DisconnectReason::RateExceeded { limit: 300 * MS });
+    assert_eq!(end_reason(&local.peer), DisconnectReason::RateExceeded { limit: 300 * MS });
 }
 
 #[test]
 fn being_slowed_down_is_not_being_idle() {
     let limit = RateLimit { messages_per_second: Some(20), burst: MS, ..RateLimit::default() };
     let config = builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None);
-    let (end, mut remote) = strangers(config, Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, config);
     let start = Instant::now();
     // Two seconds' worth, four times the idle timeout, from the handshake on. It is idle when they are over.
-    remote.shake_hands_and_say(&version(), &pings(40));
-    assert_eq!(end_of(&end.peer), DisconnectReason::Idle { limit: 500 * MS });
-    assert_eq!(end.peer.stats().received.of(Command::Ping).messages, 40);
+    remote.shake_hands_and_send(&version(), &pings(40));
+    assert_eq!(end_reason(&local.peer), DisconnectReason::Idle { limit: 500 * MS });
+    assert_eq!(local.peer.stats().received.of(Command::Ping).messages, 40);
     assert!(start.elapsed() >= 2500 * MS, "{:?}", start.elapsed());
 }
 
@@ -87,11 +89,11 @@ fn being_slowed_down_is_not_being_idle() {
 fn the_end_does_not_wait_for_a_pause() {
     // A pause of hours, by a message that arrives in one piece.
     let limit = RateLimit { bytes_per_second: Some(1), burst: Duration::from_secs(1000), ..RateLimit::default() };
-    let (end, mut remote) = limited(limit);
+    let (local, mut remote) = limited(limit);
     remote.send(&message_of_size(4000));
-    end.told.wait_for_count("filler".parse().unwrap(), 1);
-    end.peer.disconnect();
-    assert_eq!(end.peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
+    local.recorder.wait_for_count("filler".parse().unwrap(), 1);
+    local.peer.disconnect();
+    assert_eq!(local.peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
 }
 
 #[test]
@@ -103,10 +105,10 @@ fn within_the_limit_nobody_notices() {
         end_after,
         ..RateLimit::default()
     };
-    let (end, mut remote) = limited(limit);
+    let (local, mut remote) = limited(limit);
     remote.send_bytes(&pings(5000));
-    (1..=5000).for_each(|nonce| assert_eq!(remote.read_as::<Pong>().nonce, nonce));
-    assert_eq!(end.peer.disconnect_reason(), None);
+    (1..=5000).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
@@ -118,9 +120,9 @@ fn a_large_message_is_no_way_around_the_end() {
         end_after: Some(Duration::from_secs(1)),
         ..RateLimit::default()
     };
-    let (end, mut remote) = limited(limit);
-    while end.peer.disconnect_reason().is_none() {
+    let (local, mut remote) = limited(limit);
+    while local.peer.disconnect_reason().is_none() {
         let _ = write_message(&mut remote.stream, &message_of_size(1_000_000), remote.network);
     }
-    assert_eq!(end_of(&end.peer), DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });
+    assert_eq!(end_reason(&local.peer), DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });
 }

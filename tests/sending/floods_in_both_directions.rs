@@ -1,7 +1,8 @@
 //! Both sides send a great deal at the same time, and read only from callbacks that queue answers: nobody waits for the
 //! other for ever.
 
-use crate::common::by_hand::{OnMessage, message_of_size};
+use crate::common::blocking::OnMessage;
+use crate::common::frames::message_of_size;
 use crate::common::{DEADLINE, builder, sockets, wait_until};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, MAX_PAYLOAD, Message};
 use kaspa_peer::{Config, Listener, Peer, QueueError, Receipt};

@@ -1,7 +1,10 @@
 //! The helpers for messages that a node often sends: their limits, filters and fields.
 
-use crate::common::by_hand::{ByHand, by_hand, held_up, message_of_size, strangers};
-use crate::common::{DEADLINE, builder, version};
+use crate::common::blocking::peer_with_blocked_writer;
+use crate::common::frames::message_of_size;
+use crate::common::local::{connected_peer, new_peer};
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::wire::{
     Addr, AddressScope, CustomMessage, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator,
     Message, NetAddress, Reject, RejectCode, Services, SubnetworkId, TimedAddress,
@@ -24,7 +27,7 @@ fn addresses(count: u16) -> Vec<TimedAddress> {
 }
 
 /// What the remote is sent until a marker that is queued now.
-fn sent_until_now(peer: &Peer, remote: &mut ByHand) -> Vec<Message> {
+fn sent_until_now(peer: &Peer, remote: &mut Remote) -> Vec<Message> {
     peer.queue_message(&FeeFilter { min_fee: 4711 }).unwrap();
     let mut messages = Vec::new();
     loop {
@@ -37,39 +40,39 @@ fn sent_until_now(peer: &Peer, remote: &mut ByHand) -> Vec<Message> {
 
 #[test]
 fn addresses_are_sent_for_the_callers_subnetwork() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let subnetwork = SubnetworkId::from_bytes([5; 20]);
     let scopes = [(None, AddressScope::FullNodes), (Some(subnetwork), AddressScope::Subnetwork(subnetwork))];
     for (of, scope) in scopes {
-        assert_eq!(end.peer.push_addresses(&addresses(3), of).unwrap(), addresses(3));
-        assert_eq!(remote.read_as::<Addr>(), Addr { scope, addresses: addresses(3) });
+        assert_eq!(local.peer.push_addresses(&addresses(3), of).unwrap(), addresses(3));
+        assert_eq!(remote.expect::<Addr>(), Addr { scope, addresses: addresses(3) });
     }
 }
 
 #[test]
 fn no_addresses_are_not_sent() {
-    let (end, mut remote) = by_hand(builder());
-    assert_eq!(end.peer.push_addresses(&[], None), Ok(vec![]));
-    assert_eq!(sent_until_now(&end.peer, &mut remote), []);
-    end.peer.disconnect();
-    assert_eq!(end.peer.push_addresses(&[], None), Ok(vec![]), "there is nothing that could fail");
+    let (local, mut remote) = connected_peer(builder());
+    assert_eq!(local.peer.push_addresses(&[], None), Ok(vec![]));
+    assert_eq!(sent_until_now(&local.peer, &mut remote), []);
+    local.peer.disconnect();
+    assert_eq!(local.peer.push_addresses(&[], None), Ok(vec![]), "there is nothing that could fail");
 }
 
 #[test]
 fn a_thousand_addresses_are_sent_as_they_are() {
-    let (end, mut remote) = by_hand(builder());
-    assert_eq!(end.peer.push_addresses(&addresses(1000), None).unwrap(), addresses(1000));
-    assert_eq!(remote.read_as::<Addr>().addresses, addresses(1000));
+    let (local, mut remote) = connected_peer(builder());
+    assert_eq!(local.peer.push_addresses(&addresses(1000), None).unwrap(), addresses(1000));
+    assert_eq!(remote.expect::<Addr>().addresses, addresses(1000));
 }
 
 #[test]
 fn of_more_addresses_a_random_choice_is_sent_and_told() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let all: HashSet<TimedAddress> = addresses(3000).into_iter().collect();
     let mut choices = Vec::new();
     for _ in 0..2 {
-        let told = end.peer.push_addresses(&addresses(3000), None).unwrap();
-        let sent = remote.read_as::<Addr>().addresses;
+        let told = local.peer.push_addresses(&addresses(3000), None).unwrap();
+        let sent = remote.expect::<Addr>().addresses;
         assert_eq!(told, sent);
         let distinct: HashSet<TimedAddress> = sent.iter().copied().collect();
         assert_eq!(distinct.len(), 1000);
@@ -86,25 +89,25 @@ fn of_more_addresses_a_random_choice_is_sent_and_told() {
 
 #[test]
 fn a_repeated_request_for_block_inventory_is_filtered() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let requests = [(A, B), (A, B), (B, A), (A, B), (A, A), (A, A)];
-    let queued = requests.map(|(low, high)| end.peer.push_get_block_invs(low, high).unwrap());
+    let queued = requests.map(|(low, high)| local.peer.push_get_block_invs(low, high).unwrap());
     assert_eq!(queued, [true, false, true, true, true, false]);
     let sent = [(A, B), (B, A), (A, B), (A, A)].map(|(low, high)| Message::from(GetBlockInvs { low, high }));
-    assert_eq!(sent_until_now(&end.peer, &mut remote), sent);
+    assert_eq!(sent_until_now(&local.peer, &mut remote), sent);
 }
 
 #[test]
 fn a_repeated_request_for_headers_is_filtered_by_itself() {
-    let (end, mut remote) = by_hand(builder());
-    assert_eq!(end.peer.push_get_block_invs(A, B), Ok(true));
+    let (local, mut remote) = connected_peer(builder());
+    assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
     for queued in [true, false] {
-        assert_eq!(end.peer.push_get_headers(A, B), Ok(queued));
+        assert_eq!(local.peer.push_get_headers(A, B), Ok(queued));
     }
-    assert_eq!(end.peer.push_get_block_invs(A, B), Ok(false), "another kind came between");
-    assert_eq!(end.peer.push_get_headers(B, A), Ok(true));
+    assert_eq!(local.peer.push_get_block_invs(A, B), Ok(false), "another kind came between");
+    assert_eq!(local.peer.push_get_headers(B, A), Ok(true));
     assert_eq!(
-        sent_until_now(&end.peer, &mut remote),
+        sent_until_now(&local.peer, &mut remote),
         [
             Message::from(GetBlockInvs { low: A, high: B }),
             GetHeaders { low: A, high: B }.into(),
@@ -115,16 +118,16 @@ fn a_repeated_request_for_headers_is_filtered_by_itself() {
 
 #[test]
 fn what_is_queued_by_hand_is_not_filtered() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let request = GetBlockInvs { low: A, high: B };
-    assert_eq!(end.peer.push_get_block_invs(A, B), Ok(true));
-    end.peer.queue_message(&request).unwrap();
-    assert_eq!(sent_until_now(&end.peer, &mut remote), [Message::from(request), request.into()]);
+    assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
+    local.peer.queue_message(&request).unwrap();
+    assert_eq!(sent_until_now(&local.peer, &mut remote), [Message::from(request), request.into()]);
 }
 
 #[test]
 fn of_two_threads_with_the_same_request_one_sends_it() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     const ROUNDS: u32 = 2000;
     let barrier = Barrier::new(2);
     let ask = || -> Vec<(bool, bool)> {
@@ -132,7 +135,7 @@ fn of_two_threads_with_the_same_request_one_sends_it() {
             .map(|round| {
                 let hash = Hash::of(&round.to_le_bytes());
                 barrier.wait();
-                (end.peer.push_get_block_invs(A, hash).unwrap(), end.peer.push_get_headers(hash, B).unwrap())
+                (local.peer.push_get_block_invs(A, hash).unwrap(), local.peer.push_get_headers(hash, B).unwrap())
             })
             .collect()
     };
@@ -143,56 +146,56 @@ fn of_two_threads_with_the_same_request_one_sends_it() {
     for (round, (first, second)) in first.into_iter().zip(second).enumerate() {
         assert!(first.0 != second.0 && first.1 != second.1, "round {round}: {first:?} {second:?}");
     }
-    assert_eq!(sent_until_now(&end.peer, &mut remote).len(), 2 * ROUNDS as usize);
+    assert_eq!(sent_until_now(&local.peer, &mut remote).len(), 2 * ROUNDS as usize);
 }
 
 #[test]
 fn a_request_that_was_not_queued_does_not_count() {
-    let (end, mut remote) = strangers(builder().queue_limit(1000), Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     // Before the handshake all waits, so this is full for sure.
-    end.peer.queue_message(&message_of_size(1000)).unwrap();
+    local.peer.queue_message(&message_of_size(1000)).unwrap();
     let full = Err(QueueError::Full { queued: 1000, limit: 1000 });
     for _ in 0..2 {
-        assert_eq!(end.peer.push_get_block_invs(A, B), full);
-        assert_eq!(end.peer.push_get_headers(A, B), full);
+        assert_eq!(local.peer.push_get_block_invs(A, B), full);
+        assert_eq!(local.peer.push_get_headers(A, B), full);
     }
     remote.shake_hands(&version());
     assert!(matches!(remote.read(), Message::Custom(CustomMessage { .. })));
-    crate::common::wait_until("the queue is empty", || end.peer.stats().queued_bytes == 0);
-    assert_eq!(end.peer.push_get_block_invs(A, B), Ok(true));
-    assert_eq!(end.peer.push_get_headers(A, B), Ok(true));
-    remote.read_as::<GetBlockInvs>();
-    remote.read_as::<GetHeaders>();
-    end.peer.disconnect();
+    wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
+    assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
+    assert_eq!(local.peer.push_get_headers(A, B), Ok(true));
+    remote.expect::<GetBlockInvs>();
+    remote.expect::<GetHeaders>();
+    local.peer.disconnect();
     let closed = Err(QueueError::Closed(DisconnectReason::Local));
-    assert_eq!(end.peer.push_get_block_invs(B, B), closed);
-    assert_eq!(end.peer.push_get_headers(B, B), closed);
+    assert_eq!(local.peer.push_get_block_invs(B, B), closed);
+    assert_eq!(local.peer.push_get_headers(B, B), closed);
 }
 
 #[test]
 fn a_locator_is_asked_for_from_high_to_low_and_not_filtered() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     for _ in 0..2 {
-        end.peer.push_get_locator(A, B).unwrap();
-        assert_eq!(remote.read_as::<GetLocator>(), GetLocator { high: A, low: B });
+        local.peer.push_get_locator(A, B).unwrap();
+        assert_eq!(remote.expect::<GetLocator>(), GetLocator { high: A, low: B });
     }
 }
 
 #[test]
 fn a_locator_has_at_most_500_hashes_in_their_order() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let hashes: Vec<Hash> = (0..501u32).map(|number| Hash::of(&number.to_le_bytes())).collect();
     let too_many = EncodeError::TooMany { field: "locator hashes", found: 501, max: 500 };
-    assert_eq!(end.peer.push_locator(hashes.clone()), Err(QueueError::Encode(too_many)));
-    end.peer.push_locator(&hashes[..500]).unwrap();
-    assert_eq!(remote.read_as::<Locator>().hashes, hashes[..500], "and the connection is untouched");
-    end.peer.push_locator([A, B]).unwrap();
-    assert_eq!(remote.read_as::<Locator>().hashes, [A, B]);
+    assert_eq!(local.peer.push_locator(hashes.clone()), Err(QueueError::Encode(too_many)));
+    local.peer.push_locator(&hashes[..500]).unwrap();
+    assert_eq!(remote.expect::<Locator>().hashes, hashes[..500], "and the connection is untouched");
+    local.peer.push_locator([A, B]).unwrap();
+    assert_eq!(remote.expect::<Locator>().hashes, [A, B]);
 }
 
 #[test]
 fn a_reject_has_a_hash_for_blocks_and_transactions_only() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let cases = [
         ("tx", Some(A), Some(A)),
         ("block", Some(B), Some(B)),
@@ -202,9 +205,9 @@ fn a_reject_has_a_hash_for_blocks_and_transactions_only() {
         ("inv", None, None),
     ];
     for (command, given, sent) in cases {
-        end.peer.push_reject(command, RejectCode::INVALID, "because", given).unwrap();
+        local.peer.push_reject(command, RejectCode::INVALID, "because", given).unwrap();
         let expected = Reject { hash: sent, ..Reject::new(command, RejectCode::INVALID, "because") };
-        assert_eq!(remote.read_as::<Reject>(), expected);
+        assert_eq!(remote.expect::<Reject>(), expected);
     }
 }
 
@@ -212,18 +215,18 @@ fn a_reject_has_a_hash_for_blocks_and_transactions_only() {
 fn a_reject_can_be_waited_for_before_disconnecting() {
     // Everybody in time, so that one that is lost sometimes shows.
     for _ in 0..50 {
-        let (end, mut remote) = by_hand(builder());
-        end.peer.push_reject_and_wait("tx", RejectCode::DUST, "dust", Some(A), DEADLINE).unwrap();
-        end.peer.disconnect();
+        let (local, mut remote) = connected_peer(builder());
+        local.peer.push_reject_and_wait("tx", RejectCode::DUST, "dust", Some(A), DEADLINE).unwrap();
+        local.peer.disconnect();
         let expected = Reject { hash: Some(A), ..Reject::new("tx", RejectCode::DUST, "dust") };
-        assert_eq!(remote.rest(), [Message::from(expected)]);
+        assert_eq!(remote.read_until_closed(), [Message::from(expected)]);
     }
 }
 
 #[test]
 fn waiting_for_a_reject_has_an_end() {
     let short = std::time::Duration::from_millis(50);
-    let (peer, _held, _remote) = held_up(builder().queue_limit(100_000));
+    let (peer, _held, _remote) = peer_with_blocked_writer(builder().queue_limit(100_000));
     let wait = || peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, short);
     assert_eq!(wait(), Err(WaitError::Timeout { waited: short }));
     while peer.queue_message(&message_of_size(24)).is_ok() {}

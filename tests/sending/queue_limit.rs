@@ -1,6 +1,8 @@
 //! The outbound queue: how much waits, who is refused, who waits for room, and in which order it goes out.
 
-use crate::common::by_hand::{OnMessage, by_hand, by_hand_listening, fill, frame_of_size, message_of_size, strangers};
+use crate::common::blocking::{OnMessage, fill_queue};
+use crate::common::frames::{frame_of_size, message_of_size};
+use crate::common::local::{connected_peer, connected_peer_with, new_peer};
 use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::wire::{
     CustomMessage, Encode, FeeFilter, Frame, GetAddr, Inv, Inventory, Message, Network, Ping, VerAck, Version,
@@ -14,35 +16,35 @@ const SHORT: Duration = Duration::from_millis(100);
 
 #[test]
 fn over_the_bound_the_message_stays_the_callers() {
-    let (end, mut remote) = strangers(builder().queue_limit(1000), Direction::Inbound, None);
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     // Before the handshake everything waits.
     let message = message_of_size(600);
-    end.peer.queue_message(&message).unwrap();
+    local.peer.queue_message(&message).unwrap();
     let full = Err(QueueError::Full { queued: 600, limit: 1000 });
-    assert_eq!(end.peer.queue_message(&message), full);
-    assert_eq!(end.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
-    end.peer.queue_message(&message_of_size(400)).unwrap();
-    assert_eq!((end.peer.stats().queued_bytes, end.peer.stats().queued_messages), (1000, 2));
+    assert_eq!(local.peer.queue_message(&message), full);
+    assert_eq!(local.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
+    local.peer.queue_message(&message_of_size(400)).unwrap();
+    assert_eq!((local.peer.stats().queued_bytes, local.peer.stats().queued_messages), (1000, 2));
     remote.shake_hands(&version());
     assert_eq!([remote.read(), remote.read()].map(|message| message.encoded_len() + 24), [600, 400]);
-    wait_until("there is room", || end.peer.stats().queued_bytes == 0);
-    end.peer.queue_message(&message).unwrap();
+    wait_until("there is room", || local.peer.stats().queued_bytes == 0);
+    local.peer.queue_message(&message).unwrap();
     assert_eq!(remote.read(), Message::from(message), "the same message, later");
 }
 
 #[test]
 fn one_message_larger_than_the_bound_is_taken_when_nothing_waits() {
     for size in [5000, 500_000] {
-        let (end, mut remote) = by_hand(builder().queue_limit(1000));
+        let (local, mut remote) = connected_peer(builder().queue_limit(1000));
         for _ in 0..3 {
-            wait_until("nothing waits", || end.peer.stats().queued_bytes == 0);
-            end.peer.queue_message(&message_of_size(size)).unwrap();
+            wait_until("nothing waits", || local.peer.stats().queued_bytes == 0);
+            local.peer.queue_message(&message_of_size(size)).unwrap();
             assert_eq!(remote.read().encoded_len() + 24, size);
         }
     }
-    let (end, mut remote) = strangers(builder().queue_limit(1000), Direction::Inbound, None);
-    end.peer.queue_message(&message_of_size(5000)).unwrap();
-    assert_eq!(end.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
+    local.peer.queue_message(&message_of_size(5000)).unwrap();
+    assert_eq!(local.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
     remote.shake_hands(&version());
     assert_eq!(remote.read().encoded_len() + 24, 5000);
 }
@@ -50,14 +52,14 @@ fn one_message_larger_than_the_bound_is_taken_when_nothing_waits() {
 #[test]
 fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
     for direction in [Direction::Inbound, Direction::Outbound] {
-        let (end, mut remote) = strangers(builder().queue_limit(0), direction, None);
+        let (local, mut remote) = new_peer(direction, builder().queue_limit(0));
         remote.shake_hands(&version());
-        end.peer.wait_for_handshake().unwrap();
+        local.peer.wait_for_handshake().unwrap();
         for min_fee in 0..100 {
-            end.peer.send_message(&FeeFilter { min_fee }, DEADLINE).unwrap();
+            local.peer.send_message(&FeeFilter { min_fee }, DEADLINE).unwrap();
         }
         for min_fee in 0..100 {
-            assert_eq!(remote.read_as::<FeeFilter>().min_fee, min_fee);
+            assert_eq!(remote.expect::<FeeFilter>().min_fee, min_fee);
         }
     }
 }
@@ -66,13 +68,13 @@ fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
 fn who_sends_waits_for_the_remote_to_read() {
     // 30 MB in all, more than any socket's buffers.
     const COUNT: usize = 600;
-    let (end, mut remote) = by_hand(builder().queue_limit(120_000).high_water_mark(60_000));
+    let (local, mut remote) = connected_peer(builder().queue_limit(120_000).high_water_mark(60_000));
     let frame = frame_of_size(50_000, Network::Simnet);
     std::thread::scope(|scope| {
-        scope.spawn(|| (0..COUNT).for_each(|_| drop(end.peer.send_frame(&frame, DEADLINE).unwrap())));
+        scope.spawn(|| (0..COUNT).for_each(|_| drop(local.peer.send_frame(&frame, DEADLINE).unwrap())));
         let mut bytes = vec![0; frame.as_bytes().len()];
         for _ in 0..COUNT {
-            let stats = end.peer.stats();
+            let stats = local.peer.stats();
             assert!(stats.queued_bytes <= 120_000 && stats.queued_messages <= 5, "{stats:?}");
             remote.stream.read_exact(&mut bytes).unwrap();
             assert!(bytes == frame.as_bytes());
@@ -83,10 +85,10 @@ fn who_sends_waits_for_the_remote_to_read() {
 #[test]
 fn several_senders_all_get_through() {
     const EACH: i64 = 2000;
-    let (end, mut remote) = by_hand(builder().queue_limit(200));
+    let (local, mut remote) = connected_peer(builder().queue_limit(200));
     std::thread::scope(|scope| {
         for sender in 0..4 {
-            let peer = &end.peer;
+            let peer = &local.peer;
             scope.spawn(move || {
                 for number in 0..EACH {
                     peer.send_message(&FeeFilter { min_fee: sender * EACH + number }, DEADLINE).unwrap();
@@ -95,7 +97,7 @@ fn several_senders_all_get_through() {
         }
         let mut next = [0; 4];
         for _ in 0..4 * EACH {
-            let fee = remote.read_as::<FeeFilter>().min_fee;
+            let fee = remote.expect::<FeeFilter>().min_fee;
             let expected = &mut next[usize::try_from(fee / EACH).unwrap()];
             assert_eq!(fee % EACH, *expected, "in the order of each sender");
             *expected += 1;
@@ -114,22 +116,22 @@ fn failing(mut attempt: impl FnMut() -> Result<Receipt, QueueError>) -> QueueErr
 
 #[test]
 fn waiting_for_room_has_an_end() {
-    let (end, _remote) = by_hand(builder().queue_limit(100_000));
+    let (local, _remote) = connected_peer(builder().queue_limit(100_000));
     let (message, frame) = (message_of_size(10_000), frame_of_size(10_000, Network::Simnet));
     for waited in [SHORT, Duration::ZERO] {
-        assert_eq!(failing(|| end.peer.send_message(&message, waited)), QueueError::Timeout { waited });
-        assert_eq!(failing(|| end.peer.send_frame(&frame, waited)), QueueError::Timeout { waited });
+        assert_eq!(failing(|| local.peer.send_message(&message, waited)), QueueError::Timeout { waited });
+        assert_eq!(failing(|| local.peer.send_frame(&frame, waited)), QueueError::Timeout { waited });
     }
-    assert!(matches!(failing(|| end.peer.queue_message(&message)), QueueError::Full { .. }));
-    assert_eq!(end.peer.disconnect_reason(), None);
+    assert!(matches!(failing(|| local.peer.queue_message(&message)), QueueError::Full { .. }));
+    assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
 fn who_waits_for_room_is_told_that_the_peer_is_gone() {
-    let (end, _remote) = by_hand(builder().queue_limit(100_000));
-    fill(&end.peer);
+    let (local, _remote) = connected_peer(builder().queue_limit(100_000));
+    fill_queue(&local.peer);
     std::thread::scope(|scope| {
-        let peer = &end.peer;
+        let peer = &local.peer;
         let senders = [DEADLINE, Duration::MAX].map(|timeout| {
             scope.spawn(move || {
                 let message = message_of_size(10_000);
@@ -143,7 +145,7 @@ fn who_waits_for_room_is_told_that_the_peer_is_gone() {
             assert_eq!(sender.join().unwrap(), QueueError::Closed(DisconnectReason::Local));
         }
     });
-    assert_eq!((end.peer.stats().queued_bytes, end.peer.stats().queued_messages), (0, 0));
+    assert_eq!((local.peer.stats().queued_bytes, local.peer.stats().queued_messages), (0, 0));
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn a_callback_does_not_wait_for_room_of_its_own_peer() {
             results.send((sent, error)).unwrap();
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().queue_limit(100_000).high_water_mark(20_000), listener);
+    let (peer, mut remote) = connected_peer_with(listener, builder().queue_limit(100_000).high_water_mark(20_000));
     remote.send(&FeeFilter::default());
     let (sent, error) = tried.recv_timeout(DEADLINE).unwrap();
     assert!(sent > 5, "up to the bound there is room: {sent}");
@@ -179,12 +181,12 @@ fn one_frame_goes_to_many() {
     let items = (0..100u32).map(|number| Inventory::tx(kaspa_peer::wire::Hash::of(&number.to_le_bytes())));
     let small = Frame::encode(&items.collect::<Inv>(), network).unwrap();
     let large = frame_of_size(100_000, network);
-    let mut ends: Vec<_> = (0..8).map(|_| by_hand(builder())).collect();
+    let mut ends: Vec<_> = (0..8).map(|_| connected_peer(builder())).collect();
     for (end, _) in &ends {
-        end.peer.queue_frame(&small).unwrap();
-        end.peer.queue_frame(&large).unwrap();
-        end.peer.send_frame(&small, DEADLINE).unwrap();
-        end.peer.queue_frame(&large).unwrap().wait_timeout(DEADLINE).unwrap();
+        local.peer.queue_frame(&small).unwrap();
+        local.peer.queue_frame(&large).unwrap();
+        local.peer.send_frame(&small, DEADLINE).unwrap();
+        local.peer.queue_frame(&large).unwrap().wait_timeout(DEADLINE).unwrap();
     }
     for (_, remote) in &mut ends {
         for frame in [&small, &large, &small, &large] {
@@ -195,18 +197,18 @@ fn one_frame_goes_to_many() {
 
 #[test]
 fn a_frame_of_another_network_is_refused() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     let frame = Frame::encode(&Ping { nonce: 1 }, Network::Mainnet).unwrap();
     let refused = QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet };
-    assert_eq!(end.peer.queue_frame(&frame), Err(refused.clone()));
-    assert_eq!(end.peer.send_frame(&frame, DEADLINE), Err(refused));
-    end.peer.queue_frame(&Frame::encode(&Ping { nonce: 2 }, Network::Custom(0x374d_cf1c)).unwrap()).unwrap();
-    assert_eq!(remote.read_as::<Ping>().nonce, 2, "the same network by another name");
+    assert_eq!(local.peer.queue_frame(&frame), Err(refused.clone()));
+    assert_eq!(local.peer.send_frame(&frame, DEADLINE), Err(refused));
+    local.peer.queue_frame(&Frame::encode(&Ping { nonce: 2 }, Network::Custom(0x374d_cf1c)).unwrap()).unwrap();
+    assert_eq!(remote.expect::<Ping>().nonce, 2, "the same network by another name");
 }
 
 #[test]
 fn small_and_large_frames_keep_their_order() {
-    let (end, mut remote) = by_hand(builder());
+    let (local, mut remote) = connected_peer(builder());
     // Around the sizes at which a frame is no longer copied, and a run is full.
     let sizes =
         [24, 16_383, 16_384, 16_385, 24, 65_536, 65_537, 25, 300_000, 26, 27, 16_384, 16_384, 16_384, 16_384, 24];
@@ -217,9 +219,9 @@ fn small_and_large_frames_keep_their_order() {
                 let mut message = message_of_size(size);
                 message.payload.iter_mut().zip(number.to_le_bytes()).for_each(|(byte, digit)| *byte = digit);
                 if number % 3 == 0 {
-                    end.peer.send_frame(&Frame::encode(&message, Network::Simnet).unwrap(), DEADLINE).unwrap();
+                    local.peer.send_frame(&Frame::encode(&message, Network::Simnet).unwrap(), DEADLINE).unwrap();
                 } else {
-                    end.peer.send_message(&message, DEADLINE).unwrap();
+                    local.peer.send_message(&message, DEADLINE).unwrap();
                 }
             }
         });
@@ -234,17 +236,17 @@ fn small_and_large_frames_keep_their_order() {
 #[test]
 fn our_verack_goes_out_before_whatever_was_queued_earlier() {
     for direction in [Direction::Inbound, Direction::Outbound] {
-        let (end, mut remote) = strangers(builder().queue_limit(1000), direction, None);
-        end.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-        while end.peer.queue_message(&FeeFilter { min_fee: 2 }).is_ok() {}
+        let (local, mut remote) = new_peer(direction, builder().queue_limit(1000));
+        local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+        while local.peer.queue_message(&FeeFilter { min_fee: 2 }).is_ok() {}
         remote.send(&version());
-        remote.read_as::<Version>();
-        remote.read_as::<VerAck>();
+        remote.expect::<Version>();
+        remote.expect::<VerAck>();
         remote.send(&VerAck);
-        end.peer.send_message(&FeeFilter { min_fee: 3 }, DEADLINE).unwrap();
+        local.peer.send_message(&FeeFilter { min_fee: 3 }, DEADLINE).unwrap();
         let mut fees = Vec::new();
         while fees.last() != Some(&3) {
-            fees.push(remote.read_as::<FeeFilter>().min_fee);
+            fees.push(remote.expect::<FeeFilter>().min_fee);
         }
         assert_eq!(fees[0], 1);
     }

@@ -1,7 +1,7 @@
 //! Random calls from several threads on both ends of a connection, against a simple idea of what must come of them: what
 //! was accepted arrives, in each thread's order, once; or the connection ended first, and then its receipt says so.
 
-use crate::common::by_hand::OnMessage;
+use crate::common::blocking::OnMessage;
 use crate::common::{DEADLINE, builder, sockets, wait_until};
 use kaspa_peer::wire::{CustomMessage, FeeFilter, Frame, Hash, Inventory, Message, Network};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};

@@ -1,7 +1,8 @@
 //! A receipt says, once, whether a message was written.
 
-use crate::common::remote::{ByHand, meet_node, met};
-use crate::common::{DEADLINE, builder, version};
+use crate::common::local::{connected_peer_in, new_peer_of};
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use crossbeam_channel::{TryRecvError, select};
 use kaspa_peer::peer::{Halves, IoOperation};
 use kaspa_peer::wire::{
@@ -52,10 +53,10 @@ fn written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
 
 #[test]
 fn resolves_when_the_message_is_written() {
-    let (mut remote, end) = met(Direction::Outbound, builder());
-    let receipt = end.peer.queue_message(&fee(7)).unwrap();
+    let (local, mut remote) = connected_peer_in(Direction::Outbound, builder());
+    let receipt = local.peer.queue_message(&fee(7)).unwrap();
     assert_eq!(receipt.wait(), Ok(()));
-    let receipt = end.peer.queue_frame(&megabyte()).unwrap();
+    let receipt = local.peer.queue_frame(&megabyte()).unwrap();
     assert_eq!(remote.expect::<FeeFilter>(), fee(7));
     assert!(remote.next().is_some());
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
@@ -63,25 +64,25 @@ fn resolves_when_the_message_is_written() {
 
 #[test]
 fn tells_that_this_side_disconnected() {
-    let (_remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-    let receipts = clog(&end.peer);
+    let (local, _remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+    let receipts = clog(&local.peer);
     let last = receipts.last().unwrap();
     assert_eq!(
         last.wait_timeout(Duration::from_millis(1)),
         Err(WaitError::Timeout { waited: Duration::from_millis(1) })
     );
     assert_eq!(last.try_wait(), None);
-    end.peer.disconnect();
+    local.peer.disconnect();
     assert_eq!(last.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))), "at once");
-    assert!(written(&receipts, &end.reason()) < receipts.len());
+    assert!(written(&receipts, &local.end_reason()) < receipts.len());
 }
 
 #[test]
 fn tells_that_the_remote_closed() {
-    let (remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-    let receipts = clog(&end.peer);
-    remote.hang_up();
-    let reason = end.reason();
+    let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+    let receipts = clog(&local.peer);
+    remote.shut_down_sending();
+    let reason = local.end_reason();
     assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
     assert!(written(&receipts, &reason) < receipts.len());
 }
@@ -90,13 +91,13 @@ fn tells_that_the_remote_closed() {
 fn those_that_were_written_are_those_that_arrive() {
     let mut random = StdRng::seed_from_u64(1);
     for round in 0..150 {
-        let (mut remote, end) = met(Direction::Inbound, builder());
+        let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
         let (total, until) = (random.random_range(1..300), random.random_range(0..300));
         let sizes: Vec<usize> = (0..total).map(|_| if random.random_ratio(1, 30) { 1000 } else { 1 }).collect();
         let from_outside = random.random_bool(0.5);
         let (receipts, arrived) = thread::scope(|scope| {
-            let reader = scope.spawn(|| remote.rest().len());
-            let peer = &end.peer;
+            let reader = scope.spawn(|| remote.read_until_closed().len());
+            let peer = &local.peer;
             let sender = scope.spawn(move || {
                 let mut receipts = Vec::new();
                 for (n, size) in sizes.into_iter().enumerate() {
@@ -115,20 +116,20 @@ fn those_that_were_written_are_those_that_arrive() {
                 peer.disconnect();
             }
             let receipts = sender.join().unwrap();
-            end.peer.disconnect();
+            local.peer.disconnect();
             (receipts, reader.join().unwrap())
         });
-        assert_eq!(written(&receipts, &end.reason()), arrived, "round {round}");
+        assert_eq!(written(&receipts, &local.end_reason()), arrived, "round {round}");
     }
 }
 
 #[test]
 fn all_resolve_when_the_last_handle_goes() {
     for handles in [1, 3] {
-        let (_remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-        let receipts = clog(&end.peer);
-        let clones: Vec<Peer> = (1..handles).map(|_| end.peer.clone()).collect();
-        drop(end.peer);
+        let (local, _remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+        let receipts = clog(&local.peer);
+        let clones: Vec<Peer> = (1..handles).map(|_| local.peer.clone()).collect();
+        drop(local.peer);
         drop(clones);
         assert!(written(&receipts, &DisconnectReason::Local) < receipts.len());
     }
@@ -136,29 +137,29 @@ fn all_resolve_when_the_last_handle_goes() {
 
 #[test]
 fn can_be_selected_on() {
-    let (mut remote, end) = met(Direction::Inbound, builder().queue_limit(100_000_000));
-    let sent = end.peer.queue_message(&fee(1)).unwrap();
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+    let sent = local.peer.queue_message(&fee(1)).unwrap();
     sent.wait().unwrap();
-    let waiting = clog(&end.peer);
+    let waiting = clog(&local.peer);
     remote.expect::<FeeFilter>();
-    let sent = end.peer.queue_message(&fee(2)).unwrap();
+    let sent = local.peer.queue_message(&fee(2)).unwrap();
     let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
     select! {
         recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
         default(DEADLINE) => panic!("never written"),
     }
     assert!(waiting.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))), "they were before it");
-    end.peer.disconnect();
+    local.peer.disconnect();
     reader.join().unwrap().unwrap();
 }
 
 #[test]
 fn a_dropped_receipt_harms_nobody() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     for n in 0..100 {
-        drop(end.peer.queue_message(&fee(n)).unwrap());
+        drop(local.peer.queue_message(&fee(n)).unwrap());
     }
-    let last = end.peer.queue_message(&fee(100)).unwrap();
+    let last = local.peer.queue_message(&fee(100)).unwrap();
     (0..=100).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));
     assert_eq!(last.wait(), Ok(()));
 }
@@ -183,10 +184,10 @@ fn a_callback_does_not_wait_for_its_own_peer() {
     }
 
     let waits = Waits::default();
-    let (mut remote, peer) = meet_node(Direction::Inbound, &builder().listener(waits.clone()).build().unwrap());
-    remote.shake(Direction::Inbound, &version());
+    let (peer, mut remote) = new_peer_of(&builder().listener(waits.clone()).build().unwrap(), Direction::Inbound);
+    remote.shake_hands(&version());
     remote.send(&Ping { nonce: 1 });
-    crate::common::wait_until("all have tried", || waits.0.lock().len() == 3);
+    wait_until("all have tried", || waits.0.lock().len() == 3);
     assert_eq!(*waits.0.lock(), vec![Err(WaitError::InCallback); 3]);
     assert_eq!(peer.disconnect_reason(), None);
 }
@@ -228,16 +229,16 @@ fn a_frame_that_was_cut_short_was_not_written() {
 }
 
 fn cut_short(room: usize, whole_frames: usize) {
-    let (ours, stream) = crate::common::sockets();
-    let mut remote = ByHand::new(stream, Network::Simnet);
+    let (ours, stream) = sockets();
+    let mut remote = Remote::new(stream, Network::Simnet);
     let left = Arc::new(Mutex::new(None));
     let out = Limited { socket: ours.try_clone().unwrap(), left: Arc::clone(&left) };
     let closer = ours.try_clone().unwrap();
     let halves = Halves::new(ours, out, move || drop(closer.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, "by hand", &builder().build().unwrap()).unwrap();
-    remote.shake(Direction::Inbound, &version());
+    remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
-    crate::common::wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
+    wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
     let last_send = peer.stats().last_send;
     *left.lock() = Some(room);
     let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message(&fee(n)).ok()).collect();
@@ -245,21 +246,21 @@ fn cut_short(room: usize, whole_frames: usize) {
     let DisconnectReason::Io { operation, kind, .. } = &reason else { panic!("{reason:?}") };
     assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
     assert_eq!(written(&receipts, &reason), whole_frames);
-    assert_eq!(remote.rest_of_bytes().len(), room);
+    assert_eq!(remote.read_bytes_until_closed().len(), room);
     assert_eq!(peer.stats().last_send == last_send, room == 0, "nothing was written after the handshake");
 }
 
 #[test]
 fn what_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
-    let (mut remote, end) = met(Direction::Inbound, builder());
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let too_many = Inv::from(vec![Inventory::tx(Hash::ZERO); MAX_INVENTORY + 1]);
-    let error = end.peer.queue_message(&too_many).unwrap_err();
+    let error = local.peer.queue_message(&too_many).unwrap_err();
     assert!(matches!(error, QueueError::Encode(EncodeError::TooMany { .. })), "{error}");
     let foreign = Frame::encode(&VerAck, Network::Mainnet).unwrap();
-    let error = end.peer.queue_frame(&foreign).unwrap_err();
+    let error = local.peer.queue_frame(&foreign).unwrap_err();
     assert_eq!(error, QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet });
-    assert_eq!(remote.before_pong(1), []);
-    crate::common::wait_until("nothing is queued", || end.peer.stats().queued_messages == 0);
-    assert_eq!(end.peer.stats().queued_bytes, 0);
-    assert_eq!(end.peer.queue_message(&fee(1)).unwrap().wait(), Ok(()));
+    assert_eq!(remote.messages_before_pong(1), []);
+    wait_until("nothing is queued", || local.peer.stats().queued_messages == 0);
+    assert_eq!(local.peer.stats().queued_bytes, 0);
+    assert_eq!(local.peer.queue_message(&fee(1)).unwrap().wait(), Ok(()));
 }

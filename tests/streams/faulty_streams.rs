@@ -1,7 +1,10 @@
 //! Streams that a program made itself, and that fail in every way they can.
 
-use crate::common::by_hand::{ByHand, end_of};
-use crate::common::{DEADLINE, Recorder, builder, sockets, version, wait_until};
+use crate::common::frames::message_of_size;
+use crate::common::local::end_reason;
+use crate::common::recorder::Recorder;
+use crate::common::remote::Remote;
+use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::wire::{Command, FeeFilter, Frame, Network, VerAck};
@@ -38,8 +41,10 @@ fn one_that_cannot_be_split_is_closed_and_nobody_is_told() {
             Peer::inbound(Whole(ours), address, &config)
         };
         assert!(matches!(start, Err(StartError::Stream(error)) if error.to_string() == "in one piece"));
-        assert_eq!(ByHand::new(theirs, Network::Simnet).rest(), []);
-        told.told(|told| assert!(told.messages.is_empty() && told.written.is_empty() && told.disconnects.is_empty()));
+        assert_eq!(Remote::new(theirs, Network::Simnet).read_until_closed(), []);
+        recorder.look(|record| {
+            assert!(record.messages.is_empty() && record.written.is_empty() && record.disconnects.is_empty())
+        });
     }
 }
 
@@ -56,12 +61,12 @@ fn a_shutdown_that_panics_does_not_keep_the_peer_from_ending() {
         panic!("shutdown");
     });
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
-    let mut remote = ByHand::new(theirs, Network::Simnet);
+    let mut remote = Remote::new(theirs, Network::Simnet);
     let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
-    assert_eq!(remote.rest(), []);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
+    assert_eq!(remote.read_until_closed(), []);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
@@ -119,20 +124,20 @@ fn a_reader_that_does_not_block_does_not_burn_a_processor() {
     let (reads, passed) = (asked.load(Ordering::SeqCst) - before, start.elapsed());
     assert!(reads as u128 <= passed.as_millis() + 20, "{reads} reads in {passed:?}");
     peer.disconnect();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }
 
 #[test]
 fn a_reader_that_panics_ends_its_peer() {
     let (peer, _) = scripted((), || panic!("read"), io::sink());
-    assert_eq!(end_of(&peer), DisconnectReason::CallbackPanicked);
+    assert_eq!(end_reason(&peer), DisconnectReason::CallbackPanicked);
 }
 
 #[test]
 fn a_reader_that_fails_is_the_reason() {
     let (peer, _) = scripted((), || Err(io::Error::new(ErrorKind::BrokenPipe, "no more")), io::sink());
     let (operation, kind, message) = (IoOperation::Read, ErrorKind::BrokenPipe, "no more".into());
-    assert_eq!(end_of(&peer), DisconnectReason::Io { operation, kind, message });
+    assert_eq!(end_reason(&peer), DisconnectReason::Io { operation, kind, message });
 }
 
 /// Takes two messages, then does what it is told.
@@ -156,7 +161,7 @@ impl Write for Out {
 fn written(listener: impl Listener, then: fn(&[u8]) -> io::Result<usize>) -> (DisconnectReason, WaitError) {
     let (peer, _) = scripted(listener, quiet, Out { taken: 0, then });
     peer.wait_for_handshake().unwrap();
-    let large = crate::common::by_hand::message_of_size(100_000);
+    let large = message_of_size(100_000);
     let receipt = peer.queue_message(&large).unwrap();
     let why = loop {
         // As early as anybody can know.
@@ -164,7 +169,7 @@ fn written(listener: impl Listener, then: fn(&[u8]) -> io::Result<usize>) -> (Di
             break result.unwrap_err();
         }
     };
-    (end_of(&peer), why)
+    (end_reason(&peer), why)
 }
 
 fn io_error(kind: ErrorKind, message: &str) -> DisconnectReason {
@@ -215,7 +220,7 @@ fn what_a_writer_keeps_back_is_flushed_before_anybody_is_told_that_it_was_sent()
     let out = io::BufWriter::with_capacity(1 << 20, ours);
     let halves = Halves::new(reader, out, move || drop(socket.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
-    let mut remote = ByHand::new(theirs, Network::Simnet);
+    let mut remote = Remote::new(theirs, Network::Simnet);
     remote.shake_hands(&version());
     let fee = FeeFilter { min_fee: 1 };
     assert_eq!(peer.queue_message(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
@@ -225,7 +230,7 @@ fn what_a_writer_keeps_back_is_flushed_before_anybody_is_told_that_it_was_sent()
 #[test]
 fn one_that_claims_to_have_read_more_than_there_is_room_for_ends_its_peer() {
     let (peer, _) = scripted((), || Ok(usize::MAX), io::sink());
-    let reason = end_of(&peer);
+    let reason = end_reason(&peer);
     let invalid = |kind| kind == ErrorKind::InvalidData;
     assert!(
         matches!(reason, DisconnectReason::Io { operation: IoOperation::Read, kind, .. } if invalid(kind)),
@@ -273,7 +278,7 @@ fn reluctant(often: u32, limit: Duration) -> Peer {
 fn a_writer_that_takes_something_when_asked_again_is_not_stalled() {
     let peer = reluctant(20, DEADLINE);
     for _ in 0..3 {
-        let receipt = peer.queue_message(&crate::common::by_hand::message_of_size(100_000)).unwrap();
+        let receipt = peer.queue_message(&message_of_size(100_000)).unwrap();
         assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     }
     assert_eq!(peer.disconnect_reason(), None);
@@ -286,7 +291,7 @@ fn one_that_never_does_is_after_the_whole_timeout() {
     let start = Instant::now();
     let peer = reluctant(u32::MAX, limit);
     // Too large to be written together with our verack.
-    peer.queue_message(&crate::common::by_hand::message_of_size(100_000)).unwrap();
+    peer.queue_message(&message_of_size(100_000)).unwrap();
     wait_until("the end", || peer.disconnect_reason().is_some());
     assert_eq!(peer.disconnect_reason(), Some(DisconnectReason::WriteStalled { limit }));
     assert!(start.elapsed() >= limit);

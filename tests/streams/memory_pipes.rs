@@ -1,8 +1,10 @@
 //! Peers over something that is no socket: two pipes in memory.
 
-use crate::common::by_hand::{end_of, frame_of_size, message_of_size};
-use crate::common::patience::unless_late;
-use crate::common::{DEADLINE, End, Recorder, builder, version, wait_until};
+use crate::common::frames::{frame_of_size, message_of_size};
+use crate::common::local::{Local, end_reason};
+use crate::common::recorder::{Record, Recorder};
+use crate::common::retry::retry_if_late;
+use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, GetAddr, Network, Reject, RejectCode, VerAck, write_message};
 use kaspa_peer::{ConfigBuilder, DisconnectReason, Peer, QueueError, StartError};
@@ -109,17 +111,17 @@ impl Stream for Duplex {
     }
 }
 
-fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
+fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
     let (dialled, accepted) = Duplex::pair();
     let (out_told, in_told) = (Recorder::default(), Recorder::default());
     let out_config = dialler.listener(out_told.clone()).build().unwrap();
     let in_config = acceptor.listener(in_told.clone()).build().unwrap();
     let outbound = Peer::outbound(dialled, "memory", &out_config).unwrap();
     let inbound = Peer::inbound(accepted, "memory", &in_config).unwrap();
-    (End { peer: outbound, told: out_told }, End { peer: inbound, told: in_told })
+    (Local { peer: outbound, told: out_told }, Local { peer: inbound, told: in_told })
 }
 
-fn acquainted(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
+fn acquainted(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
     let (outbound, inbound) = connect(dialler, acceptor);
     outbound.peer.wait_for_handshake().unwrap();
     inbound.peer.wait_for_handshake().unwrap();
@@ -133,17 +135,17 @@ fn a_whole_conversation() {
         outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         inbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
     }
-    inbound.told.wait_for_count(Command::FeeFilter, 1000);
-    outbound.told.wait_for_count(Command::FeeFilter, 1000);
+    inbound.recorder.wait_for_count(Command::FeeFilter, 1000);
+    outbound.recorder.wait_for_count(Command::FeeFilter, 1000);
     assert!(inbound.peer.ping().unwrap() < DEADLINE);
     let frame = frame_of_size(1_000_000, Network::Simnet);
     outbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
-    inbound
-        .told
-        .wait("1 MB", |told| told.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(()));
+    inbound.told.wait("1 MB", |record| {
+        record.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(())
+    });
     outbound.peer.disconnect();
-    assert_eq!(end_of(&outbound.peer), DisconnectReason::Local);
-    assert_eq!(end_of(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
+    assert_eq!(end_reason(&outbound.peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
 }
 
 #[test]
@@ -153,15 +155,15 @@ fn disconnecting_ends_what_waits_in_the_stream() {
     // More than the pipe takes, so that the writer waits as well as the reader.
     peer.queue_message(&message_of_size(100_000)).unwrap();
     peer.disconnect();
-    assert_eq!(end_of(&peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }
 
 #[test]
 fn dropping_the_last_handle_ends_it_too() {
     let (outbound, inbound) = acquainted(builder(), builder());
     drop(outbound.peer);
-    assert_eq!(end_of(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
-    outbound.told.wait("its end", |told| (told.disconnects == [DisconnectReason::Local]).then_some(()));
+    assert_eq!(end_reason(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
+    outbound.recorder.wait("its end", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
 }
 
 /// A peer of which the other end has been introduced by hand and reads no more.
@@ -186,7 +188,7 @@ fn the_write_timeout_is_the_streams_to_keep() {
     };
     let reason = DisconnectReason::WriteStalled { limit };
     assert_eq!(error, QueueError::Closed(reason.clone()));
-    assert_eq!(end_of(&peer), reason);
+    assert_eq!(end_reason(&peer), reason);
 }
 
 #[test]
@@ -194,7 +196,7 @@ fn a_write_that_fails_has_a_reason() {
     let (peer, remote) = deaf(builder());
     remote.incoming.state.lock().broken = Some(io::ErrorKind::StorageFull);
     let receipt = peer.queue_message(&GetAddr::all()).unwrap();
-    let reason = end_of(&peer);
+    let reason = end_reason(&peer);
     let DisconnectReason::Io { operation: IoOperation::Write, kind: io::ErrorKind::StorageFull, .. } = reason else {
         panic!("{reason:?}")
     };
@@ -204,26 +206,26 @@ fn a_write_that_fails_has_a_reason() {
 #[test]
 fn after_a_failed_write_the_remotes_last_words_are_heard() {
     // Half a second, which is not to be configured; so there are several tries to be in time.
-    unless_late([Duration::from_millis(500); 10], |_, watch| {
-        let told = Recorder::default();
-        let (peer, remote) = deaf(builder().listener(told.clone()));
+    retry_if_late([Duration::from_millis(500); 10], |_, watch| {
+        let recorder = Recorder::default();
+        let (peer, remote) = deaf(builder().listener(recorder.clone()));
         // Our verack may still be on its way when the handshake is done.
-        let verack = |told: &crate::common::Told| told.written.iter().any(|(command, ..)| *command == Command::VerAck);
-        wait_until("the verack is written", || told.told(verack));
+        let verack = |record: &Record| record.written.iter().any(|(command, ..)| *command == Command::VerAck);
+        wait_until("the verack is written", || recorder.look(verack));
         remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
         watch.tick();
         peer.queue_message(&GetAddr::all()).unwrap();
         let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
         // Said after our write failed, and before the remote closes.
         let failed = Some(&(Command::GetAddr, 25, false));
-        wait_until("the write failed", || told.told(|told| told.written.last() == failed));
+        wait_until("the write failed", || recorder.look(|record| record.written.last() == failed));
         let goodbye = Reject::new("getaddr", RejectCode::INVALID, "go away");
         write_message(&mut out, &goodbye, Network::Simnet).unwrap();
         remote.outgoing.close();
-        let reason = end_of(&peer);
+        let reason = end_reason(&peer);
         watch.rest();
         assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
-        assert_eq!(told.wait_for::<Reject>(), goodbye);
+        assert_eq!(recorder.wait_for::<Reject>(), goodbye);
     });
 }
 
@@ -238,9 +240,9 @@ impl Stream for Unwilling {
 
 #[test]
 fn a_stream_that_cannot_be_split_starts_nothing() {
-    let told = Recorder::default();
-    let config = builder().listener(told.clone()).build().unwrap();
+    let recorder = Recorder::default();
+    let config = builder().listener(recorder.clone()).build().unwrap();
     let error = Peer::outbound(Unwilling, "memory", &config).unwrap_err();
     assert!(matches!(error, StartError::Stream(error) if error.kind() == io::ErrorKind::Unsupported));
-    told.told(|told| assert!(told.messages.is_empty() && told.disconnects.is_empty()));
+    recorder.look(|record| assert!(record.messages.is_empty() && record.disconnects.is_empty()));
 }

@@ -1,7 +1,9 @@
 //! A whole conversation over Unix sockets.
 
-use crate::common::by_hand::{end_of, frame, frame_of_size, message_of_size};
-use crate::common::{DEADLINE, End, Recorder, builder, version};
+use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
+use crate::common::local::{Local, end_reason};
+use crate::common::recorder::Recorder;
+use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{
     Command, Encode, FeeFilter, Hash, Inv, Inventory, Message, MessageReader, Network, VerAck, write_message,
 };
@@ -11,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Two nodes that talk over a socket pair: the one that is outbound, and the one that is inbound.
-fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
+fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
     let (dialled, accepted) = UnixStream::pair().unwrap();
     let (out_told, in_told) = (Recorder::default(), Recorder::default());
     let out_config = dialler.listener(out_told.clone()).build().unwrap();
@@ -20,7 +22,7 @@ fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (End, End) {
     let inbound = Peer::inbound(accepted, "a local program", &in_config).unwrap();
     outbound.wait_for_handshake().unwrap();
     inbound.wait_for_handshake().unwrap();
-    (End { peer: outbound, told: out_told }, End { peer: inbound, told: in_told })
+    (Local { peer: outbound, told: out_told }, Local { peer: inbound, told: in_told })
 }
 
 #[test]
@@ -32,19 +34,19 @@ fn a_whole_conversation() {
         outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         inbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
     }
-    inbound.told.wait_for_count(Command::FeeFilter, 1000);
-    outbound.told.wait_for_count(Command::FeeFilter, 1000);
+    inbound.recorder.wait_for_count(Command::FeeFilter, 1000);
+    outbound.recorder.wait_for_count(Command::FeeFilter, 1000);
     assert!(outbound.peer.ping().unwrap() < DEADLINE);
     outbound.peer.queue_inventory(Inventory::block(Hash::ZERO)).unwrap();
-    assert_eq!(inbound.told.wait_for::<Inv>().items.len(), 1);
+    assert_eq!(inbound.recorder.wait_for::<Inv>().items.len(), 1);
     let frame = frame_of_size(1_000_000, Network::Simnet);
     inbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
-    outbound
-        .told
-        .wait("1 MB", |told| told.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(()));
+    outbound.told.wait("1 MB", |record| {
+        record.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(())
+    });
     outbound.peer.disconnect();
-    assert_eq!(end_of(&outbound.peer), DisconnectReason::Local);
-    assert_eq!(end_of(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
+    assert_eq!(end_reason(&outbound.peer), DisconnectReason::Local);
+    assert_eq!(end_reason(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn a_remote_that_does_not_read_is_let_go() {
     };
     let reason = DisconnectReason::WriteStalled { limit };
     assert_eq!(error, QueueError::Closed(reason.clone()));
-    assert_eq!(end_of(&peer), reason);
+    assert_eq!(end_reason(&peer), reason);
 }
 
 #[test]
@@ -74,8 +76,8 @@ fn nonsense_is_not_tolerated_from_what_has_no_address() {
     write_message(&mut remote, &version(), Network::Regtest).unwrap();
     write_message(&mut remote, &VerAck, Network::Regtest).unwrap();
     peer.wait_for_handshake().unwrap();
-    remote.write_all(&frame(Network::Regtest, "ping", &[])).unwrap();
-    assert!(matches!(end_of(&peer), DisconnectReason::Malformed(_)));
+    remote.write_all(&raw_frame(Network::Regtest, "ping", &[])).unwrap();
+    assert!(matches!(end_reason(&peer), DisconnectReason::Malformed(_)));
     let messages: Vec<Message> = MessageReader::new(remote, Network::Regtest).flatten().collect();
     assert_eq!(messages.last().map(Encode::command), Some(Command::Reject));
 }

@@ -1,7 +1,9 @@
 //! Requests that must be answered, and what clears them.
 
-use crate::common::by_hand::{ByHand, Gate, OnMessage, by_hand, by_hand_listening, end_of, with_listener};
-use crate::common::patience::{from, unless_late};
+use crate::common::blocking::{Gate, OnMessage};
+use crate::common::local::{connected_peer, connected_peer_with, end_reason, new_peer_with};
+use crate::common::remote::Remote;
+use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, version, wait_until};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{
@@ -33,18 +35,18 @@ fn requests() -> Vec<(Message, Vec<Message>)> {
 }
 
 /// Keeps traffic flowing for so long, and checks that the peer lives.
-fn lives_for(peer: &Peer, remote: &mut ByHand, time: Duration) {
+fn lives_for(peer: &Peer, remote: &mut Remote, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         remote.send(&Ping { nonce: 1 });
-        remote.read_as::<Pong>();
+        remote.expect::<Pong>();
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(peer.disconnect_reason(), None);
 }
 
 /// Answers as the remote, and waits until that was read.
-fn answer(peer: &Peer, remote: &mut ByHand, answer: &Message) {
+fn answer(peer: &Peer, remote: &mut Remote, answer: &Message) {
     let read = || peer.stats().received.of(answer.command()).messages;
     let before = read();
     remote.send(answer);
@@ -54,8 +56,8 @@ fn answer(peer: &Peer, remote: &mut ByHand, answer: &Message) {
 #[test]
 fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
     for (request, answers) in requests() {
-        let (end, mut remote) = by_hand(builder().stall_rules(rules(SHORT)));
-        end.peer.queue_message(&request).unwrap();
+        let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
+        local.peer.queue_message(&request).unwrap();
         assert_eq!(remote.read(), request);
         // What answers other requests does not answer this one.
         for (_, others) in requests() {
@@ -67,8 +69,8 @@ fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
             }
         }
         let reason = DisconnectReason::Stalled { request: request.command(), limit: SHORT };
-        assert_eq!(end_of(&end.peer), reason);
-        assert_eq!(remote.rest(), [], "no reject");
+        assert_eq!(end_reason(&local.peer), reason);
+        assert_eq!(remote.read_until_closed(), [], "no reject");
     }
 }
 
@@ -79,18 +81,18 @@ fn any_of_the_answers_is_one() {
             for its_answer in answers {
                 let request = request.clone();
                 scope.spawn(move || {
-                    unless_late(from(2 * SHORT), |limit, watch| {
-                        let (end, mut remote) = by_hand(builder().stall_rules(rules(limit)));
+                    retry_if_late(growing(2 * SHORT), |limit, watch| {
+                        let (local, mut remote) = connected_peer(builder().stall_rules(rules(limit)));
                         watch.tick();
-                        end.peer.queue_message(&request).unwrap();
+                        local.peer.queue_message(&request).unwrap();
                         assert_eq!(remote.read(), request);
-                        answer(&end.peer, &mut remote, &its_answer);
+                        answer(&local.peer, &mut remote, &its_answer);
                         watch.rest();
-                        lives_for(&end.peer, &mut remote, 2 * limit);
+                        lives_for(&local.peer, &mut remote, 2 * limit);
                         // The next request is watched again.
-                        end.peer.queue_message(&request).unwrap();
+                        local.peer.queue_message(&request).unwrap();
                         let reason = DisconnectReason::Stalled { request: request.command(), limit };
-                        assert_eq!(end_of(&end.peer), reason);
+                        assert_eq!(end_reason(&local.peer), reason);
                     });
                 });
             }
@@ -100,19 +102,19 @@ fn any_of_the_answers_is_one() {
 
 #[test]
 fn a_repeat_gives_the_remote_its_time_again() {
-    unless_late(from(2 * SHORT), |limit, watch| {
-        let (end, mut remote) = by_hand(builder().stall_rules(rules(limit)));
+    retry_if_late(growing(2 * SHORT), |limit, watch| {
+        let (local, mut remote) = connected_peer(builder().stall_rules(rules(limit)));
         let until = Instant::now() + 3 * limit;
         while Instant::now() < until {
             watch.tick();
-            end.peer.queue_message(&GetSelectedTip).unwrap();
-            remote.read_as::<GetSelectedTip>();
+            local.peer.queue_message(&GetSelectedTip).unwrap();
+            remote.expect::<GetSelectedTip>();
             watch.sleep(limit / 10);
         }
-        assert_eq!(end.peer.disconnect_reason(), None);
+        assert_eq!(local.peer.disconnect_reason(), None);
         watch.rest();
         let reason = DisconnectReason::Stalled { request: Command::GetSelectedTip, limit };
-        assert_eq!(end_of(&end.peer), reason);
+        assert_eq!(end_reason(&local.peer), reason);
     });
 }
 
@@ -120,41 +122,41 @@ fn a_repeat_gives_the_remote_its_time_again() {
 fn without_the_rule_the_peer_lives() {
     let without = |command| rules(SHORT).into_iter().filter(move |rule| rule.request != command);
     for (request, _) in requests() {
-        let (end, mut remote) = by_hand(builder().stall_rules(without(request.command())));
-        end.peer.queue_message(&request).unwrap();
+        let (local, mut remote) = connected_peer(builder().stall_rules(without(request.command())));
+        local.peer.queue_message(&request).unwrap();
         assert_eq!(remote.read(), request);
-        lives_for(&end.peer, &mut remote, 3 * SHORT);
+        lives_for(&local.peer, &mut remote, 3 * SHORT);
     }
-    let (end, mut remote) = by_hand(builder().stall_rules([]));
+    let (local, mut remote) = connected_peer(builder().stall_rules([]));
     for (request, _) in requests() {
-        end.peer.queue_message(&request).unwrap();
+        local.peer.queue_message(&request).unwrap();
         remote.read();
     }
-    lives_for(&end.peer, &mut remote, 3 * SHORT);
+    lives_for(&local.peer, &mut remote, 3 * SHORT);
 }
 
 #[test]
 fn a_rule_of_ones_own_is_watched() {
     let rule = StallRule { request: Command::GetAddr, answers: vec![Command::Addr], limit: SHORT };
-    let (end, _remote) = by_hand(builder().stall_rules([rule]));
-    end.peer.queue_message(&kaspa_peer::wire::GetAddr::all()).unwrap();
-    assert_eq!(end_of(&end.peer), DisconnectReason::Stalled { request: Command::GetAddr, limit: SHORT });
+    let (local, _remote) = connected_peer(builder().stall_rules([rule]));
+    local.peer.queue_message(&kaspa_peer::wire::GetAddr::all()).unwrap();
+    assert_eq!(end_reason(&local.peer), DisconnectReason::Stalled { request: Command::GetAddr, limit: SHORT });
 }
 
 #[test]
 fn a_request_that_waits_for_the_handshake_is_not_yet_counted() {
-    unless_late(from(SHORT), |limit, watch| {
-        let (peer, mut remote) = with_listener(builder().stall_rules(rules(limit)), (), Direction::Inbound, None);
+    retry_if_late(growing(SHORT), |limit, watch| {
+        let (peer, mut remote) = new_peer_with((), Direction::Inbound, builder().stall_rules(rules(limit)));
         peer.queue_message(&GetSelectedTip).unwrap();
         std::thread::sleep(2 * limit);
         watch.tick();
         remote.shake_hands(&version());
-        remote.read_as::<GetSelectedTip>();
+        remote.expect::<GetSelectedTip>();
         answer(&peer, &mut remote, &SelectedTip::default().into());
         watch.rest();
         lives_for(&peer, &mut remote, 2 * limit);
         peer.disconnect();
-        assert_eq!(end_of(&peer), DisconnectReason::Local);
+        assert_eq!(end_reason(&peer), DisconnectReason::Local);
     });
 }
 
@@ -167,12 +169,12 @@ fn an_answer_that_waits_behind_a_slow_callback_is_in_time() {
             slow.pass();
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(SHORT)), listener);
+    let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(SHORT)));
     // The request is written while the callback runs, or it could be that the callback starts too late.
     remote.send(&FeeFilter::default());
     gate.wait_for_arrival();
     peer.queue_message(&GetSelectedTip).unwrap();
-    remote.read_as::<GetSelectedTip>();
+    remote.expect::<GetSelectedTip>();
     remote.send(&SelectedTip::default());
     std::thread::sleep(3 * SHORT);
     assert_eq!(peer.disconnect_reason(), None);
@@ -182,7 +184,7 @@ fn an_answer_that_waits_behind_a_slow_callback_is_in_time() {
 
 #[test]
 fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
-    unless_late(from(2 * SHORT), |limit, watch| {
+    retry_if_late(growing(2 * SHORT), |limit, watch| {
         let gate = Gate::default();
         let slow = gate.clone();
         let listener = OnMessage(move |_: &Peer, message: &Message| {
@@ -190,10 +192,10 @@ fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
                 slow.pass();
             }
         });
-        let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(limit)), listener);
+        let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(limit)));
         watch.tick();
         peer.queue_message(&GetSelectedTip).unwrap();
-        remote.read_as::<GetSelectedTip>();
+        remote.expect::<GetSelectedTip>();
         remote.send(&FeeFilter::default());
         gate.wait_for_arrival();
         watch.rest();
@@ -203,11 +205,11 @@ fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
         gate.open();
         // By the clock it is too late; by what the remote had of it, it is not.
         remote.send(&Ping { nonce: 2 });
-        remote.read_as::<Pong>();
+        remote.expect::<Pong>();
         watch.sleep(limit / 10);
         assert_eq!(peer.disconnect_reason(), None);
         watch.rest();
-        assert_eq!(end_of(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit });
+        assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit });
     });
 }
 
@@ -222,11 +224,11 @@ fn an_answer_clears_before_its_callback() {
             slow.pass();
         }
     });
-    let (peer, mut remote) = by_hand_listening(builder().stall_rules(rules(SHORT)), listener);
+    let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(SHORT)));
     remote.send(&SelectedTip::default());
     gate.wait_for_arrival();
-    remote.read_as::<GetSelectedTip>();
+    remote.expect::<GetSelectedTip>();
     gate.open();
     wait_until("the new request is watched", || peer.disconnect_reason().is_some());
-    assert_eq!(end_of(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
+    assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
 }

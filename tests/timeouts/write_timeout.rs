@@ -1,7 +1,10 @@
 //! Remotes that do not read, or slowly: the write timeout, the bound, and everybody else.
 
-use crate::common::by_hand::{ByHand, by_hand, end_of, fill, frame_of_size, message_of_size};
-use crate::common::patience::{from, unless_late};
+use crate::common::blocking::fill_queue;
+use crate::common::frames::{frame_of_size, message_of_size};
+use crate::common::local::{connected_peer, end_reason};
+use crate::common::remote::Remote;
+use crate::common::retry::{growing, retry_if_late};
 use crate::common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, Pong, write_message};
 use kaspa_peer::{Config, DisconnectReason, Peer, QueueError};
@@ -13,56 +16,56 @@ const SHORT: Duration = Duration::from_millis(300);
 
 #[test]
 fn a_remote_that_stops_reading_is_let_go() {
-    let (end, _remote) = by_hand(builder().write_timeout(SHORT));
+    let (local, _remote) = connected_peer(builder().write_timeout(SHORT));
     let message = message_of_size(50_000);
     let error = loop {
-        if let Err(error) = end.peer.send_message(&message, DEADLINE) {
+        if let Err(error) = local.peer.send_message(&message, DEADLINE) {
             break error;
         }
     };
     let reason = DisconnectReason::WriteStalled { limit: SHORT };
     assert_eq!(error, QueueError::Closed(reason.clone()));
-    assert_eq!(end_of(&end.peer), reason);
+    assert_eq!(end_reason(&local.peer), reason);
 }
 
 #[test]
 fn so_is_one_that_stops_in_the_middle_of_a_large_frame() {
-    let (end, mut remote) = by_hand(builder().write_timeout(SHORT));
-    let receipt = end.peer.queue_message(&message_of_size(32_000_000)).unwrap();
+    let (local, mut remote) = connected_peer(builder().write_timeout(SHORT));
+    let receipt = local.peer.queue_message(&message_of_size(32_000_000)).unwrap();
     remote.stream.read_exact(&mut [0; 100_000]).unwrap();
     let reason = DisconnectReason::WriteStalled { limit: SHORT };
-    assert_eq!(end_of(&end.peer), reason);
+    assert_eq!(end_reason(&local.peer), reason);
     assert_eq!(receipt.wait(), Err(kaspa_peer::WaitError::Closed(reason)));
 }
 
 #[test]
 fn so_is_one_that_only_trickled_announcements_are_for() {
     let config = builder().write_timeout(SHORT).trickle_interval(Duration::from_millis(1));
-    let (end, _remote) = by_hand(config);
+    let (local, _remote) = connected_peer(config);
     let mut next = 0u32;
-    while end.peer.disconnect_reason().is_none() {
+    while local.peer.disconnect_reason().is_none() {
         let items: Inv =
             (next..next + 1000).map(|n| Inventory::tx(kaspa_peer::wire::Hash::of(&n.to_le_bytes()))).collect();
-        match end.peer.queue_inventories(&items.items) {
+        match local.peer.queue_inventories(&items.items) {
             Ok(()) | Err(QueueError::Closed(_)) => next += 1000,
             Err(QueueError::InventoryFull { .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(end_of(&end.peer), DisconnectReason::WriteStalled { limit: SHORT });
+    assert_eq!(end_reason(&local.peer), DisconnectReason::WriteStalled { limit: SHORT });
 }
 
 #[test]
 fn a_slow_but_steady_reader_lives() {
     const SIZE: usize = 8_000_000;
-    unless_late(from(Duration::from_millis(400)), |limit, watch| {
+    retry_if_late(growing(Duration::from_millis(400)), |limit, watch| {
         // The less fits between the two, the sooner the writer notices what was read.
         let (dialled, accepted) = sockets();
         SockRef::from(&dialled).set_recv_buffer_size(64 * 1024).unwrap();
         SockRef::from(&accepted).set_send_buffer_size(64 * 1024).unwrap();
         let config = builder().write_timeout(limit).queue_limit(100_000_000).build().unwrap();
         let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
-        let mut remote = ByHand::new(dialled, config.network());
+        let mut remote = Remote::new(dialled, config.network());
         remote.shake_hands(&version());
         let frame = frame_of_size(SIZE, remote.network);
         watch.tick();
@@ -91,18 +94,18 @@ fn a_slow_but_steady_reader_lives() {
         watch.rest();
         assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [Ok(()), Ok(())]);
         peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
-        assert_eq!(remote.read_as::<FeeFilter>().min_fee, 9);
+        assert_eq!(remote.expect::<FeeFilter>().min_fee, 9);
     });
 }
 
 #[test]
 fn without_the_timeout_a_remote_may_take_its_time() {
-    let (end, mut remote) = by_hand(builder().write_timeout(None).queue_limit(100_000));
-    fill(&end.peer);
+    let (local, mut remote) = connected_peer(builder().write_timeout(None).queue_limit(100_000));
+    fill_queue(&local.peer);
     std::thread::sleep(2 * SHORT);
-    assert_eq!(end.peer.disconnect_reason(), None);
+    assert_eq!(local.peer.disconnect_reason(), None);
     let receipt = loop {
-        match end.peer.queue_message(&FeeFilter { min_fee: 9 }) {
+        match local.peer.queue_message(&FeeFilter { min_fee: 9 }) {
             Ok(receipt) => break receipt,
             Err(QueueError::Full { .. }) => assert!(matches!(remote.read(), Message::Custom(_))),
             Err(error) => panic!("{error}"),
@@ -115,11 +118,11 @@ fn without_the_timeout_a_remote_may_take_its_time() {
 #[test]
 fn the_queue_stays_within_its_bound() {
     const LIMIT: usize = 100_000;
-    let (end, _remote) = by_hand(builder().queue_limit(LIMIT));
+    let (local, _remote) = connected_peer(builder().queue_limit(LIMIT));
     let message = message_of_size(3333);
     let mut refused = 0;
     while refused < 1000 {
-        match end.peer.queue_message(&message) {
+        match local.peer.queue_message(&message) {
             Ok(_) => refused = 0,
             Err(QueueError::Full { queued, limit }) => {
                 assert!(limit == LIMIT && queued <= LIMIT && queued + 3333 > LIMIT, "{queued}");
@@ -127,16 +130,16 @@ fn the_queue_stays_within_its_bound() {
             }
             Err(error) => panic!("{error}"),
         }
-        let stats = end.peer.stats();
+        let stats = local.peer.stats();
         assert!(stats.queued_bytes <= LIMIT && stats.queued_messages <= LIMIT / 3333 + 2, "{stats:?}");
     }
 }
 
 /// Another peer of this node.
-fn connect(config: &Config) -> (Peer, ByHand) {
+fn connect(config: &Config) -> (Peer, Remote) {
     let (dialled, accepted) = sockets();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = ByHand::new(dialled, config.network());
+    let mut remote = Remote::new(dialled, config.network());
     remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     (peer, remote)
@@ -144,7 +147,7 @@ fn connect(config: &Config) -> (Peer, ByHand) {
 
 #[test]
 fn other_peers_do_not_notice() {
-    unless_late(from(Duration::from_millis(600)), |limit, watch| {
+    retry_if_late(growing(Duration::from_millis(600)), |limit, watch| {
         let config = builder().write_timeout(limit).build().unwrap();
         let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
         let frame = frame_of_size(1_000_000, config.network());
@@ -158,10 +161,10 @@ fn other_peers_do_not_notice() {
             lively.queue_message(&Ping { nonce: 1 }).unwrap();
             remote.stream.read_exact(&mut bytes).unwrap();
             assert!(bytes == frame.as_bytes());
-            remote.read_as::<Ping>();
+            remote.expect::<Ping>();
             messages += 1;
         }
-        assert_eq!(end_of(&stuck), DisconnectReason::WriteStalled { limit });
+        assert_eq!(end_reason(&stuck), DisconnectReason::WriteStalled { limit });
         assert!(messages > 3, "{messages}");
         assert_eq!(lively.disconnect_reason(), None);
     });
@@ -179,14 +182,14 @@ fn others_are_served_while_one_is_stuck_for_good() {
         lively.queue_frame(&frame).unwrap();
         remote.stream.read_exact(&mut bytes).unwrap();
         remote.send(&Ping { nonce: 1 });
-        remote.read_as::<Pong>();
+        remote.expect::<Pong>();
     }
     assert!(stuck.stats().queued_bytes > 0 && stuck.disconnect_reason().is_none());
 }
 
 #[test]
 fn a_remote_that_asks_and_does_not_read_is_let_go() {
-    let (end, remote) = by_hand(builder().queue_limit(10_000));
+    let (local, remote) = connected_peer(builder().queue_limit(10_000));
     std::thread::scope(|scope| {
         let mut asking = remote.stream.try_clone().unwrap();
         scope.spawn(move || {
@@ -195,16 +198,16 @@ fn a_remote_that_asks_and_does_not_read_is_let_go() {
                 nonce += 1;
             }
         });
-        assert_eq!(end_of(&end.peer), DisconnectReason::QueueFull { command: Command::Pong });
+        assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
     });
 }
 
 #[test]
 fn so_is_one_that_does_not_read_what_was_queued_for_it() {
-    let (end, mut remote) = by_hand(builder().queue_limit(10_000));
-    while end.peer.disconnect_reason().is_none() {
-        let _ = end.peer.queue_message(&message_of_size(10_000));
+    let (local, mut remote) = connected_peer(builder().queue_limit(10_000));
+    while local.peer.disconnect_reason().is_none() {
+        let _ = local.peer.queue_message(&message_of_size(10_000));
         let _ = write_message(&mut remote.stream, &Ping { nonce: 1 }, remote.network);
     }
-    assert_eq!(end_of(&end.peer), DisconnectReason::QueueFull { command: Command::Pong });
+    assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
 }

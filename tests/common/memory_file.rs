@@ -1,5 +1,4 @@
 //! Captures in memory.
-#![allow(dead_code)]
 
 use kaspa_peer::peer::{CaptureReader, Captured};
 use kaspa_peer::wire::Network;
@@ -7,11 +6,11 @@ use parking_lot::Mutex;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// A file in memory.
+/// A file in memory. Clones are the same file.
 #[derive(Clone, Default)]
-pub struct File(pub Arc<Mutex<Vec<u8>>>);
+pub struct MemoryFile(pub Arc<Mutex<Vec<u8>>>);
 
-impl Write for File {
+impl Write for MemoryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().write(bytes)
     }
@@ -21,8 +20,8 @@ impl Write for File {
     }
 }
 
-/// What was recorded in it.
-pub fn records(file: &File) -> Vec<Captured> {
+/// The records of a capture.
+pub fn records(file: &MemoryFile) -> Vec<Captured> {
     let bytes = file.0.lock().clone();
     let reader = CaptureReader::new(bytes.as_slice()).unwrap();
     assert_eq!(reader.network(), Network::Simnet);

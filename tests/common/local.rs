@@ -1,0 +1,128 @@
+//! Peers of ours, with a remote that the test controls or with another peer of ours.
+
+use super::recorder::Recorder;
+use super::remote::Remote;
+use super::{DEADLINE, sockets, version};
+use kaspa_peer::wire::Version;
+use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
+use std::time::Instant;
+
+/// A peer of ours and the record of its callbacks.
+pub struct Local {
+    pub peer: Peer,
+    pub recorder: Recorder,
+}
+
+impl Local {
+    /// Waits for the end, and checks that the peer and the listener have the same reason.
+    pub fn end_reason(&self) -> DisconnectReason {
+        let reason = end_reason(&self.peer);
+        assert_eq!(self.peer.disconnect_reason(), Some(reason.clone()));
+        assert_eq!(self.recorder.look(|record| record.disconnects.clone()), vec![reason.clone()]);
+        reason
+    }
+}
+
+/// Waits for the end of a peer.
+pub fn end_reason(peer: &Peer) -> DisconnectReason {
+    peer.wait_for_disconnect_timeout(DEADLINE).unwrap()
+}
+
+/// Repeats an action until the peer has ended.
+pub fn repeat_until_ended(peer: &Peer, mut action: impl FnMut()) -> DisconnectReason {
+    let deadline = Instant::now() + DEADLINE;
+    while peer.disconnect_reason().is_none() {
+        assert!(Instant::now() < deadline, "the peer has not ended within {DEADLINE:?}");
+        action();
+    }
+    end_reason(peer)
+}
+
+/// A peer before its handshake, and its remote.
+pub fn new_peer(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+    new_peer_at(None, direction, builder)
+}
+
+/// Like [`new_peer`], with the address that the peer believes the remote to have.
+pub fn new_peer_at(address: Option<&str>, direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+    let recorder = Recorder::default();
+    let config = builder.listener(recorder.clone()).build().unwrap();
+    let (peer, remote) = start_peer(address, direction, &config);
+    (Local { peer, recorder }, remote)
+}
+
+/// Like [`new_peer`], for a configuration that may have other peers.
+pub fn new_peer_of(config: &Config, direction: Direction) -> (Peer, Remote) {
+    start_peer(None, direction, config)
+}
+
+/// Like [`new_peer`], with another listener.
+pub fn new_peer_with(listener: impl Listener, direction: Direction, builder: ConfigBuilder) -> (Peer, Remote) {
+    start_peer(None, direction, &builder.listener(listener).build().unwrap())
+}
+
+/// A peer before its handshake at an address, or at the address of its socket.
+pub fn start_peer(address: Option<&str>, direction: Direction, config: &Config) -> (Peer, Remote) {
+    let (dialled, accepted) = sockets();
+    let (ours, theirs) = if direction == Direction::Outbound { (dialled, accepted) } else { (accepted, dialled) };
+    let address = address.map_or_else(|| PeerAddress::from(ours.peer_addr().unwrap()), PeerAddress::from);
+    let peer = match direction {
+        Direction::Inbound => Peer::inbound(ours, address, config),
+        Direction::Outbound => Peer::outbound(ours, address, config),
+    };
+    (peer.unwrap(), Remote::new(theirs, config.network()))
+}
+
+/// An inbound peer after its handshake, and its remote.
+pub fn connected_peer(builder: ConfigBuilder) -> (Local, Remote) {
+    connected_peer_in(Direction::Inbound, builder)
+}
+
+/// Like [`connected_peer`], in either direction.
+pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+    let (local, mut remote) = new_peer(direction, builder);
+    remote.shake_hands(&version());
+    local.peer.wait_for_handshake().unwrap();
+    (local, remote)
+}
+
+/// Like [`connected_peer`], with another `version` of the remote.
+pub fn connected_peer_that_received(version: &Version, builder: ConfigBuilder) -> (Local, Remote) {
+    let (local, mut remote) = new_peer(Direction::Inbound, builder);
+    remote.shake_hands(version);
+    local.peer.wait_for_handshake().unwrap();
+    (local, remote)
+}
+
+/// Like [`connected_peer`], for a configuration that may have other peers.
+pub fn connected_peer_of(config: &Config) -> (Peer, Remote) {
+    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
+    remote.shake_hands(&version());
+    peer.wait_for_handshake().unwrap();
+    (peer, remote)
+}
+
+/// Like [`connected_peer`], with another listener.
+pub fn connected_peer_with(listener: impl Listener, builder: ConfigBuilder) -> (Peer, Remote) {
+    connected_peer_of(&builder.listener(listener).build().unwrap())
+}
+
+/// Two peers of ours that are connected to each other, the dialling and the accepting one, before their handshake.
+pub fn new_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
+    let (dialled, accepted) = sockets();
+    let (to, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
+    let [outbound, inbound] = [Recorder::default(), Recorder::default()];
+    let dialler = dialler.listener(outbound.clone()).build().unwrap();
+    let acceptor = acceptor.listener(inbound.clone()).build().unwrap();
+    let accepted = Peer::inbound(accepted, from, &acceptor).unwrap();
+    let dialled = Peer::outbound(dialled, to, &dialler).unwrap();
+    (Local { peer: dialled, recorder: outbound }, Local { peer: accepted, recorder: inbound })
+}
+
+/// Like [`new_pair`], after the handshake.
+pub fn connected_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
+    let (outbound, inbound) = new_pair(dialler, acceptor);
+    outbound.peer.wait_for_handshake().unwrap();
+    inbound.peer.wait_for_handshake().unwrap();
+    (outbound, inbound)
+}
