@@ -1,5 +1,4 @@
-//! Both sides send a great deal at the same time, and read only from callbacks that queue answers: nobody waits for the
-//! other for ever.
+//! Both sides send much at the same time, and their callbacks queue answers. Neither side waits for the other without end.
 
 use crate::common::blocking::OnMessage;
 use crate::common::frames::message_of_size;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A node that answers every large message with `answer`, and counts those it could not queue.
+/// A node that answers every custom message with `answer`, and the number of answers that it could not queue.
 fn node(answer: impl Fn(&Peer) -> Result<Receipt, QueueError> + Send + Sync + 'static) -> (Config, Arc<AtomicUsize>) {
     let refused = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&refused);
@@ -37,7 +36,7 @@ fn received(peer: &Peer, command: Command) -> u64 {
 }
 
 #[test]
-fn the_largest_message_there_is() {
+fn the_largest_message_in_both_directions_is_answered() {
     let answer = |peer: &Peer| peer.queue_message(&FeeFilter { min_fee: 1 });
     let ((out, refused_out), (inb, refused_in)) = (node(answer), node(answer));
     let peers = connect(&out, &inb);
@@ -51,7 +50,7 @@ fn the_largest_message_there_is() {
 }
 
 #[test]
-fn a_flood_each_way_with_answers_as_large() {
+fn a_flood_in_both_directions_is_answered() {
     const COUNT: u64 = 150;
     let message = message_of_size(40_000);
     let answer = |peer: &Peer| peer.queue_message(&kaspa_peer::wire::FilterAdd { data: vec![7; 500] });
@@ -65,7 +64,7 @@ fn a_flood_each_way_with_answers_as_large() {
         builder().services(services).queue_limit(64 << 20).listener(listener).build().unwrap()
     };
     let peers = connect(&node(), &node());
-    // All at once, far more than the sockets' buffers hold.
+    // Far more than the buffers of the sockets hold.
     for _ in 0..COUNT {
         peers.iter().for_each(|peer| drop(peer.queue_message(&message).unwrap()));
     }
@@ -78,12 +77,12 @@ fn a_flood_each_way_with_answers_as_large() {
     }
 }
 
-/// Answers every large message, and counts those it could not.
+/// Answers every custom message, and counts the answers that it could not queue.
 struct Answers {
     answer: Inv,
     refused: Arc<AtomicUsize>,
-    /// Whether nothing more is written until one could not be answered: otherwise it is luck whether there is one.
-    waits: bool,
+    /// Whether the writer blocks until an answer could not be queued, so that there is at least one.
+    blocks_writer: bool,
 }
 
 impl Listener for Answers {
@@ -94,21 +93,22 @@ impl Listener for Answers {
     }
 
     fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
-        if self.waits && matches!(command, Command::Custom(_)) {
-            wait_until("an answer that finds no room", || self.refused.load(Ordering::SeqCst) > 0);
+        if self.blocks_writer && matches!(command, Command::Custom(_)) {
+            wait_until("an answer does not fit into the queue", || self.refused.load(Ordering::SeqCst) > 0);
         }
     }
 }
 
 #[test]
-fn answers_that_find_no_room_keep_nobody_from_reading() {
+fn answers_that_do_not_fit_into_the_queue_do_not_stop_reading() {
     const COUNT: u64 = 300;
     let message = message_of_size(40_000);
     let answer: Inv = (0..1000).map(|number| Inventory::tx(Hash::of(&[number as u8]))).collect();
     let refused = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    let [first, second] = refused.clone().map(|refused| Answers { answer: answer.clone(), refused, waits: false });
-    let nodes = [Answers { waits: true, ..first }, second].map(|listener| {
-        // Room for two messages, so that there is mostly none.
+    let [first, second] =
+        refused.clone().map(|refused| Answers { answer: answer.clone(), refused, blocks_writer: false });
+    let nodes = [Answers { blocks_writer: true, ..first }, second].map(|listener| {
+        // The queue holds two messages, so that it is full most of the time.
         builder().queue_limit(100_000).high_water_mark(50_000).listener(listener).build().unwrap()
     });
     let peers = connect(&nodes[0], &nodes[1]);
@@ -118,11 +118,11 @@ fn answers_that_find_no_room_keep_nobody_from_reading() {
         }
     });
     for (peer, refused) in peers.iter().zip(refused.iter().rev()) {
-        // What this side received as answers, and what the other could not give.
+        // The answers that this side received, and those that the other side could not queue.
         let answers = || received(peer, Command::Inv) + refused.load(Ordering::SeqCst) as u64;
         let all = || received(peer, "filler".parse().unwrap()) == COUNT && answers() == COUNT;
         wait_until("the answers", || all() || peer.disconnect_reason().is_some());
         assert_eq!(peer.disconnect_reason(), None);
     }
-    assert!(refused[0].load(Ordering::SeqCst) > 0, "there was always room, which shows nothing");
+    assert!(refused[0].load(Ordering::SeqCst) > 0, "all answers fitted into the queue, so the test shows nothing");
 }

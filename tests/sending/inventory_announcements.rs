@@ -1,4 +1,4 @@
-//! Announcements: blocks at once, the rest in batches, and nothing that the remote has.
+//! Announcements of inventory: blocks are sent at once, everything else in batches, and nothing that the remote already knows.
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::local::{Local, connected_pair, connected_peer, new_peer};
@@ -28,8 +28,8 @@ fn sync_block(number: u32) -> Inventory {
     Inventory::sync_block(hash(number))
 }
 
-/// What the remote is told until a marker that is queued now: the items of each `inv`.
-fn announced_until_now(peer: &Peer, remote: &mut Remote) -> Vec<Vec<Inventory>> {
+/// The items of each `inv` that the remote receives before a marker that is queued now.
+fn announced_before_marker(peer: &Peer, remote: &mut Remote) -> Vec<Vec<Inventory>> {
     peer.queue_message(&FeeFilter { min_fee: 4711 }).unwrap();
     let mut invs = Vec::new();
     loop {
@@ -41,26 +41,26 @@ fn announced_until_now(peer: &Peer, remote: &mut Remote) -> Vec<Vec<Inventory>> 
     }
 }
 
-/// Announces as the remote, and waits until that has arrived.
+/// Announces items from the remote, and waits until the peer has read the announcement.
 fn remote_announces(local: &Local, remote: &mut Remote, items: &[Inventory]) {
-    let invs = |record: &Record| record.messages.iter().filter(|record| matches!(told, Message::Inv(_))).count();
+    let invs = |record: &Record| record.messages.iter().filter(|message| matches!(message, Message::Inv(_))).count();
     let before = local.recorder.look(invs);
     remote.send(&Inv::from(items.to_vec()));
-    local.recorder.wait("the remote's inv", |record| (invs(told) > before).then_some(()));
+    local.recorder.wait("the remote's inv", |record| (invs(record) > before).then_some(()));
 }
 
 #[test]
-fn blocks_go_out_at_once_in_an_inv_of_their_own_and_the_rest_waits() {
+fn a_block_is_announced_at_once_in_an_inv_of_its_own_and_other_items_wait() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(NEVER));
     local.peer.queue_inventories(&[tx(1), block(2), sync_block(3), block(4), block(2)]).unwrap();
     local.peer.queue_inventory(block(5)).unwrap();
-    let announced = announced_until_now(&local.peer, &mut remote);
+    let announced = announced_before_marker(&local.peer, &mut remote);
     assert_eq!(announced, [[block(2)], [block(4)], [block(5)]]);
     assert_eq!(local.peer.stats().inventory_queued, 2, "the transaction and the sync block");
 }
 
 #[test]
-fn what_is_queued_between_two_ticks_goes_out_together_without_duplicates() {
+fn items_queued_within_one_interval_are_sent_together_without_duplicates() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     for number in 0..100 {
         peer.queue_inventory(tx(number)).unwrap();
@@ -70,7 +70,7 @@ fn what_is_queued_between_two_ticks_goes_out_together_without_duplicates() {
     listener.gate.open();
     let expected: Vec<Inventory> = (0..100).flat_map(|number| [tx(number), sync_block(number)]).collect();
     assert_eq!(remote.expect::<Inv>().items, expected);
-    assert_eq!(announced_until_now(&peer, &mut remote), [[]; 0], "once");
+    assert_eq!(announced_before_marker(&peer, &mut remote), [[]; 0], "once");
 }
 
 #[test]
@@ -85,22 +85,26 @@ fn batches_have_at_most_a_thousand_items() {
 }
 
 #[test]
-fn what_the_remote_announced_is_not_announced_to_it() {
+fn items_that_the_remote_announced_are_not_announced_to_it() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(AT_ONCE));
     remote_announces(&local, &mut remote, &[block(1), tx(2), sync_block(3)]);
     local.peer.queue_inventories(&[tx(2), sync_block(3), tx(4)]).unwrap();
     assert_eq!(remote.expect::<Inv>().items, [tx(4)]);
     local.peer.queue_inventories(&[block(1), block(2)]).unwrap();
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(2)]], "the same hash as a tx is another item");
+    assert_eq!(
+        announced_before_marker(&local.peer, &mut remote),
+        [[block(2)]],
+        "the same hash as a tx is another item"
+    );
 }
 
 #[test]
-fn what_was_announced_is_not_announced_again() {
+fn items_are_not_announced_twice() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(AT_ONCE));
     for number in [1, 2, 1, 2, 3] {
         local.peer.queue_inventory(block(number)).unwrap();
     }
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(1)], [block(2)], [block(3)]]);
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(1)], [block(2)], [block(3)]]);
     local.peer.queue_inventory(tx(1)).unwrap();
     assert_eq!(remote.expect::<Inv>().items, [tx(1)]);
     local.peer.queue_inventories(&[tx(1), tx(2)]).unwrap();
@@ -108,7 +112,7 @@ fn what_was_announced_is_not_announced_again() {
 }
 
 #[test]
-fn what_became_known_while_it_waited_is_skipped() {
+fn items_that_become_known_while_they_wait_are_skipped() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     peer.queue_inventories(&[tx(1), tx(2), tx(3)]).unwrap();
     remote.send(&Inv::from(vec![tx(2)]));
@@ -118,19 +122,19 @@ fn what_became_known_while_it_waited_is_skipped() {
 }
 
 #[test]
-fn a_whole_batch_that_became_known_is_not_sent_at_all() {
+fn a_batch_of_only_known_items_is_not_sent() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     peer.queue_inventories(&[tx(1), tx(2)]).unwrap();
     remote.send(&Inv::from(vec![tx(2), tx(1)]));
     listener.recorder.wait_for::<Inv>();
     listener.gate.open();
-    wait_until("the queue is looked at", || peer.stats().inventory_queued == 0);
+    wait_until("the batch is taken", || peer.stats().inventory_queued == 0);
     peer.queue_inventory(tx(3)).unwrap();
     assert_eq!(remote.expect::<Inv>().items, [tx(3)]);
 }
 
 #[test]
-fn with_a_known_set_of_none_everything_is_announced() {
+fn with_a_known_inventory_of_zero_every_item_is_announced() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE).known_inventory(0));
     remote.send(&Inv::from(vec![tx(1), block(1)]));
     listener.recorder.wait_for::<Inv>();
@@ -138,7 +142,7 @@ fn with_a_known_set_of_none_everything_is_announced() {
     listener.gate.open();
     assert_eq!(remote.expect::<Inv>().items, [tx(1), tx(1)]);
     peer.queue_inventories(&[block(1), block(1)]).unwrap();
-    assert_eq!(announced_until_now(&peer, &mut remote), [[block(1)], [block(1)]]);
+    assert_eq!(announced_before_marker(&peer, &mut remote), [[block(1)], [block(1)]]);
     assert_eq!(peer.stats().inventory_known, 0);
 }
 
@@ -150,14 +154,14 @@ fn the_least_recently_announced_is_forgotten_first() {
         local.peer.queue_inventories(&items).unwrap();
     };
     announce(&[1, 2, 3, 4, 4, 2, 3]);
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(1)], [block(2)], [block(3)], [block(4)]]);
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(1)], [block(2)], [block(3)], [block(4)]]);
     assert_eq!(local.peer.stats().inventory_known, 3);
     announce(&[1]);
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(1)]], "was forgotten for 4");
-    // 3, 4 and 1 are known; now 3 is the newest, and 4 is forgotten next.
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(1)]], "1 was forgotten when 4 was announced");
+    // 3, 4 and 1 are known. Now 3 becomes the newest, and 4 is forgotten next.
     remote_announces(&local, &mut remote, &[block(3)]);
     announce(&[5, 3, 1, 4]);
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(5)], [block(4)]]);
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(5)], [block(4)]]);
 }
 
 #[test]
@@ -168,9 +172,9 @@ fn before_the_handshake_announcements_are_dropped() {
         assert_eq!(local.peer.stats().inventory_queued, 0);
         remote.shake_hands(&version());
         local.peer.wait_for_handshake().unwrap();
-        assert_eq!(announced_until_now(&local.peer, &mut remote), [[]; 0]);
+        assert_eq!(announced_before_marker(&local.peer, &mut remote), [[]; 0]);
         local.peer.queue_inventory(tx(1)).unwrap();
-        assert_eq!(remote.expect::<Inv>().items, [tx(1)], "what was dropped is not known");
+        assert_eq!(remote.expect::<Inv>().items, [tx(1)], "the dropped item is not known");
     }
 }
 
@@ -185,7 +189,7 @@ fn after_the_end_announcements_are_refused() {
 }
 
 #[test]
-fn of_a_list_that_does_not_fit_nothing_is_taken() {
+fn a_list_that_does_not_fit_is_refused_as_a_whole() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(NEVER).inventory_queue(10));
     let items = |numbers: std::ops::Range<u32>| numbers.map(tx).collect::<Vec<_>>();
     local.peer.queue_inventories(&items(0..8)).unwrap();
@@ -194,11 +198,11 @@ fn of_a_list_that_does_not_fit_nothing_is_taken() {
     let with_block = [items(8..11), vec![block(1)]].concat();
     assert_eq!(local.peer.queue_inventories(&with_block), full);
     assert_eq!(local.peer.stats().inventory_queued, 8);
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[]; 0], "not the block either");
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[]; 0], "not the block either");
     local.peer.queue_inventories(&items(8..10)).unwrap();
     assert_eq!(local.peer.queue_inventory(tx(10)), Err(QueueError::InventoryFull { queued: 10, limit: 10 }));
     local.peer.queue_inventory(block(1)).unwrap();
-    assert_eq!(announced_until_now(&local.peer, &mut remote), [[block(1)]], "blocks need no room there");
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(1)]], "blocks do not wait in that queue");
 }
 
 #[test]
@@ -221,19 +225,19 @@ fn a_hundred_thousand_items_arrive_completely_and_in_order() {
 }
 
 #[test]
-fn a_flood_of_announcements_does_not_hold_up_messages() {
+fn many_announcements_do_not_delay_messages() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     let items: Vec<Inventory> = (0..100_000).map(tx).collect();
     peer.queue_inventories(&items).unwrap();
     peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-    // The tick is due before the writer looks.
+    // The trickle interval has passed before the writer continues.
     std::thread::sleep(10 * AT_ONCE);
     listener.gate.open();
     let mut before = 0;
     while let Message::Inv(inv) = remote.read() {
         before += inv.items.len();
     }
-    assert!(before < 10_000, "{before} items came first");
+    assert!(before < 10_000, "{before} items were announced before the message");
     while before < items.len() {
         before += remote.expect::<Inv>().items.len();
     }

@@ -1,4 +1,4 @@
-//! The helpers for messages that a node often sends: their limits, filters and fields.
+//! The `push_*` helpers for messages that a node often sends: their limits, filters and fields.
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
@@ -26,8 +26,8 @@ fn addresses(count: u16) -> Vec<TimedAddress> {
         .collect()
 }
 
-/// What the remote is sent until a marker that is queued now.
-fn sent_until_now(peer: &Peer, remote: &mut Remote) -> Vec<Message> {
+/// The messages that the remote receives before a marker that is queued now.
+fn sent_before_marker(peer: &Peer, remote: &mut Remote) -> Vec<Message> {
     peer.queue_message(&FeeFilter { min_fee: 4711 }).unwrap();
     let mut messages = Vec::new();
     loop {
@@ -50,12 +50,12 @@ fn addresses_are_sent_for_the_callers_subnetwork() {
 }
 
 #[test]
-fn no_addresses_are_not_sent() {
+fn an_empty_list_of_addresses_is_not_sent() {
     let (local, mut remote) = connected_peer(builder());
     assert_eq!(local.peer.push_addresses(&[], None), Ok(vec![]));
-    assert_eq!(sent_until_now(&local.peer, &mut remote), []);
+    assert_eq!(sent_before_marker(&local.peer, &mut remote), []);
     local.peer.disconnect();
-    assert_eq!(local.peer.push_addresses(&[], None), Ok(vec![]), "there is nothing that could fail");
+    assert_eq!(local.peer.push_addresses(&[], None), Ok(vec![]), "there is nothing to send");
 }
 
 #[test]
@@ -66,18 +66,18 @@ fn a_thousand_addresses_are_sent_as_they_are() {
 }
 
 #[test]
-fn of_more_addresses_a_random_choice_is_sent_and_told() {
+fn a_random_thousand_of_more_addresses_is_sent_and_returned() {
     let (local, mut remote) = connected_peer(builder());
     let all: HashSet<TimedAddress> = addresses(3000).into_iter().collect();
     let mut choices = Vec::new();
     for _ in 0..2 {
-        let told = local.peer.push_addresses(&addresses(3000), None).unwrap();
+        let returned = local.peer.push_addresses(&addresses(3000), None).unwrap();
         let sent = remote.expect::<Addr>().addresses;
-        assert_eq!(told, sent);
+        assert_eq!(returned, sent);
         let distinct: HashSet<TimedAddress> = sent.iter().copied().collect();
         assert_eq!(distinct.len(), 1000);
         assert!(distinct.is_subset(&all));
-        // Evenly chosen, 333 are expected of each third; fewer than 200 happen once in 10^20 times.
+        // An even choice takes about 333 of each third. Fewer than 200 happen once in 10^20 times.
         for third in 0..3 {
             let of_third = distinct.iter().filter(|address| address.time / 1000 == third).count();
             assert!(of_third > 200, "{of_third} of the third {third}");
@@ -88,17 +88,17 @@ fn of_more_addresses_a_random_choice_is_sent_and_told() {
 }
 
 #[test]
-fn a_repeated_request_for_block_inventory_is_filtered() {
+fn a_repeated_getblockinvs_is_filtered() {
     let (local, mut remote) = connected_peer(builder());
     let requests = [(A, B), (A, B), (B, A), (A, B), (A, A), (A, A)];
     let queued = requests.map(|(low, high)| local.peer.push_get_block_invs(low, high).unwrap());
     assert_eq!(queued, [true, false, true, true, true, false]);
     let sent = [(A, B), (B, A), (A, B), (A, A)].map(|(low, high)| Message::from(GetBlockInvs { low, high }));
-    assert_eq!(sent_until_now(&local.peer, &mut remote), sent);
+    assert_eq!(sent_before_marker(&local.peer, &mut remote), sent);
 }
 
 #[test]
-fn a_repeated_request_for_headers_is_filtered_by_itself() {
+fn a_repeated_getheaders_is_filtered_independently_of_getblockinvs() {
     let (local, mut remote) = connected_peer(builder());
     assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
     for queued in [true, false] {
@@ -107,7 +107,7 @@ fn a_repeated_request_for_headers_is_filtered_by_itself() {
     assert_eq!(local.peer.push_get_block_invs(A, B), Ok(false), "another kind came between");
     assert_eq!(local.peer.push_get_headers(B, A), Ok(true));
     assert_eq!(
-        sent_until_now(&local.peer, &mut remote),
+        sent_before_marker(&local.peer, &mut remote),
         [
             Message::from(GetBlockInvs { low: A, high: B }),
             GetHeaders { low: A, high: B }.into(),
@@ -117,16 +117,16 @@ fn a_repeated_request_for_headers_is_filtered_by_itself() {
 }
 
 #[test]
-fn what_is_queued_by_hand_is_not_filtered() {
+fn requests_queued_without_the_helper_are_not_filtered() {
     let (local, mut remote) = connected_peer(builder());
     let request = GetBlockInvs { low: A, high: B };
     assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
     local.peer.queue_message(&request).unwrap();
-    assert_eq!(sent_until_now(&local.peer, &mut remote), [Message::from(request), request.into()]);
+    assert_eq!(sent_before_marker(&local.peer, &mut remote), [Message::from(request), request.into()]);
 }
 
 #[test]
-fn of_two_threads_with_the_same_request_one_sends_it() {
+fn only_one_of_two_threads_sends_the_same_request() {
     let (local, mut remote) = connected_peer(builder());
     const ROUNDS: u32 = 2000;
     let barrier = Barrier::new(2);
@@ -146,13 +146,13 @@ fn of_two_threads_with_the_same_request_one_sends_it() {
     for (round, (first, second)) in first.into_iter().zip(second).enumerate() {
         assert!(first.0 != second.0 && first.1 != second.1, "round {round}: {first:?} {second:?}");
     }
-    assert_eq!(sent_until_now(&local.peer, &mut remote).len(), 2 * ROUNDS as usize);
+    assert_eq!(sent_before_marker(&local.peer, &mut remote).len(), 2 * ROUNDS as usize);
 }
 
 #[test]
-fn a_request_that_was_not_queued_does_not_count() {
+fn a_request_that_could_not_be_queued_is_not_filtered_later() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
-    // Before the handshake all waits, so this is full for sure.
+    // Before the handshake all messages wait, so the queue is full.
     local.peer.queue_message(&message_of_size(1000)).unwrap();
     let full = Err(QueueError::Full { queued: 1000, limit: 1000 });
     for _ in 0..2 {
@@ -173,7 +173,7 @@ fn a_request_that_was_not_queued_does_not_count() {
 }
 
 #[test]
-fn a_locator_is_asked_for_from_high_to_low_and_not_filtered() {
+fn repeated_getlocators_are_not_filtered() {
     let (local, mut remote) = connected_peer(builder());
     for _ in 0..2 {
         local.peer.push_get_locator(A, B).unwrap();
@@ -188,13 +188,13 @@ fn a_locator_has_at_most_500_hashes_in_their_order() {
     let too_many = EncodeError::TooMany { field: "locator hashes", found: 501, max: 500 };
     assert_eq!(local.peer.push_locator(hashes.clone()), Err(QueueError::Encode(too_many)));
     local.peer.push_locator(&hashes[..500]).unwrap();
-    assert_eq!(remote.expect::<Locator>().hashes, hashes[..500], "and the connection is untouched");
+    assert_eq!(remote.expect::<Locator>().hashes, hashes[..500], "the connection is still usable");
     local.peer.push_locator([A, B]).unwrap();
     assert_eq!(remote.expect::<Locator>().hashes, [A, B]);
 }
 
 #[test]
-fn a_reject_has_a_hash_for_blocks_and_transactions_only() {
+fn only_rejects_of_blocks_and_transactions_have_a_hash() {
     let (local, mut remote) = connected_peer(builder());
     let cases = [
         ("tx", Some(A), Some(A)),
@@ -212,8 +212,8 @@ fn a_reject_has_a_hash_for_blocks_and_transactions_only() {
 }
 
 #[test]
-fn a_reject_can_be_waited_for_before_disconnecting() {
-    // Everybody in time, so that one that is lost sometimes shows.
+fn a_reject_that_was_waited_for_arrives_before_the_disconnect() {
+    // Often enough that a reject that is lost sometimes shows.
     for _ in 0..50 {
         let (local, mut remote) = connected_peer(builder());
         local.peer.push_reject_and_wait("tx", RejectCode::DUST, "dust", Some(A), DEADLINE).unwrap();
@@ -224,9 +224,9 @@ fn a_reject_can_be_waited_for_before_disconnecting() {
 }
 
 #[test]
-fn waiting_for_a_reject_has_an_end() {
+fn waiting_for_a_reject_times_out() {
     let short = std::time::Duration::from_millis(50);
-    let (peer, _held, _remote) = peer_with_blocked_writer(builder().queue_limit(100_000));
+    let (peer, _blocked, _remote) = peer_with_blocked_writer(builder().queue_limit(100_000));
     let wait = || peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, short);
     assert_eq!(wait(), Err(WaitError::Timeout { waited: short }));
     while peer.queue_message(&message_of_size(24)).is_ok() {}

@@ -1,4 +1,4 @@
-//! The outbound queue: how much waits, who is refused, who waits for room, and in which order it goes out.
+//! The outbound queue: its limit in bytes, waiting for space in it, and the order of what is sent.
 
 use crate::common::blocking::{OnMessage, fill_queue};
 use crate::common::frames::{frame_of_size, message_of_size};
@@ -9,15 +9,16 @@ use kaspa_peer::wire::{
 };
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, Receipt};
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(100);
 
 #[test]
-fn over_the_bound_the_message_stays_the_callers() {
+fn a_message_that_does_not_fit_is_refused_and_can_be_queued_later() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
-    // Before the handshake everything waits.
+    // Before the handshake all messages wait in the queue.
     let message = message_of_size(600);
     local.peer.queue_message(&message).unwrap();
     let full = Err(QueueError::Full { queued: 600, limit: 1000 });
@@ -27,17 +28,17 @@ fn over_the_bound_the_message_stays_the_callers() {
     assert_eq!((local.peer.stats().queued_bytes, local.peer.stats().queued_messages), (1000, 2));
     remote.shake_hands(&version());
     assert_eq!([remote.read(), remote.read()].map(|message| message.encoded_len() + 24), [600, 400]);
-    wait_until("there is room", || local.peer.stats().queued_bytes == 0);
+    wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     local.peer.queue_message(&message).unwrap();
     assert_eq!(remote.read(), Message::from(message), "the same message, later");
 }
 
 #[test]
-fn one_message_larger_than_the_bound_is_taken_when_nothing_waits() {
+fn an_empty_queue_accepts_a_message_larger_than_its_limit() {
     for size in [5000, 500_000] {
         let (local, mut remote) = connected_peer(builder().queue_limit(1000));
         for _ in 0..3 {
-            wait_until("nothing waits", || local.peer.stats().queued_bytes == 0);
+            wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
             local.peer.queue_message(&message_of_size(size)).unwrap();
             assert_eq!(remote.read().encoded_len() + 24, size);
         }
@@ -50,7 +51,7 @@ fn one_message_larger_than_the_bound_is_taken_when_nothing_waits() {
 }
 
 #[test]
-fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
+fn a_queue_with_limit_zero_accepts_one_message_at_a_time() {
     for direction in [Direction::Inbound, Direction::Outbound] {
         let (local, mut remote) = new_peer(direction, builder().queue_limit(0));
         remote.shake_hands(&version());
@@ -65,8 +66,8 @@ fn a_bound_of_nothing_still_lets_one_through_at_a_time() {
 }
 
 #[test]
-fn who_sends_waits_for_the_remote_to_read() {
-    // 30 MB in all, more than any socket's buffers.
+fn senders_wait_until_the_remote_reads() {
+    // 30 MB in all, more than the buffers of the sockets hold.
     const COUNT: usize = 600;
     let (local, mut remote) = connected_peer(builder().queue_limit(120_000).high_water_mark(60_000));
     let frame = frame_of_size(50_000, Network::Simnet);
@@ -83,7 +84,7 @@ fn who_sends_waits_for_the_remote_to_read() {
 }
 
 #[test]
-fn several_senders_all_get_through() {
+fn messages_of_several_waiting_senders_all_arrive_in_the_order_of_each_sender() {
     const EACH: i64 = 2000;
     let (local, mut remote) = connected_peer(builder().queue_limit(200));
     std::thread::scope(|scope| {
@@ -105,8 +106,8 @@ fn several_senders_all_get_through() {
     });
 }
 
-/// What an attempt fails with, once it does because the sockets' buffers are full.
-fn failing(mut attempt: impl FnMut() -> Result<Receipt, QueueError>) -> QueueError {
+/// Repeats an attempt until it fails, because the buffers of the sockets are full, and returns the error.
+fn first_error(mut attempt: impl FnMut() -> Result<Receipt, QueueError>) -> QueueError {
     loop {
         if let Err(error) = attempt() {
             return error;
@@ -115,30 +116,35 @@ fn failing(mut attempt: impl FnMut() -> Result<Receipt, QueueError>) -> QueueErr
 }
 
 #[test]
-fn waiting_for_room_has_an_end() {
+fn waiting_for_space_in_the_queue_times_out() {
     let (local, _remote) = connected_peer(builder().queue_limit(100_000));
     let (message, frame) = (message_of_size(10_000), frame_of_size(10_000, Network::Simnet));
     for waited in [SHORT, Duration::ZERO] {
-        assert_eq!(failing(|| local.peer.send_message(&message, waited)), QueueError::Timeout { waited });
-        assert_eq!(failing(|| local.peer.send_frame(&frame, waited)), QueueError::Timeout { waited });
+        assert_eq!(first_error(|| local.peer.send_message(&message, waited)), QueueError::Timeout { waited });
+        assert_eq!(first_error(|| local.peer.send_frame(&frame, waited)), QueueError::Timeout { waited });
     }
-    assert!(matches!(failing(|| local.peer.queue_message(&message)), QueueError::Full { .. }));
+    assert!(matches!(first_error(|| local.peer.queue_message(&message)), QueueError::Full { .. }));
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 
 #[test]
-fn who_waits_for_room_is_told_that_the_peer_is_gone() {
+fn disconnect_wakes_senders_that_wait_for_space() {
     let (local, _remote) = connected_peer(builder().queue_limit(100_000));
     fill_queue(&local.peer);
+    let started = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let peer = &local.peer;
+        let (peer, started) = (&local.peer, &started);
         let senders = [DEADLINE, Duration::MAX].map(|timeout| {
             scope.spawn(move || {
                 let message = message_of_size(10_000);
-                failing(|| peer.send_message(&message, timeout))
+                started.fetch_add(1, Ordering::SeqCst);
+                first_error(|| peer.send_message(&message, timeout))
             })
         });
-        std::thread::sleep(SHORT);
+        wait_until("both senders run", || started.load(Ordering::SeqCst) == 2);
+        // While this sender waits in vain, the other two have time to wait, too.
+        let message = message_of_size(10_000);
+        assert_eq!(first_error(|| peer.send_message(&message, SHORT)), QueueError::Timeout { waited: SHORT });
         assert!(senders.iter().all(|sender| !sender.is_finished()));
         peer.disconnect();
         for sender in senders {
@@ -149,7 +155,7 @@ fn who_waits_for_room_is_told_that_the_peer_is_gone() {
 }
 
 #[test]
-fn a_callback_does_not_wait_for_room_of_its_own_peer() {
+fn send_message_in_a_callback_does_not_wait_for_space() {
     let (results, tried) = mpsc::channel();
     let listener = OnMessage(move |peer: &Peer, message: &Message| {
         if matches!(message, Message::FeeFilter(_)) {
@@ -167,7 +173,7 @@ fn a_callback_does_not_wait_for_room_of_its_own_peer() {
     let (peer, mut remote) = connected_peer_with(listener, builder().queue_limit(100_000).high_water_mark(20_000));
     remote.send(&FeeFilter::default());
     let (sent, error) = tried.recv_timeout(DEADLINE).unwrap();
-    assert!(sent > 5, "up to the bound there is room: {sent}");
+    assert!(sent > 5, "{sent} messages fit into the queue");
     assert_eq!(error, QueueError::InCallback);
     for _ in 0..sent {
         assert_eq!(remote.read().encoded_len() + 24, 10_000);
@@ -176,19 +182,19 @@ fn a_callback_does_not_wait_for_room_of_its_own_peer() {
 }
 
 #[test]
-fn one_frame_goes_to_many() {
+fn one_frame_can_be_sent_to_many_peers() {
     let network = Network::Simnet;
     let items = (0..100u32).map(|number| Inventory::tx(kaspa_peer::wire::Hash::of(&number.to_le_bytes())));
     let small = Frame::encode(&items.collect::<Inv>(), network).unwrap();
     let large = frame_of_size(100_000, network);
-    let mut ends: Vec<_> = (0..8).map(|_| connected_peer(builder())).collect();
-    for (end, _) in &ends {
+    let mut peers: Vec<_> = (0..8).map(|_| connected_peer(builder())).collect();
+    for (local, _) in &peers {
         local.peer.queue_frame(&small).unwrap();
         local.peer.queue_frame(&large).unwrap();
         local.peer.send_frame(&small, DEADLINE).unwrap();
         local.peer.queue_frame(&large).unwrap().wait_timeout(DEADLINE).unwrap();
     }
-    for (_, remote) in &mut ends {
+    for (_, remote) in &mut peers {
         for frame in [&small, &large, &small, &large] {
             assert_eq!(&Frame::encode(&remote.read(), network).unwrap(), frame);
         }
@@ -209,7 +215,7 @@ fn a_frame_of_another_network_is_refused() {
 #[test]
 fn small_and_large_frames_keep_their_order() {
     let (local, mut remote) = connected_peer(builder());
-    // Around the sizes at which a frame is no longer copied, and a run is full.
+    // Sizes around those from which a frame is no longer copied and a batch is full.
     let sizes =
         [24, 16_383, 16_384, 16_385, 24, 65_536, 65_537, 25, 300_000, 26, 27, 16_384, 16_384, 16_384, 16_384, 24];
     let sizes: Vec<usize> = sizes.into_iter().cycle().take(500).collect();
@@ -226,7 +232,7 @@ fn small_and_large_frames_keep_their_order() {
             }
         });
         for (number, &size) in sizes.iter().enumerate() {
-            let Message::Custom(CustomMessage { payload, .. }) = remote.read() else { panic!("something else") };
+            let Message::Custom(CustomMessage { payload, .. }) = remote.read() else { panic!("not a custom message") };
             assert_eq!(payload.len() + 24, size, "{number}");
             assert!(payload.iter().zip(number.to_le_bytes()).all(|(byte, digit)| *byte == digit), "{number}");
         }
@@ -234,7 +240,7 @@ fn small_and_large_frames_keep_their_order() {
 }
 
 #[test]
-fn our_verack_goes_out_before_whatever_was_queued_earlier() {
+fn our_verack_is_sent_before_messages_that_filled_the_queue() {
     for direction in [Direction::Inbound, Direction::Outbound] {
         let (local, mut remote) = new_peer(direction, builder().queue_limit(1000));
         local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();

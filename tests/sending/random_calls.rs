@@ -1,5 +1,5 @@
-//! Random calls from several threads on both ends of a connection, against a simple idea of what must come of them: what
-//! was accepted arrives, in each thread's order, once; or the connection ended first, and then its receipt says so.
+//! Random calls from several threads on both ends of a connection, checked against a simple model: every accepted message arrives
+//! once and in the order of its thread, or the connection ended first and the receipt says so.
 
 use crate::common::blocking::OnMessage;
 use crate::common::{DEADLINE, builder, sockets, wait_until};
@@ -18,7 +18,7 @@ const THREADS: u16 = 3;
 /// Numbers of messages by thread, in the order in which they arrived.
 type Arrived = Arc<Mutex<HashMap<u16, Vec<u32>>>>;
 
-/// A message that says which it is.
+/// A message that contains the numbers of its thread and of itself.
 fn numbered(thread: u16, number: u32, size: usize) -> Message {
     if size == 0 {
         return FeeFilter { min_fee: i64::from(thread) << 32 | i64::from(number) }.into();
@@ -31,10 +31,10 @@ fn numbered(thread: u16, number: u32, size: usize) -> Message {
 fn number_of(message: &Message) -> Option<(u16, u32)> {
     match message {
         Message::FeeFilter(fee) => Some(((fee.min_fee >> 32) as u16, fee.min_fee as u32)),
-        Message::Custom(unknown) => {
-            let (thread, rest) = unknown.payload.split_first_chunk().unwrap();
+        Message::Custom(message) => {
+            let (thread, rest) = message.payload.split_first_chunk().unwrap();
             let thread = u16::from_le_bytes(*thread);
-            assert!(rest[4..].iter().all(|&byte| byte == thread as u8), "not what was sent");
+            assert!(rest[4..].iter().all(|&byte| byte == thread as u8), "the payload was changed");
             Some((thread, u32::from_le_bytes(*rest.first_chunk().unwrap())))
         }
         _ => None,
@@ -62,11 +62,11 @@ fn configured(listener: impl Listener, random: &mut StdRng) -> Config {
         .unwrap()
 }
 
-/// What one thread did.
+/// The calls of one thread that succeeded.
 #[derive(Default)]
 struct Done {
     accepted: Vec<(u32, Option<Receipt>)>,
-    /// Told that the peer is gone.
+    /// The reason in the error that ended the calls, if the connection ended meanwhile.
     closed: Option<DisconnectReason>,
 }
 
@@ -93,7 +93,7 @@ fn act(peer: &Peer, thread: u16, random: &mut StdRng, ends: bool) -> Done {
             4 => peer.queue_frame(&frame()).map(Some),
             5 => peer.send_frame(&frame(), wait).map(Some),
             other => {
-                aside(peer, other, random);
+                call_something_else(peer, other, random);
                 continue;
             }
         };
@@ -110,8 +110,8 @@ fn act(peer: &Peer, thread: u16, random: &mut StdRng, ends: bool) -> Done {
     done
 }
 
-/// Calls that must not get in the way.
-fn aside(peer: &Peer, which: u32, random: &mut StdRng) {
+/// A call that queues no message, and must not disturb those that do.
+fn call_something_else(peer: &Peer, which: u32, random: &mut StdRng) {
     match which {
         6 => {
             let item = Inventory::tx(Hash::of(&random.next_u64().to_le_bytes()));
@@ -128,7 +128,7 @@ fn aside(peer: &Peer, which: u32, random: &mut StdRng) {
     }
 }
 
-/// Checks one direction.
+/// Checks what arrived in one direction. `whole` says that the connection did not end early, so that everything must have arrived.
 fn check(seed: u64, threads: Vec<Done>, first: u16, arrived: &Arrived, whole: bool, reason: &DisconnectReason) {
     let arrived = arrived.lock();
     for (thread, done) in (first..).zip(threads) {
@@ -136,8 +136,8 @@ fn check(seed: u64, threads: Vec<Done>, first: u16, arrived: &Arrived, whole: bo
         let came = arrived.get(&thread).unwrap_or(&none);
         let accepted: Vec<u32> = done.accepted.iter().map(|(number, _)| *number).collect();
         let context = || format!("seed {seed}, thread {thread}: {} of {}", came.len(), accepted.len());
-        assert!(accepted.starts_with(came), "{}: out of order, twice or missing", context());
-        assert!(!whole || *came == accepted, "{}: lost", context());
+        assert!(accepted.starts_with(came), "{}: messages are out of order, twice or missing", context());
+        assert!(!whole || *came == accepted, "{}: messages were lost", context());
         assert!(done.closed.is_none_or(|closed| closed == *reason), "{}", context());
         for (index, (_, receipt)) in done.accepted.iter().enumerate() {
             let Some(receipt) = receipt else { continue };
@@ -145,7 +145,7 @@ fn check(seed: u64, threads: Vec<Done>, first: u16, arrived: &Arrived, whole: bo
                 Ok(()) => {}
                 Err(WaitError::Closed(why)) => {
                     assert!(!whole && why == *reason, "{}: {why}", context());
-                    assert!(index >= came.len(), "{}: not written, and arrived", context());
+                    assert!(index >= came.len(), "{}: a message that was not written arrived", context());
                 }
                 Err(error) => panic!("{}: {error}", context()),
             }
@@ -164,7 +164,7 @@ fn round(seed: u64) {
     if random.random_bool(0.7) {
         peers.iter().for_each(|peer| peer.wait_for_handshake().unwrap());
     }
-    // Half of the rounds end when all is done, the others when some thread pleases.
+    // Half of the rounds end when all calls are done, the others when a random thread disconnects.
     let ends = random.random_bool(0.5).then(|| random.random_range(0..2 * THREADS));
     let mut done: Vec<Done> = thread::scope(|scope| {
         let threads: Vec<_> = (0..2 * THREADS)
@@ -178,7 +178,7 @@ fn round(seed: u64) {
     });
     let ended = peers[0].disconnect_reason().is_some() || peers[1].disconnect_reason().is_some();
     if !ended {
-        // Everything before these is there when they are, and nobody needs to be told how long that takes.
+        // When these have arrived, so has everything that was queued before.
         peers.iter().for_each(|peer| {
             let last = loop {
                 match peer.queue_message(&kaspa_peer::wire::SendHeaders) {
@@ -189,7 +189,7 @@ fn round(seed: u64) {
             };
             last.wait_timeout(DEADLINE).unwrap();
         });
-        wait_until("the last", || peers.iter().all(|peer| peer.stats().wants_headers));
+        wait_until("the last messages arrive", || peers.iter().all(|peer| peer.stats().wants_headers));
         peers[random.random_range(0..2)].disconnect();
     }
     let reasons = peers.each_ref().map(|peer| peer.wait_for_disconnect_timeout(DEADLINE).unwrap());
@@ -200,8 +200,8 @@ fn round(seed: u64) {
 }
 
 #[test]
-fn what_is_accepted_arrives_or_its_receipt_says_why_not() {
-    // A seed of one's own, to repeat a round or to try others.
+fn every_accepted_message_arrives_or_its_receipt_has_the_reason() {
+    // With this variable, one round is repeated.
     match std::env::var("MODEL_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => round(seed),
         None => (0..ROUNDS).for_each(round),

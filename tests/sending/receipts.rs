@@ -1,4 +1,4 @@
-//! A receipt says, once, whether a message was written.
+//! A receipt resolves once: either the message was written, or the connection ended first.
 
 use crate::common::local::{connected_peer_in, new_peer_of};
 use crate::common::remote::Remote;
@@ -29,14 +29,14 @@ fn megabyte() -> Frame {
     Frame::encode(&CustomMessage { command, payload: vec![0; 1_000_000] }, Network::Simnet).unwrap()
 }
 
-/// Queues much more than sockets hold, for a remote that does not read.
-fn clog(peer: &Peer) -> Vec<Receipt> {
+/// Queues much more than the buffers of the sockets hold, for a remote that does not read.
+fn queue_60_megabytes(peer: &Peer) -> Vec<Receipt> {
     let frame = megabyte();
     (0..60).map(|_| peer.queue_frame(&frame).unwrap()).collect()
 }
 
-/// How many were written: all of them before all that were not, which tell `reason`.
-fn written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
+/// Checks that the receipts say "written" up to some message, and the reason of the end after it. Returns how many say "written".
+fn count_written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
     let results: Vec<_> = receipts.iter().map(|receipt| receipt.wait_timeout(DEADLINE)).collect();
     let written = results.iter().position(Result::is_err).unwrap_or(results.len());
     for result in &results[written..] {
@@ -46,13 +46,13 @@ fn written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
         if place < written {
             assert_eq!(receipt.receiver().try_recv(), Ok(()));
         }
-        assert_eq!(receipt.receiver().try_recv(), Err(TryRecvError::Disconnected), "resolved once");
+        assert_eq!(receipt.receiver().try_recv(), Err(TryRecvError::Disconnected), "a receipt resolves once");
     }
     written
 }
 
 #[test]
-fn resolves_when_the_message_is_written() {
+fn a_receipt_resolves_when_the_message_is_written() {
     let (local, mut remote) = connected_peer_in(Direction::Outbound, builder());
     let receipt = local.peer.queue_message(&fee(7)).unwrap();
     assert_eq!(receipt.wait(), Ok(()));
@@ -63,9 +63,9 @@ fn resolves_when_the_message_is_written() {
 }
 
 #[test]
-fn tells_that_this_side_disconnected() {
+fn receipts_have_the_reason_when_this_side_disconnects() {
     let (local, _remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
-    let receipts = clog(&local.peer);
+    let receipts = queue_60_megabytes(&local.peer);
     let last = receipts.last().unwrap();
     assert_eq!(
         last.wait_timeout(Duration::from_millis(1)),
@@ -74,34 +74,34 @@ fn tells_that_this_side_disconnected() {
     assert_eq!(last.try_wait(), None);
     local.peer.disconnect();
     assert_eq!(last.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))), "at once");
-    assert!(written(&receipts, &local.end_reason()) < receipts.len());
+    assert!(count_written(&receipts, &local.end_reason()) < receipts.len());
 }
 
 #[test]
-fn tells_that_the_remote_closed() {
+fn receipts_have_the_reason_when_the_remote_closes() {
     let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
-    let receipts = clog(&local.peer);
+    let receipts = queue_60_megabytes(&local.peer);
     remote.shut_down_sending();
     let reason = local.end_reason();
     assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
-    assert!(written(&receipts, &reason) < receipts.len());
+    assert!(count_written(&receipts, &reason) < receipts.len());
 }
 
 #[test]
-fn those_that_were_written_are_those_that_arrive() {
+fn exactly_the_messages_whose_receipts_say_written_arrive() {
     let mut random = StdRng::seed_from_u64(1);
     for round in 0..150 {
         let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
         let (total, until) = (random.random_range(1..300), random.random_range(0..300));
         let sizes: Vec<usize> = (0..total).map(|_| if random.random_ratio(1, 30) { 1000 } else { 1 }).collect();
-        let from_outside = random.random_bool(0.5);
+        let from_this_thread = random.random_bool(0.5);
         let (receipts, arrived) = thread::scope(|scope| {
             let reader = scope.spawn(|| remote.read_until_closed().len());
             let peer = &local.peer;
             let sender = scope.spawn(move || {
                 let mut receipts = Vec::new();
                 for (n, size) in sizes.into_iter().enumerate() {
-                    if n == until && !from_outside {
+                    if n == until && !from_this_thread {
                         peer.disconnect();
                     }
                     match peer.queue_message(&Inv::from(vec![Inventory::tx(Hash::ZERO); size])) {
@@ -111,7 +111,7 @@ fn those_that_were_written_are_those_that_arrive() {
                 }
                 receipts
             });
-            if from_outside {
+            if from_this_thread {
                 (0..until).for_each(|_| thread::yield_now());
                 peer.disconnect();
             }
@@ -119,28 +119,28 @@ fn those_that_were_written_are_those_that_arrive() {
             local.peer.disconnect();
             (receipts, reader.join().unwrap())
         });
-        assert_eq!(written(&receipts, &local.end_reason()), arrived, "round {round}");
+        assert_eq!(count_written(&receipts, &local.end_reason()), arrived, "round {round}");
     }
 }
 
 #[test]
-fn all_resolve_when_the_last_handle_goes() {
+fn all_receipts_resolve_when_the_last_handle_is_dropped() {
     for handles in [1, 3] {
         let (local, _remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
-        let receipts = clog(&local.peer);
+        let receipts = queue_60_megabytes(&local.peer);
         let clones: Vec<Peer> = (1..handles).map(|_| local.peer.clone()).collect();
         drop(local.peer);
         drop(clones);
-        assert!(written(&receipts, &DisconnectReason::Local) < receipts.len());
+        assert!(count_written(&receipts, &DisconnectReason::Local) < receipts.len());
     }
 }
 
 #[test]
-fn can_be_selected_on() {
+fn a_receipt_works_in_a_select() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
     let sent = local.peer.queue_message(&fee(1)).unwrap();
     sent.wait().unwrap();
-    let waiting = clog(&local.peer);
+    let waiting = queue_60_megabytes(&local.peer);
     remote.expect::<FeeFilter>();
     let sent = local.peer.queue_message(&fee(2)).unwrap();
     let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
@@ -148,13 +148,16 @@ fn can_be_selected_on() {
         recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
         default(DEADLINE) => panic!("never written"),
     }
-    assert!(waiting.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))), "they were before it");
+    assert!(
+        waiting.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))),
+        "earlier messages are written before later ones"
+    );
     local.peer.disconnect();
     reader.join().unwrap().unwrap();
 }
 
 #[test]
-fn a_dropped_receipt_harms_nobody() {
+fn dropping_a_receipt_does_not_withdraw_the_message() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     for n in 0..100 {
         drop(local.peer.queue_message(&fee(n)).unwrap());
@@ -165,11 +168,11 @@ fn a_dropped_receipt_harms_nobody() {
 }
 
 #[test]
-fn a_callback_does_not_wait_for_its_own_peer() {
+fn waiting_for_a_receipt_of_the_same_peer_in_a_callback_is_an_error() {
     #[derive(Clone, Default)]
-    struct Waits(Arc<Mutex<Vec<Result<(), WaitError>>>>);
+    struct WaitsInCallbacks(Arc<Mutex<Vec<Result<(), WaitError>>>>);
 
-    impl Listener for Waits {
+    impl Listener for WaitsInCallbacks {
         fn on_ping(&self, peer: &Peer, _: Ping) {
             let receipt = peer.queue_message(&fee(1)).unwrap();
             self.0.lock().extend([receipt.wait(), receipt.wait_timeout(DEADLINE)]);
@@ -183,16 +186,16 @@ fn a_callback_does_not_wait_for_its_own_peer() {
         }
     }
 
-    let waits = Waits::default();
+    let waits = WaitsInCallbacks::default();
     let (peer, mut remote) = new_peer_of(&builder().listener(waits.clone()).build().unwrap(), Direction::Inbound);
     remote.shake_hands(&version());
     remote.send(&Ping { nonce: 1 });
-    wait_until("all have tried", || waits.0.lock().len() == 3);
+    wait_until("all three attempts", || waits.0.lock().len() == 3);
     assert_eq!(*waits.0.lock(), vec![Err(WaitError::InCallback); 3]);
     assert_eq!(peer.disconnect_reason(), None);
 }
 
-/// Writes so much and then fails.
+/// Fails when so many bytes are written.
 struct Limited {
     socket: TcpStream,
     left: Arc<Mutex<Option<usize>>>,
@@ -204,7 +207,7 @@ impl Write for Limited {
         match &mut *left {
             Some(0) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(left) => {
-                // In small pieces, so that one run takes several writes.
+                // In small pieces, so that one batch takes several writes.
                 let count = self.socket.write(&bytes[..bytes.len().min(*left).min(50)])?;
                 *left -= count;
                 Ok(count)
@@ -219,39 +222,39 @@ impl Write for Limited {
 }
 
 #[test]
-fn a_frame_that_was_cut_short_was_not_written() {
+fn a_frame_that_was_written_in_part_was_not_written() {
     const FRAME: usize = 24 + 8;
     thread::scope(|scope| {
         for room in [0, 1, FRAME - 1, FRAME, FRAME + 1, 5 * FRAME, 5 * FRAME + 7, 1000 * FRAME - 1] {
-            scope.spawn(move || cut_short(room, room / FRAME));
+            scope.spawn(move || check_write_error_after(room, room / FRAME));
         }
     });
 }
 
-fn cut_short(room: usize, whole_frames: usize) {
+fn check_write_error_after(bytes: usize, whole_frames: usize) {
     let (ours, stream) = sockets();
     let mut remote = Remote::new(stream, Network::Simnet);
     let left = Arc::new(Mutex::new(None));
     let out = Limited { socket: ours.try_clone().unwrap(), left: Arc::clone(&left) };
     let closer = ours.try_clone().unwrap();
     let halves = Halves::new(ours, out, move || drop(closer.shutdown(Shutdown::Both)));
-    let peer = Peer::inbound(halves, "by hand", &builder().build().unwrap()).unwrap();
+    let peer = Peer::inbound(halves, "remote:1", &builder().build().unwrap()).unwrap();
     remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
     let last_send = peer.stats().last_send;
-    *left.lock() = Some(room);
+    *left.lock() = Some(bytes);
     let receipts: Vec<Receipt> = (0..1000).map_while(|n| peer.queue_message(&fee(n)).ok()).collect();
     let reason = peer.wait_for_disconnect().unwrap();
     let DisconnectReason::Io { operation, kind, .. } = &reason else { panic!("{reason:?}") };
     assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
-    assert_eq!(written(&receipts, &reason), whole_frames);
-    assert_eq!(remote.read_bytes_until_closed().len(), room);
-    assert_eq!(peer.stats().last_send == last_send, room == 0, "nothing was written after the handshake");
+    assert_eq!(count_written(&receipts, &reason), whole_frames);
+    assert_eq!(remote.read_bytes_until_closed().len(), bytes);
+    assert_eq!(peer.stats().last_send == last_send, bytes == 0, "the time changes if anything was written");
 }
 
 #[test]
-fn what_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
+fn a_message_that_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let too_many = Inv::from(vec![Inventory::tx(Hash::ZERO); MAX_INVENTORY + 1]);
     let error = local.peer.queue_message(&too_many).unwrap_err();

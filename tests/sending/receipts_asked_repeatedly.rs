@@ -1,4 +1,4 @@
-//! A receipt says the same however often it is asked, and whoever asks.
+//! A receipt gives the same answer at every call and to every thread.
 
 use crate::common::local::{connected_peer, new_peer};
 use crate::common::{DEADLINE, builder};
@@ -9,7 +9,7 @@ use std::{sync::Barrier, thread};
 const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 
 #[test]
-fn written_stays_written_even_when_the_peer_is_gone() {
+fn a_receipt_that_says_written_still_says_so_after_the_end() {
     let (local, mut remote) = connected_peer(builder());
     let receipt = local.peer.queue_message(&FEE).unwrap();
     assert_eq!(remote.expect::<FeeFilter>(), FEE);
@@ -24,7 +24,7 @@ fn written_stays_written_even_when_the_peer_is_gone() {
 }
 
 #[test]
-fn not_written_stays_not_written() {
+fn a_receipt_that_says_not_written_says_so_every_time() {
     let (local, _remote) = new_peer(kaspa_peer::Direction::Inbound, builder());
     let receipt = local.peer.queue_message(&FEE).unwrap();
     local.peer.disconnect();
@@ -35,7 +35,7 @@ fn not_written_stays_not_written() {
 }
 
 #[test]
-fn several_threads_are_told_alike() {
+fn several_threads_get_the_same_answer() {
     let (local, _remote) = connected_peer(builder());
     for _ in 0..200 {
         let receipt = local.peer.queue_message(&FEE).unwrap();
