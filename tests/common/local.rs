@@ -2,10 +2,10 @@
 
 use super::recorder::Recorder;
 use super::remote::Remote;
-use super::{DEADLINE, sockets, version};
+use super::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::Version;
 use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A peer of ours and the record of its callbacks.
 pub struct Local {
@@ -29,13 +29,20 @@ pub fn end_reason(peer: &Peer) -> DisconnectReason {
 }
 
 /// Repeats an action until the peer has ended.
-pub fn repeat_until_ended(peer: &Peer, mut action: impl FnMut()) -> DisconnectReason {
+pub fn repeat_until_ended<T>(peer: &Peer, mut action: impl FnMut() -> T) -> DisconnectReason {
     let deadline = Instant::now() + DEADLINE;
     while peer.disconnect_reason().is_none() {
         assert!(Instant::now() < deadline, "the peer has not ended within {DEADLINE:?}");
         action();
     }
     end_reason(peer)
+}
+
+/// Waits until another peer has ended for an idle timeout of `limit`. If the remote of one's own peer was silent meanwhile, it was
+/// silent for longer than `limit`.
+pub fn wait_until_another_peer_is_idle(limit: Duration) {
+    let (other, _silent) = connected_peer(builder().idle_timeout(limit));
+    assert_eq!(end_reason(&other.peer), DisconnectReason::Idle { limit });
 }
 
 /// A peer before its handshake, and its remote.

@@ -1,4 +1,4 @@
-//! Messages whose command nobody knows.
+//! Messages with a command that is not part of the protocol.
 
 use crate::common::frames::raw_frame;
 use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer, new_peer_with};
@@ -19,44 +19,44 @@ fn command(name: &str) -> CustomCommand {
     command
 }
 
-fn unknown(name: &str, payload: impl Into<Vec<u8>>) -> CustomMessage {
+fn custom(name: &str, payload: impl Into<Vec<u8>>) -> CustomMessage {
     CustomMessage { command: command(name), payload: payload.into() }
 }
 
-/// Passes on what comes to the callbacks for all messages and for unknown ones.
-struct Watch(mpsc::Sender<(&'static str, Message)>);
+/// Passes on the arguments of the callbacks for all messages and for custom ones.
+struct Forwards(mpsc::Sender<(&'static str, Message)>);
 
-impl Listener for Watch {
+impl Listener for Forwards {
     fn on_message(&self, _: &Peer, message: &Message) {
         self.0.send(("message", message.clone())).unwrap();
     }
 
     fn on_custom(&self, _: &Peer, message: CustomMessage) {
-        self.0.send(("unknown", message.into())).unwrap();
+        self.0.send(("custom", message.into())).unwrap();
     }
 }
 
 #[test]
 fn they_are_delivered_with_their_payload() {
-    let (told, tells) = mpsc::channel();
-    let (_peer, mut remote) = connected_peer_with(Watch(told), builder());
-    let next = || tells.recv_timeout(DEADLINE).unwrap();
-    // The handshake's.
+    let (sender, delivered) = mpsc::channel();
+    let (_peer, mut remote) = connected_peer_with(Forwards(sender), builder());
+    let next = || delivered.recv_timeout(DEADLINE).unwrap();
+    // The messages of the handshake.
     assert_eq!([next().0, next().0], ["message"; 2]);
     for sent in
-        [unknown("hello", b"abc"), unknown("~", []), unknown("twelve-bytes", vec![9; 20_000]), unknown("Ping", [1; 8])]
+        [custom("hello", b"abc"), custom("~", []), custom("twelve-bytes", vec![9; 20_000]), custom("Ping", [1; 8])]
     {
         remote.send(&sent);
         assert_eq!(next(), ("message", sent.clone().into()));
-        assert_eq!(next(), ("unknown", sent.into()));
+        assert_eq!(next(), ("custom", sent.into()));
     }
 }
 
 #[test]
 fn by_default_they_are_ignored_and_counted() {
     let (peer, mut remote) = connected_peer_with((), builder());
-    remote.send(&unknown("hello", b"abc"));
-    remote.send(&unknown("world", b""));
+    remote.send(&custom("hello", b"abc"));
+    remote.send(&custom("world", b""));
     remote.send(&Ping { nonce: 1 });
     assert_eq!(remote.expect::<Pong>().nonce, 1);
     let received = peer.stats().received;
@@ -69,21 +69,21 @@ fn by_default_they_are_ignored_and_counted() {
 #[test]
 fn they_can_be_sent() {
     let (outbound, inbound) = connected_pair(builder(), builder());
-    outbound.peer.queue_message(&unknown("hello", b"abc")).unwrap();
+    outbound.peer.queue_message(&custom("hello", b"abc")).unwrap();
     let hello = inbound
         .recorder
         .wait("hello", |record| record.messages.iter().find(|message| !message.command().is_known()).cloned());
-    assert_eq!(hello, unknown("hello", b"abc").into());
+    assert_eq!(hello, custom("hello", b"abc").into());
     let sent = || outbound.peer.stats().sent.of(Command::Custom(command("hello"))).messages;
     wait_until("it is counted", || sent() == 1);
 }
 
 #[test]
-fn they_may_come_while_the_handshake_runs() {
+fn they_are_delivered_during_the_handshake() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
-    remote.send(&unknown("first", b""));
+    remote.send(&custom("first", b""));
     remote.send(&version());
-    remote.send(&unknown("second", b""));
+    remote.send(&custom("second", b""));
     remote.expect::<Version>();
     remote.expect::<VerAck>();
     remote.send(&VerAck);
@@ -97,7 +97,7 @@ fn a_payload_over_the_limit_is_malformed() {
     for (limit, size) in [(None, MIB), (Some(10), 10), (Some(0), 0)] {
         let config = limit.map_or(builder(), |limit| builder().max_custom_payload(limit));
         let (local, mut remote) = connected_peer(config);
-        remote.send(&unknown("fits", vec![7; size]));
+        remote.send(&custom("fits", vec![7; size]));
         local.recorder.wait("the one that fits", |record| {
             record
                 .messages
@@ -115,32 +115,32 @@ fn a_payload_over_the_limit_is_malformed() {
 }
 
 #[test]
-fn the_limit_is_not_for_known_commands() {
+fn the_limit_does_not_apply_to_known_commands() {
     let (local, mut remote) = connected_peer(builder().max_custom_payload(0));
     remote.send(&FeeFilter { min_fee: 1 });
     local.recorder.wait_for::<FeeFilter>();
 }
 
 #[test]
-fn they_can_be_a_reason_to_disconnect() {
+fn with_a_setting_they_are_rejected() {
     let recorder = Recorder::default();
     let config = builder().custom_commands(CustomCommands::Disconnect);
     let (peer, mut remote) = connected_peer_with(recorder.clone(), config);
-    remote.send(&unknown("hello", b"abc"));
+    remote.send(&custom("hello", b"abc"));
     let command = Command::Custom(command("hello"));
     assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(command));
-    let said = remote.read_until_closed();
-    let [Message::Reject(reject)] = said.as_slice() else { panic!("{said:?}") };
+    let received = remote.read_until_closed();
+    let [Message::Reject(reject)] = received.as_slice() else { panic!("{received:?}") };
     assert_eq!((reject.command.to_str(), reject.code), (Some("malformed"), RejectCode::MALFORMED));
     let text = format!("Can't read message from {} (inbound): ", peer.address());
     assert!(reject.reason.to_string().starts_with(&text), "{}", reject.reason);
-    assert_eq!(recorder.commands(), ["version", "verack"], "nobody is told of it");
+    assert_eq!(recorder.commands(), ["version", "verack"], "no callback for it");
 }
 
 #[test]
-fn also_while_the_handshake_runs() {
+fn with_that_setting_they_disconnect_during_the_handshake_too() {
     let (peer, mut remote) =
         new_peer_with((), Direction::Inbound, builder().custom_commands(CustomCommands::Disconnect));
-    remote.send(&unknown("hello", b"abc"));
+    remote.send(&custom("hello", b"abc"));
     assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
 }

@@ -1,4 +1,4 @@
-//! Points for misbehaving: the program gives them, and the limit ends the peer, if there is one.
+//! Scores for misbehaviour: the program adds points, and the peer ends when the configured limit is reached.
 
 use crate::common::blocking::OnMessage;
 use crate::common::builder;
@@ -14,7 +14,7 @@ fn misbehaved(score: u32, what: &str) -> DisconnectReason {
 }
 
 #[test]
-fn below_the_threshold_nothing_happens_and_at_it_the_peer_ends() {
+fn the_peer_ends_when_its_score_reaches_the_threshold() {
     let (local, mut remote) = connected_peer(builder().score_limit(LIMIT));
     assert_eq!(local.peer.misbehaved(60, "spam"), 60);
     assert_eq!(local.peer.misbehaved(39, "more spam"), 99);
@@ -27,7 +27,7 @@ fn below_the_threshold_nothing_happens_and_at_it_the_peer_ends() {
     assert_eq!(local.recorder.look(|record| record.disconnects.clone()), std::slice::from_ref(&reason));
     assert_eq!(remote.read_until_closed(), []);
     assert_eq!(local.peer.misbehaved(u32::MAX, "afterwards"), u32::MAX);
-    assert_eq!(local.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason)), "the first reason stays");
+    assert_eq!(local.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason)), "the first reason wins");
 }
 
 #[test]
@@ -42,9 +42,9 @@ fn without_a_limit_points_are_only_counted() {
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 
-/// As a node would: an address list that is empty is worth ten points.
+/// A node could add ten points for an empty list of addresses.
 #[test]
-fn a_flood_of_bad_messages_ends_from_the_callback() {
+fn points_added_in_a_callback_end_the_peer() {
     let judge = OnMessage(|peer: &Peer, message: &Message| {
         if matches!(message, Message::Addr(addr) if addr.addresses.is_empty()) {
             peer.misbehaved(10, format!("an empty {}", message.command()));
@@ -56,11 +56,11 @@ fn a_flood_of_bad_messages_ends_from_the_callback() {
         let _ = kaspa_peer::wire::write_message(&mut remote.stream, &empty, remote.network);
     }
     assert_eq!(end_reason(&peer), misbehaved(100, "an empty addr"));
-    assert_eq!(peer.stats().score, 100, "nothing behind it was handled");
+    assert_eq!(peer.stats().score, 100, "later messages do not reach the callback");
 }
 
 #[test]
-fn points_from_several_threads_all_count() {
+fn points_from_several_threads_add_up() {
     let (local, _remote) = connected_peer(builder().score_limit(ScoreLimit { threshold: 8000, half_life: None }));
     thread::scope(|scope| {
         for _ in 0..8 {

@@ -1,12 +1,11 @@
-//! A rate limit slows a remote down, and ends it only when it was told to.
+//! A rate limit slows reading down, and ends the peer only if the configuration says so.
 
 use crate::common::frames::{message_of_size, raw_frame};
-use crate::common::local::{Local, connected_peer, end_reason, new_peer};
+use crate::common::local::{Local, connected_peer, end_reason, new_peer, repeat_until_ended};
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, Network, Ping, Pong, write_message};
 use kaspa_peer::{Direction, DisconnectReason, RateLimit};
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,17 +15,17 @@ fn limited(limit: RateLimit) -> (Local, Remote) {
     connected_peer(builder().rate_limit(limit).ping_interval(None))
 }
 
-/// Pings, in one piece.
+/// The frames of `count` pings.
 fn pings(count: u64) -> Vec<u8> {
     (1..=count).flat_map(|nonce| raw_frame(Network::Simnet, "ping", &nonce.to_le_bytes())).collect()
 }
 
 #[test]
-fn what_is_over_the_limit_waits_and_is_not_lost() {
+fn messages_over_the_limit_are_delayed_and_not_lost() {
     let limit = RateLimit { messages_per_second: Some(50), burst: 200 * MS, ..RateLimit::default() };
     let (local, mut remote) = limited(limit);
     let start = Instant::now();
-    // The first costs 40/50 s, of which 200 ms are free; what follows is not even read before.
+    // Forty messages take 40/50 s, of which the burst allows 200 ms at once. The reader does not read the next message before.
     remote.send_bytes(&pings(40));
     (1..=40).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
     remote.send(&Ping { nonce: 77 });
@@ -36,7 +35,7 @@ fn what_is_over_the_limit_waits_and_is_not_lost() {
 }
 
 #[test]
-fn a_flood_is_read_at_the_rate_and_no_faster() {
+fn a_flood_is_read_no_faster_than_the_rate() {
     const RATE: u32 = 400_000;
     let limit = RateLimit { bytes_per_second: Some(RATE), burst: 100 * MS, ..RateLimit::default() };
     let (local, remote) = limited(limit);
@@ -49,36 +48,34 @@ fn a_flood_is_read_at_the_rate_and_no_faster() {
         });
         while start.elapsed() < 1500 * MS {
             let received = local.peer.stats().received.total().bytes;
-            // And what one read can bring.
-            let bound = (start.elapsed() + limit.burst).as_secs_f64() * f64::from(RATE) + 300_000.0;
-            assert!((received as f64) < bound, "{received} > {bound}");
+            // One read can exceed the rate by its size.
+            let limit = (start.elapsed() + limit.burst).as_secs_f64() * f64::from(RATE) + 300_000.0;
+            assert!((received as f64) < limit, "{received} > {limit}");
             thread::sleep(10 * MS);
         }
-        assert_eq!(local.peer.disconnect_reason(), None, "being slowed down is all");
+        assert_eq!(local.peer.disconnect_reason(), None, "the limit only slows reading down");
         local.peer.disconnect();
     });
-    assert!(local.peer.stats().received.total().bytes > 400_000, "it was read at all");
+    assert!(local.peer.stats().received.total().bytes > 400_000, "some of the flood was read");
 }
 
 #[test]
-fn who_goes_on_is_ended_if_the_configuration_says_so() {
+fn a_remote_that_stays_over_the_limit_is_disconnected_if_configured() {
     let end_after = Some(300 * MS);
     let limit = RateLimit { messages_per_second: Some(1000), burst: 10 * MS, end_after, ..RateLimit::default() };
     let (local, mut remote) = limited(limit);
     let pings = pings(500);
-    while local.peer.disconnect_reason().is_none() {
-        let _ = remote.stream.write_all(&pings);
-    }
-    assert_eq!(end_reason(&local.peer), DisconnectReason::RateExceeded { limit: 300 * MS });
+    let reason = repeat_until_ended(&local.peer, || remote.try_send_bytes(&pings));
+    assert_eq!(reason, DisconnectReason::RateExceeded { limit: 300 * MS });
 }
 
 #[test]
-fn being_slowed_down_is_not_being_idle() {
+fn a_pause_for_the_rate_limit_does_not_count_as_idle_time() {
     let limit = RateLimit { messages_per_second: Some(20), burst: MS, ..RateLimit::default() };
     let config = builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None);
     let (local, mut remote) = new_peer(Direction::Inbound, config);
     let start = Instant::now();
-    // Two seconds' worth, four times the idle timeout, from the handshake on. It is idle when they are over.
+    // The reader pauses for two seconds, four times the idle timeout. The remote is idle only afterwards.
     remote.shake_hands_and_send(&version(), &pings(40));
     assert_eq!(end_reason(&local.peer), DisconnectReason::Idle { limit: 500 * MS });
     assert_eq!(local.peer.stats().received.of(Command::Ping).messages, 40);
@@ -86,8 +83,8 @@ fn being_slowed_down_is_not_being_idle() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_a_pause() {
-    // A pause of hours, by a message that arrives in one piece.
+fn disconnect_interrupts_a_pause_for_the_rate_limit() {
+    // This message makes the reader pause for about an hour.
     let limit = RateLimit { bytes_per_second: Some(1), burst: Duration::from_secs(1000), ..RateLimit::default() };
     let (local, mut remote) = limited(limit);
     remote.send(&message_of_size(4000));
@@ -97,7 +94,7 @@ fn the_end_does_not_wait_for_a_pause() {
 }
 
 #[test]
-fn within_the_limit_nobody_notices() {
+fn messages_within_the_limit_are_not_delayed_and_do_not_disconnect() {
     let end_after = Some(MS);
     let limit = RateLimit {
         messages_per_second: Some(100_000),
@@ -112,8 +109,8 @@ fn within_the_limit_nobody_notices() {
 }
 
 #[test]
-fn a_large_message_is_no_way_around_the_end() {
-    // Two seconds' worth at a time, each longer than a read.
+fn large_messages_cannot_evade_the_disconnect() {
+    // Each message takes two seconds at this rate, and several reads.
     let limit = RateLimit {
         bytes_per_second: Some(500_000),
         burst: 10 * MS,
@@ -121,8 +118,6 @@ fn a_large_message_is_no_way_around_the_end() {
         ..RateLimit::default()
     };
     let (local, mut remote) = limited(limit);
-    while local.peer.disconnect_reason().is_none() {
-        let _ = write_message(&mut remote.stream, &message_of_size(1_000_000), remote.network);
-    }
-    assert_eq!(end_reason(&local.peer), DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });
+    let reason = repeat_until_ended(&local.peer, || remote.try_send(&message_of_size(1_000_000)));
+    assert_eq!(reason, DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });
 }

@@ -1,13 +1,13 @@
-//! One deadline for each frame, from its first byte to its last, whatever trickles in meanwhile.
+//! The frame timeout ends a peer that does not receive a frame as a whole in time. It runs from the frame's first byte to its last,
+//! whatever arrives meanwhile.
 
 use crate::common::frames::{frame_of_size, raw_frame};
 use crate::common::local::{Local, connected_peer, end_reason};
 use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, wait_until};
-use kaspa_peer::wire::{Network, Pong};
-use kaspa_peer::{ConfigBuilder, DisconnectReason};
-use std::io::Write;
+use kaspa_peer::wire::{Network, Ping, Pong};
+use kaspa_peer::{Config, ConfigBuilder, DisconnectReason};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_millis(300);
@@ -17,77 +17,86 @@ fn config() -> ConfigBuilder {
 }
 
 fn config_on_regtest() -> ConfigBuilder {
-    let builder = kaspa_peer::Config::builder(Network::Regtest);
-    builder.idle_timeout(None).ping_interval(None).frame_timeout(LIMIT)
+    Config::builder(Network::Regtest).idle_timeout(None).ping_interval(None).frame_timeout(LIMIT)
 }
 
-/// Sends a piece at a time until the connection ends, which must be for the frame's deadline.
-fn dribbles(local: &Local, remote: &mut Remote, bytes: &[u8], piece: usize) {
+fn ping_frame(nonce: u64) -> Vec<u8> {
+    raw_frame(Network::Simnet, "ping", &nonce.to_le_bytes())
+}
+
+/// Sends a frame in pieces, too slowly for the timeout, and checks that the timeout ends the peer.
+fn send_too_slowly(local: &Local, remote: &mut Remote, bytes: &[u8], piece: usize) {
     for piece in bytes.chunks(piece) {
-        if local.peer.disconnect_reason().is_some() {
+        if !remote.try_send_bytes(piece) || local.peer.disconnect_reason().is_some() {
             break;
         }
-        // Refused when the connection ended meanwhile.
-        let _ = remote.stream.write_all(piece);
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
 }
 
+/// Waits until another peer has ended for a frame timeout of `LIMIT`. If one's own peer received no byte meanwhile, it received
+/// none for longer than `LIMIT`.
+fn wait_until_another_frame_times_out() {
+    let (other, mut remote) = connected_peer(config());
+    remote.send_bytes(&ping_frame(1)[..10]);
+    assert_eq!(end_reason(&other.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
+}
+
 #[test]
-fn a_small_frame_byte_by_byte() {
+fn a_small_frame_that_arrives_byte_by_byte_times_out() {
     let (local, mut remote) = connected_peer(config());
     let frame = frame_of_size(2000, Network::Simnet);
-    dribbles(&local, &mut remote, frame.as_bytes(), 1);
+    send_too_slowly(&local, &mut remote, frame.as_bytes(), 1);
 }
 
 #[test]
-fn a_large_frame_piece_by_piece() {
+fn a_large_frame_that_arrives_piece_by_piece_times_out() {
     let (local, mut remote) = connected_peer(config());
     let frame = frame_of_size(1_000_000, Network::Simnet);
-    dribbles(&local, &mut remote, frame.as_bytes(), 100);
+    send_too_slowly(&local, &mut remote, frame.as_bytes(), 100);
 }
 
 #[test]
-fn a_header_that_is_never_complete() {
+fn a_header_that_is_never_complete_times_out() {
     let (local, mut remote) = connected_peer(config());
-    remote.send_bytes(&frame_of_size(100, Network::Simnet).as_bytes()[..1]);
+    remote.send_bytes(&ping_frame(1)[..1]);
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
 }
 
 #[test]
-fn one_that_begins_behind_whole_frames() {
+fn an_incomplete_frame_behind_complete_ones_times_out() {
     let (local, mut remote) = connected_peer(config());
-    let ping = raw_frame(Network::Simnet, "ping", &[1; 8]);
+    let ping = ping_frame(1);
     remote.send_bytes(&[ping.as_slice(), &ping, &ping[..30]].concat());
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
     assert_eq!(local.recorder.commands(), ["version", "verack", "ping", "ping"]);
 }
 
 #[test]
-fn the_rest_of_a_refused_frame_that_is_tolerated() {
+fn a_tolerated_malformed_frame_that_arrives_slowly_times_out() {
     let (local, mut remote) = connected_peer(config_on_regtest());
-    // In step, since only its type's limit is exceeded: what follows is skipped.
+    // The payload exceeds the limit of its command only, so the peer skips it and stays in step.
     let bytes = raw_frame(Network::Regtest, "ping", &[0; 100_000]);
-    dribbles(&local, &mut remote, &bytes, 100);
+    send_too_slowly(&local, &mut remote, &bytes, 100);
 }
 
 #[test]
-fn what_follows_a_skipped_frame_has_a_time_of_its_own() {
+fn a_frame_behind_a_skipped_one_has_a_timeout_of_its_own() {
     retry_if_late(growing(LIMIT), |limit, watch| {
         let (local, mut remote) = connected_peer(config_on_regtest().frame_timeout(limit));
-        let bytes = raw_frame(Network::Regtest, "ping", &[0; 1000]);
+        let skipped = raw_frame(Network::Regtest, "ping", &[0; 1000]);
         let ping = raw_frame(Network::Regtest, "ping", &[1; 8]);
         let received = || local.peer.stats().received.total().bytes;
-        // Neither takes too long, though both together do.
+        // Neither frame takes too long, but both together do.
         let pause = 11 * limit / 20;
         for _ in 0..2 {
-            let skipped = received() + bytes.len() as u64;
+            let expected = received() + skipped.len() as u64;
             watch.tick();
-            remote.send_bytes(&bytes[..500]);
+            remote.send_bytes(&skipped[..500]);
             watch.sleep(pause);
-            remote.send_bytes(&[&bytes[500..], &ping[..20]].concat());
-            wait_until("it is skipped", || received() >= skipped || local.peer.disconnect_reason().is_some());
+            remote.send_bytes(&[&skipped[500..], &ping[..20]].concat());
+            wait_until("it is skipped", || received() >= expected || local.peer.disconnect_reason().is_some());
             watch.sleep(pause);
             remote.send_bytes(&ping[20..]);
             remote.expect::<Pong>();
@@ -97,37 +106,48 @@ fn what_follows_a_skipped_frame_has_a_time_of_its_own() {
 }
 
 #[test]
-fn frames_in_time_are_welcome_for_ever() {
+fn frames_that_follow_each_other_closely_have_timeouts_of_their_own() {
     retry_if_late(growing(LIMIT), |limit, watch| {
         let (local, mut remote) = connected_peer(config().frame_timeout(limit));
-        let ping = |nonce| raw_frame(Network::Simnet, "ping", &u64::to_le_bytes(nonce));
         watch.tick();
-        remote.send_bytes(&ping(1)[..10]);
+        remote.send_bytes(&ping_frame(1)[..10]);
         let start = Instant::now();
         for nonce in 1.. {
             std::thread::sleep(Duration::from_millis(2));
             watch.tick();
-            // Always in the middle of a frame when the read ends, and never for long.
-            remote.send_bytes(&[&ping(nonce)[10..], &ping(nonce + 1)[..10]].concat());
+            // Each write ends in the middle of a frame.
+            remote.send_bytes(&[&ping_frame(nonce)[10..], &ping_frame(nonce + 1)[..10]].concat());
             assert_eq!(remote.expect::<Pong>().nonce, nonce);
             if start.elapsed() > 3 * limit {
                 break;
             }
         }
         assert_eq!(local.peer.disconnect_reason(), None);
+        watch.rest();
+        assert_eq!(
+            end_reason(&local.peer),
+            DisconnectReason::FrameTimeout { limit },
+            "the last frame stays incomplete"
+        );
     });
 }
 
 #[test]
-fn without_a_limit_a_frame_may_take_its_time() {
+fn the_time_between_frames_does_not_count() {
+    let (local, mut remote) = connected_peer(config());
+    wait_until_another_frame_times_out();
+    remote.send(&Ping { nonce: 1 });
+    remote.expect::<Pong>();
+    assert_eq!(local.peer.disconnect_reason(), None);
+}
+
+#[test]
+fn without_the_timeout_a_frame_can_take_any_time() {
     let (local, mut remote) = connected_peer(config().frame_timeout(None));
-    let ping = raw_frame(Network::Simnet, "ping", &[1; 8]);
-    let start = Instant::now();
-    for byte in ping {
-        remote.send_bytes(&[byte]);
-        std::thread::sleep(Duration::from_millis(15));
-    }
-    assert!(start.elapsed() > LIMIT);
+    let ping = ping_frame(1);
+    remote.send_bytes(&ping[..10]);
+    wait_until_another_frame_times_out();
+    remote.send_bytes(&ping[10..]);
     remote.expect::<Pong>();
     assert_eq!(local.peer.disconnect_reason(), None);
 }

@@ -5,6 +5,7 @@ mod common;
 
 mod frame_timeout;
 mod idle_timeout;
+mod pings;
 mod retry_helper;
 mod stall_timeout;
 mod write_timeout;

@@ -1,29 +1,31 @@
-//! The tests' own patience: a failure is put down to a busy machine only where the test was late.
+//! The helper that retries a test that was late: it must not hide a failure of a test that was not.
 
 use crate::common::retry::{Watch, growing, retry_if_late};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_secs(600);
 
-/// How many attempts there were, of one that does this and fails as long as it is told to.
+/// Runs an attempt that does `act` and then fails as often as `failures` says. Returns the number of attempts, and whether the last
+/// one passed.
 fn attempts(limits: [Duration; 3], failures: u32, act: impl Fn(&Watch)) -> (u32, bool) {
     let made = Cell::new(0);
-    let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let result = catch_unwind(AssertUnwindSafe(|| {
         retry_if_late(limits, |_, watch| {
             made.set(made.get() + 1);
             act(watch);
-            assert!(made.get() > failures, "as it was told to");
+            assert!(made.get() > failures, "this attempt is meant to fail");
         });
     }));
-    (made.get(), passed.is_ok())
+    (made.get(), result.is_ok())
 }
 
 #[test]
-fn a_failure_in_time_is_one() {
-    assert_eq!(attempts([LONG; 3], 1, |watch| watch.tick()), (1, false));
-    assert_eq!(attempts([SHORT; 3], 1, |_| std::thread::sleep(SHORT)), (1, false), "nothing was to be in time");
+fn a_failure_without_lateness_is_not_retried() {
+    assert_eq!(attempts([LONG; 3], 1, Watch::tick), (1, false));
+    assert_eq!(attempts([SHORT; 3], 1, |_| std::thread::sleep(SHORT)), (1, false), "no interval was open");
     let rests = |watch: &Watch| {
         watch.tick();
         watch.rest();
@@ -33,24 +35,24 @@ fn a_failure_in_time_is_one() {
 }
 
 #[test]
-fn a_failure_when_late_is_tried_again_and_not_for_ever() {
+fn a_failure_with_lateness_is_retried_until_the_limits_run_out() {
     let late = |watch: &Watch| {
         watch.tick();
         std::thread::sleep(SHORT);
     };
-    let later = |watch: &Watch| {
+    let late_at_first = |watch: &Watch| {
         late(watch);
         watch.rest();
         std::thread::sleep(SHORT);
     };
     for (failures, outcome) in [(0, (1, true)), (1, (2, true)), (2, (3, true)), (3, (3, false))] {
         assert_eq!(attempts([SHORT; 3], failures, late), outcome);
-        assert_eq!(attempts([SHORT; 3], failures, later), outcome, "once late is late");
+        assert_eq!(attempts([SHORT; 3], failures, late_at_first), outcome, "one late interval is enough");
     }
 }
 
 #[test]
-fn the_limits_grow() {
+fn each_retry_has_a_longer_limit() {
     assert_eq!(growing(SHORT), [SHORT, 5 * SHORT, 25 * SHORT]);
     let tried = Cell::new(Vec::new());
     retry_if_late(growing(SHORT), |limit, watch| {
@@ -60,7 +62,7 @@ fn the_limits_grow() {
         limits.push(limit);
         let enough = limits.len() == 3;
         tried.set(limits);
-        assert!(enough, "not yet");
+        assert!(enough, "this attempt is meant to fail");
     });
     assert_eq!(tried.take(), growing(SHORT));
 }

@@ -1,14 +1,16 @@
-//! Requests that must be answered, and what clears them.
+//! The stall timeout ends a peer whose remote does not answer a request in time.
 
-use crate::common::blocking::{Gate, OnMessage};
-use crate::common::local::{connected_peer, connected_peer_with, end_reason, new_peer_with};
+use crate::common::blocking::{FEE_FILTER, Gate, OnMessage, blocks_on_fee_filter};
+use crate::common::local::{
+    connected_peer, connected_peer_with, end_reason, new_peer_with, wait_until_another_peer_is_idle,
+};
 use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, version, wait_until};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{
-    Block, BlockFields, Command, Encode, FeeFilter, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv,
-    MerkleBlock, Message, NotFound, Ping, Pong, SelectedTip, Transaction, TxFields, write_message,
+    Block, BlockFields, Command, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv, MerkleBlock,
+    Message, NotFound, Ping, Pong, SelectedTip, Transaction, TxFields,
 };
 use kaspa_peer::{Direction, DisconnectReason, Peer};
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ fn rules(limit: Duration) -> Vec<StallRule> {
     StallRule::defaults().into_iter().map(|rule| StallRule { limit, ..rule }).collect()
 }
 
+/// Every request with a default rule, and the messages that answer it.
 fn requests() -> Vec<(Message, Vec<Message>)> {
     let block = Block::try_from(&BlockFields::default()).unwrap();
     let tx = Transaction::new(&TxFields::default()).unwrap();
@@ -34,8 +37,8 @@ fn requests() -> Vec<(Message, Vec<Message>)> {
     ]
 }
 
-/// Keeps traffic flowing for so long, and checks that the peer lives.
-fn lives_for(peer: &Peer, remote: &mut Remote, time: Duration) {
+/// Keeps traffic flowing for `time`, during which the peer must not end.
+fn check_stays_connected(peer: &Peer, remote: &mut Remote, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         remote.send(&Ping { nonce: 1 });
@@ -45,8 +48,8 @@ fn lives_for(peer: &Peer, remote: &mut Remote, time: Duration) {
     assert_eq!(peer.disconnect_reason(), None);
 }
 
-/// Answers as the remote, and waits until that was read.
-fn answer(peer: &Peer, remote: &mut Remote, answer: &Message) {
+/// Sends an answer from the remote, and waits until the peer has read it.
+fn send_answer(peer: &Peer, remote: &mut Remote, answer: &Message) {
     let read = || peer.stats().received.of(answer.command()).messages;
     let before = read();
     remote.send(answer);
@@ -59,12 +62,12 @@ fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
         let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
         local.peer.queue_message(&request).unwrap();
         assert_eq!(remote.read(), request);
-        // What answers other requests does not answer this one.
+        // The answers to other requests do not answer this one.
         for (_, others) in requests() {
             for other in others {
                 if !answers.iter().any(|answer| answer.command() == other.command()) {
-                    // The time may be over.
-                    let _ = write_message(&mut remote.stream, &other, remote.network);
+                    // The timeout may have passed already.
+                    remote.try_send(&other);
                 }
             }
         }
@@ -75,7 +78,7 @@ fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
 }
 
 #[test]
-fn any_of_the_answers_is_one() {
+fn each_kind_of_answer_stops_the_timeout() {
     std::thread::scope(|scope| {
         for (request, answers) in requests() {
             for its_answer in answers {
@@ -86,10 +89,10 @@ fn any_of_the_answers_is_one() {
                         watch.tick();
                         local.peer.queue_message(&request).unwrap();
                         assert_eq!(remote.read(), request);
-                        answer(&local.peer, &mut remote, &its_answer);
+                        send_answer(&local.peer, &mut remote, &its_answer);
                         watch.rest();
-                        lives_for(&local.peer, &mut remote, 2 * limit);
-                        // The next request is watched again.
+                        check_stays_connected(&local.peer, &mut remote, 2 * limit);
+                        // The next request has a timeout again.
                         local.peer.queue_message(&request).unwrap();
                         let reason = DisconnectReason::Stalled { request: request.command(), limit };
                         assert_eq!(end_reason(&local.peer), reason);
@@ -101,7 +104,7 @@ fn any_of_the_answers_is_one() {
 }
 
 #[test]
-fn a_repeat_gives_the_remote_its_time_again() {
+fn repeating_a_request_restarts_its_timeout() {
     retry_if_late(growing(2 * SHORT), |limit, watch| {
         let (local, mut remote) = connected_peer(builder().stall_rules(rules(limit)));
         let until = Instant::now() + 3 * limit;
@@ -119,24 +122,24 @@ fn a_repeat_gives_the_remote_its_time_again() {
 }
 
 #[test]
-fn without_the_rule_the_peer_lives() {
+fn a_request_without_a_rule_has_no_timeout() {
     let without = |command| rules(SHORT).into_iter().filter(move |rule| rule.request != command);
     for (request, _) in requests() {
         let (local, mut remote) = connected_peer(builder().stall_rules(without(request.command())));
         local.peer.queue_message(&request).unwrap();
         assert_eq!(remote.read(), request);
-        lives_for(&local.peer, &mut remote, 3 * SHORT);
+        check_stays_connected(&local.peer, &mut remote, 3 * SHORT);
     }
     let (local, mut remote) = connected_peer(builder().stall_rules([]));
     for (request, _) in requests() {
         local.peer.queue_message(&request).unwrap();
         remote.read();
     }
-    lives_for(&local.peer, &mut remote, 3 * SHORT);
+    check_stays_connected(&local.peer, &mut remote, 3 * SHORT);
 }
 
 #[test]
-fn a_rule_of_ones_own_is_watched() {
+fn a_rule_of_the_program_is_applied() {
     let rule = StallRule { request: Command::GetAddr, answers: vec![Command::Addr], limit: SHORT };
     let (local, _remote) = connected_peer(builder().stall_rules([rule]));
     local.peer.queue_message(&kaspa_peer::wire::GetAddr::all()).unwrap();
@@ -144,66 +147,61 @@ fn a_rule_of_ones_own_is_watched() {
 }
 
 #[test]
-fn a_request_that_waits_for_the_handshake_is_not_yet_counted() {
+fn the_timeout_does_not_run_while_the_request_waits_for_the_handshake() {
     retry_if_late(growing(SHORT), |limit, watch| {
         let (peer, mut remote) = new_peer_with((), Direction::Inbound, builder().stall_rules(rules(limit)));
         peer.queue_message(&GetSelectedTip).unwrap();
-        std::thread::sleep(2 * limit);
+        wait_until_another_peer_is_idle(2 * limit);
         watch.tick();
         remote.shake_hands(&version());
         remote.expect::<GetSelectedTip>();
-        answer(&peer, &mut remote, &SelectedTip::default().into());
+        send_answer(&peer, &mut remote, &SelectedTip::default().into());
         watch.rest();
-        lives_for(&peer, &mut remote, 2 * limit);
+        check_stays_connected(&peer, &mut remote, 2 * limit);
         peer.disconnect();
         assert_eq!(end_reason(&peer), DisconnectReason::Local);
     });
 }
 
 #[test]
-fn an_answer_that_waits_behind_a_slow_callback_is_in_time() {
-    let gate = Gate::default();
-    let slow = gate.clone();
-    let listener = OnMessage(move |_: &Peer, message: &Message| {
-        if matches!(message, Message::FeeFilter(_)) {
-            slow.pass();
-        }
-    });
-    let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(SHORT)));
-    // The request is written while the callback runs, or it could be that the callback starts too late.
-    remote.send(&FeeFilter::default());
-    gate.wait_for_arrival();
-    peer.queue_message(&GetSelectedTip).unwrap();
-    remote.expect::<GetSelectedTip>();
-    remote.send(&SelectedTip::default());
-    std::thread::sleep(3 * SHORT);
-    assert_eq!(peer.disconnect_reason(), None);
-    gate.open();
-    lives_for(&peer, &mut remote, 3 * SHORT);
-}
-
-#[test]
-fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
+fn an_answer_that_arrives_during_a_slow_callback_is_in_time() {
     retry_if_late(growing(2 * SHORT), |limit, watch| {
         let gate = Gate::default();
-        let slow = gate.clone();
-        let listener = OnMessage(move |_: &Peer, message: &Message| {
-            if matches!(message, Message::FeeFilter(_)) {
-                slow.pass();
-            }
-        });
-        let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(limit)));
+        let config = builder().stall_rules(rules(limit));
+        let (peer, mut remote) = connected_peer_with(blocks_on_fee_filter(&gate), config);
+        // The request is written while the callback runs, so that the whole timeout falls into the callback.
+        remote.send(&FEE_FILTER);
+        gate.wait_for_arrival();
         watch.tick();
         peer.queue_message(&GetSelectedTip).unwrap();
         remote.expect::<GetSelectedTip>();
-        remote.send(&FeeFilter::default());
-        gate.wait_for_arrival();
-        watch.rest();
-        std::thread::sleep(3 * limit / 2);
+        remote.send(&SelectedTip::default());
+        // Longer than the timeout, but not longer than the time in callbacks can move it.
+        watch.sleep(5 * limit / 4);
         assert_eq!(peer.disconnect_reason(), None);
-        watch.tick();
         gate.open();
-        // By the clock it is too late; by what the remote had of it, it is not.
+        let answers = || peer.stats().received.of(Command::SelectedTip).messages;
+        wait_until("the answer is read", || answers() > 0 || peer.disconnect_reason().is_some());
+        watch.rest();
+        check_stays_connected(&peer, &mut remote, 2 * limit);
+    });
+}
+
+#[test]
+fn the_time_in_a_callback_does_not_count_for_an_earlier_request() {
+    retry_if_late(growing(2 * SHORT), |limit, watch| {
+        let gate = Gate::default();
+        let config = builder().stall_rules(rules(limit));
+        let (peer, mut remote) = connected_peer_with(blocks_on_fee_filter(&gate), config);
+        watch.tick();
+        peer.queue_message(&GetSelectedTip).unwrap();
+        remote.expect::<GetSelectedTip>();
+        remote.send(&FEE_FILTER);
+        gate.wait_for_arrival();
+        // Longer than the timeout, but not longer than the time in callbacks can move it.
+        watch.sleep(5 * limit / 4);
+        assert_eq!(peer.disconnect_reason(), None);
+        gate.open();
         remote.send(&Ping { nonce: 2 });
         remote.expect::<Pong>();
         watch.sleep(limit / 10);
@@ -214,12 +212,12 @@ fn a_request_before_a_slow_callback_has_what_was_left_after_it() {
 }
 
 #[test]
-fn an_answer_clears_before_its_callback() {
+fn a_request_made_in_the_callback_of_an_answer_has_a_timeout() {
     let gate = Gate::default();
     let slow = gate.clone();
     let listener = OnMessage(move |peer: &Peer, message: &Message| {
         if matches!(message, Message::SelectedTip(_)) {
-            // Asks at once for the next.
+            // The answer must not stop the timeout of this request.
             peer.queue_message(&GetSelectedTip).unwrap();
             slow.pass();
         }
@@ -229,6 +227,5 @@ fn an_answer_clears_before_its_callback() {
     gate.wait_for_arrival();
     remote.expect::<GetSelectedTip>();
     gate.open();
-    wait_until("the new request is watched", || peer.disconnect_reason().is_some());
     assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
 }

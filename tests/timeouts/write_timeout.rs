@@ -1,13 +1,13 @@
-//! Remotes that do not read, or slowly: the write timeout, the bound, and everybody else.
+//! The write timeout ends a peer whose remote accepts no byte for too long. Other peers are not affected.
 
 use crate::common::blocking::fill_queue;
 use crate::common::frames::{frame_of_size, message_of_size};
-use crate::common::local::{connected_peer, end_reason};
+use crate::common::local::{connected_peer, connected_peer_of, end_reason, repeat_until_ended};
 use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{DEADLINE, builder, sockets, version};
-use kaspa_peer::wire::{Command, FeeFilter, Inv, Inventory, Message, Ping, Pong, write_message};
-use kaspa_peer::{Config, DisconnectReason, Peer, QueueError};
+use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, Message, Ping, Pong};
+use kaspa_peer::{DisconnectReason, Peer, QueueError};
 use socket2::SockRef;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(300);
 
 #[test]
-fn a_remote_that_stops_reading_is_let_go() {
+fn a_remote_that_stops_reading_is_disconnected() {
     let (local, _remote) = connected_peer(builder().write_timeout(SHORT));
     let message = message_of_size(50_000);
     let error = loop {
@@ -29,7 +29,7 @@ fn a_remote_that_stops_reading_is_let_go() {
 }
 
 #[test]
-fn so_is_one_that_stops_in_the_middle_of_a_large_frame() {
+fn a_remote_that_stops_reading_within_a_large_frame_is_disconnected() {
     let (local, mut remote) = connected_peer(builder().write_timeout(SHORT));
     let receipt = local.peer.queue_message(&message_of_size(32_000_000)).unwrap();
     remote.stream.read_exact(&mut [0; 100_000]).unwrap();
@@ -39,27 +39,26 @@ fn so_is_one_that_stops_in_the_middle_of_a_large_frame() {
 }
 
 #[test]
-fn so_is_one_that_only_trickled_announcements_are_for() {
+fn a_remote_that_does_not_read_announcements_is_disconnected() {
     let config = builder().write_timeout(SHORT).trickle_interval(Duration::from_millis(1));
     let (local, _remote) = connected_peer(config);
     let mut next = 0u32;
-    while local.peer.disconnect_reason().is_none() {
-        let items: Inv =
-            (next..next + 1000).map(|n| Inventory::tx(kaspa_peer::wire::Hash::of(&n.to_le_bytes()))).collect();
+    let reason = repeat_until_ended(&local.peer, || {
+        let items: Inv = (next..next + 1000).map(|n| Inventory::tx(Hash::of(&n.to_le_bytes()))).collect();
         match local.peer.queue_inventories(&items.items) {
             Ok(()) | Err(QueueError::Closed(_)) => next += 1000,
             Err(QueueError::InventoryFull { .. }) => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => panic!("{error}"),
         }
-    }
-    assert_eq!(end_reason(&local.peer), DisconnectReason::WriteStalled { limit: SHORT });
+    });
+    assert_eq!(reason, DisconnectReason::WriteStalled { limit: SHORT });
 }
 
 #[test]
-fn a_slow_but_steady_reader_lives() {
+fn a_remote_that_reads_slowly_but_steadily_stays_connected() {
     const SIZE: usize = 8_000_000;
     retry_if_late(growing(Duration::from_millis(400)), |limit, watch| {
-        // The less fits between the two, the sooner the writer notices what was read.
+        // With small socket buffers, the writer notices soon that the remote has read.
         let (dialled, accepted) = sockets();
         SockRef::from(&dialled).set_recv_buffer_size(64 * 1024).unwrap();
         SockRef::from(&accepted).set_send_buffer_size(64 * 1024).unwrap();
@@ -78,15 +77,15 @@ fn a_slow_but_steady_reader_lives() {
             count
         };
         let mut read = 0;
-        // What is written takes several times the limit …
+        // Writing takes several times the limit,
         while start.elapsed() < 3 * limit {
             read += read_some();
             watch.sleep(limit / 40);
         }
-        // … and most of it is still to come …
-        assert!(read < SIZE, "{read}: read too fast for a test of slowness");
+        // most of it is still to be written,
+        assert!(read < SIZE, "{read} bytes are too many for a slow reader");
         assert_eq!((peer.disconnect_reason(), receipts[1].try_wait()), (None, None));
-        // … and does.
+        // and the remote receives all of it.
         while read < 2 * SIZE {
             watch.tick();
             read += read_some();
@@ -99,10 +98,13 @@ fn a_slow_but_steady_reader_lives() {
 }
 
 #[test]
-fn without_the_timeout_a_remote_may_take_its_time() {
+fn without_the_timeout_a_remote_that_does_not_read_stays_connected() {
     let (local, mut remote) = connected_peer(builder().write_timeout(None).queue_limit(100_000));
     fill_queue(&local.peer);
-    std::thread::sleep(2 * SHORT);
+    // Another peer, which is filled later, ends meanwhile.
+    let (other, _remote) = connected_peer(builder().write_timeout(SHORT));
+    let send = || other.peer.send_message(&message_of_size(50_000), DEADLINE).is_ok();
+    assert_eq!(repeat_until_ended(&other.peer, send), DisconnectReason::WriteStalled { limit: SHORT });
     assert_eq!(local.peer.disconnect_reason(), None);
     let receipt = loop {
         match local.peer.queue_message(&FeeFilter { min_fee: 9 }) {
@@ -116,7 +118,7 @@ fn without_the_timeout_a_remote_may_take_its_time() {
 }
 
 #[test]
-fn the_queue_stays_within_its_bound() {
+fn the_queue_of_a_remote_that_does_not_read_stays_within_its_limit() {
     const LIMIT: usize = 100_000;
     let (local, _remote) = connected_peer(builder().queue_limit(LIMIT));
     let message = message_of_size(3333);
@@ -135,51 +137,41 @@ fn the_queue_stays_within_its_bound() {
     }
 }
 
-/// Another peer of this node.
-fn connect(config: &Config) -> (Peer, Remote) {
-    let (dialled, accepted) = sockets();
-    let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = Remote::new(dialled, config.network());
-    remote.shake_hands(&version());
-    peer.wait_for_handshake().unwrap();
-    (peer, remote)
-}
-
 #[test]
-fn other_peers_do_not_notice() {
+fn a_remote_that_stops_reading_does_not_delay_other_peers() {
     retry_if_late(growing(Duration::from_millis(600)), |limit, watch| {
         let config = builder().write_timeout(limit).build().unwrap();
-        let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
+        let ((stuck, _silent), (reading, mut remote)) = (connected_peer_of(&config), connected_peer_of(&config));
         let frame = frame_of_size(1_000_000, config.network());
         let mut bytes = vec![0; frame.as_bytes().len()];
         let mut messages = 0;
-        // The same frames to both, as when a block is relayed; the one who does not read holds up nobody.
-        while stuck.disconnect_reason().is_none() {
+        // Both peers are sent the same frames, as when a block is relayed.
+        let reason = repeat_until_ended(&stuck, || {
             watch.tick();
-            let _ = stuck.queue_frame(&frame);
-            lively.queue_frame(&frame).unwrap();
-            lively.queue_message(&Ping { nonce: 1 }).unwrap();
+            drop(stuck.queue_frame(&frame));
+            reading.queue_frame(&frame).unwrap();
+            reading.queue_message(&Ping { nonce: 1 }).unwrap();
             remote.stream.read_exact(&mut bytes).unwrap();
             assert!(bytes == frame.as_bytes());
             remote.expect::<Ping>();
             messages += 1;
-        }
-        assert_eq!(end_reason(&stuck), DisconnectReason::WriteStalled { limit });
+        });
+        assert_eq!(reason, DisconnectReason::WriteStalled { limit });
         assert!(messages > 3, "{messages}");
-        assert_eq!(lively.disconnect_reason(), None);
+        assert_eq!(reading.disconnect_reason(), None);
     });
 }
 
 #[test]
-fn others_are_served_while_one_is_stuck_for_good() {
+fn other_peers_are_served_while_one_is_blocked_without_end() {
     let config = builder().write_timeout(None).queue_limit(100 << 20).build().unwrap();
-    let ((stuck, _silent), (lively, mut remote)) = (connect(&config), connect(&config));
+    let ((stuck, _silent), (reading, mut remote)) = (connected_peer_of(&config), connected_peer_of(&config));
     let frame = frame_of_size(1_000_000, config.network());
-    // More than the sockets' buffers take.
+    // More than the buffers of the sockets hold.
     (0..40).for_each(|_| drop(stuck.queue_frame(&frame).unwrap()));
     let mut bytes = vec![0; frame.as_bytes().len()];
     for _ in 0..40 {
-        lively.queue_frame(&frame).unwrap();
+        reading.queue_frame(&frame).unwrap();
         remote.stream.read_exact(&mut bytes).unwrap();
         remote.send(&Ping { nonce: 1 });
         remote.expect::<Pong>();
@@ -188,26 +180,18 @@ fn others_are_served_while_one_is_stuck_for_good() {
 }
 
 #[test]
-fn a_remote_that_asks_and_does_not_read_is_let_go() {
-    let (local, remote) = connected_peer(builder().queue_limit(10_000));
-    std::thread::scope(|scope| {
-        let mut asking = remote.stream.try_clone().unwrap();
-        scope.spawn(move || {
-            let mut nonce = 0;
-            while write_message(&mut asking, &Ping { nonce }, remote.network).is_ok() {
-                nonce += 1;
-            }
-        });
-        assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
-    });
+fn a_remote_that_pings_and_does_not_read_the_pongs_is_disconnected() {
+    let (local, mut remote) = connected_peer(builder().queue_limit(10_000));
+    let reason = repeat_until_ended(&local.peer, || remote.try_send(&Ping { nonce: 1 }));
+    assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });
 }
 
 #[test]
-fn so_is_one_that_does_not_read_what_was_queued_for_it() {
+fn a_remote_that_pings_and_does_not_read_its_queue_is_disconnected() {
     let (local, mut remote) = connected_peer(builder().queue_limit(10_000));
-    while local.peer.disconnect_reason().is_none() {
-        let _ = local.peer.queue_message(&message_of_size(10_000));
-        let _ = write_message(&mut remote.stream, &Ping { nonce: 1 }, remote.network);
-    }
-    assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
+    let reason = repeat_until_ended(&local.peer, || {
+        drop(local.peer.queue_message(&message_of_size(10_000)));
+        remote.try_send(&Ping { nonce: 1 });
+    });
+    assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });
 }
