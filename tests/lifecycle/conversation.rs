@@ -1,4 +1,4 @@
-//! Two nodes talk: the first conversation.
+//! A plain conversation between two nodes.
 
 use crate::common::builder;
 use crate::common::local::{Local, connected_pair};
@@ -6,7 +6,7 @@ use kaspa_peer::DisconnectReason;
 use kaspa_peer::wire::{Addr, AddressScope, Command, FeeFilter, GetAddr, Inv, Inventory, Ping, Services};
 
 #[test]
-fn both_sides_learn_who_the_other_is() {
+fn both_sides_receive_the_others_version() {
     let (outbound, inbound) = connected_pair(
         builder().user_agent("dialler", "1.0", ["here"]).services(Services::NETWORK),
         builder().user_agent("acceptor", "2.0", [""; 0]).relay_transactions(false),
@@ -21,7 +21,7 @@ fn both_sides_learn_who_the_other_is() {
 }
 
 #[test]
-fn messages_go_both_ways_in_order() {
+fn messages_arrive_in_order_in_both_directions() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     outbound.peer.queue_message(&GetAddr::all()).unwrap();
     for min_fee in 0..1000 {
@@ -52,7 +52,7 @@ fn a_ping_is_answered_and_timed() {
 }
 
 #[test]
-fn announcements_arrive() {
+fn announced_inventory_arrives_in_order() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     let items: Vec<_> = (0..2500u32).map(|n| Inventory::tx(kaspa_peer::wire::Hash::of(&n.to_le_bytes()))).collect();
     outbound.peer.queue_inventories(&items).unwrap();
@@ -65,7 +65,7 @@ fn announcements_arrive() {
 }
 
 #[test]
-fn a_goodbye_has_a_reason_on_both_sides() {
+fn both_sides_have_a_reason_after_a_disconnect() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     outbound.peer.disconnect();
     assert_eq!(outbound.peer.wait_for_disconnect(), Ok(DisconnectReason::Local));

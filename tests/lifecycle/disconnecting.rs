@@ -1,14 +1,18 @@
-//! Ending a connection: from anywhere, at any time, more than once.
+//! Ending a connection: from any thread or callback, at any time, and more than once.
 
+use crate::common::blocking::Gate;
 use crate::common::frames::simnet_frame;
-use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of, new_peer_with};
 use crate::common::remote::Remote;
 use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, CustomMessage, FeeFilter, Frame, Message, Network, Ping, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, events};
 use parking_lot::Mutex;
 use std::{
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -16,13 +20,13 @@ use std::{
 const LOCAL: DisconnectReason = DisconnectReason::Local;
 
 #[test]
-fn before_during_and_after_the_handshake() {
+fn disconnect_works_before_during_and_after_the_handshake() {
     for direction in BOTH {
         let (local, mut remote) = new_peer(direction, builder());
         local.peer.disconnect();
         assert_eq!(local.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
         assert_eq!(local.end_reason(), LOCAL);
-        assert!(remote.read_until_closed().len() <= 1, "our version, or not even that");
+        assert!(remote.read_until_closed().len() <= 1, "at most our version");
 
         let (local, mut remote) = new_peer(direction, builder());
         remote.send(&version());
@@ -36,12 +40,12 @@ fn before_during_and_after_the_handshake() {
         local.peer.disconnect();
         assert_eq!(local.end_reason(), LOCAL);
         assert_eq!(remote.read_until_closed(), []);
-        assert_eq!(local.peer.wait_for_handshake(), Ok(()), "it was done");
+        assert_eq!(local.peer.wait_for_handshake(), Ok(()), "the handshake was done before");
     }
 }
 
 #[test]
-fn any_number_of_times() {
+fn disconnect_can_be_called_any_number_of_times() {
     let (local, _remote) = connected_peer_in(Direction::Inbound, builder());
     for _ in 0..3 {
         local.peer.disconnect();
@@ -54,7 +58,7 @@ fn any_number_of_times() {
 }
 
 #[test]
-fn from_several_threads_at_once() {
+fn several_threads_can_disconnect_at_once() {
     for _ in 0..50 {
         let (local, _remote) = connected_peer_in(Direction::Outbound, builder());
         let start = Barrier::new(4);
@@ -72,31 +76,31 @@ fn from_several_threads_at_once() {
 }
 
 #[test]
-fn both_ends_at_once() {
+fn both_ends_can_disconnect_at_once() {
     for _ in 0..50 {
         let (outbound, inbound) = connected_pair(builder(), builder());
         thread::scope(|scope| {
             scope.spawn(|| outbound.peer.disconnect());
             scope.spawn(|| inbound.peer.disconnect());
         });
-        for end in [outbound, inbound] {
+        for local in [outbound, inbound] {
             let reason = local.end_reason();
             assert!(matches!(reason, LOCAL | DisconnectReason::RemoteClosed { inside_frame: false }), "{reason:?}");
         }
     }
 }
 
-/// Remembers the callbacks, disconnects at a ping, and tries to wait there.
+/// Notes the callbacks, disconnects when a ping arrives, and tries to wait in that callback.
 #[derive(Clone, Default)]
-struct Leaver(Arc<Mutex<Vec<String>>>);
+struct DisconnectsOnPing(Arc<Mutex<Vec<String>>>);
 
-impl Leaver {
+impl DisconnectsOnPing {
     fn note(&self, what: impl Into<String>) {
         self.0.lock().push(what.into());
     }
 }
 
-impl Listener for Leaver {
+impl Listener for DisconnectsOnPing {
     fn on_message(&self, _: &Peer, message: &Message) {
         if let Message::FeeFilter(_) | Message::Ping(_) = message {
             self.note(kaspa_peer::wire::Encode::command(message).to_string());
@@ -111,7 +115,7 @@ impl Listener for Leaver {
         }
         assert_eq!(peer.wait_for_handshake(), Err(WaitError::InCallback));
         assert_eq!(peer.ping(), Err(WaitError::InCallback));
-        self.note("left");
+        self.note("disconnected");
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
@@ -122,42 +126,42 @@ impl Listener for Leaver {
 }
 
 #[test]
-fn from_a_callback_which_is_the_last_but_one() {
-    let leaver = Leaver::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(leaver.clone()).build().unwrap(), Direction::Inbound);
+fn after_disconnect_in_a_callback_only_on_disconnect_follows() {
+    let listener = DisconnectsOnPing::default();
+    let (peer, mut remote) = new_peer_of(&builder().listener(listener.clone()).build().unwrap(), Direction::Inbound);
     remote.shake_hands(&version());
     let fee = simnet_frame(&FeeFilter { min_fee: 1 });
-    // In one segment, so that the rest has arrived when the peer disconnects.
+    // In one write, so that the rest has arrived when the peer disconnects.
     remote.send_bytes(&[fee.clone(), simnet_frame(&Ping { nonce: 1 }), fee, simnet_frame(&Ping { nonce: 2 })].concat());
     assert_eq!(peer.wait_for_disconnect(), Ok(LOCAL));
-    assert_eq!(*leaver.0.lock(), ["feefilter", "ping", "left", &LOCAL.to_string()]);
+    assert_eq!(*listener.0.lock(), ["feefilter", "ping", "disconnected", &LOCAL.to_string()]);
 }
 
 #[test]
-fn when_the_last_handle_is_dropped() {
+fn dropping_the_last_handle_disconnects() {
     for direction in BOTH {
         let (local, mut remote) = connected_peer_in(direction, builder());
         let clones = [local.peer.clone(), local.peer.clone()];
         drop(local.peer);
-        assert_eq!(remote.messages_before_pong(1), [], "a clone keeps it alive");
+        assert_eq!(remote.messages_before_pong(1), [], "a clone keeps the peer connected");
         drop(clones);
         assert_eq!(remote.read_until_closed(), []);
-        local.recorder.wait("the end", |record| (record.disconnects == [LOCAL]).then_some(()));
+        local.recorder.wait("on_disconnect", |record| (record.disconnects == [LOCAL]).then_some(()));
     }
 }
 
 #[test]
-fn a_handle_kept_from_a_callback_keeps_it_alive() {
+fn a_handle_cloned_in_a_callback_keeps_the_peer_connected() {
     #[derive(Clone, Default)]
-    struct Keeper(Arc<Mutex<Option<Peer>>>);
+    struct KeepsHandle(Arc<Mutex<Option<Peer>>>);
 
-    impl Listener for Keeper {
+    impl Listener for KeepsHandle {
         fn on_version(&self, peer: &Peer, _: Version) {
             *self.0.lock() = Some(peer.clone());
         }
     }
 
-    let keeper = Keeper::default();
+    let keeper = KeepsHandle::default();
     let (peer, mut remote) = new_peer_of(&builder().listener(keeper.clone()).build().unwrap(), Direction::Inbound);
     remote.shake_hands(&version());
     drop(peer);
@@ -168,37 +172,43 @@ fn a_handle_kept_from_a_callback_keeps_it_alive() {
 }
 
 #[test]
-fn who_waits_returns_when_everything_is_over() {
+fn waiting_for_the_end_includes_on_disconnect() {
     #[derive(Clone, Default)]
-    struct Slow(Arc<Mutex<bool>>);
+    struct BlocksOnDisconnect {
+        gate: Gate,
+        returned: Arc<AtomicBool>,
+    }
 
-    impl Listener for Slow {
+    impl Listener for BlocksOnDisconnect {
         fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
-            thread::sleep(Duration::from_millis(50));
-            *self.0.lock() = true;
+            self.gate.pass();
+            self.returned.store(true, Ordering::SeqCst);
         }
     }
 
-    let slow = Slow::default();
-    let (peer, _remote) = new_peer_of(&builder().listener(slow.clone()).build().unwrap(), Direction::Inbound);
-    let short = Duration::from_millis(1);
-    assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }));
+    let listener = BlocksOnDisconnect::default();
+    let (peer, _remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
+    let short = Duration::from_millis(50);
+    assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }), "still connected");
     thread::scope(|scope| {
         for n in 0..6 {
-            let (peer, over) = (peer.clone(), &slow.0);
+            let (peer, returned) = (peer.clone(), &listener.returned);
             scope.spawn(move || {
                 let result =
                     if n % 2 == 0 { peer.wait_for_disconnect() } else { peer.wait_for_disconnect_timeout(DEADLINE) };
                 assert_eq!(result, Ok(LOCAL));
-                assert!(*over.lock(), "on_disconnect was still running");
+                assert!(returned.load(Ordering::SeqCst), "on_disconnect was still running");
             });
         }
         peer.disconnect();
+        listener.gate.wait_for_arrival();
+        assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }));
+        listener.gate.open();
     });
 }
 
 #[test]
-fn a_callback_may_wait_for_another_peer() {
+fn a_callback_can_wait_for_the_end_of_another_peer() {
     struct WaitsFor(Peer);
 
     impl Listener for WaitsFor {
@@ -221,16 +231,16 @@ fn a_callback_may_wait_for_another_peer() {
 }
 
 #[test]
-fn while_the_remote_does_not_read() {
+fn disconnect_works_while_the_writer_is_blocked() {
     let Ok(Command::Custom(command)) = "clog".parse() else { panic!("clog is known") };
     let clog = Frame::encode(&CustomMessage { command, payload: vec![0; 30_000_000] }, Network::Simnet).unwrap();
     for direction in BOTH {
         let (local, mut remote) = connected_peer_in(direction, builder().write_timeout(None));
-        // Larger than the queue: taken as soon as nothing of the handshake waits any more.
+        // The message is larger than the queue, so it is accepted when no message of the handshake waits any more.
         local.peer.send_frame(&clog, DEADLINE).unwrap();
         let sender = local.peer.clone();
         let sender = thread::spawn(move || sender.send_message(&FeeFilter { min_fee: 1 }, Duration::MAX));
-        // The writer is at it, and will not get to the end of it.
+        // The writer has begun to write it, and cannot complete it.
         let mut first = [0; 1];
         std::io::Read::read_exact(&mut remote.stream, &mut first).unwrap();
         local.peer.disconnect();
@@ -240,7 +250,7 @@ fn while_the_remote_does_not_read() {
 }
 
 #[test]
-fn everybody_is_told_the_same_reason() {
+fn every_call_gets_the_same_reason() {
     let ends: [fn(&mut Remote, &Peer); 3] =
         [|_, peer| peer.disconnect(), |remote, _| remote.shut_down_sending(), |remote, _| remote.send(&version())];
     for end in ends {
@@ -249,20 +259,20 @@ fn everybody_is_told_the_same_reason() {
         let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
         remote.shake_hands(&version());
         assert_eq!(remote.messages_before_pong(1), []);
-        let receipt = peer.clone();
-        let waiting = thread::spawn(move || receipt.wait_for_disconnect());
+        let handle = peer.clone();
+        let waiting = thread::spawn(move || handle.wait_for_disconnect());
         end(&mut remote, &peer);
         let reason = peer.wait_for_disconnect().unwrap();
         assert_eq!(waiting.join().unwrap(), Ok(reason.clone()));
         assert_eq!(peer.disconnect_reason(), Some(reason.clone()));
         assert_eq!(peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason.clone())));
-        let told: Vec<DisconnectReason> = events
+        let reasons: Vec<DisconnectReason> = events
             .try_iter()
             .filter_map(|event| match event.kind {
                 EventKind::Disconnected(reason) => Some(reason),
                 _ => None,
             })
             .collect();
-        assert_eq!(told, vec![reason]);
+        assert_eq!(reasons, vec![reason]);
     }
 }

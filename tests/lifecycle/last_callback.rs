@@ -1,8 +1,8 @@
-//! `on_disconnect` is the last that a program hears of a peer, whatever the writer was just telling it.
+//! `on_disconnect` is the last callback of a peer, even if the writer thread is in a callback when the connection ends.
 
-use crate::common::local::new_peer_of;
+use crate::common::local::{end_reason, new_peer_of};
 use crate::common::memory_file::{MemoryFile, records};
-use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
+use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::{Capture, Captured};
 use kaspa_peer::wire::{Command, FeeFilter, Network};
 use kaspa_peer::{DisconnectReason, Listener, Peer};
@@ -11,41 +11,41 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Is still being told of the first `feefilter` when the connection ends.
+/// Stays in `on_write` for the first `feefilter` until the connection has ended.
 #[derive(Default)]
-struct Slow {
-    told: Mutex<Vec<Command>>,
-    gone: Mutex<bool>,
+struct SlowOnWrite {
+    written: Mutex<Vec<Command>>,
+    disconnected: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Listener for Slow {
+impl Listener for SlowOnWrite {
     fn on_write(&self, peer: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
-        if command == Command::FeeFilter && !self.recorder.lock().contains(&command) {
+        if command == Command::FeeFilter && !self.written.lock().contains(&command) {
             wait_until("the end of the connection", || peer.disconnect_reason().is_some());
-            // The reader has nothing left to do by now, and had it the last word, would soon have had it.
-            let mut gone = self.gone.lock();
-            self.changed.wait_until(&mut gone, Instant::now() + Duration::from_millis(200));
+            // A reader thread that called `on_disconnect` without waiting for this callback would do it about now.
+            let mut disconnected = self.disconnected.lock();
+            self.changed.wait_until(&mut disconnected, Instant::now() + Duration::from_millis(200));
         }
-        assert!(!*self.gone.lock(), "{command} was written behind the end");
-        self.recorder.lock().push(command);
+        assert!(!*self.disconnected.lock(), "on_write for {command} after on_disconnect");
+        self.written.lock().push(command);
     }
 
     fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
-        *self.gone.lock() = true;
+        *self.disconnected.lock() = true;
         self.changed.notify_all();
     }
 }
 
 #[test]
-fn what_is_being_told_is_told_first() {
+fn on_disconnect_follows_the_callbacks_of_written_messages() {
     for direction in BOTH {
-        let listener = Arc::new(Slow::default());
+        let listener = Arc::new(SlowOnWrite::default());
         let file = MemoryFile::default();
         let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
         let config = builder().shared_listener(listener.clone()).capture(capture).build().unwrap();
         let (peer, mut remote) = new_peer_of(&config, direction);
-        // Held back until the handshake is done, and so written as one.
+        // Both wait for the handshake, and are written as one batch after it.
         for min_fee in [1, 2] {
             peer.queue_message(&FeeFilter { min_fee }).unwrap();
         }
@@ -54,11 +54,10 @@ fn what_is_being_told_is_told_first() {
             assert_eq!(remote.expect::<FeeFilter>(), FeeFilter { min_fee });
         }
         remote.shut_down_sending();
-        let reason = peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
-        assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
-        assert!(*listener.gone.lock());
-        let told = listener.recorder.lock();
-        assert_eq!(told.iter().filter(|&&command| command == Command::FeeFilter).count(), 2, "{told:?}");
+        assert_eq!(end_reason(&peer), DisconnectReason::RemoteClosed { inside_frame: false });
+        assert!(*listener.disconnected.lock());
+        let written = listener.written.lock();
+        assert_eq!(written.iter().filter(|&&command| command == Command::FeeFilter).count(), 2, "{written:?}");
 
         let records = records(&file);
         assert!(matches!(records.last(), Some(Captured::Gone(_))), "{records:#?}");
