@@ -1,4 +1,4 @@
-//! Events instead of callbacks: order, room, and ends.
+//! Events instead of callbacks: their order, the capacity of their channel, and the ends of their peers.
 
 use crate::common::frames::simnet_frame;
 use crate::common::local::new_peer_of;
@@ -14,7 +14,7 @@ fn node(capacity: usize) -> (Config, Receiver<Event>) {
 }
 
 fn next(events: &Receiver<Event>) -> Event {
-    events.recv_timeout(DEADLINE).expect("no event")
+    events.recv_timeout(DEADLINE).expect("an event")
 }
 
 fn message(event: &Event) -> &Message {
@@ -24,15 +24,15 @@ fn message(event: &Event) -> &Message {
     }
 }
 
-fn ending(event: &Event) -> DisconnectReason {
+fn end_reason(event: &Event) -> DisconnectReason {
     match &event.kind {
         EventKind::Disconnected(reason) => reason.clone(),
         other => panic!("{other:?}"),
     }
 }
 
-/// A peer whose handshake is done and whose events about it are taken.
-fn met(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
+/// A peer after its handshake, whose events have been received.
+fn connected_peer(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
     let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
     remote.send(&version());
     assert_eq!(*message(&next(events)), version().into());
@@ -44,7 +44,7 @@ fn met(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
 }
 
 #[test]
-fn messages_and_then_the_end() {
+fn the_event_of_the_end_follows_those_of_all_messages() {
     for direction in BOTH {
         let (config, events) = node(100);
         let (peer, mut remote) = new_peer_of(&config, direction);
@@ -54,20 +54,20 @@ fn messages_and_then_the_end() {
         }
         remote.shut_down_sending();
         let reason = peer.wait_for_disconnect().unwrap();
-        let told: Vec<Event> = events.try_iter().collect();
+        let received: Vec<Event> = events.try_iter().collect();
         let mut expected: Vec<Message> = vec![version().into(), VerAck.into()];
         expected.extend((0..10).map(|min_fee| FeeFilter { min_fee }.into()));
-        assert_eq!(told[..12].iter().map(message).cloned().collect::<Vec<_>>(), expected);
-        assert_eq!(ending(&told[12]), reason);
-        assert_eq!(told.len(), 13);
-        assert!(told.iter().all(|event| event.peer.id() == peer.id()));
+        assert_eq!(received[..12].iter().map(message).cloned().collect::<Vec<_>>(), expected);
+        assert_eq!(end_reason(&received[12]), reason);
+        assert_eq!(received.len(), 13);
+        assert!(received.iter().all(|event| event.peer.id() == peer.id()));
     }
 }
 
 #[test]
-fn several_peers_share_it() {
+fn several_peers_can_share_a_channel() {
     let (config, events) = node(10);
-    let mut peers: Vec<(Remote, Peer)> = (0..5).map(|_| met(&config, &events)).collect();
+    let mut peers: Vec<(Remote, Peer)> = (0..5).map(|_| connected_peer(&config, &events)).collect();
     for (remote, peer) in &mut peers {
         remote.send(&FeeFilter { min_fee: i64::try_from(peer.id()).unwrap() });
     }
@@ -78,16 +78,16 @@ fn several_peers_share_it() {
     }
     for (remote, peer) in peers {
         drop(remote);
-        assert_eq!(ending(&next(&events)), peer.wait_for_disconnect().unwrap());
+        assert_eq!(end_reason(&next(&events)), peer.wait_for_disconnect().unwrap());
     }
 }
 
 #[test]
-fn clones_of_a_listener_tell_one_channel() {
+fn clones_of_a_listener_send_to_one_channel() {
     let (listener, events) = events(1);
     let node = || builder().listener(listener.clone()).build().unwrap();
     let nodes = [node(), node()];
-    let mut peers = nodes.each_ref().map(|node| met(node, &events));
+    let mut peers = nodes.each_ref().map(|node| connected_peer(node, &events));
     for (remote, peer) in &mut peers {
         remote.send(&FeeFilter { min_fee: 7 });
         let event = next(&events);
@@ -95,15 +95,15 @@ fn clones_of_a_listener_tell_one_channel() {
     }
     drop((listener, nodes, peers));
     for _ in 0..2 {
-        ending(&next(&events));
+        end_reason(&next(&events));
     }
     assert_eq!(events.recv_timeout(DEADLINE).unwrap_err(), RecvTimeoutError::Disconnected);
 }
 
 #[test]
-fn the_events_peer_can_be_answered() {
+fn the_peer_of_an_event_can_be_sent_an_answer() {
     let (config, events) = node(10);
-    let (mut remote, _peer) = met(&config, &events);
+    let (mut remote, _peer) = connected_peer(&config, &events);
     remote.send(&FeeFilter { min_fee: 7 });
     let event = next(&events);
     event.peer.queue_message(&FeeFilter { min_fee: 8 }).unwrap();
@@ -111,72 +111,72 @@ fn the_events_peer_can_be_answered() {
 }
 
 #[test]
-fn without_room_nothing_more_is_read() {
+fn a_full_channel_stops_reading() {
     const PINGS: u64 = 500;
     for capacity in [0, 1, 2, 7] {
-        let room = capacity.max(1) as u64;
+        let slots = capacity.max(1) as u64;
         let (config, events) = node(capacity);
-        let (mut remote, peer) = met(&config, &events);
+        let (mut remote, peer) = connected_peer(&config, &events);
         let read = || peer.stats().received.of(Command::Ping).messages;
         remote.send_bytes(&(1..=PINGS).flat_map(|nonce| simnet_frame(&Ping { nonce })).collect::<Vec<_>>());
         let mut held = Vec::new();
         for nonce in 1..=PINGS {
-            // As many as there is room for, and the one that finds none.
-            assert!(read() <= nonce - 1 + room + 1, "{} read and {nonce} taken", read());
+            // As many as the channel holds, and one more, which waits for space.
+            assert!(read() <= nonce - 1 + slots + 1, "{} were read and {nonce} received", read());
             let event = next(&events);
             assert_eq!(*message(&event), Ping { nonce }.into());
             held.push(event);
-            // An event that is being handled takes room like one that waits.
-            if held.len() as u64 == room {
+            // An event that the program still holds occupies a slot, like one that waits.
+            if held.len() as u64 == slots {
                 assert!(events.is_empty());
                 assert!(read() <= nonce + 1);
                 held.clear();
             }
         }
         let answers: Vec<u64> = (0..PINGS).map(|_| remote.expect::<Pong>().nonce).collect();
-        assert_eq!(answers, (1..=PINGS).collect::<Vec<_>>(), "all are read in the end");
+        assert_eq!(answers, (1..=PINGS).collect::<Vec<_>>(), "all pings are read in the end");
     }
 }
 
 #[test]
-fn a_full_channel_does_not_stand_in_the_way_of_the_end() {
+fn a_full_channel_does_not_delay_the_end() {
     let (config, events) = node(3);
-    let (mut remote, peer) = met(&config, &events);
+    let (mut remote, peer) = connected_peer(&config, &events);
     (1..100).for_each(|nonce| remote.send(&Ping { nonce }));
-    wait_until("it is full", || events.len() == 3);
+    wait_until("the channel is full", || events.len() == 3);
     peer.disconnect();
     assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
-    let told: Vec<Event> = events.try_iter().collect();
-    let (last, before) = told.split_last().unwrap();
-    assert_eq!(ending(last), DisconnectReason::Local);
+    let received: Vec<Event> = events.try_iter().collect();
+    let (last, before) = received.split_last().unwrap();
+    assert_eq!(end_reason(last), DisconnectReason::Local);
     let commands: Vec<Command> = before.iter().map(|event| message(event).command()).collect();
     assert_eq!(commands, [Command::Ping; 3]);
 }
 
 #[test]
-fn one_that_does_not_take_its_events_does_not_keep_others_from_ending() {
+fn a_channel_filled_by_one_peer_does_not_delay_the_end_of_another() {
     let (config, events) = node(1);
-    let (mut first, one) = met(&config, &events);
-    let (mut second, other) = met(&config, &events);
+    let (mut first, one) = connected_peer(&config, &events);
+    let (mut second, other) = connected_peer(&config, &events);
     first.send(&Ping { nonce: 1 });
-    wait_until("it is full", || events.len() == 1);
+    wait_until("the channel is full", || events.len() == 1);
     second.send(&Ping { nonce: 2 });
     second.expect::<Pong>();
     other.disconnect();
     assert_eq!(other.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
     assert_eq!(one.disconnect_reason(), None);
     assert_eq!(*message(&next(&events)), Ping { nonce: 1 }.into());
-    assert_eq!(ending(&next(&events)), DisconnectReason::Local);
+    assert_eq!(end_reason(&next(&events)), DisconnectReason::Local);
 }
 
 #[test]
-fn peers_go_on_when_nobody_listens_any_more() {
+fn peers_stay_connected_when_the_receiver_is_dropped() {
     for waiting in [false, true] {
         let (config, events) = node(2);
-        let (mut remote, peer) = met(&config, &events);
+        let (mut remote, peer) = connected_peer(&config, &events);
         if waiting {
             (1..50).for_each(|nonce| remote.send(&Ping { nonce }));
-            wait_until("it is full", || events.len() == 2);
+            wait_until("the channel is full", || events.len() == 2);
         }
         drop(events);
         remote.messages_before_pong(1000);
@@ -187,9 +187,9 @@ fn peers_go_on_when_nobody_listens_any_more() {
 }
 
 #[test]
-fn a_peer_that_is_forgotten_ends_even_while_events_wait() {
+fn dropping_the_last_handle_disconnects_while_events_wait() {
     let (config, events) = node(2);
-    let (mut remote, peer) = met(&config, &events);
+    let (mut remote, peer) = connected_peer(&config, &events);
     remote.messages_before_pong(1);
     wait_until("an event waits", || events.len() == 1);
     drop(peer);
@@ -197,13 +197,13 @@ fn a_peer_that_is_forgotten_ends_even_while_events_wait() {
     let event = next(&events);
     assert_eq!(*message(&event), Ping { nonce: 1 }.into());
     assert_eq!(event.peer.disconnect_reason(), Some(DisconnectReason::Local));
-    assert_eq!(ending(&next(&events)), DisconnectReason::Local);
+    assert_eq!(end_reason(&next(&events)), DisconnectReason::Local);
 }
 
 #[test]
-fn a_clone_from_an_event_keeps_the_peer() {
+fn a_handle_cloned_from_an_event_keeps_the_peer_connected() {
     let (config, events) = node(2);
-    let (mut remote, peer) = met(&config, &events);
+    let (mut remote, peer) = connected_peer(&config, &events);
     remote.send(&FeeFilter { min_fee: 1 });
     let kept = next(&events).peer.clone();
     drop(peer);
@@ -213,19 +213,18 @@ fn a_clone_from_an_event_keeps_the_peer() {
 }
 
 #[test]
-fn the_loop_ends_when_the_node_is_gone() {
+fn the_channel_closes_when_the_node_and_its_peers_are_dropped() {
     let (config, events) = node(2);
     let remotes: Vec<Remote> = (0..3)
         .map(|_| {
             let (peer, remote) = new_peer_of(&config, Direction::Inbound);
-            // Said before, so that nobody has to listen meanwhile.
             remote.shut_down_sending();
             drop(peer.wait_for_disconnect());
             remote
         })
         .collect();
     drop(config);
-    // The receiver lives as long as somebody could send.
-    let told = events.into_iter().map(|event| ending(&event)).collect::<Vec<_>>();
-    assert_eq!(told.len(), remotes.len());
+    // The loop ends when every sender of the channel is dropped.
+    let received = events.into_iter().map(|event| end_reason(&event)).collect::<Vec<_>>();
+    assert_eq!(received.len(), remotes.len());
 }

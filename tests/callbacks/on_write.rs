@@ -1,4 +1,4 @@
-//! `on_write` runs on the writer's thread: what it may do there, and what comes of it. (For panics see `callback_panic`.)
+//! The callback `on_write` runs on the writer thread. (For panics in it see `panics`.)
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
@@ -15,10 +15,10 @@ use std::time::Duration;
 
 const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 
-/// Does something when a `feefilter` has been written, and tells of the end.
+/// Calls a closure when a `feefilter` was written, and sends the reason of the end to a channel.
 struct OnFee<F> {
     act: F,
-    gone: Sender<DisconnectReason>,
+    ends: Sender<DisconnectReason>,
 }
 
 impl<F: Fn(&Peer) + Send + Sync + 'static> Listener for OnFee<F> {
@@ -29,7 +29,7 @@ impl<F: Fn(&Peer) + Send + Sync + 'static> Listener for OnFee<F> {
     }
 
     fn on_disconnect(&self, _: &Peer, reason: &DisconnectReason) {
-        self.gone.send(reason.clone()).unwrap();
+        self.ends.send(reason.clone()).unwrap();
     }
 }
 
@@ -41,25 +41,25 @@ fn on_fee_with(
     config: ConfigBuilder,
     act: impl Fn(&Peer) + Send + Sync + 'static,
 ) -> (Peer, Remote, Receiver<DisconnectReason>) {
-    let (gone, ends) = unbounded();
-    let (peer, mut remote) = new_peer_with(OnFee { act, gone }, Direction::Inbound, config);
+    let (sender, ends) = unbounded();
+    let (peer, mut remote) = new_peer_with(OnFee { act, ends: sender }, Direction::Inbound, config);
     remote.shake_hands(&version());
     peer.wait_for_handshake().unwrap();
     (peer, remote, ends)
 }
 
 #[test]
-fn it_can_disconnect() {
+fn on_write_can_disconnect() {
     let (peer, mut remote, ends) = on_fee(Peer::disconnect);
     let receipt = peer.queue_message(&FEE).unwrap();
-    assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()), "it was written");
+    assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()), "the message was written");
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
     assert_eq!(remote.read_until_closed(), [FEE.into()]);
     assert_eq!(ends.try_iter().count(), 1);
 }
 
 #[test]
-fn it_can_let_go_of_the_last_handle() {
+fn on_write_can_drop_the_last_handle() {
     let handle = Arc::new(Mutex::new(None::<Peer>));
     let held = Arc::clone(&handle);
     let (peer, mut remote, ends) = on_fee(move |_| drop(held.lock().take()));
@@ -71,8 +71,8 @@ fn it_can_let_go_of_the_last_handle() {
 }
 
 #[test]
-fn it_cannot_wait_for_its_own_peer() {
-    let (told, refusals) = unbounded();
+fn waiting_for_the_same_peer_in_on_write_is_an_error() {
+    let (sender, results) = unbounded();
     let (peer, mut remote, _ends) = on_fee(move |peer| {
         let receipt = peer.queue_message(&SendHeaders).unwrap();
         let waits = [
@@ -83,32 +83,32 @@ fn it_cannot_wait_for_its_own_peer() {
             receipt.wait(),
             receipt.wait_timeout(DEADLINE),
         ];
-        told.send(waits).unwrap();
+        sender.send(waits).unwrap();
     });
     peer.queue_message(&FEE).unwrap();
-    assert_eq!(refusals.recv_timeout(DEADLINE).unwrap(), [const { Err(WaitError::InCallback) }; 6]);
+    assert_eq!(results.recv_timeout(DEADLINE).unwrap(), [const { Err(WaitError::InCallback) }; 6]);
     assert_eq!((remote.read(), remote.read()), (FEE.into(), SendHeaders.into()));
     assert_eq!(peer.disconnect_reason(), None);
 }
 
 #[test]
-fn it_can_queue_until_it_is_told_that_it_is_enough() {
-    let (told, full) = unbounded();
+fn on_write_can_queue_until_the_queue_is_full() {
+    let (sender, results) = unbounded();
     let (peer, mut remote, _ends) = on_fee_with(builder().queue_limit(100_000), move |peer| {
         let filler = message_of_size(5000);
         let mut queued = 0;
         let refused = loop {
-            // Waiting for room here would be waiting for oneself.
+            // Waiting for space here would be a deadlock, so there is no wait.
             match peer.send_message(&filler, DEADLINE) {
                 Ok(_) => queued += 1,
                 Err(error) => break error,
             }
             assert!(peer.stats().queued_bytes <= 100_000);
         };
-        told.send((queued, refused)).unwrap();
+        sender.send((queued, refused)).unwrap();
     });
     peer.queue_message(&FEE).unwrap();
-    let (queued, refused) = full.recv_timeout(DEADLINE).unwrap();
+    let (queued, refused) = results.recv_timeout(DEADLINE).unwrap();
     assert_eq!(refused, QueueError::InCallback);
     assert!(queued > 10, "{queued}");
     assert_eq!(remote.read(), FEE.into());
@@ -117,7 +117,7 @@ fn it_can_queue_until_it_is_told_that_it_is_enough() {
 }
 
 #[test]
-fn while_it_takes_long_messages_are_received_and_the_peer_can_end() {
+fn a_slow_on_write_delays_neither_receiving_nor_disconnect() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder());
     for nonce in 1..=100 {
         remote.send(&Ping { nonce });
@@ -126,8 +126,8 @@ fn while_it_takes_long_messages_are_received_and_the_peer_can_end() {
     let receipt = peer.queue_message(&FEE).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
-    assert_eq!(remote.read_until_closed(), [], "the remote is let go at once");
-    assert_eq!(peer.wait_for_disconnect_timeout(Duration::ZERO).ok(), None, "but its thread is not gone");
+    assert_eq!(remote.read_until_closed(), [], "the connection closes at once");
+    assert_eq!(peer.wait_for_disconnect_timeout(Duration::ZERO).ok(), None, "the writer thread still runs");
     listener.gate.open();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }

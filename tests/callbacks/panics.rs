@@ -1,154 +1,141 @@
 //! A panic in a callback ends that peer, and nothing else.
 
-use crate::common::local::new_peer_of;
+use crate::common::local::{connected_peer_of, end_reason, new_peer_of};
 use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, version};
+use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DagView, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{panic, sync::Arc, sync::Once, thread};
+use std::{sync::Arc, thread};
 
-/// Where to panic.
+/// The callback that panics.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
-    Message,
-    Hook,
-    Read,
-    Write,
-    Disconnect,
+enum Callback {
+    OnMessage,
+    OnFeeFilter,
+    OnRead,
+    OnWrite,
+    OnDisconnect,
 }
 
-/// The fee that brings the panic about.
-const TRIGGER: i64 = -666;
+/// The message whose callback panics.
+const TRIGGER: FeeFilter = FeeFilter { min_fee: -666 };
 
+/// Panics in one callback, and records the ends of its peers.
 #[derive(Clone)]
-struct Fragile {
-    place: Place,
+struct Panics {
+    callback: Callback,
     ends: Arc<Mutex<Vec<(u64, DisconnectReason)>>>,
 }
 
-impl Listener for Fragile {
+impl Listener for Panics {
     fn on_message(&self, _: &Peer, message: &Message) {
-        assert!(self.place != Place::Message || *message != trigger().into());
+        assert!(self.callback != Callback::OnMessage || *message != TRIGGER.into());
     }
 
     fn on_fee_filter(&self, _: &Peer, message: FeeFilter) {
-        assert!(self.place != Place::Hook || message != trigger());
+        assert!(self.callback != Callback::OnFeeFilter || message != TRIGGER);
     }
 
     fn on_read(&self, _: &Peer, _: usize, frame: Result<Command, &FrameError>) {
-        assert!(self.place != Place::Read || frame != Ok(Command::FeeFilter));
+        assert!(self.callback != Callback::OnRead || frame != Ok(Command::FeeFilter));
     }
 
     fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&std::io::Error>) {
-        assert!(self.place != Place::Write || command != Command::FeeFilter);
+        assert!(self.callback != Callback::OnWrite || command != Command::FeeFilter);
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.ends.lock().push((peer.id(), reason.clone()));
-        assert!(self.place != Place::Disconnect);
+        assert!(self.callback != Callback::OnDisconnect);
     }
 }
 
-fn trigger() -> FeeFilter {
-    FeeFilter { min_fee: TRIGGER }
+fn is_panic(reason: &DisconnectReason) -> bool {
+    matches!(reason, DisconnectReason::CallbackPanicked { .. })
 }
 
-/// The panics of peers' threads are expected here, and not shown.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let loud = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !thread::current().name().is_some_and(|name| name.starts_with("kpeer-")) {
-                loud(info);
-            }
-        }));
-    });
-}
-
-fn met(node: &kaspa_peer::Config) -> (Remote, Peer) {
-    let (peer, mut remote) = new_peer_of(node, Direction::Inbound);
-    remote.shake_hands(&version());
-    peer.wait_for_handshake().unwrap();
-    (remote, peer)
-}
-
-/// The peer that panics must be gone for that reason, everything about it still usable, and another peer of the node alive.
-fn ends_with(place: Place, reason: &DisconnectReason, bring_about: impl FnOnce(&mut Remote, &Peer)) {
-    quiet();
+/// Checks that `cause` ends the peer with a reason that is `expected`, that this peer is still usable, and that another peer of the
+/// node stays connected.
+fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause: impl FnOnce(&mut Remote, &Peer)) {
     let ends = Arc::default();
-    let node = builder().listener(Fragile { place, ends: Arc::clone(&ends) }).build().unwrap();
-    let (mut remote, peer) = met(&node);
-    let (mut other_remote, other) = met(&node);
+    let node = builder().listener(Panics { callback, ends: Arc::clone(&ends) }).build().unwrap();
+    let (peer, mut remote) = connected_peer_of(&node);
+    let (other, mut other_remote) = connected_peer_of(&node);
     let waiting = {
         let peer = peer.clone();
         thread::spawn(move || peer.wait_for_disconnect())
     };
-    bring_about(&mut remote, &peer);
-    assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE).as_ref(), Ok(reason));
-    assert_eq!(waiting.join().unwrap().as_ref(), Ok(reason));
+    cause(&mut remote, &peer);
+    let reason = end_reason(&peer);
+    assert!(expected(&reason), "{reason}");
+    assert_eq!(waiting.join().unwrap().as_ref(), Ok(&reason));
     assert_eq!(*ends.lock(), vec![(peer.id(), reason.clone())]);
     remote.read_until_closed();
 
     let closed = QueueError::Closed(reason.clone());
     assert!(peer.stats().handshake_done);
-    assert_eq!(peer.queue_message(&trigger()), Err(closed.clone()));
+    assert_eq!(peer.queue_message(&TRIGGER), Err(closed.clone()));
     assert_eq!(peer.queue_inventory(Inventory::tx(Hash::ZERO)), Err(closed));
     assert_eq!(peer.ping(), Err(WaitError::Closed(reason.clone())));
     peer.disconnect();
-    assert_eq!(peer.disconnect_reason().as_ref(), Some(reason));
+    assert_eq!(peer.disconnect_reason().as_ref(), Some(&reason));
 
     assert_eq!(other_remote.messages_before_pong(1), []);
     assert_eq!(other.disconnect_reason(), None);
     assert!(other.stats().handshake_done);
     other.disconnect();
-    assert_eq!(other.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
-}
-
-const PANICKED: DisconnectReason = DisconnectReason::CallbackPanicked;
-
-#[test]
-fn in_the_hook_of_a_message() {
-    ends_with(Place::Hook, &PANICKED, |remote, _| remote.send(&trigger()));
+    assert_eq!(end_reason(&other), DisconnectReason::Local);
 }
 
 #[test]
-fn in_the_hook_of_all_messages() {
-    ends_with(Place::Message, &PANICKED, |remote, _| remote.send(&trigger()));
+fn a_panic_in_the_callback_of_one_command_ends_the_peer() {
+    check_end(Callback::OnFeeFilter, is_panic, |remote, _| remote.send(&TRIGGER));
 }
 
 #[test]
-fn in_on_read() {
-    ends_with(Place::Read, &PANICKED, |remote, _| remote.send(&trigger()));
+fn a_panic_in_on_message_ends_the_peer() {
+    check_end(Callback::OnMessage, is_panic, |remote, _| remote.send(&TRIGGER));
 }
 
 #[test]
-fn in_on_write() {
-    ends_with(Place::Write, &PANICKED, |_, peer| {
+fn a_panic_in_on_read_ends_the_peer() {
+    check_end(Callback::OnRead, is_panic, |remote, _| remote.send(&TRIGGER));
+}
+
+#[test]
+fn a_panic_in_on_write_ends_the_peer() {
+    check_end(Callback::OnWrite, is_panic, |_, peer| {
         let receipts: Vec<_> = (0..100).filter_map(|min_fee| peer.queue_message(&FeeFilter { min_fee }).ok()).collect();
         for receipt in receipts {
-            let result = receipt.wait_timeout(DEADLINE);
-            assert!(result == Ok(()) || result == Err(WaitError::Closed(PANICKED)), "{result:?}");
+            match receipt.wait_timeout(DEADLINE) {
+                Ok(()) => {}
+                Err(WaitError::Closed(reason)) => assert!(is_panic(&reason), "{reason}"),
+                Err(error) => panic!("{error}"),
+            }
         }
     });
 }
 
 #[test]
-fn in_on_disconnect() {
-    ends_with(Place::Disconnect, &DisconnectReason::Local, |_, peer| peer.disconnect());
+fn a_panic_in_on_disconnect_does_not_change_the_reason() {
+    check_end(Callback::OnDisconnect, |reason| *reason == DisconnectReason::Local, |_, peer| peer.disconnect());
 }
 
 #[test]
-fn with_messages_waiting() {
-    ends_with(Place::Hook, &PANICKED, |remote, peer| {
+fn a_panic_while_messages_are_queued_ends_the_peer() {
+    check_end(Callback::OnFeeFilter, is_panic, |remote, peer| {
         for nonce in 1..100 {
             remote.send(&Ping { nonce });
         }
         let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-        remote.send(&trigger());
-        assert!(receipt.wait_timeout(DEADLINE).is_ok_and(|()| true) || peer.disconnect_reason() == Some(PANICKED));
+        remote.send(&TRIGGER);
+        match receipt.wait_timeout(DEADLINE) {
+            Ok(()) => {}
+            Err(WaitError::Closed(reason)) => assert!(is_panic(&reason), "{reason}"),
+            Err(error) => panic!("{error}"),
+        }
         while let Some(message) = remote.next() {
             assert!(matches!(message, Message::Pong(Pong { .. }) | Message::FeeFilter(_)), "{message:?}");
         }
@@ -156,28 +143,28 @@ fn with_messages_waiting() {
 }
 
 #[test]
-fn in_the_dag_view() {
-    /// Panics when it is asked first, and never again.
+fn a_panic_in_the_dag_view_ends_the_peer() {
+    /// Panics at the first call, and at no later one.
     #[derive(Clone, Default)]
-    struct Fragile(Arc<AtomicUsize>);
+    struct PanicsOnce(Arc<AtomicUsize>);
 
-    impl DagView for Fragile {
+    impl DagView for PanicsOnce {
         fn selected_tip(&self) -> Hash {
             assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "no tip");
             Hash::ZERO
         }
     }
 
-    quiet();
-    for direction in [Direction::Inbound, Direction::Outbound] {
-        let dag = Fragile::default();
+    for direction in BOTH {
+        let dag = PanicsOnce::default();
         let (peer, mut remote) = new_peer_of(&builder().dag(dag.clone()).build().unwrap(), direction);
         if direction == Direction::Inbound {
             remote.send(&version());
         }
-        assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(PANICKED));
+        let reason = end_reason(&peer);
+        assert!(is_panic(&reason), "{reason}");
         assert_eq!(remote.read_until_closed(), []);
         assert!(!peer.stats().handshake_done);
-        assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: asked again");
+        assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: the view was called again");
     }
 }
