@@ -1,6 +1,6 @@
 //! A panic in a callback ends that peer, and nothing else.
 
-use crate::common::local::{connected_peer_of, end_reason, new_peer_of};
+use crate::common::local::{connected_peer_of, end_reason, is_callback_panic, new_peer_of};
 use crate::common::remote::Remote;
 use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
@@ -12,11 +12,11 @@ use std::{sync::Arc, thread};
 /// The callback that panics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Callback {
-    OnMessage,
-    OnFeeFilter,
-    OnRead,
-    OnWrite,
-    OnDisconnect,
+    Message,
+    FeeFilter,
+    Read,
+    Write,
+    Disconnect,
 }
 
 /// The message whose callback panics.
@@ -31,29 +31,25 @@ struct Panics {
 
 impl Listener for Panics {
     fn on_message(&self, _: &Peer, message: &Message) {
-        assert!(self.callback != Callback::OnMessage || *message != TRIGGER.into());
+        assert!(self.callback != Callback::Message || *message != TRIGGER.into());
     }
 
     fn on_fee_filter(&self, _: &Peer, message: FeeFilter) {
-        assert!(self.callback != Callback::OnFeeFilter || message != TRIGGER);
+        assert!(self.callback != Callback::FeeFilter || message != TRIGGER);
     }
 
     fn on_read(&self, _: &Peer, _: usize, frame: Result<Command, &FrameError>) {
-        assert!(self.callback != Callback::OnRead || frame != Ok(Command::FeeFilter));
+        assert!(self.callback != Callback::Read || frame != Ok(Command::FeeFilter));
     }
 
     fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&std::io::Error>) {
-        assert!(self.callback != Callback::OnWrite || command != Command::FeeFilter);
+        assert!(self.callback != Callback::Write || command != Command::FeeFilter);
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.ends.lock().push((peer.id(), reason.clone()));
-        assert!(self.callback != Callback::OnDisconnect);
+        assert!(self.callback != Callback::Disconnect);
     }
-}
-
-fn is_panic(reason: &DisconnectReason) -> bool {
-    matches!(reason, DisconnectReason::CallbackPanicked { .. })
 }
 
 /// Checks that `cause` ends the peer with a reason that is `expected`, that this peer is still usable, and that another peer of the
@@ -91,27 +87,27 @@ fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause:
 
 #[test]
 fn a_panic_in_the_callback_of_one_command_ends_the_peer() {
-    check_end(Callback::OnFeeFilter, is_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::FeeFilter, is_callback_panic, |remote, _| remote.send(&TRIGGER));
 }
 
 #[test]
 fn a_panic_in_on_message_ends_the_peer() {
-    check_end(Callback::OnMessage, is_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::Message, is_callback_panic, |remote, _| remote.send(&TRIGGER));
 }
 
 #[test]
 fn a_panic_in_on_read_ends_the_peer() {
-    check_end(Callback::OnRead, is_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::Read, is_callback_panic, |remote, _| remote.send(&TRIGGER));
 }
 
 #[test]
 fn a_panic_in_on_write_ends_the_peer() {
-    check_end(Callback::OnWrite, is_panic, |_, peer| {
+    check_end(Callback::Write, is_callback_panic, |_, peer| {
         let receipts: Vec<_> = (0..100).filter_map(|min_fee| peer.queue_message(&FeeFilter { min_fee }).ok()).collect();
         for receipt in receipts {
             match receipt.wait_timeout(DEADLINE) {
                 Ok(()) => {}
-                Err(WaitError::Closed(reason)) => assert!(is_panic(&reason), "{reason}"),
+                Err(WaitError::Closed(reason)) => assert!(is_callback_panic(&reason), "{reason}"),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -120,12 +116,12 @@ fn a_panic_in_on_write_ends_the_peer() {
 
 #[test]
 fn a_panic_in_on_disconnect_does_not_change_the_reason() {
-    check_end(Callback::OnDisconnect, |reason| *reason == DisconnectReason::Local, |_, peer| peer.disconnect());
+    check_end(Callback::Disconnect, |reason| *reason == DisconnectReason::Local, |_, peer| peer.disconnect());
 }
 
 #[test]
 fn a_panic_while_messages_are_queued_ends_the_peer() {
-    check_end(Callback::OnFeeFilter, is_panic, |remote, peer| {
+    check_end(Callback::FeeFilter, is_callback_panic, |remote, peer| {
         for nonce in 1..100 {
             remote.send(&Ping { nonce });
         }
@@ -133,7 +129,7 @@ fn a_panic_while_messages_are_queued_ends_the_peer() {
         remote.send(&TRIGGER);
         match receipt.wait_timeout(DEADLINE) {
             Ok(()) => {}
-            Err(WaitError::Closed(reason)) => assert!(is_panic(&reason), "{reason}"),
+            Err(WaitError::Closed(reason)) => assert!(is_callback_panic(&reason), "{reason}"),
             Err(error) => panic!("{error}"),
         }
         while let Some(message) = remote.next() {
@@ -162,7 +158,7 @@ fn a_panic_in_the_dag_view_ends_the_peer() {
             remote.send(&version());
         }
         let reason = end_reason(&peer);
-        assert!(is_panic(&reason), "{reason}");
+        assert!(is_callback_panic(&reason), "{reason}");
         assert_eq!(remote.read_until_closed(), []);
         assert!(!peer.stats().handshake_done);
         assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: the view was called again");

@@ -3,6 +3,7 @@
 use super::recorder::Recorder;
 use super::remote::Remote;
 use super::{DEADLINE, builder, sockets, version};
+use kaspa_peer::peer::Stream;
 use kaspa_peer::wire::Version;
 use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
 use std::time::{Duration, Instant};
@@ -26,6 +27,12 @@ impl Local {
 /// Waits for the end of a peer.
 pub fn end_reason(peer: &Peer) -> DisconnectReason {
     peer.wait_for_disconnect_timeout(DEADLINE).unwrap()
+}
+
+/// Whether the peer ended because a callback, or other code of the program, panicked.
+#[allow(clippy::unneeded_struct_pattern)]
+pub fn is_callback_panic(reason: &DisconnectReason) -> bool {
+    matches!(reason, DisconnectReason::CallbackPanicked { .. })
 }
 
 /// Repeats an action until the peer has ended.
@@ -117,7 +124,17 @@ pub fn connected_peer_with(listener: impl Listener, builder: ConfigBuilder) -> (
 /// Two peers of ours that are connected to each other, the dialling and the accepting one, before their handshake.
 pub fn new_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
     let (dialled, accepted) = sockets();
-    let (to, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
+    let addresses = [dialled.peer_addr(), accepted.peer_addr()].map(|address| PeerAddress::from(address.unwrap()));
+    new_pair_over([dialled, accepted], addresses, dialler, acceptor)
+}
+
+/// Like [`new_pair`], over other streams and with other addresses.
+pub fn new_pair_over(
+    [dialled, accepted]: [impl Stream; 2],
+    [to, from]: [impl Into<PeerAddress>; 2],
+    dialler: ConfigBuilder,
+    acceptor: ConfigBuilder,
+) -> (Local, Local) {
     let [outbound, inbound] = [Recorder::default(), Recorder::default()];
     let dialler = dialler.listener(outbound.clone()).build().unwrap();
     let acceptor = acceptor.listener(inbound.clone()).build().unwrap();

@@ -1,7 +1,7 @@
-//! Peers over something that is no socket: two pipes in memory.
+//! Peers over two pipes in memory, which are a stream of the program.
 
 use crate::common::frames::{frame_of_size, message_of_size};
-use crate::common::local::{Local, end_reason};
+use crate::common::local::{Local, end_reason, new_pair_over};
 use crate::common::recorder::{Record, Recorder};
 use crate::common::retry::retry_if_late;
 use crate::common::{DEADLINE, builder, version, wait_until};
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes on their way from a writer to a reader.
+/// The bytes between a writer and a reader.
 #[derive(Default)]
 struct Pipe {
     state: Mutex<PipeState>,
@@ -25,11 +25,12 @@ struct Pipe {
 struct PipeState {
     bytes: VecDeque<u8>,
     closed: bool,
-    /// What writing fails with from now on.
+    /// The error of every write from now on.
     broken: Option<io::ErrorKind>,
 }
 
-const ROOM: usize = 10_000;
+/// How many bytes a pipe holds.
+const CAPACITY: usize = 10_000;
 
 impl Pipe {
     fn close(&self) {
@@ -48,7 +49,7 @@ struct In(Arc<Pipe>);
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.pipe.state.lock();
-        let blocked = |state: &mut PipeState| state.bytes.len() >= ROOM && !state.closed && state.broken.is_none();
+        let blocked = |state: &mut PipeState| state.bytes.len() >= CAPACITY && !state.closed && state.broken.is_none();
         match self.timeout {
             Some(timeout) => {
                 if self.pipe.changed.wait_while_for(&mut state, blocked, timeout).timed_out() {
@@ -63,7 +64,7 @@ impl Write for Out {
         if let Some(kind) = state.broken {
             return Err(kind.into());
         }
-        let count = bytes.len().min(ROOM - state.bytes.len());
+        let count = bytes.len().min(CAPACITY - state.bytes.len());
         state.bytes.extend(&bytes[..count]);
         self.pipe.changed.notify_all();
         Ok(count)
@@ -111,26 +112,18 @@ impl Stream for Duplex {
     }
 }
 
-fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
+/// Two peers of ours that are connected by pipes, after their handshake.
+fn connected_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
     let (dialled, accepted) = Duplex::pair();
-    let (out_told, in_told) = (Recorder::default(), Recorder::default());
-    let out_config = dialler.listener(out_told.clone()).build().unwrap();
-    let in_config = acceptor.listener(in_told.clone()).build().unwrap();
-    let outbound = Peer::outbound(dialled, "memory", &out_config).unwrap();
-    let inbound = Peer::inbound(accepted, "memory", &in_config).unwrap();
-    (Local { peer: outbound, told: out_told }, Local { peer: inbound, told: in_told })
-}
-
-fn acquainted(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
-    let (outbound, inbound) = connect(dialler, acceptor);
+    let (outbound, inbound) = new_pair_over([dialled, accepted], ["memory"; 2], dialler, acceptor);
     outbound.peer.wait_for_handshake().unwrap();
     inbound.peer.wait_for_handshake().unwrap();
     (outbound, inbound)
 }
 
 #[test]
-fn a_whole_conversation() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+fn peers_can_converse_over_pipes() {
+    let (outbound, inbound) = connected_pair(builder(), builder());
     for min_fee in 0..1000 {
         outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         inbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
@@ -140,7 +133,7 @@ fn a_whole_conversation() {
     assert!(inbound.peer.ping().unwrap() < DEADLINE);
     let frame = frame_of_size(1_000_000, Network::Simnet);
     outbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
-    inbound.told.wait("1 MB", |record| {
+    inbound.recorder.wait("1 MB", |record| {
         record.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(())
     });
     outbound.peer.disconnect();
@@ -149,25 +142,25 @@ fn a_whole_conversation() {
 }
 
 #[test]
-fn disconnecting_ends_what_waits_in_the_stream() {
+fn disconnect_wakes_threads_that_wait_in_the_stream() {
     let (dialled, _silent) = Duplex::pair();
     let peer = Peer::outbound(dialled, "memory", &builder().build().unwrap()).unwrap();
-    // More than the pipe takes, so that the writer waits as well as the reader.
+    // More than the pipe holds, so that the writer thread waits as well as the reader thread.
     peer.queue_message(&message_of_size(100_000)).unwrap();
     peer.disconnect();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }
 
 #[test]
-fn dropping_the_last_handle_ends_it_too() {
-    let (outbound, inbound) = acquainted(builder(), builder());
+fn dropping_the_last_handle_disconnects_over_pipes() {
+    let (outbound, inbound) = connected_pair(builder(), builder());
     drop(outbound.peer);
     assert_eq!(end_reason(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
-    outbound.recorder.wait("its end", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
+    outbound.recorder.wait("on_disconnect", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
 }
 
-/// A peer of which the other end has been introduced by hand and reads no more.
-fn deaf(builder: ConfigBuilder) -> (Peer, Duplex) {
+/// A peer after its handshake, whose remote does not read.
+fn peer_with_unread_stream(builder: ConfigBuilder) -> (Peer, Duplex) {
     let (accepted, remote) = Duplex::pair();
     let peer = Peer::inbound(accepted, "memory", &builder.build().unwrap()).unwrap();
     let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
@@ -178,9 +171,9 @@ fn deaf(builder: ConfigBuilder) -> (Peer, Duplex) {
 }
 
 #[test]
-fn the_write_timeout_is_the_streams_to_keep() {
+fn the_stream_applies_the_write_timeout() {
     let limit = Duration::from_millis(100);
-    let (peer, _remote) = deaf(builder().write_timeout(limit));
+    let (peer, _remote) = peer_with_unread_stream(builder().write_timeout(limit));
     let error = loop {
         if let Err(error) = peer.send_message(&message_of_size(5000), DEADLINE) {
             break error;
@@ -192,8 +185,8 @@ fn the_write_timeout_is_the_streams_to_keep() {
 }
 
 #[test]
-fn a_write_that_fails_has_a_reason() {
-    let (peer, remote) = deaf(builder());
+fn the_error_of_a_failed_write_is_the_reason() {
+    let (peer, remote) = peer_with_unread_stream(builder());
     remote.incoming.state.lock().broken = Some(io::ErrorKind::StorageFull);
     let receipt = peer.queue_message(&GetAddr::all()).unwrap();
     let reason = end_reason(&peer);
@@ -204,45 +197,45 @@ fn a_write_that_fails_has_a_reason() {
 }
 
 #[test]
-fn after_a_failed_write_the_remotes_last_words_are_heard() {
-    // Half a second, which is not to be configured; so there are several tries to be in time.
+fn messages_that_arrive_after_a_failed_write_are_delivered() {
+    // The reader continues for half a second, which is not configurable. So the test has several attempts to be in time.
     retry_if_late([Duration::from_millis(500); 10], |_, watch| {
         let recorder = Recorder::default();
-        let (peer, remote) = deaf(builder().listener(recorder.clone()));
-        // Our verack may still be on its way when the handshake is done.
+        let (peer, remote) = peer_with_unread_stream(builder().listener(recorder.clone()));
+        // When the handshake is done, our verack may not be written yet.
         let verack = |record: &Record| record.written.iter().any(|(command, ..)| *command == Command::VerAck);
         wait_until("the verack is written", || recorder.look(verack));
         remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
         watch.tick();
         peer.queue_message(&GetAddr::all()).unwrap();
         let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
-        // Said after our write failed, and before the remote closes.
+        // The remote sends this after our write failed, and before it closes.
         let failed = Some(&(Command::GetAddr, 25, false));
         wait_until("the write failed", || recorder.look(|record| record.written.last() == failed));
-        let goodbye = Reject::new("getaddr", RejectCode::INVALID, "go away");
-        write_message(&mut out, &goodbye, Network::Simnet).unwrap();
+        let reject = Reject::new("getaddr", RejectCode::INVALID, "go away");
+        write_message(&mut out, &reject, Network::Simnet).unwrap();
         remote.outgoing.close();
         let reason = end_reason(&peer);
         watch.rest();
         assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
-        assert_eq!(recorder.wait_for::<Reject>(), goodbye);
+        assert_eq!(recorder.wait_for::<Reject>(), reject);
     });
 }
 
-/// A stream that cannot be set up.
-struct Unwilling;
+/// A stream that cannot be split.
+struct Unsplittable;
 
-impl Stream for Unwilling {
+impl Stream for Unsplittable {
     fn split(self, _: Option<Duration>) -> io::Result<Halves> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 
 #[test]
-fn a_stream_that_cannot_be_split_starts_nothing() {
+fn a_peer_on_a_stream_that_cannot_be_split_is_not_started() {
     let recorder = Recorder::default();
     let config = builder().listener(recorder.clone()).build().unwrap();
-    let error = Peer::outbound(Unwilling, "memory", &config).unwrap_err();
+    let error = Peer::outbound(Unsplittable, "memory", &config).unwrap_err();
     assert!(matches!(error, StartError::Stream(error) if error.kind() == io::ErrorKind::Unsupported));
     recorder.look(|record| assert!(record.messages.is_empty() && record.disconnects.is_empty()));
 }

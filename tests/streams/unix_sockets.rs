@@ -1,33 +1,23 @@
-//! A whole conversation over Unix sockets.
+//! Peers over Unix sockets.
 
 use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
-use crate::common::local::{Local, end_reason};
-use crate::common::recorder::Recorder;
+use crate::common::local::{end_reason, new_pair_over};
 use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::wire::{
     Command, Encode, FeeFilter, Hash, Inv, Inventory, Message, MessageReader, Network, VerAck, write_message,
 };
-use kaspa_peer::{Config, ConfigBuilder, DisconnectReason, Peer, PeerAddress, QueueError};
+use kaspa_peer::{Config, DisconnectReason, Peer, PeerAddress, QueueError};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Two nodes that talk over a socket pair: the one that is outbound, and the one that is inbound.
-fn connect(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
-    let (dialled, accepted) = UnixStream::pair().unwrap();
-    let (out_told, in_told) = (Recorder::default(), Recorder::default());
-    let out_config = dialler.listener(out_told.clone()).build().unwrap();
-    let in_config = acceptor.listener(in_told.clone()).build().unwrap();
-    let outbound = Peer::outbound(dialled, "/run/node.sock", &out_config).unwrap();
-    let inbound = Peer::inbound(accepted, "a local program", &in_config).unwrap();
-    outbound.wait_for_handshake().unwrap();
-    inbound.wait_for_handshake().unwrap();
-    (Local { peer: outbound, told: out_told }, Local { peer: inbound, told: in_told })
-}
-
 #[test]
-fn a_whole_conversation() {
-    let (outbound, inbound) = connect(builder(), builder());
+fn peers_can_converse_over_unix_sockets() {
+    let (dialled, accepted) = UnixStream::pair().unwrap();
+    let addresses = ["/run/node.sock", "a local program"];
+    let (outbound, inbound) = new_pair_over([dialled, accepted], addresses, builder(), builder());
+    outbound.peer.wait_for_handshake().unwrap();
+    inbound.peer.wait_for_handshake().unwrap();
     assert_eq!(outbound.peer.to_string(), "/run/node.sock (outbound)");
     assert_eq!(inbound.peer.address(), &PeerAddress::Host { host: "a local program".into(), port: 0 });
     for min_fee in 0..1000 {
@@ -41,7 +31,7 @@ fn a_whole_conversation() {
     assert_eq!(inbound.recorder.wait_for::<Inv>().items.len(), 1);
     let frame = frame_of_size(1_000_000, Network::Simnet);
     inbound.peer.queue_frame(&frame).unwrap().wait_timeout(DEADLINE).unwrap();
-    outbound.told.wait("1 MB", |record| {
+    outbound.recorder.wait("1 MB", |record| {
         record.messages.iter().any(|message| message.encoded_len() == 1_000_000 - 24).then_some(())
     });
     outbound.peer.disconnect();
@@ -50,7 +40,7 @@ fn a_whole_conversation() {
 }
 
 #[test]
-fn a_remote_that_does_not_read_is_let_go() {
+fn the_write_timeout_ends_a_peer_over_a_unix_socket() {
     let limit = Duration::from_millis(300);
     let (mut remote, ours) = UnixStream::pair().unwrap();
     let config = builder().write_timeout(limit).build().unwrap();
@@ -69,7 +59,7 @@ fn a_remote_that_does_not_read_is_let_go() {
 }
 
 #[test]
-fn nonsense_is_not_tolerated_from_what_has_no_address() {
+fn malformed_frames_of_a_remote_without_an_ip_address_are_not_tolerated() {
     let (mut remote, ours) = UnixStream::pair().unwrap();
     let config = Config::builder(Network::Regtest).build().unwrap();
     let peer = Peer::inbound(ours, "a local program", &config).unwrap();
