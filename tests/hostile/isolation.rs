@@ -1,21 +1,23 @@
-//! Hostile remotes of every kind keep one node busy, and another remote of it is answered and asked all the while.
+//! Hostile remotes keep a node busy in several ways. Another remote of the node is answered and pinged all the while.
 
 use crate::common::frames::raw_frame;
+use crate::common::local::end_reason;
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, GetData, Hash, Inv, Inventory, Message, NetAddress, Network, Ping,
     Pong, Services, TimedAddress, write_message,
 };
-use kaspa_peer::{Config, DisconnectReason, Listener, Peer};
+use kaspa_peer::{Config, DisconnectReason, Listener, Peer, ScoreLimit};
 use socket2::SockRef;
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A node that answers what it is asked, as nodes do, and gives points for what it did not ask for.
+/// Answers requests for data, as a node does, and adds a point to the score for every `addr`.
 struct Node;
 
 impl Listener for Node {
@@ -23,13 +25,13 @@ impl Listener for Node {
         match message {
             Message::GetData(wanted) => {
                 for _ in 0..wanted.items.len() {
-                    // Full when it does not read: then it gets no more.
+                    // The queue is full if the remote does not read. Then it gets no more.
                     if peer.queue_message(&CustomMessage::new("filler", vec![0; 10_000]).unwrap()).is_err() {
                         return;
                     }
                 }
             }
-            Message::Addr(_) => drop(peer.misbehaved(1, "unasked").to_string()),
+            Message::Addr(_) => drop(peer.misbehaved(1, "unrequested addr").to_string()),
             _ => {}
         }
     }
@@ -43,13 +45,13 @@ fn config() -> Config {
         .idle_timeout(Duration::from_secs(60))
         .ping_interval(Duration::from_millis(50))
         .queue_limit(200_000)
-        .score_limit(kaspa_peer::ScoreLimit { threshold: 100, half_life: None })
+        .score_limit(ScoreLimit { threshold: 100, half_life: None })
         .build()
         .unwrap()
 }
 
-/// Hardly anything fits between the two, so that not reading shows at once.
-fn meet(config: &Config) -> (Peer, Remote) {
+/// A peer after its handshake. The buffers of its sockets are small, so that a remote that does not read shows at once.
+fn connected_peer(config: &Config) -> (Peer, Remote) {
     let (dialled, accepted) = sockets();
     SockRef::from(&dialled).set_recv_buffer_size(4096).unwrap();
     SockRef::from(&accepted).set_send_buffer_size(4096).unwrap();
@@ -60,37 +62,38 @@ fn meet(config: &Config) -> (Peer, Remote) {
     (peer, remote)
 }
 
+/// One step of an attack. Returns whether there is another.
 type Attack = fn(&mut TcpStream) -> bool;
 
-/// Repeats something until it is thrown out.
+/// What each attack does, and the step that is repeated until the connection ends.
 const ATTACKS: [(&str, Attack); 8] = [
-    ("pings, and does not read", |stream| write_message(stream, &Ping { nonce: 1 }, Network::Simnet).is_ok()),
-    ("asks for much, and does not read", |stream| {
+    ("pings and does not read", |stream| write_message(stream, &Ping { nonce: 1 }, Network::Simnet).is_ok()),
+    ("requests data and does not read", |stream| {
         let items = vec![Inventory::block(Hash::ZERO); 1000];
         write_message(stream, &GetData { items }, Network::Simnet).is_ok()
     }),
-    ("writes garbage", |stream| stream.write_all(&[0x5a; 100]).is_ok()),
-    ("dribbles", |stream| {
+    ("sends malformed frames", |stream| stream.write_all(&[0x5a; 100]).is_ok()),
+    ("sends one byte at a time", |stream| {
         thread::sleep(Duration::from_millis(5));
-        static FRAME: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-        static AT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        static FRAME: OnceLock<Vec<u8>> = OnceLock::new();
+        static AT: AtomicUsize = AtomicUsize::new(0);
         let frame = FRAME.get_or_init(|| raw_frame(Network::Simnet, "block", &[0; 100_000]));
         let at = AT.fetch_add(1, Ordering::SeqCst);
         stream.write_all(&frame[at..=at]).is_ok()
     }),
-    ("announces", |stream| {
+    ("announces inventory", |stream| {
         let items = (0..2000u32).map(|n| Inventory::tx(Hash::of(&n.to_le_bytes()))).collect();
         write_message(stream, &Inv { items }, Network::Simnet).is_ok()
     }),
-    ("tells addresses", |stream| {
+    ("sends addresses", |stream| {
         let address = NetAddress::new(([1, 2, 3, 4], 16111).into(), Services::NETWORK);
         let addresses = vec![TimedAddress { time: 7, address }; Addr::MAX];
         write_message(stream, &Addr { scope: AddressScope::All, addresses }, Network::Simnet).is_ok()
     }),
-    ("invents commands", |stream| {
+    ("sends custom commands", |stream| {
         write_message(stream, &CustomMessage::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
     }),
-    ("claims", |stream| {
+    ("claims a large payload", |stream| {
         let mut header = raw_frame(Network::Simnet, "block", &[]);
         header[16..20].copy_from_slice(&(32u32 << 20).to_le_bytes());
         let _ = stream.write_all(&header);
@@ -98,87 +101,76 @@ const ATTACKS: [(&str, Attack); 8] = [
     }),
 ];
 
-/// Pings as the remote; its answers to our pings are counted. Gives the round trip.
-fn ping(remote: &mut Remote, nonce: u64, answered: &mut u64) -> Duration {
-    let start = Instant::now();
-    remote.send(&Ping { nonce });
-    loop {
-        match remote.read() {
-            Message::Ping(ping) => {
-                remote.send(&Pong { nonce: ping.nonce });
-                *answered += 1;
-            }
-            Message::Pong(pong) => {
-                assert_eq!(pong.nonce, nonce);
-                return start.elapsed();
-            }
-            other => panic!("{other:?}"),
+/// Whether a remote that makes this attack ends for this reason.
+fn is_expected(attack: &str, reason: &DisconnectReason) -> bool {
+    match attack {
+        // No attacker reads our pings. On a slow machine this may end it first.
+        _ if matches!(reason, DisconnectReason::WriteStalled { .. }) => true,
+        "pings and does not read" => matches!(reason, DisconnectReason::QueueFull { command: Command::Pong }),
+        "requests data and does not read" => false,
+        "sends malformed frames" => matches!(reason, DisconnectReason::Malformed(_)),
+        "sends one byte at a time" | "claims a large payload" => {
+            matches!(reason, DisconnectReason::FrameTimeout { .. })
         }
+        "sends addresses" => matches!(reason, DisconnectReason::Misbehaved { .. }),
+        // The other attacks are allowed, and the test disconnects them.
+        _ => matches!(reason, DisconnectReason::Local),
     }
 }
 
-/// The round trip that nine of ten do not exceed.
-fn most(mut round_trips: Vec<Duration>) -> Duration {
-    round_trips.sort_unstable();
-    round_trips[round_trips.len() * 9 / 10]
+/// Stops the attackers when it is dropped, also if the test panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
-/// Nothing goes wrong on its connection, and its pings go on: none takes half of what a test waits for anything, and nine
-/// of ten less than two seconds, or a hundred times what they take alone where even that is slow. More cannot be asked of
-/// a machine that does all of this at once.
+/// Sends a `ping` from the remote, and reads up to its `pong`. Answers our pings meanwhile, and counts them in `answered`.
+fn ping(remote: &mut Remote, nonce: u64, answered: &mut u64) {
+    for message in remote.messages_before_pong(nonce) {
+        let Message::Ping(ping) = message else { panic!("{message:?}") };
+        remote.send(&Pong { nonce: ping.nonce });
+        *answered += 1;
+    }
+}
+
 #[test]
-fn another_remote_goes_on() {
+fn hostile_remotes_do_not_disturb_another_remote_of_the_node() {
     let config = config();
-    let (good, mut remote) = meet(&config);
+    let (good, mut remote) = connected_peer(&config);
     let stop = AtomicBool::new(false);
-    let mut ours = 0;
-    let alone = most((1..=50).map(|nonce| ping(&mut remote, nonce, &mut ours)).collect());
-    // They are pinged and read nothing, so they have not long before they are thrown out for that.
-    let hostile: Vec<(Peer, Remote)> = ATTACKS.iter().map(|_| meet(&config)).collect();
-    let mut beside = Vec::new();
+    let mut answered = 0;
+    let hostile: Vec<(Peer, Remote)> = ATTACKS.iter().map(|_| connected_peer(&config)).collect();
     thread::scope(|scope| {
-        for ((_, attack), (_, by_hand)) in ATTACKS.iter().zip(&hostile) {
-            let (mut stream, stop) = (by_hand.stream.try_clone().unwrap(), &stop);
+        let stop_attacks = StopOnDrop(&stop);
+        for ((_, attack), (_, attacker)) in ATTACKS.iter().zip(&hostile) {
+            let (mut stream, stop) = (attacker.stream.try_clone().unwrap(), &stop);
             scope.spawn(move || while !stop.load(Ordering::SeqCst) && attack(&mut stream) {});
         }
         let ended = || hostile.iter().filter(|(peer, _)| peer.disconnect_reason().is_some()).count();
         let start = Instant::now();
+        // Two of the attacks are allowed, and do not end by themselves.
         for nonce in 1.. {
-            // Two of the attacks are allowed; who makes them stays.
             if nonce > 200 && (ended() >= ATTACKS.len() - 2 || start.elapsed() > DEADLINE) {
                 break;
             }
-            beside.push(ping(&mut remote, nonce, &mut ours));
+            ping(&mut remote, nonce, &mut answered);
             thread::sleep(Duration::from_millis(5));
         }
-        stop.store(true, Ordering::SeqCst);
-        // Nobody writes any more, so that all end.
+        drop(stop_attacks);
         hostile.iter().for_each(|(peer, _)| peer.disconnect());
     });
-    let slowest = beside.iter().max().copied().unwrap();
-    assert!(slowest < DEADLINE / 2, "{slowest:?}");
-    let beside = most(beside);
-    assert!(beside < 100 * alone.max(Duration::from_millis(20)), "{beside:?} beside the others, {alone:?} alone");
-    // Of our pings, the answer to the last one counts, and on a busy machine there may be another by the time it comes.
+    // Only the pong for our last ping counts. On a busy machine the next ping can be sent before a pong arrives.
     let deadline = Instant::now() + DEADLINE;
-    while ours < 3 || good.stats().min_rtt.is_none() {
-        assert!(Instant::now() < deadline, "{ours} of our pings were answered, and none counts");
-        ping(&mut remote, 1, &mut ours);
+    while answered < 3 || good.stats().min_rtt.is_none() {
+        assert!(Instant::now() < deadline, "no pong for any of {answered} pings counts");
+        ping(&mut remote, 1, &mut answered);
     }
     assert_eq!(good.disconnect_reason(), None);
-    for ((what, _), (peer, _)) in ATTACKS.iter().zip(&hostile) {
-        let reason = peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
-        let expected = match *what {
-            // None of them reads our pings: on a slow machine that may come out first.
-            _ if matches!(reason, DisconnectReason::WriteStalled { .. }) => true,
-            "pings, and does not read" => matches!(reason, DisconnectReason::QueueFull { command: Command::Pong }),
-            "asks for much, and does not read" => false,
-            "writes garbage" => matches!(reason, DisconnectReason::Malformed(_)),
-            "dribbles" | "claims" => matches!(reason, DisconnectReason::FrameTimeout { .. }),
-            "tells addresses" => matches!(reason, DisconnectReason::Misbehaved { .. }),
-            // Unpleasant, and allowed.
-            _ => matches!(reason, DisconnectReason::Local),
-        };
-        assert!(expected, "{what}: {reason}");
+    for ((attack, _), (peer, _)) in ATTACKS.iter().zip(&hostile) {
+        let reason = end_reason(peer);
+        assert!(is_expected(attack, &reason), "a remote that {attack}: {reason}");
     }
 }

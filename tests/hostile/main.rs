@@ -3,6 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod answers_beyond_the_queue_limit;
 mod isolation;
-mod rejects_nobody_reads;
+mod malformed_frames_while_blocked;
+mod pings_during_large_sends;

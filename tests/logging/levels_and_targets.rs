@@ -18,7 +18,7 @@ fn conversation(session: &Session, level: LevelFilter) -> Vec<Line> {
     out.peer.ping().unwrap();
     out.peer.disconnect();
     let lines = || {
-        let peers = [&out, &inb].map(|end| format!("{}: ", local.peer));
+        let peers = [&out, &inb].map(|local| format!("{}: ", local.peer));
         let of_these = |line: &Line| peers.iter().any(|peer| line.text.starts_with(peer));
         session.lines().into_iter().filter(of_these).collect::<Vec<_>>()
     };

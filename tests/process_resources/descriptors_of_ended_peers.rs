@@ -11,10 +11,10 @@ fn a_handle_of_an_ended_peer_keeps_no_descriptor() {
     let _exclusive = exclusive();
     let before = descriptors();
     let mut kept = Vec::new();
-    for local in [true, false] {
+    for disconnect in [true, false] {
         for _ in 0..20 {
             let (local, remote) = connected_peer(builder());
-            if local {
+            if disconnect {
                 local.peer.disconnect();
                 assert_eq!(end_reason(&local.peer), DisconnectReason::Local);
             }

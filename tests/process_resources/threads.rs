@@ -29,7 +29,7 @@ fn peers_of_one_node_have_three_threads_each_and_consecutive_ids() {
     let before = descriptors();
     let node = builder().build().unwrap();
     let peers: Vec<_> = (0..4).map(|n| new_peer_of(&node, BOTH[n % 2])).collect();
-    assert_eq!(peers.iter().map(|(_, peer)| peer.id()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(peers.iter().map(|(peer, _)| peer.id()).collect::<Vec<_>>(), [1, 2, 3, 4]);
     wait_until("three threads each", || threads().len() == 12);
     drop(peers);
     no_threads_left();

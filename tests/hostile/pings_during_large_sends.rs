@@ -1,16 +1,16 @@
-//! A remote that asks while it is still being sent something large is answered, not let go.
+//! A remote that pings while it is sent something large gets its pongs, up to a limit.
 
 use crate::common::blocking::fill_queue;
 use crate::common::builder;
 use crate::common::frames::message_of_size;
-use crate::common::local::{connected_peer, end_reason};
+use crate::common::local::{connected_peer, repeat_until_ended};
 use kaspa_peer::DisconnectReason;
 use kaspa_peer::wire::{Command, Message, Ping, Pong};
 
 const PINGS: u64 = 300;
 
 #[test]
-fn behind_a_message_larger_than_the_queue() {
+fn pings_are_answered_behind_a_message_larger_than_the_queue() {
     let (local, mut remote) = connected_peer(builder());
     let block = message_of_size(16_000_000);
     local.peer.queue_message(&block).unwrap();
@@ -22,7 +22,7 @@ fn behind_a_message_larger_than_the_queue() {
 }
 
 #[test]
-fn behind_a_queue_that_the_program_filled() {
+fn pings_are_answered_behind_a_full_queue() {
     let (local, mut remote) = connected_peer(builder().queue_limit(50_000));
     fill_queue(&local.peer);
     (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }));
@@ -41,17 +41,14 @@ fn behind_a_queue_that_the_program_filled() {
 }
 
 #[test]
-fn but_not_without_end() {
+fn pongs_beyond_a_full_queue_are_limited() {
     let (local, mut remote) = connected_peer(builder().queue_limit(50_000));
     fill_queue(&local.peer);
     let mut most = 0;
-    for nonce in 1.. {
-        let _ = kaspa_peer::wire::write_message(&mut remote.stream, &Ping { nonce }, remote.network);
+    let reason = repeat_until_ended(&local.peer, || {
+        remote.try_send(&Ping { nonce: 1 });
         most = most.max(local.peer.stats().queued_bytes);
-        if local.peer.disconnect_reason().is_some() {
-            break;
-        }
-    }
-    assert_eq!(end_reason(&local.peer), DisconnectReason::QueueFull { command: Command::Pong });
+    });
+    assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });
     assert!(most <= 50_000 + 16 * 1024, "{most}");
 }
