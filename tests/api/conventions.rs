@@ -1,4 +1,4 @@
-//! What users of Rust libraries expect of types without looking it up.
+//! What users of Rust libraries expect of types without looking it up: their traits, conversions and texts.
 
 use crate::common::local::connected_pair;
 use crate::common::{DEADLINE, builder, sockets};
@@ -11,7 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{error::Error, fmt::Debug, io};
 
 #[test]
-fn what_is_shared_between_threads_can_be() {
+fn types_are_send_sync_and_debug() {
     fn shared<T: Send + Sync + Debug + 'static>() {}
     shared::<Config>();
     shared::<ConfigBuilder>();
@@ -30,13 +30,13 @@ fn what_is_shared_between_threads_can_be() {
     shared::<Frame>();
     shared::<FrameDecoder>();
     shared::<MessageReader<std::net::TcpStream>>();
-    // The halves are moved to a thread each, and a writer need not be `Sync`.
+    // Each half moves to one thread, so a writer need not be `Sync`.
     fn sent<T: Send + Debug + 'static>() {}
     sent::<Halves>();
 }
 
 #[test]
-fn what_is_data_can_be_copied_compared_and_be_a_key() {
+fn data_types_are_clone_eq_and_hash() {
     fn data<T: Clone + Eq + hash::Hash + Debug>() {}
     data::<Message>();
     data::<Frame>();
@@ -68,17 +68,17 @@ fn what_is_data_can_be_copied_compared_and_be_a_key() {
 }
 
 #[test]
-fn what_is_equal_has_the_same_hash_and_place() {
+fn equal_values_have_equal_hashes_and_order() {
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {
         let mut hasher = BuildHasherDefault::<DefaultHasher>::new().build_hasher();
         value(&mut hasher);
         hash::Hasher::finish(&hasher)
     };
     let block = Block::new(BlockHeader::default(), []).unwrap();
-    let looked_at = block.clone();
-    assert_eq!(looked_at.header(), &BlockHeader::default());
-    assert_eq!(block, looked_at);
-    assert_eq!(hash(&|state| hash::Hash::hash(&block, state)), hash(&|state| hash::Hash::hash(&looked_at, state)));
+    let parsed = block.clone();
+    assert_eq!(parsed.header(), &BlockHeader::default());
+    assert_eq!(block, parsed);
+    assert_eq!(hash(&|state| hash::Hash::hash(&block, state)), hash(&|state| hash::Hash::hash(&parsed, state)));
     let mainnet = Network::Custom(Network::Mainnet.magic());
     assert_eq!(mainnet.cmp(&Network::Mainnet), std::cmp::Ordering::Equal);
     assert!(Network::Mainnet < Network::Custom(u32::MAX) && Network::Mainnet > Network::Custom(0));
@@ -86,18 +86,18 @@ fn what_is_equal_has_the_same_hash_and_place() {
 
 #[test]
 #[allow(clippy::mutable_key_type)]
-fn handles_of_one_connection_are_one_peer() {
+fn handles_of_one_connection_are_equal() {
     let (listener, events) = events(100);
     let (out, inb) = connected_pair(builder(), builder());
     let same = out.peer.clone();
-    assert_eq!((out.peer.id(), inb.peer.id()), (1, 1), "ids are a node's own");
+    assert_eq!((out.peer.id(), inb.peer.id()), (1, 1), "each node counts its own ids");
     assert_ne!(out.peer, inb.peer);
     let peers = HashSet::from([out.peer.clone(), inb.peer.clone(), same]);
     assert_eq!(peers.len(), 2);
-    let told = Peer::outbound(sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
-    told.disconnect();
-    assert_eq!(events.recv_timeout(DEADLINE).unwrap().peer, told);
-    assert!(!peers.contains(&told));
+    let third = Peer::outbound(sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
+    third.disconnect();
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap().peer, third);
+    assert!(!peers.contains(&third));
 }
 
 #[test]
@@ -120,23 +120,23 @@ fn counts_add_up_and_saturate() {
 }
 
 #[test]
-fn an_unknown_command_is_text() {
+fn a_custom_command_is_read_and_shown_as_text() {
     let command: CustomCommand = "hello".parse().unwrap();
     assert_eq!((command.name(), command.as_ref()), ("hello", "hello"));
     assert_eq!(format!("{command}|{command:>7}|{command:?}"), "hello|  hello|hello");
     assert_eq!("hello".parse(), Ok(Command::from(command)));
-    for not_one in ["ping", "", "thirteen bytes", "a b"] {
-        assert!(not_one.parse::<CustomCommand>().is_err(), "{not_one:?}");
+    for invalid in ["ping", "", "thirteen bytes", "a b"] {
+        assert!(invalid.parse::<CustomCommand>().is_err(), "{invalid:?}");
     }
 }
 
 #[test]
-fn large_payloads_are_not_printed() {
+fn debug_output_does_not_contain_large_payloads() {
     let frame = Frame::encode(&CustomMessage::new("large", vec![0x77; 1_000_000]).unwrap(), Network::Simnet).unwrap();
     let mut decoder = FrameDecoder::new(Network::Simnet);
     for part in frame.as_bytes().chunks(300_000) {
         decoder.feed(part);
-        // What is not taken yet is a header, then a part of a payload, then a whole one.
+        // The decoder holds a part of a payload, and at last the whole frame.
         let text = format!("{decoder:?}");
         assert!(text.contains("network: Simnet") && text.len() < 300, "{text}");
         if let Some(raw) = decoder.next_frame().unwrap() {
@@ -145,18 +145,18 @@ fn large_payloads_are_not_printed() {
             return;
         }
     }
-    panic!("there is no frame");
+    panic!("the frame is not complete");
 }
 
 #[test]
-fn a_program_that_catches_panics_can_keep_its_peers() {
+fn handles_can_be_used_after_a_caught_panic() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
     safe::<Peer>();
     safe::<Receipt>();
 }
 
 #[test]
-fn errors_are_errors() {
+fn error_types_implement_error() {
     fn error<T: Error + Send + Sync + 'static>() {}
     error::<DisconnectReason>();
     error::<HandshakeError>();
@@ -174,7 +174,7 @@ fn errors_are_errors() {
 }
 
 #[test]
-fn an_error_says_everything_and_has_no_source_that_says_it_again() {
+fn the_text_of_an_error_contains_its_cause_and_there_is_no_source() {
     let io = || io::Error::other("the cable is cut");
     let thread = StartError::Thread { thread: "reader", error: io() };
     let decode = DecodeError::Trailing { at: 7, left: 1 };
@@ -206,7 +206,7 @@ fn an_error_says_everything_and_has_no_source_that_says_it_again() {
 }
 
 #[test]
-fn lists_are_lists() {
+fn messages_with_lists_work_like_collections() {
     let items = [1, 2, 3].map(|byte| Inventory::tx(Hash::from_bytes([byte; 32])));
     let mut inv: Inv = items.iter().copied().take(2).collect();
     inv.extend([items[2]]);
@@ -219,7 +219,7 @@ fn lists_are_lists() {
 }
 
 #[test]
-fn payloads_and_messages_turn_into_one_another() {
+fn payloads_convert_into_messages_and_back() {
     let message = Message::from(Ping { nonce: 7 });
     let message = Pong::try_from(message).unwrap_err();
     assert_eq!(Ping::try_from(message), Ok(Ping { nonce: 7 }));
@@ -228,7 +228,7 @@ fn payloads_and_messages_turn_into_one_another() {
 }
 
 #[test]
-fn what_is_shown_can_be_parsed() {
+fn texts_of_display_can_be_parsed() {
     let hash = Hash::from_bytes([0xab; 32]);
     assert_eq!(hash.to_string().parse(), Ok(hash));
     assert_eq!(SubnetworkId::COINBASE.to_string().parse(), Ok(SubnetworkId::COINBASE));
@@ -244,19 +244,19 @@ fn what_is_shown_can_be_parsed() {
 }
 
 #[test]
-fn what_names_a_part_of_a_message_can_be_parsed() {
+fn outpoints_inventory_types_and_directions_can_be_parsed() {
     let outpoint = Outpoint { id: Hash::from_bytes([0xab; 32]), index: 7 };
     assert_eq!(outpoint.to_string().parse(), Ok(outpoint));
     let id = outpoint.id;
-    for not_one in [format!("{id}"), format!("{id}:"), format!("{id}:+7"), format!("{id}:7:7"), ":7".to_owned()] {
-        assert!(not_one.parse::<Outpoint>().is_err(), "{not_one}");
+    for invalid in [format!("{id}"), format!("{id}:"), format!("{id}:+7"), format!("{id}:7:7"), ":7".to_owned()] {
+        assert!(invalid.parse::<Outpoint>().is_err(), "{invalid}");
     }
     for number in (0..9).chain([u32::MAX]) {
         let kind = InventoryType::from(number);
         assert_eq!((kind.to_string().parse(), u32::from(kind)), (Ok(kind), number));
     }
-    for not_one in ["", "TX", "MSG_", "MSG_+7", "MSG_4294967296", "msg_tx"] {
-        assert!(not_one.parse::<InventoryType>().is_err(), "{not_one}");
+    for invalid in ["", "TX", "MSG_", "MSG_+7", "MSG_4294967296", "msg_tx"] {
+        assert!(invalid.parse::<InventoryType>().is_err(), "{invalid}");
     }
     for direction in [Direction::Inbound, Direction::Outbound] {
         assert_eq!(direction.to_string().parse(), Ok(direction));
@@ -265,7 +265,7 @@ fn what_names_a_part_of_a_message_can_be_parsed() {
 }
 
 #[test]
-fn numbers_and_bytes_turn_into_names_and_back() {
+fn hashes_ids_and_codes_convert_from_bytes_and_back() {
     let (hash, subnetwork) = ([7; 32], [9; 20]);
     assert_eq!(<[u8; 32]>::from(Hash::from(hash)), hash);
     assert_eq!(<[u8; 20]>::from(SubnetworkId::from(subnetwork)), subnetwork);
@@ -273,7 +273,7 @@ fn numbers_and_bytes_turn_into_names_and_back() {
 }
 
 #[test]
-fn text_from_the_wire_is_made_of_bytes_and_compared_with_text() {
+fn text_from_the_wire_can_be_compared_with_strings() {
     let text = WireString::from("dust");
     for same in [WireString::from("dust".to_owned()), b"dust".to_vec().into(), b"dust".as_slice().into()] {
         assert_eq!(same, text);
@@ -284,7 +284,7 @@ fn text_from_the_wire_is_made_of_bytes_and_compared_with_text() {
 }
 
 #[test]
-fn transactions_and_blocks_are_made_of_their_parts_and_taken_apart() {
+fn transactions_and_blocks_convert_into_their_fields_and_back() {
     let fields = TxFields { version: 1, ..TxFields::default() };
     let tx = Transaction::try_from(fields.clone()).unwrap();
     assert_eq!((Transaction::try_from(&fields), tx.to_fields()), (Ok(tx.clone()), fields.clone()));
@@ -300,7 +300,7 @@ fn transactions_and_blocks_are_made_of_their_parts_and_taken_apart() {
 }
 
 #[test]
-fn addresses_are_made_of_a_host_and_a_port() {
+fn peer_addresses_convert_from_a_host_and_a_port() {
     let ip = std::net::IpAddr::from([203, 0, 113, 7]);
     let address = PeerAddress::from((ip, 7));
     assert_eq!(address, PeerAddress::Ip((ip, 7).into()));
@@ -312,7 +312,7 @@ fn addresses_are_made_of_a_host_and_a_port() {
 }
 
 #[test]
-fn traffic_is_gone_through() {
+fn traffic_can_be_iterated() {
     let (out, _inb) = connected_pair(builder(), builder());
     let traffic = out.peer.stats().received;
     let commands: Vec<Command> = (&traffic).into_iter().map(|(command, _)| command).collect();
@@ -323,7 +323,7 @@ fn traffic_is_gone_through() {
 }
 
 #[test]
-fn an_iterator_that_has_ended_stays_so() {
+fn iterators_are_fused() {
     fn fused<I: std::iter::FusedIterator>() {}
     fused::<Transactions<'_>>();
     fused::<Inputs<'_>>();
@@ -334,7 +334,7 @@ fn an_iterator_that_has_ended_stays_so() {
 }
 
 #[test]
-fn addresses_on_the_wire_are_shown_as_sockets_are() {
+fn network_addresses_are_shown_like_socket_addresses() {
     for text in ["203.0.113.7:16111", "[2001:db8::1]:5"] {
         let address = NetAddress::new(text.parse().unwrap(), Services::NETWORK);
         assert_eq!(address.to_string(), text);
@@ -342,7 +342,7 @@ fn addresses_on_the_wire_are_shown_as_sockets_are() {
 }
 
 #[test]
-fn outputs_and_transactions_are_shown_by_their_ids() {
+fn outpoints_and_transactions_are_shown_by_their_ids() {
     let id = Hash::from_bytes([0xab; 32]);
     assert_eq!(Outpoint { id, index: 3 }.to_string(), format!("{id}:3"));
     let output = TxOutput { value: 1, script: vec![0x77; 1000] };

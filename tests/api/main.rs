@@ -1,4 +1,4 @@
-//! What Rust programmers expect of a public API, and the extremes of its settings.
+//! The conventions of Rust libraries that the public API follows, and the extremes of its settings.
 
 #[path = "../common/mod.rs"]
 mod common;

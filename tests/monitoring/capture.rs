@@ -1,6 +1,6 @@
-//! What peers say can be recorded, read back and replayed.
+//! Captures record the frames of peers, and can be read back.
 
-use crate::common::local::connected_pair;
+use crate::common::local::{connected_pair, is_callback_panic, repeat_until_ended};
 use crate::common::memory_file::{MemoryFile, records};
 use crate::common::{DEADLINE, builder, sockets, wait_until};
 use kaspa_peer::ConfigError;
@@ -9,7 +9,7 @@ use kaspa_peer::wire::{CustomMessage, Encode, FeeFilter, Message, MessageReader,
 use proptest::{collection::vec, prelude::*};
 use std::io::{self, Write};
 
-/// The messages of one side.
+/// The messages that were sent, or those that were received.
 fn messages(records: &[Captured], sent: bool) -> Vec<Message> {
     let frames = records.iter().filter_map(|record| match record {
         Captured::Sent(frame) if sent => Some(frame.as_slice()),
@@ -36,14 +36,14 @@ fn both_sides_of_a_conversation_are_recorded() {
     assert!(matches!(&ours[0], Captured::Connected(text) if text.to_string().ends_with("(outbound)")), "{ours:?}");
     let gone = |record: &Captured| matches!(record, Captured::Gone(why) if *why == "disconnected by this side");
     assert_eq!(ours.iter().filter(|record| gone(record)).count(), 1);
-    assert_eq!(messages(&ours, true), messages(&theirs, false), "what one sent the other received");
+    assert_eq!(messages(&ours, true), messages(&theirs, false), "one side sent what the other received");
     assert_eq!(messages(&theirs, true), messages(&ours, false));
     let names: Vec<String> = messages(&ours, true).iter().map(|message| message.command().to_string()).collect();
     assert_eq!(names, ["version", "verack", "feefilter", "hello", "ping"]);
 }
 
 #[test]
-fn a_capture_of_another_network_than_the_nodes_is_refused() {
+fn a_capture_for_another_network_is_refused() {
     let file = MemoryFile::default();
     let build = |network| {
         let capture = Capture::new(file.clone(), network, 1 << 20).unwrap();
@@ -53,12 +53,12 @@ fn a_capture_of_another_network_than_the_nodes_is_refused() {
     let error = build(Network::Mainnet).unwrap_err();
     assert_eq!(error, ConfigError::CaptureNetwork { capture: Network::Mainnet, node: Network::Simnet });
     assert!(error.to_string().contains("begin the capture with the node's network"), "{error}");
-    // The same network by another name.
+    // The same network under another name.
     assert_eq!(build(Network::Custom(Network::Simnet.magic())), Ok(Network::Simnet));
 }
 
 #[test]
-fn what_was_refused_is_recorded_too() {
+fn malformed_frames_are_recorded_too() {
     let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
     let (ours, mut theirs) = sockets();
@@ -70,13 +70,13 @@ fn what_was_refused_is_recorded_too() {
 }
 
 #[test]
-fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
+fn a_capture_stops_at_its_limit_and_can_continue_in_another_writer() {
     let (first, second) = (MemoryFile::default(), MemoryFile::default());
     let capture = Capture::new(first.clone(), Network::Simnet, 1000).unwrap();
     let (out, inb) = connected_pair(builder().capture(capture.clone()), builder());
     out.peer.queue_message(&CustomMessage::new("large", vec![0; 5000]).unwrap()).unwrap();
     out.peer.ping().unwrap();
-    // The answer to the ping may be there before its writer has recorded it.
+    // The pong can arrive before the writer thread has recorded the message before it.
     wait_until("the limit is reached", || capture.is_stopped());
     assert!(capture.written() <= 1000 && first.0.lock().len() <= 1000);
     capture.continue_in(second.clone()).unwrap();
@@ -89,7 +89,7 @@ fn a_capture_stops_at_its_limit_and_goes_on_elsewhere() {
 }
 
 #[test]
-fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
+fn reading_a_file_that_is_no_capture_or_is_truncated_is_an_error() {
     assert!(CaptureReader::new(&b"not a capture at all"[..]).is_err());
     let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
@@ -101,12 +101,12 @@ fn a_file_that_is_no_capture_is_refused_and_a_cut_one_is_an_error() {
     assert!(cut.last().unwrap().is_err());
 }
 
-/// Panics when it is given a record, after so many bytes.
-struct Fragile(usize);
+/// A writer that panics after so many bytes.
+struct PanicsAfter(usize);
 
-impl Write for Fragile {
+impl Write for PanicsAfter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).expect("no more");
+        self.0 = self.0.checked_sub(bytes.len()).expect("more bytes than allowed");
         Ok(bytes.len())
     }
 
@@ -116,15 +116,15 @@ impl Write for Fragile {
 }
 
 #[test]
-fn a_place_that_panics_ends_one_peer_at_most() {
-    let capture = Capture::new(Fragile(1000), Network::Simnet, 1 << 20).unwrap();
+fn a_panic_in_a_captures_writer_ends_at_most_one_peer() {
+    let capture = Capture::new(PanicsAfter(1000), Network::Simnet, 1 << 20).unwrap();
     let fee = FeeFilter { min_fee: 5 };
     for first in [true, false] {
         let (out, inb) = connected_pair(builder().capture(capture.clone()), builder());
         if first {
-            // Buffered, so that it comes with some message or other.
-            while inb.peer.send_message(&fee, DEADLINE).is_ok() {}
-            assert_eq!(out.peer.wait_for_disconnect().unwrap(), kaspa_peer::DisconnectReason::CallbackPanicked);
+            // The capture is buffered, so the panic can happen at any message.
+            let reason = repeat_until_ended(&out.peer, || inb.peer.send_message(&fee, DEADLINE).is_ok());
+            assert!(is_callback_panic(&reason), "{reason}");
             assert_eq!(out.recorder.look(|record| record.disconnects.len()), 1);
             assert!(capture.is_stopped());
         } else {
@@ -136,8 +136,8 @@ fn a_place_that_panics_ends_one_peer_at_most() {
 }
 
 #[test]
-fn after_an_error_there_are_no_more_records() {
-    /// A capture that begins well and then cannot be read.
+fn the_iterator_ends_after_an_error() {
+    /// A file that begins like a capture, and then cannot be read.
     struct Broken(io::Cursor<Vec<u8>>);
 
     impl io::Read for Broken {
@@ -163,7 +163,7 @@ fn after_an_error_there_are_no_more_records() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_records_or_an_error(bytes in vec(any::<u8>(), 0..400), kind in 0u8..6, length in 0u32..40) {
+    fn any_bytes_give_records_or_an_error(bytes in vec(any::<u8>(), 0..400), kind in 0u8..6, length in 0u32..40) {
         let mut file = b"KPCAP\0\0\x01\x30\x58\x5f\x5b".to_vec();
         file.push(kind);
         file.extend([0; 16]);
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_that_does_not_begin_as_one_is_no_capture(bytes in vec(any::<u8>(), 0..40)) {
+    fn a_file_without_the_header_of_a_capture_is_refused(bytes in vec(any::<u8>(), 0..40)) {
         prop_assert!(CaptureReader::new(bytes.as_slice()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted is what went over the wire.
+//! Statistics count exactly the bytes and messages that went over the wire.
 
 use crate::common::frames::simnet_frame;
 use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
@@ -16,20 +16,20 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-fn unknown(size: usize) -> CustomMessage {
+fn custom(size: usize) -> CustomMessage {
     let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
     CustomMessage { command, payload: vec![0; size] }
 }
 
-/// The sum over all types, unknown and malformed ones included.
+/// The messages and bytes of all commands together, including custom commands and malformed frames.
 fn sum(traffic: &Traffic) -> (u64, u64) {
-    let unknown = traffic.of(Command::Custom(unknown(0).command));
+    let custom = traffic.of(Command::Custom(custom(0).command));
     let known = traffic.iter().map(|(_, count)| count);
-    let start = (unknown.messages, unknown.bytes + traffic.malformed().bytes);
+    let start = (custom.messages, custom.bytes + traffic.malformed().bytes);
     known.fold(start, |(messages, bytes), count| (messages + count.messages, bytes + count.bytes))
 }
 
-/// What the listener was told of each direction.
+/// The bytes that the listener's callbacks reported in each direction.
 fn reported(local: &Local) -> (u64, u64) {
     local.recorder.look(|record| {
         let read: usize = record.read.iter().map(|(bytes, _)| bytes).sum();
@@ -39,18 +39,18 @@ fn reported(local: &Local) -> (u64, u64) {
 }
 
 #[test]
-fn what_one_end_sends_the_other_receives() {
+fn one_end_counts_as_sent_what_the_other_counts_as_received() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     for n in 0..100 {
         outbound.peer.queue_message(&FeeFilter { min_fee: n }).unwrap();
         inbound.peer.queue_message(&GetAddr::all()).unwrap();
-        outbound.peer.queue_message(&unknown(n as usize)).unwrap();
+        outbound.peer.queue_message(&custom(n as usize)).unwrap();
     }
     outbound.peer.queue_message(&Inv::from(vec![Inventory::tx(Hash::ZERO); 3000])).unwrap();
     inbound.peer.ping().unwrap();
     outbound.peer.ping().unwrap();
     for (from, to) in [(&outbound, &inbound), (&inbound, &outbound)] {
-        // The answers to the pings are counted a moment after they are written.
+        // The writer counts a pong shortly after it has written it.
         wait_until("all is counted", || from.peer.stats().sent == to.peer.stats().received);
         let traffic = from.peer.stats().sent;
         assert_eq!(sum(&traffic), (traffic.total().messages, traffic.total().bytes));
@@ -60,19 +60,19 @@ fn what_one_end_sends_the_other_receives() {
     }
     let sent = outbound.peer.stats().sent;
     assert_eq!((sent.of(Command::FeeFilter).messages, sent.of(Command::FeeFilter).bytes), (100, 3200));
-    let unknowns = sent.of(Command::Custom(unknown(0).command));
-    assert_eq!((unknowns.messages, unknowns.bytes), (100, 24 * 100 + (0..100).sum::<u64>()));
+    let customs = sent.of(Command::Custom(custom(0).command));
+    assert_eq!((customs.messages, customs.bytes), (100, 24 * 100 + (0..100).sum::<u64>()));
     let commands: Vec<Command> = sent.iter().map(|(command, _)| command).collect();
     let expected = [Command::Version, Command::VerAck, Command::Inv, Command::Ping, Command::Pong, Command::FeeFilter];
     assert_eq!(commands, expected);
     assert_eq!(sent.total().messages, 1 + 1 + 1 + 1 + 1 + 100 + 100);
-    // Every frame is in the sum that its header says.
+    // A frame counts with its header.
     let invs = sent.of(Command::Inv);
     assert_eq!((invs.messages, invs.bytes), (1, 24 + 3 + 3000 * 36));
 }
 
 #[test]
-fn malformed_frames_count_as_bytes() {
+fn malformed_frames_count_as_bytes_but_not_as_messages() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let before = local.peer.stats().received.total();
     let mut bad = simnet_frame(&Ping { nonce: 1 });
@@ -83,7 +83,7 @@ fn malformed_frames_count_as_bytes() {
     let received = local.peer.stats().received;
     assert_eq!((received.malformed().messages, received.malformed().bytes), (1, 32));
     assert_eq!(received.total().bytes - before.bytes, 64);
-    assert_eq!(received.total().messages - before.messages, 1, "it was no message");
+    assert_eq!(received.total().messages - before.messages, 1, "a malformed frame is no message");
     assert_eq!(received.of(Command::Ping).messages, 0);
     let last = local.recorder.look(|record| record.read.last().cloned()).unwrap();
     assert!(matches!(last, (32, Err(FrameError::Checksum { command: Command::Ping, .. }))), "{last:?}");
@@ -92,14 +92,14 @@ fn malformed_frames_count_as_bytes() {
 }
 
 #[test]
-fn what_is_skipped_belongs_to_no_message() {
+fn skipped_bytes_do_not_count_for_the_next_message() {
     let encode = |message: &CustomMessage| Frame::encode(message, Network::Mainnet).unwrap().as_bytes().to_vec();
     let regtest = |message: Message| Frame::encode(&message, Network::Regtest).unwrap().as_bytes().to_vec();
     let recorder = Recorder::default();
     let config = kaspa_peer::Config::builder(Network::Regtest).listener(recorder.clone()).build().unwrap();
     let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
-    // A frame that is tolerated here, and whose payload comes together with what follows, or apart from it.
-    let foreign = encode(&unknown(100));
+    // A frame that is tolerated on regtest. Its payload is read together with the next frame, or separately.
+    let foreign = encode(&custom(100));
     let mut bytes = regtest(version().into());
     bytes.extend(regtest(VerAck.into()));
     for min_fee in 0..3 {
@@ -122,7 +122,7 @@ fn what_is_skipped_belongs_to_no_message() {
 }
 
 #[test]
-fn a_snapshot_tells_everything() {
+fn a_snapshot_has_the_state_before_and_after_the_handshake() {
     for direction in BOTH {
         let before = SystemTime::now();
         let (local, mut remote) = new_peer(direction, builder());
@@ -154,13 +154,13 @@ fn a_snapshot_tells_everything() {
         wait_until("the pong is counted", || local.peer.stats().sent.of(Command::Pong).messages == 1);
         let stats = local.peer.stats();
         assert!(stats.last_send.unwrap() >= before);
-        assert_eq!((stats.last_rtt, stats.min_rtt), (None, None), "we sent none");
+        assert_eq!((stats.last_rtt, stats.min_rtt), (None, None), "we sent no ping");
         wait_until("nothing is queued", || local.peer.stats().queued_messages == 0);
     }
 }
 
 #[test]
-fn round_trips_are_measured() {
+fn round_trip_times_are_measured() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     local.peer.queue_message(&Ping { nonce: 77 }).unwrap();
     assert_eq!(remote.expect::<Ping>().nonce, 77);
@@ -175,13 +175,13 @@ fn round_trips_are_measured() {
     remote.send(&Pong { nonce: 77 });
     assert_eq!(remote.messages_before_pong(2), []);
     let first = local.peer.stats();
-    assert_eq!(first.last_ping_nonce, None, "a match clears it");
+    assert_eq!(first.last_ping_nonce, None, "a match clears the nonce");
     assert!(first.last_rtt.is_some() && first.last_rtt == first.min_rtt);
-    // A second answer to the same ping is none.
+    // A second pong for the same ping does not count.
     remote.send(&Pong { nonce: 77 });
     assert_eq!(remote.messages_before_pong(3), []);
     assert_eq!(local.peer.stats().last_rtt, first.last_rtt);
-    // A slower one is the last, and not the least.
+    // A longer round trip is the last one, but not the shortest.
     local.peer.queue_message(&Ping { nonce: 78 }).unwrap();
     remote.expect::<Ping>();
     std::thread::sleep(first.last_rtt.unwrap() + Duration::from_millis(1));
@@ -193,7 +193,7 @@ fn round_trips_are_measured() {
 }
 
 #[test]
-fn a_nonce_of_zero_is_answered_and_never_matches() {
+fn a_ping_with_nonce_zero_has_no_round_trip_time() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     local.peer.queue_message(&Ping { nonce: 0 }).unwrap();
     remote.expect::<Ping>();
@@ -203,11 +203,11 @@ fn a_nonce_of_zero_is_answered_and_never_matches() {
 }
 
 #[test]
-fn what_waits_is_counted_while_the_remote_does_not_read() {
+fn queued_messages_are_counted_while_the_remote_does_not_read() {
     const SIZE: usize = 1_000_000;
     let (local, mut remote) =
         connected_peer_in(Direction::Inbound, builder().queue_limit(100 * SIZE).write_timeout(None));
-    let large = Frame::encode(&unknown(SIZE), Network::Simnet).unwrap();
+    let large = Frame::encode(&custom(SIZE), Network::Simnet).unwrap();
     wait_until("our verack is counted as written", || local.peer.stats().queued_messages == 0);
     for _ in 0..60 {
         local.peer.queue_frame(&large).unwrap();
@@ -218,7 +218,7 @@ fn what_waits_is_counted_while_the_remote_does_not_read() {
     assert!(stats.sent.total().messages < 60);
     let mut all = vec![0; 60 * (SIZE + 24)];
     remote.stream.read_exact(&mut all).unwrap();
-    wait_until("nothing waits", || local.peer.stats().queued_messages == 0);
+    wait_until("the queue is empty", || local.peer.stats().queued_messages == 0);
     assert_eq!(local.peer.stats().queued_bytes, 0);
 }
 
@@ -241,19 +241,19 @@ fn the_time_offset_is_negative_when_the_remote_is_behind() {
 }
 
 #[test]
-fn frames_that_could_not_be_written_are_reported_as_such() {
+fn frames_that_could_not_be_written_are_reported_but_not_counted() {
     let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-    let large = Frame::encode(&unknown(30_000_000), Network::Simnet).unwrap();
+    let large = Frame::encode(&custom(30_000_000), Network::Simnet).unwrap();
     local.peer.queue_frame(&large).unwrap();
     let Remote { stream, .. } = &remote;
-    // The fee filter is out when it has arrived, and the writer is at the large one, which nobody reads.
+    // When the first byte of the large frame arrives, the fee filter is written, and the writer is blocked in the large frame.
     let mut first = [0; 24 + 8 + 1];
     (&*stream).read_exact(&mut first).unwrap();
     local.peer.disconnect();
     local.end_reason();
     let written: Vec<_> = local.recorder.look(|record| record.written[record.written.len() - 2..].to_vec());
-    let last = (Command::Custom(unknown(0).command), 24 + 30_000_000, false);
+    let last = (Command::Custom(custom(0).command), 24 + 30_000_000, false);
     assert_eq!(written, [(Command::FeeFilter, 32, true), last]);
     assert_eq!(local.peer.stats().sent.of(last.0).messages, 0);
 }

@@ -1,26 +1,26 @@
-//! What the original kaspad promised and did not do, or did and should not have: one test a row of the table of it,
-//! unless the row has a test of its own elsewhere.
+//! What the original `peer` package promised and did not do, or did and should not have done: one test for each defect, unless it
+//! has a test elsewhere.
 //!
-//! | row | where it is tested |
+//! | defect of the original | test here |
 //! |---|---|
-//! | queue a message: an unbounded list behind 50 slots | queue_bound.rs, write_deadline.rs |
-//! | notification when sent, signalled when it was not sent | here |
-//! | encode errors kill the connection | here |
-//! | the same message to many peers is encoded for each | queue_bound.rs `one_frame_goes_to_many` |
-//! | a block that was announced is announced again | inventory_trickling.rs `what_was_announced_is_not_announced_again` |
-//! | what the remote announced must be noted by the caller | inventory_trickling.rs `what_the_remote_announced_is_not_announced_to_it` |
-//! | known inventory is keyed by a pointer | here |
-//! | a timer runs while nothing is queued | inventory.rs, `nothing_is_due_while_nothing_waits` |
-//! | the 51st message before the handshake blocks; after the end the caller hangs | here |
-//! | an unknown command is rejected and the end | custom_commands.rs |
-//! | bytes left over after the last field are accepted | here |
-//! | a negative protocol version is accepted | here, handshake.rs |
-//! | a payload that ends at a field boundary is a silent end | here |
-//! | a user agent that is too long is silently dropped | here |
-//! | a transaction payload that claims 2^38 bytes kills the process | here |
-//! | a malformed frame while the remote does not read pins the reader | here |
-//! | 51 messages before a handshake that fails: nobody is told | here |
-//! | a connection handed over after disconnect stays open | here |
+//! | an unbounded list behind a queue of 50 slots | `sending/queue_limit.rs`, `timeouts/write_timeout.rs` |
+//! | the notification of a sent message also arrives when it was not sent | this file |
+//! | encode errors end the connection | this file |
+//! | a message for many peers is encoded for each of them | `one_frame_can_be_sent_to_many_peers` |
+//! | a block that was announced is announced again | `items_are_not_announced_twice` |
+//! | the caller must note what the remote announced | `items_that_the_remote_announced_are_not_announced_to_it` |
+//! | known inventory is keyed by a pointer | this file |
+//! | the trickle timer runs while nothing is queued | the unit tests of inventory |
+//! | the 51st message before the handshake blocks its caller; after the end the caller hangs | this file |
+//! | an unknown command is rejected and ends the connection | `receiving/custom_commands.rs` |
+//! | bytes behind the last field are accepted | this file |
+//! | a negative protocol version is accepted | this file, `handshake/rules.rs` |
+//! | a payload that ends at a field boundary ends the connection silently | this file |
+//! | a user agent that is too long is silently dropped | this file |
+//! | a transaction payload that claims 2^38 bytes ends the process | this file |
+//! | a malformed frame blocks the reader for ever while the remote does not read | this file |
+//! | callers of 51 messages before a handshake that fails get no notification | this file |
+//! | a connection handed over after the disconnect stays open | this file |
 
 use crate::common::blocking::fill_queue;
 use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
@@ -35,14 +35,14 @@ use kaspa_peer::wire::{
 use kaspa_peer::{ConfigError, Direction, DisconnectReason, HandshakeError, Peer, QueueError, Receipt, WaitError};
 use std::io::Read;
 
-/// Row "notification when sent": the original's channel also fires when the message was not sent.
+/// In the original, the notification of a sent message also arrives when it was not sent.
 #[test]
 fn a_receipt_says_whether_the_message_was_sent() {
     let (local, mut remote) = connected_peer(builder().queue_limit(100_000_000));
     let sent = local.peer.queue_message(&Ping { nonce: 1 }).unwrap();
     assert_eq!(sent.wait_timeout(DEADLINE), Ok(()));
     remote.expect::<Ping>();
-    // More than the sockets' buffers take: one that is being written, and one that waits.
+    // More than the buffers of the sockets hold: one message is being written, and one waits.
     let frame = frame_of_size(30_000_000, Network::Simnet);
     let unsent = [(); 2].map(|()| local.peer.queue_frame(&frame).unwrap());
     remote.stream.read_exact(&mut [0; 1000]).unwrap();
@@ -52,9 +52,9 @@ fn a_receipt_says_whether_the_message_was_sent() {
     }
 }
 
-/// Row "encode errors": they surface in the original's writer and kill the connection.
+/// In the original, encode errors appear in the writer and end the connection.
 #[test]
-fn a_message_that_cannot_be_sent_is_the_callers_and_the_connection_lives() {
+fn a_message_that_cannot_be_encoded_is_refused_and_the_connection_stays_open() {
     let (local, mut remote) = connected_peer(builder());
     let address =
         TimedAddress { time: 0, address: NetAddress { services: Services::NETWORK, ip: [0; 16].into(), port: 1 } };
@@ -64,12 +64,12 @@ fn a_message_that_cannot_be_sent_is_the_callers_and_the_connection_lives() {
     let native = TxFields { gas: 1, ..TxFields::default() };
     assert!(matches!(local.peer.queue_message(&native), Err(QueueError::Encode(_))));
     assert!(matches!(local.peer.send_message(&message_of_size(33 << 20), DEADLINE), Err(QueueError::Encode(_))));
-    wait_until("nothing was queued", || local.peer.stats().queued_bytes == 0);
+    wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
 }
 
-/// Row "known inventory": the original's keys are pointers, so nothing that was decoded anew is recognised.
+/// In the original, the keys of known inventory are pointers, so that no decoded item is recognised.
 #[test]
 fn inventory_is_recognised_by_value() {
     let (local, mut remote) = connected_peer(builder());
@@ -82,9 +82,9 @@ fn inventory_is_recognised_by_value() {
     assert_eq!(remote.expect::<Inv>().items, [item(3)]);
 }
 
-/// Row "before the handshake is done": the original's caller blocks when 50 messages wait.
+/// In the original, the caller blocks before the handshake when 50 messages wait.
 #[test]
-fn before_the_handshake_nobody_blocks() {
+fn queueing_before_the_handshake_does_not_block() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     for min_fee in 0..1000 {
         local.peer.queue_message(&FeeFilter { min_fee }).unwrap();
@@ -96,7 +96,7 @@ fn before_the_handshake_nobody_blocks() {
     }
 }
 
-/// Row "before the handshake is done", its end: after disconnect both are refused.
+/// In the original, the caller hangs after the end.
 #[test]
 fn after_the_end_messages_and_inventory_are_refused() {
     let (local, _remote) = new_peer(Direction::Outbound, builder());
@@ -109,8 +109,8 @@ fn after_the_end_messages_and_inventory_are_refused() {
     }
 }
 
-/// The peer of a remote that sends this instead of a message ends with the error.
-fn refused(command: &str, payload: &[u8]) -> DecodeError {
+/// Sends a frame that must end the peer, and returns the decode error.
+fn decode_error(command: &str, payload: &[u8]) -> DecodeError {
     let (local, mut remote) = connected_peer(builder());
     remote.send_bytes(&raw_frame(Network::Simnet, command, payload));
     let DisconnectReason::Malformed(FrameError::Payload { command: found, error }) = end_reason(&local.peer) else {
@@ -123,11 +123,11 @@ fn refused(command: &str, payload: &[u8]) -> DecodeError {
     error
 }
 
-/// Row "bytes left over after a message's last field".
+/// The original accepts bytes behind the last field of any message. Only `version` can be longer in newer versions.
 #[test]
-fn bytes_behind_the_last_field_are_an_error_but_in_version() {
-    assert_eq!(refused("inv", &[0, 7]), DecodeError::Trailing { at: 1, left: 1 });
-    assert_eq!(refused("getaddr", &[1, 0, 0]), DecodeError::Trailing { at: 1, left: 2 });
+fn bytes_behind_the_last_field_are_an_error_except_in_version() {
+    assert_eq!(decode_error("inv", &[0, 7]), DecodeError::Trailing { at: 1, left: 1 });
+    assert_eq!(decode_error("getaddr", &[1, 0, 0]), DecodeError::Trailing { at: 1, left: 2 });
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     let mut payload = kaspa_peer::wire::Encode::encode(&version()).unwrap();
     payload.extend([1, 2, 3]);
@@ -138,7 +138,7 @@ fn bytes_behind_the_last_field_are_an_error_but_in_version() {
     assert_eq!(local.peer.wait_for_handshake(), Ok(()));
 }
 
-/// Row "a negative protocol version".
+/// The original accepts negative protocol versions.
 #[test]
 fn a_negative_protocol_version_is_too_old() {
     for found in [-1, i32::MIN, 0] {
@@ -150,42 +150,42 @@ fn a_negative_protocol_version_is_too_old() {
     }
 }
 
-/// Row "a payload that ends at a field boundary": the original takes it for a closed connection.
+/// The original takes such a payload for a closed connection.
 #[test]
 fn a_payload_that_ends_at_a_field_boundary_is_malformed() {
     let cases: [(&str, &[u8]); 5] =
         [("ping", &[]), ("getlocator", &[1; 32]), ("addr", &[1]), ("inv", &[2, 1, 0, 0, 0]), ("feefilter", &[])];
     for (command, payload) in cases {
-        let error = refused(command, payload);
+        let error = decode_error(command, payload);
         assert!(matches!(error, DecodeError::Truncated { .. }), "{command}: {error}");
     }
 }
 
-/// Row "a user agent too long for the 256 bytes": the original drops it without a word.
+/// The original silently drops a user agent of more than 256 bytes.
 #[test]
-fn a_user_agent_that_is_too_long_is_refused_when_the_configuration_is_built() {
+fn a_user_agent_that_is_too_long_is_refused_by_the_builder() {
     let error = builder().user_agent("x".repeat(256), "1", [""; 0]).build().unwrap_err();
     assert!(matches!(error, ConfigError::UserAgent(UserAgentError::TooLong { length }) if length > 256));
     let error = builder().user_agent("x", "1", ["no/slash"]).build().unwrap_err();
     assert!(matches!(error, ConfigError::UserAgent(UserAgentError::Character { found: '/', .. })));
 }
 
-/// Row "a transaction payload that claims 2^38 bytes": the original allocates them and dies.
+/// The original allocates the claimed bytes, and the process ends.
 #[test]
-fn a_huge_claim_is_a_decode_error() {
+fn a_transaction_payload_that_claims_too_much_is_a_decode_error() {
     let fields = TxFields { subnetwork: SubnetworkId::from_bytes([9; 20]), ..TxFields::default() };
     let mut payload = Transaction::new(&fields).unwrap().as_bytes().to_vec();
-    assert_eq!(payload.pop(), Some(0), "the length of its payload");
+    assert_eq!(payload.pop(), Some(0), "the length of the transaction's payload");
     payload.push(0xff);
     payload.extend_from_slice(&(1u64 << 38).to_le_bytes());
-    let error = refused("tx", &payload);
+    let error = decode_error("tx", &payload);
     assert!(matches!(error, DecodeError::Truncated { needed, .. } if needed >= 1 << 38), "{error}");
 }
 
-/// Row "malformed frame while the remote does not read": the original's reader waits for its reject for ever.
+/// In the original, the reader waits for ever until its reject is written.
 #[test]
-fn a_remote_that_sends_nonsense_and_does_not_read_does_not_pin_the_peer() {
-    // No timer would end this peer.
+fn a_malformed_frame_ends_the_peer_while_the_remote_does_not_read() {
+    // No timeout would end this peer.
     let (local, mut remote) = connected_peer(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
     fill_queue(&local.peer);
     let receipt = local.peer.queue_message(&Pong { nonce: 1 });
@@ -194,7 +194,7 @@ fn a_remote_that_sends_nonsense_and_does_not_read_does_not_pin_the_peer() {
     assert!(receipt.is_err() || receipt.unwrap().wait().is_err());
 }
 
-/// Row "51 messages queued before a handshake that then fails".
+/// In the original, callers get no notification when the handshake fails.
 #[test]
 fn every_receipt_resolves_when_the_handshake_fails() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
@@ -207,16 +207,16 @@ fn every_receipt_resolves_when_the_handshake_fails() {
     }
 }
 
-/// Row "a connection handed over after disconnect": here a peer is made with its connection, so that there is no such
-/// moment. One that ends at once closes it, too.
+/// In the original, a connection that is handed over after the disconnect stays open. Here a peer is constructed with its connection.
+/// A peer that ends at once closes it, too.
 #[test]
-fn no_connection_is_left_open() {
+fn a_peer_that_ends_at_once_closes_its_connection() {
     let config = builder().build().unwrap();
-    for forget in [drop::<Peer>, |peer: Peer| peer.disconnect()] {
+    for end in [drop::<Peer>, |peer: Peer| peer.disconnect()] {
         let (ours, theirs) = sockets();
         let address = ours.peer_addr().unwrap();
-        forget(Peer::outbound(ours, address, &config).unwrap());
-        let said = Remote::new(theirs, Network::Simnet).read_until_closed();
-        assert!(said.len() <= 1, "at most our version, then the end: {said:?}");
+        end(Peer::outbound(ours, address, &config).unwrap());
+        let received = Remote::new(theirs, Network::Simnet).read_until_closed();
+        assert!(received.len() <= 1, "at most our version: {received:?}");
     }
 }

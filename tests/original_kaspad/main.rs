@@ -1,4 +1,4 @@
-//! What the original kaspad `peer` package promised, and what it did wrong.
+//! What the `peer` package of the original kaspad promised, and what it did wrong.
 
 #[path = "../common/mod.rs"]
 mod common;

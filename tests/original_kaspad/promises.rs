@@ -1,4 +1,5 @@
-//! What the original's README promises, line by line: one test for each, named after it. The other tests have the details.
+//! The promises in the README of the original `peer` package, line by line: one test for each, named after it. Other tests check the
+//! details.
 
 use crate::common::local::{Local, connected_pair, connected_peer_in, new_pair, new_peer};
 use crate::common::recorder::Recorder;
@@ -34,7 +35,11 @@ fn a_peer_is_concurrent_safe() {
             let fees = record.messages.iter().filter_map(|m| FeeFilter::try_from(m.clone()).ok().map(|f| f.min_fee));
             fees.filter(|fee| fee / 1000 == thread).collect()
         });
-        assert_eq!(fees, (0..250).map(|n| thread * 1000 + n).collect::<Vec<_>>(), "each thread's in its order");
+        assert_eq!(
+            fees,
+            (0..250).map(|n| thread * 1000 + n).collect::<Vec<_>>(),
+            "the messages of each thread arrive in order"
+        );
     }
 }
 
@@ -43,7 +48,7 @@ fn reading_and_writing_are_full_duplex() {
     let (out, inb) = connected_pair(builder(), builder());
     let large = CustomMessage::new("large", vec![7; 1_000_000]).unwrap();
     thread::scope(|scope| {
-        for end in [&out, &inb] {
+        for local in [&out, &inb] {
             scope.spawn(|| (0..30).for_each(|_| drop(local.peer.send_message(&large, DEADLINE).unwrap())));
         }
     });
@@ -52,7 +57,7 @@ fn reading_and_writing_are_full_duplex() {
 }
 
 #[test]
-fn every_kaspa_message_can_be_sent_and_is_told() {
+fn every_kaspa_message_can_be_sent_and_is_delivered() {
     let (out, inb) = connected_pair(builder().services(Services::BLOOM), builder().services(Services::BLOOM));
     let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() }).unwrap();
     let items = vec![Inventory::tx(tx.id())];
@@ -83,11 +88,11 @@ fn every_kaspa_message_can_be_sent_and_is_told() {
     ];
     messages.iter().for_each(|message| drop(out.peer.queue_message(message).unwrap()));
     out.peer.ping().unwrap();
-    let told = inb.recorder.look(|record| record.messages.clone());
+    let received = inb.recorder.look(|record| record.messages.clone());
     for command in Command::ALL {
-        assert!(told.iter().any(|message| message.command() == command), "{command} did not arrive");
+        assert!(received.iter().any(|message| message.command() == command), "{command} did not arrive");
     }
-    assert!(messages.iter().all(|message| told.contains(message)));
+    assert!(messages.iter().all(|message| received.contains(message)));
 }
 
 #[test]
@@ -101,12 +106,12 @@ fn the_handshake_is_automatic_and_negotiates_the_version() {
 }
 
 #[test]
-fn queueing_is_asynchronous_and_tells_when_a_message_is_really_sent() {
+fn queueing_is_asynchronous_with_notification_when_a_message_is_really_sent() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let receipt = local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
     assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
-    // A remote that does not read holds up nobody who queues.
+    // Queueing does not wait for a remote that does not read.
     let large = CustomMessage::new("large", vec![0; 8_000_000]).unwrap();
     let never = local.peer.queue_message(&large).unwrap();
     assert_eq!(never.try_wait(), None);
@@ -118,7 +123,7 @@ fn queueing_is_asynchronous_and_tells_when_a_message_is_really_sent() {
 fn the_caller_dials_and_listens_and_may_use_a_proxy() {
     let config = builder().proxy("127.0.0.1:9050").build().unwrap();
     let (ours, theirs) = sockets();
-    // The socket leads to the proxy; the peer is who the proxy was asked for.
+    // The socket is connected to the proxy. The peer has the address that the proxy was asked for.
     let peer = Peer::outbound(ours, "node.onion:16111", &config).unwrap();
     let mut theirs = theirs;
     let version = Version::try_from(read_message(&mut theirs, Network::Simnet).unwrap()).unwrap();
@@ -129,8 +134,8 @@ fn the_caller_dials_and_listens_and_may_use_a_proxy() {
 #[test]
 fn the_user_agent_is_configurable() {
     let (_out, inb) = connected_pair(builder().user_agent("name", "1.2.3", ["a", "b"]), builder());
-    let heard = inb.peer.remote().unwrap().user_agent.to_string();
-    assert!(heard.starts_with("/kaspa-peer:") && heard.ends_with("/name:1.2.3(a; b)/"), "{heard}");
+    let agent = inb.peer.remote().unwrap().user_agent.to_string();
+    assert!(agent.starts_with("/kaspa-peer:") && agent.ends_with("/name:1.2.3(a; b)/"), "{agent}");
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn callbacks_can_be_registered_for_messages() {
     let recorder = Recorder::default();
     let (ours, mut theirs) = sockets();
     let config = builder().listener(Answers(recorder.clone())).build().unwrap();
-    let peer = Peer::inbound(ours, "by hand", &config).unwrap();
+    let peer = Peer::inbound(ours, "remote:1", &config).unwrap();
     write_message(&mut theirs, &version(), Network::Simnet).unwrap();
     write_message(&mut theirs, &GetSelectedTip, Network::Simnet).unwrap();
     let mut answers = MessageReader::new(theirs, Network::Simnet).map(Result::unwrap);
@@ -173,10 +178,9 @@ fn inventory_is_batched_and_trickled_and_what_is_known_is_avoided() {
         let known = Inventory::tx(hash(0));
         inb.peer.queue_inventory(known).unwrap();
         out.recorder.wait_for_count(Command::Inv, 1);
-        // Within one interval.
         watch.tick();
         out.peer.queue_inventories(&[known, Inventory::tx(hash(1)), Inventory::tx(hash(2))]).unwrap();
-        // What does not wait for the interval goes out before the ping.
+        // An announcement that did not wait for the interval would arrive before this ping.
         out.peer.ping().unwrap();
         out.peer.queue_inventory(Inventory::tx(hash(3))).unwrap();
         watch.rest();
@@ -189,7 +193,7 @@ fn pings_are_periodic_and_pongs_automatic() {
     let (out, inb) = connected_pair(builder().ping_interval(Duration::from_millis(20)), builder().ping_interval(None));
     inb.recorder.wait_for_count(Command::Ping, 3);
     out.recorder.wait_for_count(Command::Pong, 2);
-    // The answer to the last ping counts, and on a busy machine there may be another by the time it comes.
+    // Only the pong for the last ping counts. On a busy machine the next ping can be sent before a pong arrives.
     wait_until("a round trip", || out.peer.stats().min_rtt.is_some());
 }
 
@@ -204,7 +208,7 @@ fn nonces_are_random_and_a_self_connection_is_detected() {
 }
 
 #[test]
-fn bloom_filter_commands_without_the_service_disconnect_a_remote_that_should_know() {
+fn bloom_filter_commands_without_the_service_disconnect_if_the_version_is_high_enough() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     remote.send(&FilterClear);
     let command = Command::FilterClear;
@@ -213,7 +217,7 @@ fn bloom_filter_commands_without_the_service_disconnect_a_remote_that_should_kno
 }
 
 #[test]
-fn bloom_filter_commands_without_the_service_are_not_told_of_older_versions() {
+fn bloom_filter_commands_without_the_service_are_ignored_in_older_versions() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().bloom_version(2));
     remote.send(&FilterClear);
     remote.messages_before_pong(5);
@@ -222,7 +226,7 @@ fn bloom_filter_commands_without_the_service_are_not_told_of_older_versions() {
 }
 
 #[test]
-fn statistics_can_be_snapshot() {
+fn statistics_are_a_snapshot() {
     let (out, inb) = connected_pair(builder(), builder().user_agent("seen", "1", [""; 0]));
     out.peer.ping().unwrap();
     let stats = out.peer.stats();
@@ -236,7 +240,7 @@ fn statistics_can_be_snapshot() {
 }
 
 #[test]
-fn helpers_push_addresses_requests_and_rejects_with_filtering_and_randomisation() {
+fn helpers_send_addresses_requests_and_rejects_with_filtering_and_randomisation() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let known: Vec<TimedAddress> = (0..2000u16)
         .map(|port| NetAddress::new(SocketAddr::from(([203, 0, 113, 9], port)), Services::NETWORK))
@@ -265,7 +269,7 @@ fn a_disconnect_can_be_waited_for() {
 }
 
 #[test]
-fn a_configuration_is_flexible_and_refuses_what_cannot_be() {
+fn a_configuration_is_flexible_and_refuses_impossible_values() {
     let refused = Config::builder(Network::Mainnet).user_agent("a/b", "1", [""; 0]).build();
     assert!(matches!(refused, Err(kaspa_peer::ConfigError::UserAgent(_))));
     assert!(Config::builder(Network::Mainnet).idle_timeout(Duration::ZERO).build().is_err());
