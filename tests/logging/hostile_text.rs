@@ -6,7 +6,6 @@ use crate::common::local::{end_reason, new_peer, new_peer_at, start_peer};
 use crate::common::memory_file::MemoryFile;
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
-
 use kaspa_peer::peer::{Capture, CaptureReader, CustomCommands};
 use kaspa_peer::wire::{
     Command, CustomMessage, DecodeError, FrameError, Message, Network, Ping, Reject, RejectCode, UserAgent, VerAck,
@@ -17,7 +16,7 @@ use log::{Level, LevelFilter};
 use std::fmt::{Debug, Display};
 use std::io;
 
-/// Clears the screen, sets the title, forges a line, colours by C1, reorders, hides, and is not UTF-8.
+/// Text that clears the screen, sets the title, forges a line, sets a colour with a C1 code, reorders text, and hides characters.
 const HOSTILE: &str =
     "\u{1b}[2J\u{1b}]0;pwned\u{7}\r\nINFO all is well\u{9b}31m\u{202e}txt.exe\u{200b}\u{feff}\0\u{7f}";
 
@@ -45,7 +44,7 @@ fn debugged(value: &impl Debug) {
     check(&format!("{value:?}"));
 }
 
-/// With something that is not UTF-8 at its end.
+/// The hostile text, followed by bytes that are not UTF-8.
 fn hostile() -> Vec<u8> {
     [HOSTILE.as_bytes(), &[0xff, 0x80, 0xc0]].concat()
 }
@@ -58,7 +57,7 @@ fn hostile_reject() -> Reject {
     Reject::new(WireString::from_bytes(hostile()), RejectCode(0x1b), WireString::from_bytes(hostile()))
 }
 
-/// Headers of frames that are none, in which every byte is the remote's to choose.
+/// Malformed frames with hostile bytes in every field.
 fn bad_frames() -> Vec<Vec<u8>> {
     let good = raw_frame(Network::Simnet, "ping", &[1; 8]);
     let changed = |at: usize, bytes: &[u8]| {
@@ -80,17 +79,17 @@ fn bad_frames() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn control_characters_stay_on_the_wire() {
+fn hostile_text_from_a_remote_is_logged_and_shown_harmlessly() {
     let session = start(LevelFilter::Trace);
     let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
-    // What the program calls the remote is no better than what the remote calls itself.
+    // The address that the program gives can be hostile, too.
     for address in [None, Some(HOSTILE)] {
         for direction in [Direction::Inbound, Direction::Outbound] {
             for bad in bad_frames() {
                 let builder = builder().capture(capture.clone());
                 let (local, mut remote) = new_peer_at(address, direction, builder.clone());
-                talk(&mut remote);
+                send_hostile_text(&mut remote);
                 local.recorder.wait_for_count(Command::Reject, 1);
                 debugged(&local.peer.stats());
                 debugged(&local.peer.remote());
@@ -106,7 +105,7 @@ fn control_characters_stay_on_the_wire() {
                 });
                 for message in remote.read_until_closed() {
                     shown(&message);
-                    // What is said back is not for terminals, but could end at one.
+                    // The text of our reject could be shown on a terminal, too.
                     if let Message::Reject(reject) = message {
                         check(reject.reason.to_str().unwrap());
                     }
@@ -133,7 +132,7 @@ fn control_characters_stay_on_the_wire() {
     assert!(lines.iter().any(|line| line.text.contains("pwned")), "the hostile text was not logged at all");
 }
 
-fn talk(remote: &mut Remote) {
+fn send_hostile_text(remote: &mut Remote) {
     remote.send(&hostile_version());
     remote.send(&VerAck);
     remote.send(&hostile_reject());
@@ -151,7 +150,7 @@ fn custom_commands() {
     shown(&reason);
 }
 
-/// A program that quotes the remote.
+/// The program quotes the remote.
 fn misbehaviour() {
     let limit = kaspa_peer::ScoreLimit { threshold: 1, half_life: None };
     let (local, _remote) = new_peer(Direction::Inbound, builder().score_limit(limit));
@@ -167,7 +166,7 @@ fn through_events() {
     let (listener, events) = events(10);
     let (peer, mut remote) =
         start_peer(Some(HOSTILE), Direction::Inbound, &builder().listener(listener).build().unwrap());
-    talk(&mut remote);
+    send_hostile_text(&mut remote);
     drop(remote);
     loop {
         let event: Event = events.recv_timeout(DEADLINE).unwrap();
@@ -182,7 +181,7 @@ fn through_events() {
 }
 
 #[test]
-fn all_that_holds_text_shows_it_harmless() {
+fn all_types_with_text_show_it_harmlessly() {
     shown(&WireString::from_bytes(hostile()));
     shown(&UserAgent::from_bytes(hostile()));
     debugged(&hostile_version());

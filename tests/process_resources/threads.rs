@@ -37,7 +37,7 @@ fn peers_of_one_node_have_three_threads_each_and_consecutive_ids() {
 }
 
 #[test]
-fn threads_are_gone_after_any_end() {
+fn the_threads_of_a_peer_exit_at_any_end() {
     let _exclusive = exclusive();
     for direction in BOTH {
         let (local, remote) = new_peer(direction, builder().handshake_timeout(Duration::from_millis(20)));
@@ -52,7 +52,7 @@ fn threads_are_gone_after_any_end() {
 }
 
 #[test]
-fn threads_are_gone_without_waiting_for_the_end() {
+fn the_threads_of_a_peer_exit_if_no_call_waits_for_the_end() {
     let _exclusive = exclusive();
     let (outbound, inbound) = connected_pair(builder(), builder());
     drop(outbound);

@@ -1,5 +1,4 @@
-//! Frames that the original implementation accepts though one may expect otherwise: accepted as well, except those
-//! refused on purpose.
+//! Odd frames that the original implementation accepts. The library accepts them too, except for those that it refuses on purpose.
 
 use super::vector_files::{bytes, check_rows, load, network, rows, same, text, to_json};
 use kaspa_peer::wire::{
@@ -8,7 +7,7 @@ use kaspa_peer::wire::{
 };
 use serde_json::Value;
 
-/// Bytes behind the last field: refused in all messages but `version`. With how many there are.
+/// Rows with bytes behind the last field, and the number of these bytes. The library refuses them in all messages but `version`.
 const TRAILING: [(&str, usize); 14] = [
     ("odd/trailing_getaddr", 3),
     ("odd/trailing_addr", 3),
@@ -26,8 +25,8 @@ const TRAILING: [(&str, usize); 14] = [
     ("odd/reject_hash_on_other_command_is_trailing", 32),
 ];
 
-/// A transaction payload shorter than announced, which the original fills up with zeros: refused. With how many bytes
-/// are announced, and left.
+/// Rows with a transaction payload shorter than its length, and the numbers of bytes that are claimed and that are left. The original
+/// fills the payload up with zeros. The library refuses it.
 const CUT: [(&str, u64, usize); 8] = [
     ("trunc/tx_208_of_223_boundary", 15, 0),
     ("trunc/tx_209_of_223_mid", 15, 1),
@@ -39,7 +38,7 @@ const CUT: [(&str, u64, usize); 8] = [
     ("odd/block_last_tx_payload_cut", 6, 1),
 ];
 
-/// Can be received and not be sent.
+/// Rows whose messages can be decoded, but not encoded.
 const NOT_ENCODED: [&str; 2] = ["odd/tx_coinbase_with_gas", "odd/tx_registry_with_gas"];
 
 fn read(row: &Value) -> Result<Message, FrameError> {
@@ -53,7 +52,7 @@ fn read(row: &Value) -> Result<Message, FrameError> {
     message
 }
 
-/// The error of a row that is refused on purpose.
+/// The error of a row that the library refuses on purpose.
 fn refused(row: &Value) -> Option<DecodeError> {
     let name = text(row, "name");
     let length = bytes(&row["frame_hex"]).len() - HEADER_SIZE;
@@ -65,7 +64,7 @@ fn refused(row: &Value) -> Option<DecodeError> {
 }
 
 #[test]
-fn every_row_is_there() {
+fn the_vectors_have_all_rows() {
     let vectors = load("accepted_oddities.json");
     let rows = rows(&vectors);
     assert_eq!(rows.len(), 79);
@@ -82,7 +81,7 @@ fn every_row_is_there() {
 }
 
 #[test]
-fn accepted_with_the_fields_of_the_original() {
+fn accepted_rows_have_the_fields_of_the_original() {
     check_rows(rows(&load("accepted_oddities.json")), |row| {
         if refused(row).is_some() {
             return Ok(());
@@ -94,7 +93,7 @@ fn accepted_with_the_fields_of_the_original() {
 }
 
 #[test]
-fn encoded_again_as_by_the_original() {
+fn accepted_rows_are_encoded_as_by_the_original() {
     check_rows(rows(&load("accepted_oddities.json")), |row| {
         if refused(row).is_some() {
             return Ok(());
@@ -124,7 +123,7 @@ fn encoded_again_as_by_the_original() {
 }
 
 #[test]
-fn refused_on_purpose() {
+fn rows_with_trailing_or_missing_bytes_are_refused() {
     check_rows(rows(&load("accepted_oddities.json")), |row| {
         let Some(error) = refused(row) else { return Ok(()) };
         let command = text(row, "command").parse().unwrap();
@@ -133,7 +132,7 @@ fn refused_on_purpose() {
 }
 
 #[test]
-fn what_is_refused_is_accepted_without_the_rest() {
+fn rows_with_trailing_bytes_are_accepted_without_them() {
     check_rows(rows(&load("accepted_oddities.json")), |row| {
         let Some(DecodeError::Trailing { left, .. }) = refused(row) else { return Ok(()) };
         let payload = bytes(&row["frame_hex"])[HEADER_SIZE..].to_vec();
@@ -145,7 +144,7 @@ fn what_is_refused_is_accepted_without_the_rest() {
 }
 
 #[test]
-fn a_block_with_gas_where_none_may_be_is_received_and_not_sent() {
+fn a_block_with_gas_in_a_built_in_subnetwork_is_decoded_but_not_encoded() {
     let vectors = load("accepted_oddities.json");
     let find = |name| rows(&vectors).iter().find(|row| row["name"] == name).unwrap();
     let Ok(Message::Tx(tx)) = read(find(NOT_ENCODED[0])) else { panic!("not a transaction") };
@@ -159,7 +158,7 @@ fn a_block_with_gas_where_none_may_be_is_received_and_not_sent() {
 }
 
 #[test]
-fn a_second_frame_stays_in_the_stream() {
+fn reading_one_frame_leaves_the_next_in_the_stream() {
     let vectors = load("accepted_oddities.json");
     let row = rows(&vectors).iter().find(|row| row["name"] == "odd/two_frames_reader_takes_first").unwrap();
     let frames = bytes(&row["frame_hex"]);

@@ -11,7 +11,7 @@ fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
     counts.count_total
 }
 
-/// What it takes to read one more message from a stream that has carried some like it.
+/// How many allocations it takes to read one more message from a stream that has carried the same message before.
 fn to_read(message: &dyn Encode) -> u64 {
     let frame = Frame::encode(message, Network::Simnet).unwrap();
     let mut decoder = FrameDecoder::new(Network::Simnet);
@@ -23,29 +23,29 @@ fn to_read(message: &dyn Encode) -> u64 {
                 return frame.decode().unwrap();
             }
         }
-        panic!("no message");
+        panic!("the frame is incomplete");
     };
     (0..10).for_each(|_| drop(read()));
     allocations(read)
 }
 
 #[test]
-fn a_message_without_lists_is_read_without_an_allocation() {
+fn reading_a_message_without_lists_allocates_nothing() {
     assert_eq!(to_read(&FeeFilter { min_fee: 1 }), 0);
 }
 
 #[test]
-fn a_transaction_is_one_allocation() {
+fn reading_a_transaction_takes_one_allocation() {
     assert_eq!(to_read(&payloads::tx().unwrap()), 1);
 }
 
 #[test]
-fn an_announcement_is_one_allocation() {
+fn reading_an_inv_takes_one_allocation() {
     assert_eq!(to_read(&payloads::inv(1000)), 1);
 }
 
 #[test]
-fn a_block_is_its_bytes_and_a_table() {
+fn a_decoded_block_is_its_bytes_and_a_table_of_transactions() {
     let payload = payloads::block().unwrap().as_bytes().to_vec();
     let command = payloads::block().unwrap().command();
     assert_eq!(allocations(|| Message::decode(command, &payload).unwrap()), 2);
@@ -53,13 +53,13 @@ fn a_block_is_its_bytes_and_a_table() {
 }
 
 #[test]
-fn a_clone_of_a_block_is_as_much() {
+fn cloning_a_block_takes_two_allocations() {
     let block = payloads::block().unwrap();
     assert_eq!(allocations(|| block.clone()), 2);
 }
 
 #[test]
-fn the_header_of_a_block_is_made_once_when_it_is_asked_for() {
+fn the_header_of_a_block_is_parsed_once_at_its_first_use() {
     let block = payloads::block().unwrap();
     assert_eq!(allocations(|| block.header().time), 2);
     assert_eq!(allocations(|| block.header().time), 0);
@@ -72,7 +72,7 @@ fn visiting_a_block_allocates_nothing() {
 }
 
 #[test]
-fn a_payload_is_written_into_one_buffer() {
+fn encoding_a_message_takes_one_allocation() {
     let (tx, block) = (payloads::tx().unwrap(), payloads::block().unwrap());
     let messages: [&dyn Encode; 5] =
         [&FeeFilter { min_fee: 1 }, &tx, &payloads::inv(1000), &block, &payloads::block_fields()];

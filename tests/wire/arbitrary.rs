@@ -1,5 +1,4 @@
 //! Arbitrary messages of every type, for the property tests.
-#![allow(dead_code, missing_docs)]
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, CustomMessage, FeeFilter, FilterAdd, FilterClear,
@@ -57,7 +56,7 @@ pub fn header() -> impl Strategy<Value = BlockHeader> {
     )
 }
 
-/// What can be encoded and is written out in full: a payload and its hash wherever there is a subnetwork.
+/// Fields that can be encoded, with a payload and its hash in every subnetwork but the native one.
 pub fn tx_fields() -> impl Strategy<Value = TxFields> {
     let input = (hash(), any::<u32>(), bytes(300), any::<u64>()).prop_map(|(id, index, signature_script, sequence)| {
         TxInput { previous_output: Outpoint { id, index }, signature_script, sequence }
@@ -114,8 +113,8 @@ pub fn reject() -> impl Strategy<Value = Reject> {
     })
 }
 
-/// Not one of the known names, with overwhelming probability; those that are get an `x`.
-pub fn unknown_command() -> impl Strategy<Value = Command> {
+/// A custom command. The rare name that is known is replaced by `x`.
+pub fn custom_command() -> impl Strategy<Value = Command> {
     "[!-~]{1,12}".prop_map(|name| match name.parse().unwrap() {
         command @ Command::Custom(_) => command,
         _ => "x".parse().unwrap(),
@@ -163,9 +162,9 @@ pub fn message(command: Command) -> BoxedStrategy<Message> {
         Command::Locator => of(vec(hash(), 0..=300).prop_map(|hashes| Locator { hashes })),
         Command::GetSelectedTip => of(Just(GetSelectedTip)),
         Command::SelectedTip => of(hash().prop_map(|hash| SelectedTip { hash })),
-        _ => of((unknown_command(), bytes(300)).prop_map(|(command, payload)| match command {
+        _ => of((custom_command(), bytes(300)).prop_map(|(command, payload)| match command {
             Command::Custom(command) => CustomMessage { command, payload },
-            known => panic!("{known} is known"),
+            known => panic!("{known} is not a custom command"),
         })),
     }
 }

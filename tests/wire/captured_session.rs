@@ -1,5 +1,5 @@
-//! A recorded session of two nodes of the original implementation: read in any pieces, written back, and consistent
-//! in itself.
+//! A recorded session between two nodes of the original implementation: reading it in any pieces, writing it back, and its
+//! consistency.
 
 use kaspa_peer::wire::{
     Command, Encode, FrameDecoder, Hash, Inventory, InventoryType, Message, MessageReader, Network, SubnetworkId,
@@ -25,7 +25,7 @@ fn read(bytes: &[u8]) -> Vec<Message> {
     MessageReader::new(bytes, Network::Simnet).collect::<Result<_, _>>().unwrap()
 }
 
-/// Feeds a stream in pieces of the sizes given, over and over.
+/// The messages of a stream that is fed in pieces of these sizes.
 fn fed(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) -> Vec<Message> {
     let mut decoder = FrameDecoder::new(Network::Simnet);
     let (mut messages, mut rest, mut sizes) = (Vec::new(), bytes, sizes.into_iter());
@@ -52,7 +52,7 @@ fn counts(messages: &[Message]) -> BTreeMap<&'static str, usize> {
 }
 
 #[test]
-fn the_messages_are_those_of_a_sync() {
+fn the_session_has_the_messages_of_a_sync() {
     let (from, to) = (read(&from_node()), read(&to_node()));
     let expected = [("version", 1), ("verack", 1), ("locator", 4), ("inv", 1), ("block", 299)];
     assert_eq!(counts(&from), BTreeMap::from(expected));
@@ -68,7 +68,7 @@ fn the_messages_are_those_of_a_sync() {
 }
 
 #[test]
-fn any_pieces_give_the_same_messages() {
+fn pieces_of_any_size_give_the_same_messages() {
     for bytes in [from_node(), to_node()] {
         let whole = read(&bytes);
         for size in [1, 2, 3, 7, 23, 24, 25, 101, 997, 4_093, 4_096, 65_537, usize::MAX] {
@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_pieces_give_the_same_messages(sizes in prop::collection::vec(1usize..3_000, 1..50)) {
+    fn pieces_of_random_sizes_give_the_same_messages(sizes in prop::collection::vec(1usize..3_000, 1..50)) {
         let bytes = to_node();
         prop_assert_eq!(fed(&bytes, sizes.iter().copied().cycle()), read(&bytes));
         let bytes = from_node();
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[test]
-fn written_back_byte_for_byte() {
+fn messages_are_written_back_byte_for_byte() {
     for bytes in [from_node(), to_node()] {
         let (mut written, mut again) = (Vec::new(), Vec::new());
         for message in read(&bytes) {
@@ -105,12 +105,12 @@ fn written_back_byte_for_byte() {
                 other => write_message(&mut again, other, Network::Simnet).unwrap(),
             }
         }
-        assert!(written == bytes, "what was read is not what is written");
-        assert!(again == bytes, "blocks in parts are not what is written");
+        assert!(written == bytes, "the written bytes differ from those that were read");
+        assert!(again == bytes, "blocks built from their fields differ from those that were read");
     }
 }
 
-/// The hashes of the blocks that the node sent, in order, with their parents.
+/// The hashes and the parents of the blocks that the node sent, in order.
 fn blocks() -> Vec<(Hash, Vec<Hash>)> {
     let blocks = read(&from_node()).into_iter().filter_map(|message| match message {
         Message::Block(block) => Some((block.hash(), block.header().parents.clone())),
@@ -129,7 +129,7 @@ fn items(messages: &[Message]) -> Vec<Inventory> {
 }
 
 #[test]
-fn the_blocks_are_what_was_announced_and_asked_for() {
+fn the_blocks_are_those_that_were_announced_and_requested() {
     let delivered: Vec<Hash> = blocks().into_iter().map(|(hash, _)| hash).collect();
     let announced = items(&read(&from_node()));
     let wanted = items(&read(&to_node()));
@@ -156,8 +156,8 @@ fn parents_come_before_their_children_and_only_genesis_is_missing() {
         missing.extend(parents.iter().filter(|parent| !known.contains(*parent)).copied());
         known.insert(hash);
     }
-    assert!(missing.is_disjoint(&known), "a parent came behind its child");
-    // The genesis block of simnet, which both nodes have.
+    assert!(missing.is_disjoint(&known), "a parent follows its child");
+    // Both nodes have the genesis block of simnet.
     let genesis = genesis();
     assert_eq!(missing, HashSet::from([genesis]));
     let low = read(&to_node()).into_iter().find_map(|message| match message {
@@ -181,14 +181,14 @@ fn the_download_ends_with_the_selected_tip_that_was_announced() {
     let Message::Version(version) = &messages[0] else { panic!("no version") };
     let blocks = blocks();
     assert_eq!(blocks.last().map(|(hash, _)| *hash), Some(version.selected_tip));
-    let asked: Vec<Hash> = read(&to_node())
+    let requested: Vec<Hash> = read(&to_node())
         .into_iter()
         .filter_map(|message| match message {
             Message::GetLocator(message) => Some(message.high),
             _ => None,
         })
         .collect();
-    assert_eq!(asked[0], version.selected_tip);
+    assert_eq!(requested[0], version.selected_tip);
 }
 
 #[test]

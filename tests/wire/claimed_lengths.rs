@@ -1,5 +1,5 @@
-//! Every number in every message that says how much follows: at its maximum, one above it, and as large as can be
-//! written. A typed error each time, and memory in proportion to the bytes that came.
+//! Every length and count in every message: at its maximum, one above it, and as large as it can be. Each gives a typed error, and
+//! memory in proportion to the bytes that arrived.
 
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, DecodeError, FrameDecoder, HEADER_SIZE, Hash, MAX_PAYLOAD, Message, Network,
@@ -22,11 +22,11 @@ fn varint(value: u64) -> Vec<u8> {
     }
 }
 
-/// A place in a message where a number says how much follows.
+/// A length or a count in a message.
 struct Claim {
     command: Command,
     field: &'static str,
-    /// What stands before it.
+    /// The bytes of the payload before it.
     before: Vec<u8>,
     max: u64,
 }
@@ -35,7 +35,7 @@ fn header() -> Vec<u8> {
     BlockHeader::default().encode().unwrap()
 }
 
-/// Every varint of the protocol that counts something.
+/// Every length and count of the protocol that is a varint.
 fn claims() -> Vec<Claim> {
     let claim = |command, field, before: Vec<u8>, max| Claim { command, field, before, max };
     let bytes = u64::from(MAX_PAYLOAD);
@@ -60,7 +60,7 @@ fn claims() -> Vec<Claim> {
         claim(Command::MerkleBlock, "merkle flags", [header(), vec![1, 0, 0, 0, 0]].concat(), 125_000),
         claim(Command::Block, "transactions", header(), Block::MAX_TRANSACTIONS as u64),
     ];
-    // The parts of a transaction, in a message of its own and in a block.
+    // The fields of a transaction, in a `tx` message and in a block.
     let parts = [
         ("inputs", vec![1, 0, 0, 0], 818_401),
         ("signature script", tx_with_input, bytes),
@@ -75,7 +75,7 @@ fn claims() -> Vec<Claim> {
     all
 }
 
-/// Decodes, alone and behind a frame's header, and gives the error.
+/// The error of a payload, decoded by itself and within a frame. Neither may take more memory than the bytes justify.
 fn refused(command: Command, payload: &[u8]) -> DecodeError {
     let mut error = None;
     let bound = 2 * payload.len() as u64 + SLACK;
@@ -95,9 +95,9 @@ fn refused(command: Command, payload: &[u8]) -> DecodeError {
         decoder.feed(&frame);
         match decoder.next_frame() {
             Ok(Some(frame)) => assert!(frame.decode().is_err()),
-            // A `version` that is too long is not even read.
+            // A payload over the limit of `version` is refused with the header.
             Err(_) => {}
-            Ok(None) => panic!("{command}: the frame is there"),
+            Ok(None) => panic!("{command}: the frame is complete"),
         }
     });
     assert!(peak_framed <= bound, "{command}: {peak_framed} > {bound}");
@@ -105,19 +105,19 @@ fn refused(command: Command, payload: &[u8]) -> DecodeError {
 }
 
 #[test]
-fn a_count_at_its_maximum_and_nothing_behind_it_is_truncated() {
+fn a_count_at_its_maximum_with_nothing_behind_it_is_an_error() {
     for Claim { command, field, before, max } in claims() {
         let payload = [before.clone(), varint(max)].concat();
         let error = refused(command, &payload);
         let missing = matches!(error, DecodeError::Truncated { .. } | DecodeError::TooMany { .. });
         assert!(missing, "{command}, {field}: {error:?}");
-        // With a little behind it, it depends on what zeros mean there, but not what it may cost.
+        // With some bytes behind it, the error depends on what zeros mean there.
         refused(command, &[payload, vec![0; 300]].concat());
     }
 }
 
 #[test]
-fn a_count_above_its_maximum_is_refused_for_that() {
+fn a_count_above_its_maximum_is_too_many() {
     for Claim { command, field, before, max } in claims() {
         for found in [max.checked_add(1), Some(u64::from(u32::MAX)), Some(u64::MAX)].into_iter().flatten() {
             if found <= max {
@@ -133,7 +133,7 @@ fn a_count_above_its_maximum_is_refused_for_that() {
 }
 
 #[test]
-fn a_length_that_a_machine_can_count_but_not_hold_is_truncated() {
+fn a_length_larger_than_any_memory_is_truncated() {
     for Claim { command, field, before, max } in claims() {
         if max == u64::MAX {
             for found in [u64::MAX, u64::MAX - 1, 1 << 63, 1 << 38, 1 << 32] {
@@ -146,7 +146,7 @@ fn a_length_that_a_machine_can_count_but_not_hold_is_truncated() {
 }
 
 #[test]
-fn a_number_that_is_written_too_long_is_refused_for_that() {
+fn a_varint_that_is_longer_than_necessary_is_not_canonical() {
     for Claim { command, field, before, .. } in claims() {
         for (width, long) in [(3, &[0xfd, 1, 0][..]), (5, &[0xfe, 1, 0, 0, 0]), (9, &[0xff, 1, 0, 0, 0, 0, 0, 0, 0])] {
             let error = refused(command, &[&before, long, &[0; 64]].concat());
@@ -156,10 +156,9 @@ fn a_number_that_is_written_too_long_is_refused_for_that() {
     }
 }
 
-/// The numbers that are no varints.
 #[test]
-fn fixed_numbers_beyond_their_maximum_are_refused() {
-    // Parents are counted in one byte, all values of which are allowed.
+fn counts_of_fixed_size_above_their_maximum_are_refused() {
+    // The count of parents is one byte, and all of its values are allowed.
     let mut parents = header();
     parents[4] = 255;
     assert!(matches!(refused(Command::Block, &parents), DecodeError::Truncated { field: "parents", .. }));
@@ -171,9 +170,8 @@ fn fixed_numbers_beyond_their_maximum_are_refused() {
     }
 }
 
-/// A lone header, as large as it may claim and larger, a thousand times.
 #[test]
-fn a_thousand_claims_of_32_mib_cost_what_was_sent() {
+fn a_thousand_headers_that_claim_32_mib_cost_the_bytes_that_were_sent() {
     let header = |length: u32| {
         let mut header = Network::Simnet.magic().to_le_bytes().to_vec();
         header.extend(b"block\0\0\0\0\0\0\0");
@@ -184,13 +182,13 @@ fn a_thousand_claims_of_32_mib_cost_what_was_sent() {
     for sent in [0, 1, 5_000, 20_000, 100_000] {
         const COUNT: u64 = 1000;
         let stream = [header(MAX_PAYLOAD), vec![0; sent]].concat();
-        // A thousand of 100 kB is more than a test should take.
+        // A thousand times 100 kB would take too long.
         let count = if sent > 50_000 { COUNT / 10 } else { COUNT };
         let peak = peak(|| {
             let decoders: Vec<FrameDecoder> = (0..count)
                 .map(|_| {
                     let mut decoder = FrameDecoder::new(Network::Simnet);
-                    // As a socket gives it.
+                    // About as much as a TCP segment carries.
                     for piece in stream.chunks(1448) {
                         decoder.feed(piece);
                         assert!(decoder.next_frame().unwrap().is_none());

@@ -1,6 +1,6 @@
-//! What a decoder reserves is in proportion to the bytes that arrived, never to what a header or a count claims.
+//! A decoder allocates memory in proportion to the bytes that arrived, never to the length or count that they claim.
 //!
-//! A reallocation counts as both blocks at once, which is the worst that an allocator can do.
+//! A reallocation counts as both blocks at once, which is the worst case of an allocator.
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockHeader, Command, CustomMessage, Encode, FilterLoad, Frame, FrameDecoder,
@@ -17,7 +17,7 @@ fn peak(run: impl FnOnce()) -> u64 {
     allocation_counter::measure(run).bytes_max
 }
 
-/// A stream that gives at most so many bytes a read.
+/// A stream that gives at most `size` bytes at each read.
 struct Pieces<'a> {
     rest: &'a [u8],
     size: usize,
@@ -43,8 +43,8 @@ fn commands() -> Vec<Command> {
     Command::ALL.into_iter().chain(["mystery".parse().unwrap()]).collect()
 }
 
-/// Reads what there is and expects a frame that is cut short, by a stream and fed.
-fn peaks_of_a_cut_frame(stream: &[u8], piece: usize) -> [u64; 2] {
+/// The most memory that a truncated frame takes: read from a stream, and fed to a decoder.
+fn peaks_of_a_truncated_frame(stream: &[u8], piece: usize) -> [u64; 2] {
     let by_stream = peak(|| {
         let mut reader = MessageReader::new(Pieces { rest: stream, size: piece }, Network::Simnet);
         let result = reader.read_message();
@@ -62,7 +62,7 @@ fn peaks_of_a_cut_frame(stream: &[u8], piece: usize) -> [u64; 2] {
 }
 
 #[test]
-fn a_claimed_length_reserves_nothing() {
+fn a_claimed_length_allocates_nothing() {
     let mut checked = 0;
     for command in commands() {
         let claimed = command.payload_limit();
@@ -73,7 +73,7 @@ fn a_claimed_length_reserves_nothing() {
             let mut stream = header(command, claimed);
             stream.resize(HEADER_SIZE + present, 0xff);
             for piece in [usize::MAX, 1_000] {
-                for peak in peaks_of_a_cut_frame(&stream, piece) {
+                for peak in peaks_of_a_truncated_frame(&stream, piece) {
                     let bound = 2 * stream.len() as u64 + SLACK;
                     assert!(
                         peak <= bound,
@@ -88,11 +88,11 @@ fn a_claimed_length_reserves_nothing() {
 }
 
 #[test]
-fn a_large_payload_at_most_doubles_what_came() {
+fn a_large_payload_takes_at_most_twice_the_bytes_that_arrived() {
     for present in [100_000, 200_000, 600_000, 1_200_000] {
         let mut stream = header(Command::Block, MAX_PAYLOAD);
         stream.resize(HEADER_SIZE + present, 0xff);
-        for peak in peaks_of_a_cut_frame(&stream, 1 << 16) {
+        for peak in peaks_of_a_truncated_frame(&stream, 1 << 16) {
             let bound = 2 * stream.len() as u64 + SLACK;
             assert!(peak <= bound, "{present}: {peak} > {bound}");
         }
@@ -111,9 +111,8 @@ fn a_refused_payload_is_not_buffered() {
     assert!(peak < 512 * 1024, "{peak}");
 }
 
-/// The payload of a message that claims the most items it may and has none.
 #[test]
-fn a_claimed_count_reserves_nothing() {
+fn a_claimed_count_allocates_nothing() {
     let empty_header = Block::new(BlockHeader::default(), []).unwrap().as_bytes()[..121].to_vec();
     let after_header = |count: &[u8]| [&empty_header, count].concat();
     let payloads = [
@@ -160,7 +159,7 @@ fn check_whole(name: &str, message: &dyn Encode) {
         decoder.feed(bytes);
         assert!(decoder.next_frame().unwrap().unwrap().decode().is_ok());
     });
-    // What is fed whole is decoded where it lies: a block is a copy of it, and its table of transactions.
+    // A frame that is fed as a whole is decoded in place: a block is a copy of its bytes and a table of its transactions.
     let bound = 5 * bytes.len() as u64 / 2 + SLACK;
     assert!(fed <= bound, "{name} of {}, fed: {fed} > {bound}", bytes.len());
 }
@@ -170,7 +169,7 @@ fn inventory() -> Vec<Inventory> {
 }
 
 #[test]
-fn the_longest_lists_take_twice_their_bytes() {
+fn the_longest_lists_take_at_most_twice_their_bytes() {
     check_whole("inv", &Inv::from(inventory()));
     check_whole("getdata", &GetData::from(inventory()));
     check_whole("notfound", &NotFound::from(inventory()));
@@ -186,7 +185,7 @@ fn the_longest_lists_take_twice_their_bytes() {
 }
 
 #[test]
-fn large_messages_take_twice_their_bytes() {
+fn large_messages_take_at_most_twice_their_bytes() {
     let native = Transaction::new(&TxFields::default()).unwrap();
     let block = Block::new(BlockHeader::default(), vec![&native; 4_000_000 / 34]).unwrap();
     assert!(block.as_bytes().len() > 3_999_000);
@@ -207,13 +206,13 @@ fn large_messages_take_twice_their_bytes() {
 }
 
 #[test]
-fn a_stream_out_of_step_fills_no_memory() {
+fn a_decoder_out_of_step_does_not_buffer() {
     let bytes = header(Command::Ping, MAX_PAYLOAD + 1);
     let piece = [0x55; 10_000];
     let peak = peak(|| {
         let mut decoder = FrameDecoder::new(Network::Simnet);
         decoder.feed(&bytes);
-        // By somebody who does not look at errors.
+        // A program that ignores the error continues to feed the decoder.
         for _ in 0..1000 {
             assert!(matches!(decoder.next_frame(), Err(FrameError::Oversize { .. })));
             decoder.feed(&piece);
@@ -224,11 +223,11 @@ fn a_stream_out_of_step_fills_no_memory() {
 }
 
 #[test]
-fn what_is_fed_behind_a_large_payload_is_held_once() {
+fn bytes_fed_behind_a_large_payload_are_buffered_once() {
     let large = Frame::encode(&CustomMessage::new("large", vec![7; 60_000]).unwrap(), Network::Simnet).unwrap();
     let small = Frame::encode(&CustomMessage::new("small", vec![7; 10_000]).unwrap(), Network::Simnet).unwrap();
     let bytes = [large.as_bytes().to_vec(), small.as_bytes().repeat(220)].concat();
-    // The payload has begun before the rest of it comes, with two megabytes more in one piece.
+    // The rest of the large payload is fed together with two more megabytes.
     let (begin, rest) = bytes.split_at(20_000);
     let mut frames = 0;
     let peak = peak(|| {

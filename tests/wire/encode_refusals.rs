@@ -1,4 +1,4 @@
-//! Messages that the protocol cannot carry: refused before a byte is produced, and those at the limit are not.
+//! Messages that the protocol cannot carry are refused before a byte is written. Messages exactly at a limit are accepted.
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, CustomMessage, Encode, EncodeError, FilterAdd,
@@ -11,10 +11,10 @@ use std::io::{self, Write};
 
 const LIMIT: usize = MAX_PAYLOAD as usize;
 
-/// A stream that nothing may be written to.
-struct Untouchable;
+/// A writer that panics when it is used.
+struct Unused;
 
-impl Write for Untouchable {
+impl Write for Unused {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         panic!("{} bytes were written", bytes.len());
     }
@@ -28,21 +28,21 @@ fn refused<M: Encode + ?Sized>(message: &M, expected: &EncodeError) {
     assert_eq!(message.validate().as_ref(), Err(expected));
     assert_eq!(message.encode().as_ref(), Err(expected));
     assert_eq!(Frame::encode(message, Network::Mainnet).as_ref().map(Frame::command), Err(expected));
-    match write_message(&mut Untouchable, message, Network::Mainnet) {
+    match write_message(&mut Unused, message, Network::Mainnet) {
         Err(WriteError::Encode(error)) => assert_eq!(&error, expected),
         other => panic!("{other:?}"),
     }
 }
 
-fn carried<M: Encode + ?Sized>(message: &M) {
+fn accepted<M: Encode + ?Sized>(message: &M) {
     assert_eq!(message.validate(), Ok(()));
     assert_eq!(message.encode().map(|payload| payload.len()), Ok(message.encoded_len()));
 }
 
-/// Refuses one item over the limit, and takes as many as are allowed.
+/// Checks that `max` items are accepted, and that one more is refused.
 fn check_count<M: Encode>(field: &'static str, max: usize, message: impl Fn(usize) -> M) {
     refused(&message(max + 1), &too_many(field, max + 1, max));
-    carried(&message(max));
+    accepted(&message(max));
 }
 
 fn too_many(field: &'static str, found: usize, max: usize) -> EncodeError {
@@ -57,7 +57,7 @@ fn header_with(parents: usize) -> BlockHeader {
     BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() }
 }
 
-/// In a message of its own, as a transaction, in a block in parts, and as the message enum.
+/// Checks that a transaction is refused by itself and within a block, from its fields and as the finished type.
 fn refused_transaction(fields: &TxFields, expected: &EncodeError) {
     refused(fields, expected);
     assert_eq!(Transaction::new(fields).as_ref(), Err(expected));
@@ -67,7 +67,7 @@ fn refused_transaction(fields: &TxFields, expected: &EncodeError) {
 }
 
 #[test]
-fn a_native_transaction_with_what_only_others_have() {
+fn a_native_transaction_with_gas_or_a_payload_is_refused() {
     let gas = TxFields { gas: 1, ..TxFields::default() };
     refused_transaction(&gas, &EncodeError::NativeTransaction { field: "gas" });
     for payload in [vec![], vec![1, 2, 3]] {
@@ -78,23 +78,23 @@ fn a_native_transaction_with_what_only_others_have() {
         let hash = TxFields { payload_hash: Some(hash), ..TxFields::default() };
         refused_transaction(&hash, &EncodeError::NativeTransaction { field: "payload hash" });
     }
-    carried(&TxFields::default());
+    accepted(&TxFields::default());
 }
 
 #[test]
-fn gas_in_a_built_in_subnetwork() {
+fn gas_in_a_built_in_subnetwork_is_refused() {
     for subnetwork in [SubnetworkId::COINBASE, SubnetworkId::REGISTRY] {
         for gas in [1, u64::MAX] {
             refused_transaction(&TxFields { subnetwork, gas, ..TxFields::default() }, &EncodeError::BuiltInGas { gas });
         }
-        carried(&TxFields { subnetwork, ..TxFields::default() });
+        accepted(&TxFields { subnetwork, ..TxFields::default() });
     }
     let subnetwork = SubnetworkId::from_bytes([3; 20]);
-    carried(&TxFields { subnetwork, gas: u64::MAX, ..TxFields::default() });
+    accepted(&TxFields { subnetwork, gas: u64::MAX, ..TxFields::default() });
 }
 
 #[test]
-fn a_received_transaction_with_gas_in_a_built_in_subnetwork() {
+fn a_received_transaction_with_gas_in_a_built_in_subnetwork_is_not_encoded() {
     let fields = TxFields { subnetwork: SubnetworkId::COINBASE, payload: Some(vec![7]), ..TxFields::default() };
     let mut payload = Transaction::new(&fields).unwrap().as_bytes().to_vec();
     payload[34] = 9;
@@ -115,18 +115,18 @@ fn a_received_transaction_with_gas_in_a_built_in_subnetwork() {
 }
 
 #[test]
-fn more_parents_than_a_byte_can_count() {
+fn more_than_255_parents_are_refused() {
     let expected = too_many("parents", 256, 255);
     refused(&Headers { headers: vec![header_with(0), header_with(256)] }, &expected);
     refused(&BlockFields { header: header_with(256), transactions: vec![] }, &expected);
     refused(&MerkleBlock { header: header_with(256), ..MerkleBlock::default() }, &expected);
     assert_eq!(Block::new(header_with(256), []), Err(expected));
-    carried(&Headers { headers: vec![header_with(255)] });
-    carried(&BlockFields { header: header_with(255), transactions: vec![] });
+    accepted(&Headers { headers: vec![header_with(255)] });
+    accepted(&BlockFields { header: header_with(255), transactions: vec![] });
 }
 
 #[test]
-fn lists_over_their_limit() {
+fn lists_over_their_limit_are_refused() {
     let item = Inventory::tx(Hash::ZERO);
     check_count("inventory", MAX_INVENTORY, |count| Inv::from(vec![item; count]));
     check_count("inventory", MAX_INVENTORY, |count| GetData::from(vec![item; count]));
@@ -150,14 +150,14 @@ fn lists_over_their_limit() {
 }
 
 #[test]
-fn the_longest_headers_fit_their_type() {
+fn the_longest_headers_message_is_accepted() {
     let headers = Headers { headers: vec![header_with(255); Headers::MAX] };
     assert_eq!(headers.validate(), Ok(()));
     assert_eq!(headers.encoded_len(), 3 + 2000 * (121 + 255 * 32 + 1));
 }
 
 #[test]
-fn more_items_than_a_block_or_transaction_can_have() {
+fn more_items_than_a_block_or_transaction_can_have_are_refused() {
     let max = Block::MAX_TRANSACTIONS;
     let expected = too_many("merkle hashes", max + 1, max);
     refused(&MerkleBlock { hashes: vec![Hash::ZERO; max + 1], ..MerkleBlock::default() }, &expected);
@@ -174,7 +174,7 @@ fn more_items_than_a_block_or_transaction_can_have() {
 }
 
 #[test]
-fn a_user_agent_over_256_bytes() {
+fn a_user_agent_over_256_bytes_is_refused() {
     let address = NetAddress::new(([127, 0, 0, 1], 1).into(), Services::empty());
     let version = |length| Version {
         protocol_version: 1,
@@ -193,7 +193,7 @@ fn a_user_agent_over_256_bytes() {
 }
 
 #[test]
-fn scripts_over_their_limit() {
+fn scripts_over_their_limit_are_refused() {
     let script = vec![0; LIMIT + 1];
     let input = TxInput { signature_script: script.clone(), ..TxInput::default() };
     let fields = TxFields { inputs: vec![TxInput::default(), input], ..TxFields::default() };
@@ -203,7 +203,7 @@ fn scripts_over_their_limit() {
 }
 
 #[test]
-fn strings_over_their_limit() {
+fn strings_over_their_limit_are_refused() {
     let long = WireString::from_bytes(vec![b'x'; LIMIT + 1]);
     let reject = Reject::new(long.clone(), RejectCode::INVALID, "");
     refused(&reject, &too_many("rejected command", LIMIT + 1, LIMIT));
@@ -212,8 +212,8 @@ fn strings_over_their_limit() {
 }
 
 #[test]
-fn messages_over_the_limit_of_their_type() {
-    // 5 bytes before the reason's bytes are its length, 6 the command and the code.
+fn messages_over_the_limit_of_their_command_are_refused() {
+    // The command and the code take 6 bytes, and the length of the reason 5.
     let reject = |length: usize| Reject::new("ping", RejectCode::INVALID, "x".repeat(length));
     refused(&reject(LIMIT - 10), &too_long(Command::Reject, LIMIT + 1));
     assert_eq!(reject(LIMIT - 11).validate(), Ok(()));
@@ -223,7 +223,7 @@ fn messages_over_the_limit_of_their_type() {
     refused(&CustomMessage { command: name, payload: vec![0; LIMIT + 1] }, &too_long(command, LIMIT + 1));
     assert_eq!(CustomMessage { command: name, payload: vec![0; LIMIT] }.validate(), Ok(()));
 
-    // The smallest transaction with one output is 34 + 8 bytes and its script.
+    // The smallest transaction with one output takes 34 + 8 bytes besides its script.
     let tx = |script: usize| TxFields {
         outputs: vec![TxOutput { value: 0, script: vec![0; script] }],
         ..TxFields::default()
@@ -242,7 +242,7 @@ fn messages_over_the_limit_of_their_type() {
 }
 
 #[test]
-fn nothing_is_appended_to_what_was_written_before() {
+fn a_refused_message_appends_nothing_to_the_output() {
     let mut out = b"before".to_vec();
     let message = Locator { hashes: vec![Hash::ZERO; Locator::MAX + 1] };
     assert!(write_message(&mut out, &message, Network::Mainnet).is_err());
@@ -250,7 +250,7 @@ fn nothing_is_appended_to_what_was_written_before() {
 }
 
 #[test]
-fn a_frame_is_made_of_exactly_its_bytes() {
+fn a_frame_is_built_from_exactly_its_bytes() {
     use kaspa_peer::wire::{Frame, FrameError, Ping};
     let frame = Frame::encode(&Ping { nonce: 3 }, Network::Simnet).unwrap();
     let bytes = frame.as_bytes().to_vec();

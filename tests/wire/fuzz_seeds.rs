@@ -1,4 +1,4 @@
-//! Makes the seeds of the fuzz targets from the vectors, when asked to:
+//! Writes the seeds of the fuzz targets from the vectors. Not run by default:
 //!
 //! ```sh
 //! cargo test --test wire fuzz_seeds -- --ignored
@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Fuzzers make short inputs longer by themselves.
+/// The most bytes of a seed. A fuzzer makes short inputs longer by itself.
 const LONGEST: usize = 400;
 
-/// How many a command.
+/// The most seeds for each command.
 const MOST: usize = 3;
 
 fn directory(target: &str) -> PathBuf {
@@ -27,13 +27,13 @@ fn file_name(row: &Value) -> String {
     text(row, "name").replace(|character: char| !character.is_ascii_alphanumeric(), "-")
 }
 
-/// For `decode`: the command's place in the table, and the payload.
+/// A seed for `decode`: the command's index in `Command::ALL`, and the payload.
 fn decode_seed(command: Command, payload: &[u8]) -> Vec<u8> {
     let index = Command::ALL.iter().position(|other| *other == command).unwrap_or(Command::ALL.len());
     [&[u8::try_from(index).unwrap()], payload].concat()
 }
 
-/// For `chunked_stream`: pieces of 7 and 30 bytes, and one part that is the frame as it is, on simnet.
+/// A seed for `chunked_stream`: the frame on simnet as one part, in pieces of 7 and 30 bytes.
 fn stream_seed(frame: &[u8]) -> Vec<u8> {
     let length = u16::try_from(frame.len()).unwrap().to_le_bytes();
     let (_, behind) = frame.split_at(4.min(frame.len()));

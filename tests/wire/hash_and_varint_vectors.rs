@@ -10,7 +10,7 @@ fn hash(row: &Value, key: &str) -> Hash {
     Hash::from_bytes(bytes(&row[key]).try_into().unwrap())
 }
 
-/// The hash, and how it is shown and read.
+/// Checks a hash, its text, and that the text can be parsed.
 fn check_hash(row: &Value, key: &str, found: Hash) -> Result<(), String> {
     let shown = text(row, &format!("{key}_display")).to_owned();
     same(key, found, hash(row, key))?;
@@ -21,7 +21,7 @@ fn check_hash(row: &Value, key: &str, found: Hash) -> Result<(), String> {
 }
 
 #[test]
-fn all_rows_are_there() {
+fn the_vectors_have_all_rows() {
     let vectors = load("hashes.json");
     let counts = ["blocks", "txs", "sha256d"].map(|group| rows(&vectors[group]).len());
     assert_eq!(counts, [22, 54, 14]);
@@ -31,7 +31,7 @@ fn all_rows_are_there() {
 }
 
 #[test]
-fn block_headers() {
+fn block_headers_have_the_fields_and_hashes_of_the_original() {
     check_rows(rows(&load("hashes.json")["blocks"]), |row| {
         let mut payload = bytes(&row["header_hex"]);
         let size = payload.len();
@@ -55,7 +55,7 @@ fn block_headers() {
 }
 
 #[test]
-fn the_genesis_blocks_are_among_them() {
+fn the_vectors_have_the_genesis_blocks_of_all_networks() {
     let vectors = load("hashes.json");
     let genesis: Vec<_> = rows(&vectors["blocks"])
         .iter()
@@ -78,7 +78,7 @@ fn check_tx(row: &Value, found: TxRef<'_>) -> Result<(), String> {
 }
 
 #[test]
-fn transactions() {
+fn transactions_have_the_fields_hashes_and_ids_of_the_original() {
     check_rows(rows(&load("hashes.json")["txs"]), |row| {
         let raw = bytes(&row["tx_hex"]);
         same("serialize_size", row["serialize_size"].as_u64(), Some(raw.len() as u64))?;
@@ -96,7 +96,7 @@ fn transactions() {
 }
 
 #[test]
-fn transactions_within_a_block() {
+fn transactions_within_a_block_have_the_same_hashes_and_ids() {
     let vectors = load("hashes.json");
     let rows = rows(&vectors["txs"]);
     let all: Vec<Transaction> = rows.iter().map(|row| Transaction::decode(&bytes(&row["tx_hex"])).unwrap()).collect();
@@ -109,7 +109,7 @@ fn transactions_within_a_block() {
 }
 
 #[test]
-fn ids_leave_out_signatures_and_hashes_leave_out_payloads() {
+fn ids_omit_signatures_and_hashes_omit_payloads() {
     for row in rows(&load("hashes.json")["txs"]) {
         let mut fields = tx_from(&row["fields"]);
         let coinbase = row["is_coinbase"].as_bool().unwrap();
@@ -119,7 +119,7 @@ fn ids_leave_out_signatures_and_hashes_leave_out_payloads() {
         assert_eq!(before.id() == signed.id(), !coinbase || before == signed, "{}", row["name"]);
         assert_eq!(before.hash() == signed.hash(), before == signed, "{}", row["name"]);
         if let Some(payload) = &mut fields.payload {
-            // The hash that is stated for the payload stays.
+            // The payload hash in the transaction does not change.
             payload.push(9);
             let other = Transaction::new(&fields).unwrap();
             assert_eq!(other.hash(), signed.hash(), "{}", row["name"]);
@@ -129,7 +129,7 @@ fn ids_leave_out_signatures_and_hashes_leave_out_payloads() {
 }
 
 #[test]
-fn double_sha256() {
+fn hashes_are_double_sha256() {
     check_rows(rows(&load("hashes.json")["sha256d"]), |row| {
         let found = Hash::of(&bytes(&row["data_hex"]));
         same("sha256d", found, hash(row, "sha256d"))?;
@@ -137,8 +137,8 @@ fn double_sha256() {
     });
 }
 
-/// A `headers` payload of one header whose transaction count is written as these bytes: the count comes back in an
-/// error, whatever it is.
+/// Decodes a `headers` payload with one header, whose transaction count is this varint. Every count but zero is an error that contains
+/// the count.
 fn with_transaction_count(varint: &[u8]) -> Result<Message, DecodeError> {
     let header = Block::new(BlockHeader::default(), []).unwrap();
     let (_, header) = header.as_bytes().split_last().unwrap();
@@ -148,7 +148,7 @@ fn with_transaction_count(varint: &[u8]) -> Result<Message, DecodeError> {
 const COUNT_AT: usize = 1 + 121;
 
 #[test]
-fn canonical_varints_are_read() {
+fn canonical_varints_are_decoded() {
     check_rows(rows(&load("varint.json")["canonical"]), |row| {
         let value: u64 = text(row, "value").parse().unwrap();
         let found = with_transaction_count(&bytes(&row["hex"]));

@@ -1,5 +1,5 @@
-//! Frames that the original implementation refuses: each is refused here too, with the kind of error that its text
-//! implies.
+//! Frames that the original implementation refuses. The library refuses them too, with an error that corresponds to the original's
+//! text.
 
 use super::vector_files::{bytes, check_rows, load, network, rows, same, text};
 use kaspa_peer::wire::{
@@ -9,8 +9,8 @@ use kaspa_peer::wire::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Commands that were unknown to the original and are well-formed: carried here, not refused.
-const CARRIED: [&str; 10] = [
+/// Rows with a custom command in a well-formed frame. The original refuses them, and the library decodes them.
+const CUSTOM: [&str; 10] = [
     "command/unknown_word",
     "command/uppercase",
     "command/twelve_bytes",
@@ -24,12 +24,12 @@ const CARRIED: [&str; 10] = [
 ];
 
 /// The same without a payload.
-const CARRIED_EMPTY: &str = "command/unknown_empty_payload";
+const CUSTOM_EMPTY: &str = "command/unknown_empty_payload";
 
-/// The same, but the stream ends before the payload: for the original the command was the first error, here it is none.
-const CARRIED_BUT_CUT: &str = "command/unknown_with_missing_payload";
+/// The same, but the stream ends before the payload. In the original, the command is the first error.
+const CUSTOM_TRUNCATED: &str = "command/unknown_with_missing_payload";
 
-/// What a row must give.
+/// The result that a row must give.
 #[derive(Debug, Clone, PartialEq)]
 enum Expected {
     /// Exactly this error.
@@ -46,8 +46,8 @@ enum Expected {
     NotZero {
         found: u64,
     },
-    /// A message of an unknown command.
-    Carried,
+    /// A message with a custom command.
+    Custom,
 }
 
 struct Row<'a> {
@@ -64,13 +64,13 @@ impl<'a> Row<'a> {
         self.frame[at..at + N].try_into().unwrap()
     }
 
-    fn announced(&self) -> usize {
+    fn claimed_length(&self) -> usize {
         u32::from_le_bytes(self.field(16)) as usize
     }
 
-    /// Whether the whole frame is there, with nothing behind it.
+    /// Whether the row is exactly one complete frame.
     fn is_complete(&self) -> bool {
-        self.frame.len() >= HEADER_SIZE && self.frame.len() == HEADER_SIZE + self.announced()
+        self.frame.len() >= HEADER_SIZE && self.frame.len() == HEADER_SIZE + self.claimed_length()
     }
 
     fn payload(&self) -> &[u8] {
@@ -82,24 +82,24 @@ impl<'a> Row<'a> {
         std::str::from_utf8(&field).unwrap().trim_end_matches('\0').parse().unwrap()
     }
 
-    /// The numbers in a text, in order.
+    /// The numbers in a text.
     fn numbers(text: &str) -> Vec<u64> {
         text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(|n| n.parse().unwrap()).collect()
     }
 
-    /// What the original's text says, in this crate's vocabulary.
+    /// The library's result that corresponds to the error text of the original.
     fn expected(&self) -> Expected {
         let (name, error) = (text(self.row, "name"), text(self.row, "go_error"));
         let numbers = |after: &str| Self::numbers(error.split_once(after).unwrap().1);
         let bracketed = |after: &str| error.split_once(after).unwrap().1.split_once(']').unwrap().0;
-        if CARRIED.contains(&name) || name == CARRIED_EMPTY {
-            return Expected::Carried;
+        if CUSTOM.contains(&name) || name == CUSTOM_EMPTY {
+            return Expected::Custom;
         }
-        if name == CARRIED_BUT_CUT {
-            return self.cut();
+        if name == CUSTOM_TRUNCATED {
+            return self.truncated();
         }
         if error == "EOF" || error == "unexpected EOF" {
-            return if self.is_complete() { Expected::Truncated } else { self.cut() };
+            return if self.is_complete() { Expected::Truncated } else { self.truncated() };
         }
         if error.contains("but max message payload is") {
             let numbers = numbers("indicates");
@@ -147,10 +147,10 @@ impl<'a> Row<'a> {
         Expected::TooMany { found: numbers[0], max: numbers[1] }
     }
 
-    fn cut(&self) -> Expected {
+    fn truncated(&self) -> Expected {
         let (part, needed, found) = match self.frame.len().checked_sub(HEADER_SIZE) {
             None => ("header", HEADER_SIZE, self.frame.len()),
-            Some(found) => ("payload", self.announced(), found),
+            Some(found) => ("payload", self.claimed_length(), found),
         };
         Expected::Frame(FrameError::Truncated { part, needed, found })
     }
@@ -167,7 +167,7 @@ impl<'a> Row<'a> {
             DecodeError::Truncated { at, needed, left, .. } => {
                 same("a truncated part reaches to the end of the payload", at + left, self.payload().len())?;
                 same("a truncated part is short", needed > left as u64, true)?;
-                // The original says "EOF" when nothing is left, and also when its finer parts happen to end there.
+                // The text of the original is "EOF" if nothing is left, or if a smaller part of the field ends there.
                 same("text", left == 0 && text(self.row, "error_kind") != "io_eof", false)?;
                 Expected::Truncated
             }
@@ -191,7 +191,7 @@ impl<'a> Row<'a> {
 
     fn check(&self, result: Result<Message, FrameError>) -> Result<(), String> {
         match (result, self.expected()) {
-            (Ok(Message::Custom(message)), Expected::Carried) => {
+            (Ok(Message::Custom(message)), Expected::Custom) => {
                 same("command", Command::Custom(message.command), self.command())?;
                 same("payload", message.payload.as_slice(), self.payload())
             }
@@ -209,7 +209,7 @@ fn frame_error(error: ReadError) -> FrameError {
 }
 
 #[test]
-fn every_row_is_there() {
+fn the_vectors_have_all_rows() {
     let vectors = load("invalid.json");
     let rows = rows(&vectors);
     assert_eq!(rows.len(), 734);
@@ -235,18 +235,18 @@ fn every_row_is_there() {
         ("oddity", 1),
     ];
     assert_eq!(groups, BTreeMap::from(expected));
-    for name in CARRIED.iter().chain([&CARRIED_EMPTY, &CARRIED_BUT_CUT]) {
+    for name in CUSTOM.iter().chain([&CUSTOM_EMPTY, &CUSTOM_TRUNCATED]) {
         assert!(rows.iter().any(|row| row["name"] == *name), "{name} is not in the vectors");
     }
 }
 
 #[test]
-fn read_from_a_stream_each_gives_its_error() {
+fn message_reader_gives_the_error_of_each_row() {
     check_rows(rows(&load("invalid.json")), |row| {
         let row = Row::new(row);
         let mut reader = MessageReader::new(row.frame.as_slice(), network(row.row));
         if row.frame.is_empty() {
-            // A stream that ends between frames has ended well; `read_message` below is the one that misses a frame.
+            // For `MessageReader`, a stream can end between frames. For `read_message` this is an error, see below.
             return same("message", reader.read_message().map_err(frame_error), Ok(None));
         }
         let first = reader.next().ok_or("no result")?;
@@ -256,7 +256,7 @@ fn read_from_a_stream_each_gives_its_error() {
 }
 
 #[test]
-fn read_one_by_one_each_takes_what_the_original_took() {
+fn read_message_consumes_as_many_bytes_as_the_original() {
     check_rows(rows(&load("invalid.json")), |row| {
         let row = Row::new(row);
         let mut rest = row.frame.as_slice();
@@ -265,7 +265,7 @@ fn read_one_by_one_each_takes_what_the_original_took() {
     });
 }
 
-/// All the results a decoder gives when bytes come in pieces of this size.
+/// All results of a decoder that is fed in pieces of this size.
 fn in_pieces(bytes: &[u8], size: usize, network: Network) -> Vec<Result<Message, FrameError>> {
     let mut decoder = FrameDecoder::new(network);
     let mut results = Vec::new();
@@ -290,7 +290,7 @@ fn in_pieces(bytes: &[u8], size: usize, network: Network) -> Vec<Result<Message,
 }
 
 #[test]
-fn fed_in_pieces_each_gives_its_error() {
+fn a_decoder_fed_in_pieces_gives_the_error_of_each_row() {
     for size in [1, 7, 4096] {
         check_rows(rows(&load("invalid.json")), |row| {
             let row = Row::new(row);
@@ -305,13 +305,13 @@ fn fed_in_pieces_each_gives_its_error() {
 }
 
 #[test]
-fn behind_a_complete_bad_frame_the_next_one_is_read() {
+fn the_frame_behind_a_complete_malformed_one_is_read() {
     let (mut followed, mut lost) = (0, 0);
     let ping = Message::from(Ping { nonce: 77 });
     for row in rows(&load("invalid.json")) {
         let row = Row::new(row);
         let name = &row.row["name"];
-        let oversize = row.frame.len() >= HEADER_SIZE && row.announced() > 32 << 20;
+        let oversize = row.frame.len() >= HEADER_SIZE && row.claimed_length() > 32 << 20;
         if !row.is_complete() && !oversize {
             continue;
         }
@@ -339,7 +339,7 @@ fn behind_a_complete_bad_frame_the_next_one_is_read() {
 }
 
 #[test]
-fn only_an_oversize_or_a_cut_frame_is_out_of_step() {
+fn only_oversize_and_truncated_frames_leave_the_stream_out_of_step() {
     check_rows(rows(&load("invalid.json")), |row| {
         let row = Row::new(row);
         let Err(error) = read_message(&mut row.frame.as_slice(), network(row.row)).map_err(frame_error) else {
@@ -347,9 +347,9 @@ fn only_an_oversize_or_a_cut_frame_is_out_of_step() {
         };
         let out_of_step = matches!(error, FrameError::Oversize { .. } | FrameError::Truncated { .. });
         same("in_step", error.in_step(), !out_of_step)?;
-        // Out of step is what ended early, or was not read to its end.
-        let whole =
-            row.frame.len() >= HEADER_SIZE && row.announced() == row.row["consumed"].as_u64().unwrap() as usize - 24;
+        // A stream out of step ended early, or its frame was not read to the end.
+        let whole = row.frame.len() >= HEADER_SIZE
+            && row.claimed_length() == row.row["consumed"].as_u64().unwrap() as usize - 24;
         same("a whole frame that was consumed leaves the stream in step", whole && !error.in_step(), false)
     });
 }
@@ -368,7 +368,7 @@ fn a_decoder_out_of_step_repeats_its_error() {
 }
 
 #[test]
-fn a_refused_frame_without_a_payload_is_over_at_once() {
+fn a_refused_frame_without_a_payload_is_complete_at_once() {
     let mut frame = Vec::new();
     write_message(&mut frame, &kaspa_peer::wire::VerAck, Network::Simnet).unwrap();
     let mut decoder = FrameDecoder::new(Network::Mainnet);

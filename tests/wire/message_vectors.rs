@@ -1,4 +1,4 @@
-//! Messages that the original implementation encoded: decoding gives its fields, and encoding its bytes.
+//! Messages that the original implementation encoded. Decoding them gives the same fields, and encoding the same bytes.
 
 use super::vector_files::{bytes, check_rows, from_json, load, network, rows, same, text, to_json};
 use kaspa_peer::wire::{
@@ -16,12 +16,12 @@ fn decoded(row: &Value) -> Result<Message, String> {
     let frame = bytes(&row["frame_hex"]);
     let mut source = frame.as_slice();
     let message = read_message(&mut source, network(row)).map_err(|error| format!("does not decode: {error}"))?;
-    same("bytes left behind the frame", source.len(), 0)?;
+    same("bytes behind the frame", source.len(), 0)?;
     Ok(message)
 }
 
 #[test]
-fn every_row_of_every_command_and_network_is_there() {
+fn the_vectors_have_every_command_on_every_network() {
     let vectors = load("messages.json");
     let rows = rows(&vectors);
     assert_eq!(rows.len(), 301);
@@ -36,7 +36,7 @@ fn every_row_of_every_command_and_network_is_there() {
 }
 
 #[test]
-fn decoding_gives_the_fields() {
+fn decoding_gives_the_fields_of_the_original() {
     check_rows(rows(&load("messages.json")), |row| {
         let message = decoded(row)?;
         same("command", message.command(), command(row))?;
@@ -45,7 +45,7 @@ fn decoding_gives_the_fields() {
 }
 
 #[test]
-fn what_was_decoded_encodes_to_the_same_bytes() {
+fn decoded_messages_are_encoded_to_the_same_bytes() {
     check_rows(rows(&load("messages.json")), |row| {
         let message = decoded(row)?;
         let payload = bytes(&row["payload_hex"]);
@@ -58,7 +58,7 @@ fn what_was_decoded_encodes_to_the_same_bytes() {
 }
 
 #[test]
-fn what_is_built_from_the_fields_encodes_to_the_same_bytes() {
+fn messages_built_from_the_fields_are_encoded_to_the_same_bytes() {
     check_rows(rows(&load("messages.json")), |row| {
         let message = from_json(command(row), &row["fields"]);
         let payload = bytes(&row["payload_hex"]);

@@ -1,7 +1,7 @@
-//! What holds for all messages and all bytes, tried on arbitrary ones.
+//! Properties of all messages and of all bytes, tested with arbitrary ones.
 
 use super::arbitrary::{
-    any_message, block_fields, bytes, commands, hash, message, subnetwork, tx_fields, unknown_command, version,
+    any_message, block_fields, bytes, commands, custom_command, hash, message, subnetwork, tx_fields, version,
 };
 use kaspa_peer::wire::{
     Block, Command, CustomMessage, DecodeError, Encode, EncodeError, Frame, FrameDecoder, FrameError, HEADER_SIZE,
@@ -19,7 +19,7 @@ fn config(cases: u32) -> ProptestConfig {
 // ---- messages and their bytes
 
 #[test]
-fn decoding_undoes_encoding() {
+fn decoding_an_encoded_message_gives_the_message() {
     for command in commands() {
         proptest!(config(32), |(message in message(command))| {
             let payload = message.encode().unwrap();
@@ -37,11 +37,11 @@ fn decoding_undoes_encoding() {
 }
 
 #[test]
-fn a_cut_payload_is_an_error() {
+fn a_truncated_payload_is_an_error() {
     for command in Command::ALL {
         proptest!(config(6), |(message in message(command))| {
             let payload = message.encode().unwrap();
-            // All prefixes of a short payload; of a long one those at both ends, where its fields are.
+            // All prefixes of a short payload. Those of a long payload only near both of its ends, where its fields are.
             let lengths = (0..payload.len()).filter(|at| *at < 300 || payload.len() - at < 100);
             for length in lengths {
                 let result = Message::decode(command, &payload[..length]);
@@ -54,7 +54,7 @@ fn a_cut_payload_is_an_error() {
 }
 
 #[test]
-fn bytes_behind_the_last_field_are_an_error_but_in_version() {
+fn bytes_behind_the_last_field_are_an_error_except_in_version() {
     for command in Command::ALL {
         proptest!(config(6), |(message in message(command), behind in vec(any::<u8>(), 1..40))| {
             let payload = message.encode().unwrap();
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn a_transaction_has_the_parts_it_was_made_of(fields in tx_fields()) {
+    fn a_transaction_has_the_fields_it_was_built_from(fields in tx_fields()) {
         let tx = Transaction::new(&fields).unwrap();
         prop_assert_eq!(fields.encoded_len(), tx.as_bytes().len());
         prop_assert_eq!(fields.encode().unwrap(), tx.as_bytes());
@@ -83,7 +83,7 @@ proptest! {
         prop_assert_eq!(tx.payload_hash(), fields.payload_hash);
         prop_assert_eq!(tx.payload(), fields.payload.as_deref());
 
-        // The hash is that of the encoding without the payload, the id's also without the signatures.
+        // The hash covers the encoding without the payload, and the id also omits the signatures.
         let mut bare = fields;
         bare.payload = bare.payload.map(|_| vec![]);
         prop_assert_eq!(tx.hash(), Hash::of(&bare.encode().unwrap()));
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_left_out_of_a_payload_is_filled_in(
+    fn a_missing_payload_or_payload_hash_is_filled_in(
         fields in tx_fields(),
         hash in any::<bool>(),
         payload in any::<bool>(),
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn a_block_has_the_parts_it_was_made_of(fields in block_fields()) {
+    fn a_block_has_the_fields_it_was_built_from(fields in block_fields()) {
         let block = Block::try_from(&fields).unwrap();
         prop_assert_eq!(fields.encoded_len(), block.as_bytes().len());
         prop_assert_eq!(fields.encode().unwrap(), block.as_bytes());
@@ -123,11 +123,11 @@ proptest! {
     }
 
     #[test]
-    fn hashes_are_read_as_they_are_shown(
+    fn the_texts_of_hashes_ids_networks_and_commands_can_be_parsed(
         hash in hash(),
         subnetwork in subnetwork(),
         magic in any::<u32>(),
-        command in unknown_command(),
+        command in custom_command(),
     ) {
         round_trip(hash)?;
         round_trip(subnetwork)?;
@@ -167,7 +167,7 @@ fn round_trip<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: T) ->
 }
 
 #[test]
-fn names_are_read_as_they_are_shown() {
+fn the_names_of_commands_and_networks_can_be_parsed() {
     for command in Command::ALL {
         round_trip(command).unwrap();
         assert!(command.is_known());
@@ -181,9 +181,9 @@ fn names_are_read_as_they_are_shown() {
     }
 }
 
-// ---- bytes that nobody encoded
+// ---- arbitrary bytes
 
-/// Whatever decodes can be used, shown, and sent again, with the one exception of gas where none may be.
+/// Checks that a message that decodes can be used, shown and encoded again. The one exception is gas in a built-in subnetwork.
 fn check_decoded(command: Command, payload: &[u8]) -> Result<(), TestCaseError> {
     let Ok(message) = Message::decode(command, payload) else { return Ok(()) };
     let shown = format!("{message:?}");
@@ -233,7 +233,7 @@ fn damaged_payloads_never_panic() {
 
 const NETWORK: Network = Network::Simnet;
 
-/// One piece of a stream, and what reading it must give.
+/// One piece of a stream, which determines the result of reading it.
 #[derive(Debug, Clone)]
 enum Piece {
     Message(Message),
@@ -289,14 +289,14 @@ fn piece() -> impl Strategy<Value = Piece> {
         1 => bytes(9_000).prop_map(Piece::BadCommand),
         1 => bytes(30_000).prop_map(Piece::OverLimit),
         1 => Just(Piece::BadPayload),
-        // Larger than what is assembled in the shared buffer.
+        // Too large for the decoder's shared buffer.
         1 => (16_000usize..60_000, any::<u8>()).prop_map(|(length, byte)| {
             Piece::Message(Reject::new("ping", RejectCode(byte), "x".repeat(length)).into())
         }),
     ]
 }
 
-/// All results of a stream that comes in pieces of these sizes, over and over.
+/// All results of a stream that arrives in pieces of these sizes, which repeat.
 fn in_chunks(stream: &[u8], sizes: &[usize]) -> Vec<Result<Message, FrameError>> {
     let mut decoder = FrameDecoder::new(NETWORK);
     let (mut results, mut rest, mut sizes) = (Vec::new(), stream, sizes.iter().cycle());
@@ -340,7 +340,7 @@ proptest! {
         sizes in vec(prop_oneof![1usize..40, 1usize..30_000], 1..20),
     ) {
         let mut stream = pieces.iter().map(Piece::bytes).collect::<Vec<_>>().concat();
-        // Perhaps a frame that is cut short at the end.
+        // Some streams end with an incomplete frame.
         let last = Frame::encode(&Ping { nonce: 1 }, NETWORK).unwrap();
         let cut = tail.map_or(0, |at| at.index(last.as_bytes().len()));
         stream.extend(&last.as_bytes()[..cut]);
@@ -384,7 +384,7 @@ proptest! {
         sizes in vec(1usize..100, 1..10),
     ) {
         prop_assert_eq!(in_chunks(&noise, &sizes), by_reader(&noise));
-        // Behind a header that is right so far, and may be right.
+        // The same bytes behind a header of the right network. Its length and its checksum may be right, too.
         let mut stream = NETWORK.magic().to_le_bytes().to_vec();
         stream.extend(command.name().bytes());
         stream.resize(16, 0);
@@ -397,7 +397,7 @@ proptest! {
 }
 
 #[test]
-fn a_payload_type_decodes_as_the_message_does() {
+fn decoding_a_payload_type_equals_decoding_the_message() {
     proptest!(config(32), |(fields in tx_fields(), version in version())| {
         let payload = fields.encode().unwrap();
         let tx = Transaction::decode(&payload).unwrap();

@@ -1,8 +1,6 @@
-//! The vectors' conventions (see `tests/vectors/README.md`): reading the files, and messages as JSON in both
-//! directions.
+//! Reads the vectors (see `tests/vectors/README.md`), and converts messages to their JSON and back.
 //!
-//! The two directions share nothing: [`to_json`] looks at what was decoded, [`from_json`] builds what is encoded.
-#![allow(dead_code, missing_docs)]
+//! The two directions share no code: [`to_json`] converts decoded messages, and [`from_json`] builds messages to encode.
 
 use kaspa_peer::wire::{
     Addr, AddressScope, BlockFields, BlockHeader, Command, Encode, FeeFilter, FilterAdd, FilterClear, FilterLoad,
@@ -36,14 +34,14 @@ pub fn network(row: &Value) -> Network {
     text(row, "net").parse().expect("a network")
 }
 
-/// Runs a check over rows and reports all that fail, by name.
+/// Runs a check for each row. Panics with the names of all rows that fail.
 pub fn check_rows(rows: &[Value], check: impl Fn(&Value) -> Result<(), String>) {
     let failed: Vec<String> =
         rows.iter().filter_map(|row| check(row).err().map(|why| format!("{}: {why}", row["name"]))).collect();
     assert!(failed.is_empty(), "{} of {} rows fail:\n{}", failed.len(), rows.len(), failed.join("\n"));
 }
 
-/// `Err` with both sides when they differ, shortened where they are long.
+/// Returns an error with both values, shortened if they are long, unless they are equal.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected {
         return Ok(());
@@ -135,7 +133,7 @@ fn inventory(items: &[Inventory]) -> Value {
     json!({"inventory": items.collect::<Vec<_>>()})
 }
 
-/// What was decoded, as the vectors' `fields`.
+/// A decoded message as the `fields` of the vectors.
 pub fn to_json(message: &Message) -> Value {
     match message {
         Message::VerAck(VerAck)
@@ -203,7 +201,7 @@ pub fn to_json(message: &Message) -> Value {
     }
 }
 
-// ---- from JSON to what can be sent
+// ---- from JSON to a message
 
 fn int<T: TryFrom<i64>>(value: &Value) -> T {
     value.as_i64().and_then(|number| T::try_from(number).ok()).unwrap_or_else(|| panic!("{value} is out of range"))
@@ -288,7 +286,7 @@ pub fn block_from(fields: &Value) -> BlockFields {
     BlockFields { header: header_from(&fields["header"]), transactions: list(&fields["transactions"], tx_from) }
 }
 
-/// A message made of the vectors' `fields`, without any decoding; blocks and transactions as their plain parts.
+/// A message built from the `fields` of the vectors without decoding. Blocks and transactions are built as their plain fields.
 pub fn from_json(command: Command, fields: &Value) -> Box<dyn Encode> {
     let (low, high) = (&fields["low_hash"], &fields["high_hash"]);
     match command {
