@@ -1,4 +1,4 @@
-//! How long one message takes, from bytes and to bytes, next to the checksum that nobody can do without. Allocations are shown too.
+//! The time and the allocations that it takes to encode and to decode one message, beside those of the checksum, which is always needed.
 
 #[path = "../common/payloads.rs"]
 mod payloads;
@@ -31,7 +31,7 @@ fn frame(name: &str) -> Result<Frame, Box<dyn Error>> {
     Ok(Frame::encode(&*message(name)?, Network::Simnet)?)
 }
 
-/// Runs a benchmark on what could be made; what could not is shown as not run.
+/// Runs a benchmark with a value, or prints the error if the value could not be built.
 fn with<T>(made: Result<T, Box<dyn Error>>, run: impl FnOnce(T)) {
     match made {
         Ok(made) => run(made),

@@ -1,7 +1,6 @@
-//! Any stream in any pieces gives what it gives as a whole, whoever reads it.
+//! A stream in any pieces gives the same results as the stream as a whole, by every way of reading it.
 //!
-//! The input is the sizes of the pieces, a `u8` how many and a `u16` each, and then the stream in parts (see
-//! [`stream`]).
+//! The input is the number of pieces (a `u8`), their sizes (a `u16` each), and then the stream in parts (see [`stream`]).
 #![no_main]
 
 use kaspa_peer::peer::fuzzing::Choices;
@@ -19,11 +18,11 @@ fuzz_target!(|input: &[u8]| {
     let whole = drive(&mut Fed::new(&stream, &[]));
     assert_eq!(whole, drive(&mut Fed::new(&stream, &sizes)), "fed in pieces");
     assert_eq!(whole, drive(&mut Reading::new(&stream, &sizes)), "read in pieces");
-    assert_eq!(whole, by_reader(Pieces { rest: &stream, sizes: &sizes, next: 0, odd: 0 }), "by a MessageReader");
+    assert_eq!(whole, by_reader(Pieces { rest: &stream, sizes: &sizes, next: 0, reads: 0 }), "by a MessageReader");
     assert_eq!(whole, one_by_one(&stream), "with read_message");
 });
 
-/// Something that gives the next bytes to a decoder, until there are none.
+/// A decoder and the source of its bytes.
 trait Source {
     fn decoder(&mut self) -> &mut FrameDecoder;
     fn more(&mut self) -> bool;
@@ -72,7 +71,7 @@ struct Fed<'a> {
 
 impl<'a> Fed<'a> {
     fn new(stream: &'a [u8], sizes: &'a [usize]) -> Self {
-        Self { decoder: FrameDecoder::new(NETWORK), pieces: Pieces { rest: stream, sizes, next: 0, odd: 0 } }
+        Self { decoder: FrameDecoder::new(NETWORK), pieces: Pieces { rest: stream, sizes, next: 0, reads: 0 } }
     }
 }
 
@@ -95,7 +94,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(stream: &'a [u8], sizes: &'a [usize]) -> Self {
-        Self { decoder: FrameDecoder::new(NETWORK), pieces: Pieces { rest: stream, sizes, next: 0, odd: 1 } }
+        Self { decoder: FrameDecoder::new(NETWORK), pieces: Pieces { rest: stream, sizes, next: 0, reads: 1 } }
     }
 }
 
@@ -112,27 +111,27 @@ impl Source for Reading<'_> {
                     assert_eq!(left - self.pieces.rest.len(), count);
                     return count > 0;
                 }
-                // A timeout is harmless, whether something came before it or not.
+                // A timeout loses no bytes.
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
             }
         }
     }
 }
 
-/// Gives a stream in pieces of these sizes, over and over, and now and then an error in between.
+/// Gives a stream in pieces of these sizes, which repeat, with an occasional error in between.
 struct Pieces<'a> {
     rest: &'a [u8],
     sizes: &'a [usize],
     next: usize,
-    /// 0 for no errors.
-    odd: usize,
+    /// Counts the reads, to give an error at some of them. Zero for no errors.
+    reads: usize,
 }
 
 impl<'a> Pieces<'a> {
-    fn piece(&mut self, room: usize) -> &'a [u8] {
+    fn piece(&mut self, max: usize) -> &'a [u8] {
         let size = self.sizes.get(self.next % self.sizes.len().max(1)).copied().unwrap_or(usize::MAX);
         self.next += 1;
-        let (piece, rest) = self.rest.split_at(size.min(room).min(self.rest.len()));
+        let (piece, rest) = self.rest.split_at(size.min(max).min(self.rest.len()));
         self.rest = rest;
         piece
     }
@@ -140,9 +139,9 @@ impl<'a> Pieces<'a> {
 
 impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.odd > 0 {
-            self.odd += 1;
-            match self.odd % 7 {
+        if self.reads > 0 {
+            self.reads += 1;
+            match self.reads % 7 {
                 3 => return Err(io::ErrorKind::Interrupted.into()),
                 5 => return Err(io::ErrorKind::TimedOut.into()),
                 _ => {}
@@ -165,7 +164,7 @@ fn by_reader(source: impl Read) -> Results {
     MessageReader::new(source, NETWORK).map(|result| result.map_err(frame_error)).collect()
 }
 
-/// With a decoder for each message. Where a header says that nothing can be read after it, nothing is.
+/// The results of one call of `read_message` for each message, up to an error that leaves the stream out of step.
 fn one_by_one(stream: &[u8]) -> Results {
     let (mut rest, mut results) = (stream, Vec::new());
     while !rest.is_empty() {

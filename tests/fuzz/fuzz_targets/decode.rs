@@ -1,4 +1,4 @@
-//! A command and any payload: what decodes can be looked at and sent again.
+//! Decodes any payload with any command. A message that decodes can be used and encoded again.
 //!
 //! The first byte chooses the command, the rest is the payload.
 #![no_main]
@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
-    look_at(&message);
+    use_message(&message);
     assert_eq!(message.command(), command);
     let again = match message.encode() {
         Ok(again) => again,
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
             assert!(gas > 0 && matches!(message, Message::Tx(_) | Message::Block(_)));
             return;
         }
-        // Longer than its type may be, or else it could not have been received.
+        // The message is too long for its command, which only happens with a payload that could not be received.
         Err(EncodeError::TypeLimit { length, max, .. }) => {
             assert!(length > max as usize && payload.len() >= length);
             return;
@@ -36,14 +36,14 @@ fuzz_target!(|input: &[u8]| {
     };
     assert_eq!(again.len(), message.encoded_len());
     assert_eq!(Message::decode(command, &again).as_ref(), Ok(&message));
-    // The same bytes, where nothing is left to the sender: no flags that are any number, and no fields that are new.
+    // The bytes are the same, except for messages with flags that can be any number, or with fields of newer versions.
     match command {
         Command::Version | Command::Addr | Command::GetAddr => assert!(again.len() <= payload.len()),
         _ => assert_eq!(again, payload),
     }
 });
 
-fn look_at(message: &Message) {
+fn use_message(message: &Message) {
     assert!(!format!("{message:?}").is_empty());
     match message {
         Message::Block(block) => {

@@ -1,4 +1,4 @@
-//! Any message that can be made: it is either refused before anything is written, or decodes to what it was.
+//! A message with any fields is either refused before a byte is written, or decodes to the same message.
 #![no_main]
 
 use kaspa_peer::peer::fuzzing::Choices;
@@ -42,7 +42,7 @@ fn check_tx(fields: &TxFields) {
             assert_eq!(tx.as_bytes().len(), fields.encoded_len());
             let mut again = tx.to_fields();
             assert_eq!(Transaction::new(&again).as_ref(), Ok(&tx));
-            // What was left out was filled in.
+            // Encoding fills in a missing payload and its hash.
             if fields.payload.is_none() && !fields.subnetwork.is_native() {
                 assert_eq!(again.payload.take(), Some(Vec::new()));
             }
@@ -63,7 +63,7 @@ fn check_block(fields: &BlockFields) {
             assert_eq!(Block::try_from(&block.to_fields()).as_ref(), Ok(&block));
             check(fields, &block.into());
         }
-        // Either may be noticed first.
+        // A block can have several errors, and the two calls may find different ones first.
         Err(_) => assert!(fields.validate().is_err()),
     }
 }

@@ -1,4 +1,4 @@
-//! A connection without its threads; the harness is in `src/peer/fuzzing`.
+//! A connection without its threads. The harness is in `src/peer/fuzzing`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| kaspa_peer::peer::fuzzing::session(input));

@@ -1,19 +1,19 @@
-//! What the targets share: streams and messages, made of choices.
+//! Streams and messages built from the fuzzer's choices, shared by the targets.
 
 use kaspa_peer::peer::fuzzing::Choices;
 use kaspa_peer::wire::{
-    Addr, AddressScope, BlockFields, BlockHeader, Command, FeeFilter, FilterAdd, FilterClear, FilterLoad, Frame,
-    GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Hash, Headers, Inv, Inventory,
-    InventoryType, Locator, MerkleBlock, Message, NetAddress, Network, NotFound, Outpoint, Ping, Pong, Reject,
-    RejectCode, SelectedTip, SendHeaders, Services, SubnetworkId, TimedAddress, Transaction, TxFields, TxInput,
-    TxOutput, CustomMessage, UserAgent, VerAck, Version, WireString,
+    Addr, AddressScope, BlockFields, BlockHeader, Command, CustomMessage, FeeFilter, FilterAdd, FilterClear,
+    FilterLoad, Frame, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Hash, Headers, Inv,
+    Inventory, InventoryType, Locator, MerkleBlock, Message, NetAddress, Network, NotFound, Outpoint, Ping, Pong,
+    Reject, RejectCode, SelectedTip, SendHeaders, Services, SubnetworkId, TimedAddress, Transaction, TxFields, TxInput,
+    TxOutput, UserAgent, VerAck, Version, WireString,
 };
 
-/// The network on which everything is said.
+/// The network of all messages.
 pub const NETWORK: Network = Network::Simnet;
 
-/// A stream in parts, each a byte that says what it is and then that: anything, a whole frame of any payload, a frame
-/// of a long and dull payload, a header that lies, or a message.
+/// A stream in parts. Each part is a byte for its kind, and then its content: any bytes, a frame with any payload, a frame with a long
+/// payload of one repeated byte, a header with wrong fields, or a message.
 pub fn stream(choices: &mut Choices<'_>) -> Vec<u8> {
     let mut stream = Vec::new();
     while !choices.is_empty() && stream.len() < 1 << 18 {
@@ -41,7 +41,7 @@ pub fn stream(choices: &mut Choices<'_>) -> Vec<u8> {
                 stream.extend(bytes);
             }
             _ => {
-                // In pieces of two bytes, more than this takes too long.
+                // A longer frame takes too long in pieces of two bytes.
                 if let Ok(frame) = Frame::encode(&message(choices).0, NETWORK)
                     && frame.as_bytes().len() < 1 << 18
                 {
@@ -53,7 +53,7 @@ pub fn stream(choices: &mut Choices<'_>) -> Vec<u8> {
     stream
 }
 
-/// A frame whose checksum is right, whatever its payload is.
+/// A frame with a right checksum and any payload.
 fn frame(command: Command, payload: &[u8]) -> Vec<u8> {
     let mut bytes = NETWORK.magic().to_le_bytes().to_vec();
     bytes.extend_from_slice(command.name().as_bytes());
@@ -64,7 +64,7 @@ fn frame(command: Command, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A message, perhaps one that cannot be sent, and what it is when it was received.
+/// A message, which may be one that cannot be encoded, and the message that decoding it must give.
 pub fn message(choices: &mut Choices<'_>) -> (Message, Message) {
     let message: Message = match choices.command() {
         Command::Version => version(choices).into(),
@@ -136,7 +136,7 @@ pub fn message(choices: &mut Choices<'_>) -> (Message, Message) {
     (message, expected)
 }
 
-/// A few, or as many as are too many.
+/// A few items, or as many as the limit or one more.
 fn list<T: Clone>(choices: &mut Choices<'_>, mut item: impl FnMut(&mut Choices<'_>) -> T, many: usize) -> Vec<T> {
     match choices.byte() {
         255 => vec![item(choices); many],
@@ -145,7 +145,7 @@ fn list<T: Clone>(choices: &mut Choices<'_>, mut item: impl FnMut(&mut Choices<'
     }
 }
 
-/// A few, or as many as are too many.
+/// A few bytes, or as many as the limit or one more.
 fn bytes(choices: &mut Choices<'_>, many: usize) -> Vec<u8> {
     match choices.byte() {
         255 => vec![0; many],
@@ -199,7 +199,7 @@ fn header(choices: &mut Choices<'_>) -> BlockHeader {
     }
 }
 
-/// The parts of a transaction, perhaps of one that cannot be.
+/// The fields of a transaction, which may be an invalid one.
 pub fn tx_fields(choices: &mut Choices<'_>) -> TxFields {
     let subnetwork = choices.subnetwork();
     let input = |choices: &mut Choices<'_>| TxInput {
@@ -221,7 +221,7 @@ pub fn tx_fields(choices: &mut Choices<'_>) -> TxFields {
     }
 }
 
-/// The parts of a block, perhaps of one that cannot be.
+/// The fields of a block, which may be an invalid one.
 pub fn block_fields(choices: &mut Choices<'_>) -> BlockFields {
     BlockFields { header: header(choices), transactions: list(choices, tx_fields, 30) }
 }
