@@ -98,6 +98,9 @@ macro_rules! commands {
             /// The commands that this crate knows.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
+            /// [`payload_limit`](Self::payload_limit) by [`index`](Self::index); the last one is for custom commands.
+            pub(crate) const PAYLOAD_LIMITS: [u32; Self::ALL.len() + 1] = [$($limit as u32,)* super::MAX_PAYLOAD];
+
             /// The name on the wire.
             #[must_use]
             pub fn name(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::frame::{Header, checksum};
-use super::{Command, FrameError, HEADER_SIZE, MAX_PAYLOAD, Network, RawFrame};
+use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
 use std::{
     fmt,
     io::{self, Read},
@@ -44,7 +44,7 @@ const MOST_EARNED: usize = 4 * 1024 * 1024;
 /// ```
 pub struct FrameDecoder {
     network: Network,
-    max_custom: u32,
+    limits: PayloadLimits,
     buffer: Vec<u8>,
     /// Where in the buffer bytes begin when it is empty, see `aligned`.
     origin: usize,
@@ -78,7 +78,7 @@ impl FrameDecoder {
     pub fn new(network: Network) -> Self {
         Self {
             network,
-            max_custom: MAX_PAYLOAD,
+            limits: PayloadLimits::protocol(),
             buffer: Vec::new(),
             origin: 0,
             start: 0,
@@ -90,11 +90,17 @@ impl FrameDecoder {
         }
     }
 
-    /// Sets the largest payload of a message with an unknown command, in bytes; [`MAX_PAYLOAD`] unless set.
+    /// Sets the largest payload of each command; those of the protocol unless set.
     #[must_use]
-    pub fn max_custom(mut self, bytes: u32) -> Self {
-        self.max_custom = bytes;
+    pub fn with_limits(mut self, limits: PayloadLimits) -> Self {
+        self.set_limits(limits);
         self
+    }
+
+    /// Changes the largest payload of each command, for the frames that come next. A payload over 16 KiB that the decoder
+    /// has begun to collect is not affected.
+    pub fn set_limits(&mut self, limits: PayloadLimits) {
+        self.limits = limits;
     }
 
     /// Adds bytes that arrived. They are kept until their frames are taken with [`next_frame`](Self::next_frame), but for
@@ -126,30 +132,27 @@ impl FrameDecoder {
 
     /// Reads from a stream what it gives at once, or waits until it gives something; `Ok(0)` is its end.
     ///
-    /// Of a large payload it reads as much as is reserved for it before it returns: 32 KiB at first, then as many bytes
-    /// as have arrived, until it is whole; only the stream's end or failure makes it return earlier.
+    /// For a payload over 16 KiB, one call reads as many bytes as are reserved for it: 32 KiB at first, then as many
+    /// as have arrived, until the payload is complete. Only the stream's end, failure or interruption makes it return earlier.
     ///
     /// # Errors
     ///
-    /// The stream's. What arrived before stays, so that reading can go on after one that is harmless.
+    /// The stream's, [`Interrupted`](io::ErrorKind::Interrupted) included: the decoder does not retry, so that the caller can
+    /// decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after a harmless one. If
+    /// the stream is interrupted after part of a payload has arrived, the call returns the number of these bytes instead.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        let mut source = Honest(source);
+        let mut source = Honest { source, interruption: None };
         if let Some(body) = self.collecting() {
             let before = body.arrived();
             let result = body.read_from(&mut source);
             let count = body.arrived() - before;
             self.arrived += count as u64;
-            return result;
+            return source.check(result?);
         }
         self.make_room(1);
         let free = self.buffer.get_mut(self.end..).unwrap_or_default();
         let room = free.len();
-        let count = loop {
-            match source.read(free) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
+        let count = source.read(free).and_then(|count| source.check(count))?;
         self.end += count;
         self.arrived += count as u64;
         self.resize_for(count, room);
@@ -224,7 +227,7 @@ impl FrameDecoder {
         };
         // 24 bytes are enough for a header.
         let Ok(header) = Header::read(header) else { return Ok(None) };
-        let command = match header.check(self.network, self.max_custom) {
+        let command = match header.check(self.network, &self.limits) {
             Ok(command) => command,
             Err(error) => return Err(self.refuse(header, error)),
         };
@@ -288,6 +291,41 @@ impl FrameDecoder {
             return Ok(Some(RawFrame::owned(command, checksum, payload)));
         }
         Ok(None)
+    }
+
+    /// The command and the payload length, in bytes, that the header of the next frame announces.
+    ///
+    /// Tells what is arriving before its payload has arrived: from when all 24 bytes of the header have arrived until
+    /// [`next_frame`](Self::next_frame) gives the frame or refuses it. The length is the announced one, also when it is over
+    /// a limit.
+    ///
+    /// `None` while there is no whole header, while the payload of a refused frame is skipped, after an error that left
+    /// the stream out of step, and for a header with the magic number of another network or a malformed command.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Command, Frame, FrameDecoder, Network, Ping};
+    ///
+    /// let frame = Frame::encode(&Ping { nonce: 7 }, Network::Simnet)?;
+    /// let mut decoder = FrameDecoder::new(Network::Simnet);
+    /// decoder.feed(&frame.as_bytes()[..23]);
+    /// assert_eq!(decoder.announced(), None);
+    /// decoder.feed(&frame.as_bytes()[23..24]);
+    /// assert_eq!(decoder.announced(), Some((Command::Ping, 8)));
+    /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
+    /// ```
+    #[must_use]
+    pub fn announced(&self) -> Option<(Command, u32)> {
+        let skipped = match &self.state {
+            State::Header => 0,
+            // The rest of the refused payload may have arrived together with the next header.
+            State::Skip(left) => *left,
+            State::Payload { command, body, .. } => return Some((*command, u32::try_from(body.length()).ok()?)),
+            State::Lost(_) => return None,
+        };
+        let bytes = self.buffer.get(self.start.checked_add(skipped)?..self.end)?;
+        let header = Header::read(bytes.first_chunk()?).ok()?;
+        let command = Command::from_field(&header.command)?;
+        (header.magic == self.network.magic()).then_some((command, header.length))
     }
 
     /// How many bytes of the stream have arrived.
@@ -366,19 +404,39 @@ impl FrameDecoder {
     }
 }
 
-/// A stream that is not taken at its word: what claims to have given more than there was room for is an error, where the
-/// standard library would panic.
-struct Honest<'a, R: ?Sized>(&'a mut R);
+/// Guards the standard library's helpers against a stream that breaks the rules of [`Read`] or is interrupted without end.
+struct Honest<'a, R: ?Sized> {
+    source: &'a mut R,
+    interruption: Option<io::Error>,
+}
+
+impl<R: ?Sized> Honest<'_, R> {
+    /// What a read that gave `count` bytes means: 0 bytes are the end of the stream unless it was interrupted.
+    #[inline]
+    fn check(&mut self, count: usize) -> io::Result<usize> {
+        match self.interruption.take() {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+}
 
 impl<R: Read + ?Sized> Read for Honest<'_, R> {
+    /// Fails if the stream claims to have given more bytes than it was asked for, where the standard library would panic.
+    /// Gives 0 bytes if the stream is interrupted, because `read_to_end` would retry for ever.
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(into)?;
-        if count > into.len() {
-            let lie = "the stream claims to have given more than was asked for";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, lie));
+        match self.source.read(into) {
+            Ok(count) if count > into.len() => {
+                let message = "the stream claims to have given more bytes than it was asked for";
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.interruption = Some(error);
+                Ok(0)
+            }
+            result => result,
         }
-        Ok(count)
     }
 }
 

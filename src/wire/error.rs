@@ -111,6 +111,18 @@ pub enum FrameError {
         /// The limit of the type, in bytes.
         max: u32,
     },
+    /// The payload is longer than this decoder accepts, and not longer than the protocol allows.
+    ///
+    /// The limit is the program's own, see [`PayloadLimits`](super::PayloadLimits).
+    #[error("{command} announces a payload of {length} bytes; this program accepts at most {max}")]
+    OverLimit {
+        /// The type of message.
+        command: Command,
+        /// The announced payload length, in bytes.
+        length: u32,
+        /// The configured limit, in bytes.
+        max: u32,
+    },
     /// The stream ended inside a frame.
     #[error("the stream ended in a {part}: {needed} bytes are due, {found} came")]
     Truncated {

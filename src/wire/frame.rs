@@ -1,7 +1,7 @@
 //! Frames: a 24-byte header and a payload.
 
 use super::codec::{Decoder, Put};
-use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network};
+use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network, PayloadLimits};
 use bytes::Bytes;
 use sha2::block_api::compress256;
 use std::fmt;
@@ -33,9 +33,9 @@ impl Header {
         })
     }
 
-    /// Checks all that can be checked before the payload is there, in the protocol's order.
+    /// Checks all that can be checked before the payload has arrived, in the protocol's order.
     #[inline]
-    pub(crate) fn check(&self, network: Network, max_custom: u32) -> Result<Command, FrameError> {
+    pub(crate) fn check(&self, network: Network, limits: &PayloadLimits) -> Result<Command, FrameError> {
         let Self { magic, command: field, length, .. } = *self;
         if length > MAX_PAYLOAD {
             return Err(FrameError::Oversize { length, max: MAX_PAYLOAD });
@@ -44,9 +44,18 @@ impl Header {
             return Err(FrameError::Network { found: magic, expected: network });
         }
         let command = Command::from_field(&field).ok_or(FrameError::Command { found: field })?;
-        let max = if command.is_known() { command.payload_limit() } else { max_custom };
-        if length > max { Err(FrameError::TypeLimit { command, length, max }) } else { Ok(command) }
+        if length > limits.of(command) { Err(over_limit(command, length, limits)) } else { Ok(command) }
     }
+}
+
+/// Which of the two limits a payload is over. The protocol's is checked first.
+#[cold]
+fn over_limit(command: Command, length: u32, limits: &PayloadLimits) -> FrameError {
+    let max = command.payload_limit();
+    if length > max {
+        return FrameError::TypeLimit { command, length, max };
+    }
+    FrameError::OverLimit { command, length, max: limits.of(command) }
 }
 
 /// The checksum of a payload: the first 4 bytes of its double SHA-256.
@@ -166,7 +175,7 @@ impl Frame {
             return Err(truncated("header", HEADER_SIZE, bytes.len()));
         };
         let header = Header::read(header).map_err(|_| truncated("header", HEADER_SIZE, bytes.len()))?;
-        let command = header.check(network, MAX_PAYLOAD)?;
+        let command = header.check(network, &PayloadLimits::protocol())?;
         if payload.len() != header.length as usize {
             return Err(truncated("payload", header.length as usize, payload.len()));
         }

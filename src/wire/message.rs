@@ -2,9 +2,9 @@
 
 use super::codec::{Codec, Decoder};
 use super::{
-    Addr, Block, BlockFields, Command, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear, FilterLoad,
-    GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, MerkleBlock,
-    NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, CustomCommand, VerAck,
+    Addr, Block, BlockFields, Command, CustomCommand, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear,
+    FilterLoad, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator,
+    MerkleBlock, NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, VerAck,
     Version,
 };
 

@@ -6,8 +6,8 @@
 
 use super::codec::Codec;
 use super::{
-    Block, BlockFields, Command, DecodeError, EncodeError, Hash, MAX_PAYLOAD, Network, Services, SubnetworkId,
-    Transaction, TxFields, CustomCommand, UserAgent, WireString,
+    Block, BlockFields, Command, CustomCommand, DecodeError, EncodeError, Hash, MAX_PAYLOAD, Network, Services,
+    SubnetworkId, Transaction, TxFields, UserAgent, WireString,
 };
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};

@@ -155,7 +155,7 @@ impl Display for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Addr, FilterClear, GetSelectedTip, Inv, SendHeaders, CustomMessage, VerAck};
+    use super::super::{Addr, CustomMessage, FilterClear, GetSelectedTip, Inv, SendHeaders, VerAck};
     use super::*;
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a decoder says of itself while bytes arrive in pieces, and how its buffer grows and shrinks.
 
 use super::*;
-use crate::wire::{Encode, Frame, Ping, CustomMessage};
+use crate::wire::{CustomMessage, Encode, Frame, Ping};
 use std::io::Error;
 
 const NETWORK: Network = Network::Simnet;
@@ -112,15 +112,16 @@ impl Read for Bumpy<'_> {
 }
 
 #[test]
-fn nothing_is_lost_when_a_read_fails_and_interruptions_are_not_failures() {
+fn nothing_is_lost_when_a_read_fails_or_is_interrupted() {
     let (bytes, _) = stream();
     let mut source = Bumpy(&bytes, 0);
     let mut decoder = FrameDecoder::new(NETWORK);
-    let (mut frames, mut failures) = (0, 0);
+    let (mut frames, mut failures, mut interruptions) = (0, 0, 0);
     while decoder.position() < bytes.len() as u64 {
         match decoder.read_from(&mut source).map_err(|error: Error| error.kind()) {
             Ok(count) => assert!(count > 0),
             Err(io::ErrorKind::WouldBlock) => failures += 1,
+            Err(io::ErrorKind::Interrupted) => interruptions += 1,
             Err(kind) => panic!("{kind:?}"),
         }
         loop {
@@ -133,6 +134,113 @@ fn nothing_is_lost_when_a_read_fails_and_interruptions_are_not_failures() {
     }
     assert_eq!(frames, 9);
     assert!(failures > 30, "{failures}");
+    assert!(interruptions > 10, "{interruptions}");
+}
+
+/// Is interrupted before every read after the bytes it has.
+struct Interrupted<'a>(&'a [u8]);
+
+impl Read for Interrupted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() {
+            return Err(Error::new(io::ErrorKind::Interrupted, "by a signal"));
+        }
+        (&mut self.0).take(100).read(into)
+    }
+}
+
+#[test]
+fn an_interruption_returns_to_the_caller_with_what_was_read_before_it() {
+    let mut decoder = FrameDecoder::new(NETWORK);
+    let error = decoder.read_from(&mut Interrupted(&[])).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Interrupted, "by a signal"));
+
+    // Inside a payload that has a buffer of its own.
+    let large = Frame::encode(&CustomMessage::new("large", vec![3; 100_000]).unwrap(), NETWORK).unwrap();
+    let (start, rest) = large.as_bytes().split_at(20_000);
+    decoder.feed(start);
+    assert!(decoder.next_frame().unwrap().is_none());
+    assert_eq!(decoder.read_from(&mut Interrupted(&rest[..1000])).unwrap(), 1000);
+    assert_eq!(decoder.read_from(&mut Interrupted(&[])).unwrap_err().kind(), io::ErrorKind::Interrupted);
+    assert_eq!(decoder.arrived(), 21_000);
+    decoder.feed(&rest[1000..]);
+    assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(large.as_bytes().len()));
+}
+
+#[test]
+fn a_payload_over_a_configured_limit_is_skipped_and_one_over_the_protocols_is_named_so() {
+    let limits = PayloadLimits::protocol().command(Command::Locator, 32).custom(10);
+    let mut decoder = FrameDecoder::new(NETWORK).with_limits(limits);
+    let custom = |size| CustomMessage::new("hello", vec![7; size]).unwrap();
+    decoder.feed(Frame::encode(&custom(10), NETWORK).unwrap().as_bytes());
+    assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(HEADER_SIZE + 10));
+
+    let command = custom(0).command();
+    decoder.feed(Frame::encode(&custom(300_000), NETWORK).unwrap().as_bytes());
+    let error = decoder.next_frame().unwrap_err();
+    assert_eq!(error, FrameError::OverLimit { command, length: 300_000, max: 10 });
+    assert!(error.in_step());
+
+    decoder.feed(&begin(NETWORK.magic(), &Command::Locator.to_field(), 20_000));
+    decoder.feed(&[0; 20_000 - 5]);
+    let error = decoder.next_frame().unwrap_err();
+    assert_eq!(error, FrameError::TypeLimit { command: Command::Locator, length: 20_000, max: 9 + 500 * 32 });
+
+    // Both payloads are behind the decoder, and limits can change between frames.
+    decoder.set_limits(PayloadLimits::protocol());
+    decoder.feed(Frame::encode(&custom(11), NETWORK).unwrap().as_bytes());
+    assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(HEADER_SIZE + 11));
+    assert!(!decoder.is_mid_frame());
+}
+
+/// The header of a frame, and a few bytes of payload.
+fn begin(magic: u32, command: &[u8; 12], length: u32) -> Vec<u8> {
+    [&magic.to_le_bytes()[..], command, &length.to_le_bytes(), &[0; 4], &[0; 5]].concat()
+}
+
+#[test]
+fn the_next_frame_is_announced_by_its_header() {
+    let (block, magic) = (Command::Block, NETWORK.magic());
+    let with = |bytes: &[u8]| {
+        let mut decoder = FrameDecoder::new(NETWORK);
+        decoder.feed(bytes);
+        decoder
+    };
+    let bytes = begin(magic, &block.to_field(), 100_000);
+    for length in 0..HEADER_SIZE {
+        assert_eq!(with(&bytes[..length]).announced(), None, "{length}");
+    }
+    let mut decoder = with(&bytes[..HEADER_SIZE]);
+    assert_eq!(decoder.announced(), Some((block, 100_000)));
+    // A payload that has its own buffer.
+    assert!(decoder.next_frame().unwrap().is_none());
+    assert_eq!(decoder.announced(), Some((block, 100_000)));
+    decoder.feed(&[0; 99_999]);
+    assert_eq!(decoder.announced(), Some((block, 100_000)));
+    decoder.feed(&[0]);
+    assert_eq!(decoder.announced(), Some((block, 100_000)), "complete and not taken");
+    assert!(decoder.next_frame().is_err(), "a wrong checksum");
+    assert_eq!(decoder.announced(), None);
+
+    // Over the limit of the protocol, and malformed.
+    assert_eq!(with(&begin(magic, &block.to_field(), u32::MAX)).announced(), Some((block, u32::MAX)));
+    assert_eq!(with(&begin(magic, &Command::Ping.to_field(), 9)).announced(), Some((Command::Ping, 9)));
+    assert_eq!(with(&begin(magic, b"\0ping\0\0\0\0\0\0\0", 8)).announced(), None);
+    assert_eq!(with(&begin(Network::Mainnet.magic(), &block.to_field(), 8)).announced(), None);
+
+    // While a refused payload is skipped, and behind it.
+    let mut decoder = with(&begin(magic, &Command::Ping.to_field(), 9));
+    assert!(decoder.next_frame().is_err());
+    assert_eq!(decoder.announced(), None);
+    decoder.feed(&[0; 4]);
+    decoder.feed(&begin(magic, &Command::Pong.to_field(), 8));
+    assert_eq!(decoder.announced(), Some((Command::Pong, 8)));
+
+    // Out of step.
+    let mut decoder = with(&begin(magic, &block.to_field(), u32::MAX));
+    assert!(decoder.next_frame().is_err());
+    decoder.feed(&begin(magic, &Command::Pong.to_field(), 8));
+    assert_eq!(decoder.announced(), None);
 }
 
 /// Reads so many bytes of nothing but pings at once.
