@@ -39,7 +39,7 @@ impl FromStr for CustomCommand {
     fn from_str(name: &str) -> Result<Self, ParseError> {
         match name.parse()? {
             Command::Custom(command) => Ok(command),
-            _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
+            _ => Err(ParseError::new(name, "a custom command", "a name that is none of the protocol's 25")),
         }
     }
 }
@@ -189,6 +189,6 @@ impl FromStr for Command {
             .map(|start| start.copy_from_slice(name.as_bytes()))
             .and_then(|()| Self::from_field(&field))
             .filter(|command| command.name() == name)
-            .ok_or(ParseError { what: "not a command", expected: "1 to 12 printable ASCII characters" })
+            .ok_or_else(|| ParseError::new(name, "a command", "1 to 12 printable ASCII characters"))
     }
 }

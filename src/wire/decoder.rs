@@ -73,7 +73,7 @@ enum State {
 }
 
 impl FrameDecoder {
-    /// A decoder at the start of a stream of `network`.
+    /// A decoder at the start of a stream of `network`. It accepts what the protocol allows.
     #[must_use]
     pub fn new(network: Network) -> Self {
         Self {
@@ -206,8 +206,12 @@ impl FrameDecoder {
     ///
     /// # Errors
     ///
-    /// A frame that is not one. If the error is [in step](FrameError::in_step) the next call goes on behind that frame;
-    /// otherwise every call gives the error again.
+    /// The first error of a frame, in this order: payload over 32 MiB, another network, malformed command, payload over
+    /// the limit of its type, payload over a configured limit, wrong checksum. At the start of a stream,
+    /// [`NotKaspa`](FrameError::NotKaspa) comes before all of these, as soon as four bytes have arrived.
+    ///
+    /// If the error is [in step](FrameError::in_step), the next call continues after that frame. Otherwise every
+    /// call gives the error again.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
         match &self.state {
@@ -223,7 +227,7 @@ impl FrameDecoder {
         let Some((header, rest)) =
             self.buffer.get(self.start..self.end).and_then(|bytes| bytes.split_first_chunk::<HEADER_SIZE>())
         else {
-            return Ok(None);
+            return self.check_first_bytes();
         };
         // 24 bytes are enough for a header.
         let Ok(header) = Header::read(header) else { return Ok(None) };
@@ -245,9 +249,35 @@ impl FrameDecoder {
         Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
     }
 
-    /// Leaves a frame with such a header behind.
+    /// Refuses a stream that starts with the magic number of no known network, also before the first header is complete:
+    /// an error message of another protocol may be shorter than a header, and then nothing follows.
+    fn check_first_bytes(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
+        if self.arrived < HEADER_SIZE as u64
+            && let Some(magic) = self.buffer.get(self.start..self.end).and_then(|bytes| bytes.first_chunk())
+            && self.is_foreign(u32::from_le_bytes(*magic))
+        {
+            let error = FrameError::NotKaspa { found: *magic };
+            self.state = State::Lost(error.clone());
+            return Err(error);
+        }
+        Ok(None)
+    }
+
+    /// Whether a magic number is neither this network's nor that of another known one.
+    fn is_foreign(&self, magic: u32) -> bool {
+        magic != self.network.magic() && matches!(Network::from_magic(magic), Network::Custom(_))
+    }
+
+    /// Skips a frame with such a header, or gives up if the stream is out of step.
     #[cold]
     fn refuse(&mut self, header: Header, error: FrameError) -> FrameError {
+        let is_first = self.position() == 0;
+        let error = match error {
+            FrameError::Oversize { .. } | FrameError::Network { .. } if is_first && self.is_foreign(header.magic) => {
+                FrameError::NotKaspa { found: header.magic.to_le_bytes() }
+            }
+            error => error,
+        };
         self.start += HEADER_SIZE;
         let skip = State::Skip(header.length as usize);
         self.state = if error.in_step() { skip } else { State::Lost(error.clone()) };

@@ -84,7 +84,7 @@ impl FromStr for Hash {
 
     /// Takes exactly 64 hex digits in the reversed order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a hash", expected: "64 hex digits" })
+        parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a hash", "64 hex digits"))
     }
 }
 

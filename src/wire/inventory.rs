@@ -62,7 +62,7 @@ impl FromStr for InventoryType {
         let named = Self::NAMED.into_iter().find(|kind| kind.to_string() == text);
         named
             .or_else(|| digits.and_then(|digits| digits.parse().ok()).map(Self))
-            .ok_or(ParseError { what: "not an inventory type", expected: "a name like MSG_TX, or MSG_ and a number" })
+            .ok_or_else(|| ParseError::new(text, "an inventory type", "a name like MSG_TX, or MSG_ and a number"))
     }
 }
 

@@ -89,7 +89,8 @@ fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -
 ///
 /// # Errors
 ///
-/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] when there is nothing to read.
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if the
+/// stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {

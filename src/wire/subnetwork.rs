@@ -88,7 +88,7 @@ impl FromStr for SubnetworkId {
 
     /// Takes exactly 40 hex digits in the reversed order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a subnetwork id", expected: "40 hex digits" })
+        parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a subnetwork id", "40 hex digits"))
     }
 }
 

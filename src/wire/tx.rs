@@ -296,7 +296,7 @@ impl FromStr for Outpoint {
         text.split_once(':')
             .filter(|(_, index)| !index.starts_with('+'))
             .and_then(|(id, index)| Some(Self { id: id.parse().ok()?, index: index.parse().ok()? }))
-            .ok_or(ParseError { what: "not an outpoint", expected: "64 hex digits, a colon and a number" })
+            .ok_or_else(|| ParseError::new(text, "an outpoint", "64 hex digits, a colon and a number"))
     }
 }
 

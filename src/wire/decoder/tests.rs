@@ -324,3 +324,61 @@ fn a_stream_that_lies_about_what_it_gave_is_an_error() {
     decoder.feed(&large.as_bytes()[20_000..]);
     assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(large.as_bytes().len()));
 }
+
+fn feed_and_take(bytes: &[u8]) -> Result<usize, FrameError> {
+    let mut decoder = FrameDecoder::new(NETWORK);
+    decoder.feed(bytes);
+    decoder.next_frame().map(|frame| frame.map_or(0, |frame| frame.size()))
+}
+
+#[test]
+fn a_stream_of_another_protocol_is_refused_as_soon_as_four_bytes_have_arrived() {
+    for text in ["HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP", "SSH-2.0-OpenSSH_9.6\r\n", "220 mail.example ESMTP\r\n"] {
+        let bytes = text.as_bytes();
+        let expected = FrameError::NotKaspa { found: *bytes.first_chunk().unwrap() };
+        for length in 0..4 {
+            assert_eq!(feed_and_take(&bytes[..length]), Ok(0), "{length} bytes of {text:?}");
+        }
+        for length in 4..=bytes.len() {
+            assert_eq!(feed_and_take(&bytes[..length]), Err(expected.clone()), "{length} bytes of {text:?}");
+        }
+        // For good, and byte by byte too.
+        let mut decoder = FrameDecoder::new(NETWORK);
+        for (place, byte) in bytes.iter().enumerate() {
+            decoder.feed(&[*byte]);
+            let result = decoder.next_frame().map(|_| ());
+            assert_eq!(result, if place < 3 { Ok(()) } else { Err(expected.clone()) });
+        }
+    }
+}
+
+#[test]
+fn a_wrong_network_at_the_start_is_named_and_only_the_first_frame_may_be_not_kaspa() {
+    // A known network, in the protocol's order: first the length, then the magic number.
+    let mainnet = Network::Mainnet.magic();
+    let ping = Command::Ping.to_field();
+    let network = FrameError::Network { found: mainnet, expected: NETWORK };
+    assert_eq!(feed_and_take(&begin(mainnet, &ping, 5)), Err(network));
+    assert!(matches!(feed_and_take(&begin(mainnet, &ping, u32::MAX)), Err(FrameError::Oversize { .. })));
+    assert_eq!(feed_and_take(&mainnet.to_le_bytes()), Ok(0), "the header is not there yet");
+
+    // A network of one's own is known.
+    let mut decoder = FrameDecoder::new(Network::Custom(7));
+    decoder.feed(Frame::encode(&Ping { nonce: 1 }, Network::Custom(7)).unwrap().as_bytes());
+    assert!(decoder.next_frame().unwrap().is_some());
+
+    // After a frame, and after a refused one.
+    for first in [NETWORK, Network::Mainnet] {
+        let mut decoder = FrameDecoder::new(NETWORK);
+        decoder.feed(Frame::encode(&Ping { nonce: 1 }, first).unwrap().as_bytes());
+        assert_eq!(decoder.next_frame().is_ok(), first == NETWORK);
+        let magic = u32::from_le_bytes(*b"HTTP");
+        decoder.feed(&begin(magic, &ping, 5)[..10]);
+        assert!(decoder.next_frame().unwrap().is_none());
+        decoder.feed(&begin(magic, &ping, 5)[10..]);
+        let network = FrameError::Network { found: magic, expected: NETWORK };
+        assert_eq!(decoder.next_frame().map(|_| ()), Err(network));
+        decoder.feed(&begin(magic, &ping, u32::MAX));
+        assert!(matches!(decoder.next_frame(), Err(FrameError::Oversize { .. })));
+    }
+}
