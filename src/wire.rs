@@ -34,6 +34,7 @@ mod locator;
 mod message;
 mod network;
 mod reject;
+mod request;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_impls;
 mod services;
@@ -64,6 +65,7 @@ pub use message::{CustomMessage, Encode, Message, Payload};
 pub(crate) use message::{for_each_message, released};
 pub use network::Network;
 pub use reject::{Reject, RejectCode};
+pub use request::Request;
 pub use services::Services;
 pub use signal::{FeeFilter, FilterClear, GetSelectedTip, Ping, Pong, SendHeaders, VerAck};
 pub use stream::{MessageReader, read_message, write_message};

@@ -44,6 +44,20 @@ macro_rules! for_each_message {
 }
 pub(crate) use for_each_message;
 
+/// Calls a macro with the requests of that table whose answer is exactly one message, and the answer's type.
+macro_rules! for_each_request {
+    ($macro:ident) => {
+        $macro! {
+            GetAddr Addr;
+            GetBlockInvs Inv;
+            GetHeaders Headers;
+            GetLocator Locator;
+            GetSelectedTip SelectedTip;
+        }
+    };
+}
+pub(super) use for_each_request;
+
 /// How [`Message`] holds a payload.
 macro_rules! held {
     ($type:ident) => { $type };
