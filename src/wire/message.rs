@@ -2,10 +2,9 @@
 
 use super::codec::{Codec, Decoder};
 use super::{
-    Addr, Block, BlockFields, Command, CustomCommand, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear,
+    Addr, Block, BlockFields, Command, CustomMessage, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear,
     FilterLoad, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator,
-    MerkleBlock, NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, VerAck,
-    Version,
+    MerkleBlock, NotFound, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, VerAck, Version,
 };
 
 /// Calls a macro with all that is to be known of each message: its variant, its payload type, whether [`Message`] keeps
@@ -75,7 +74,7 @@ macro_rules! released {
 }
 pub(crate) use released;
 
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
 }
 
@@ -301,52 +300,3 @@ impl Message {
 }
 
 impl sealed::Sealed for Message {}
-
-/// A message whose command this crate does not know, carried as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct CustomMessage {
-    /// Its command.
-    pub command: CustomCommand,
-    /// Its payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer takes 1 MiB unless its
-    /// [configuration](crate::ConfigBuilder::max_custom_payload) says otherwise.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
-    pub payload: Vec<u8>,
-}
-
-impl CustomMessage {
-    /// A message of a command that this crate does not know.
-    ///
-    /// # Errors
-    ///
-    /// When `command` is not 1 to 12 printable ASCII characters, or is a known one.
-    pub fn new(command: &str, payload: impl Into<Vec<u8>>) -> Result<Self, ParseError> {
-        Ok(Self { command: command.parse()?, payload: payload.into() })
-    }
-}
-
-impl From<CustomMessage> for Message {
-    fn from(message: CustomMessage) -> Self {
-        Self::Custom(message)
-    }
-}
-
-impl sealed::Sealed for CustomMessage {}
-
-impl Encode for CustomMessage {
-    fn command(&self) -> Command {
-        Command::Custom(self.command)
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.payload.len()
-    }
-
-    fn check_parts(&self) -> Result<(), EncodeError> {
-        Ok(())
-    }
-
-    fn write_payload(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.payload);
-    }
-}
