@@ -73,8 +73,8 @@ pub use signal::{FeeFilter, FilterClear, GetSelectedTip, Ping, Pong, SendHeaders
 pub use stream::{MessageReader, read_message, write_message};
 pub use subnetwork::SubnetworkId;
 pub use summary::Summary;
-pub(crate) use text::Sanitised;
 pub use text::WireString;
+pub(crate) use text::{Sanitised, padded};
 pub use tx::{InputRef, Inputs, MAX_TX_INPUTS, MAX_TX_OUTPUTS, Outpoint, OutputRef, Outputs, Transaction, TxRef};
 pub use tx_fields::{TxFields, TxInput, TxOutput};
 pub use user_agent::{UserAgent, UserAgentError};

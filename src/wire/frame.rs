@@ -33,6 +33,13 @@ impl Header {
         })
     }
 
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.magic);
+        out.put_bytes(&self.command);
+        out.put_u32(self.length);
+        out.put_bytes(&self.checksum);
+    }
+
     /// Checks all that can be checked before the payload has arrived, in the protocol's order.
     #[inline]
     pub(crate) fn check(&self, network: Network, limits: &PayloadLimits) -> Result<Command, FrameError> {
@@ -186,6 +193,45 @@ impl Frame {
         Ok(Self { network, command, bytes: bytes.into() })
     }
 
+    /// A well-formed frame of any command and any payload: its length and checksum are right, and the payload is not
+    /// checked. For tests of how a node treats bad payloads, and for payloads that are encoded already.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Command, Frame, Network};
+    ///
+    /// let frame = Frame::raw(Command::Ping, b"too short", Network::Simnet)?;
+    /// assert!(frame.decode().is_err());
+    /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TypeLimit`] if the payload is longer than [`MAX_PAYLOAD`]. The limit of the type is not checked.
+    pub fn raw(command: Command, payload: &[u8], network: Network) -> Result<Self, EncodeError> {
+        let length = payload.len();
+        let short = u32::try_from(length).ok().filter(|length| *length <= MAX_PAYLOAD);
+        let Some(short) = short else {
+            return Err(EncodeError::TypeLimit { command, length, max: MAX_PAYLOAD });
+        };
+        let header =
+            Header { magic: network.magic(), command: command.to_field(), length: short, checksum: checksum(payload) };
+        let mut bytes = Vec::with_capacity(HEADER_SIZE + length);
+        header.write(&mut bytes);
+        bytes.put_bytes(payload);
+        Ok(Self { network, command, bytes: bytes.into() })
+    }
+
+    /// Decodes the message.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Payload`] if the payload does not decode. A frame that was [encoded](Self::encode) decodes always.
+    pub fn decode(&self) -> Result<Message, FrameError> {
+        let command = self.command;
+        let payload = self.bytes.get(HEADER_SIZE..).unwrap_or_default();
+        Message::decode_or(command, payload, |error| FrameError::Payload { command, error })
+    }
+
     /// The network whose peers can be sent this.
     #[must_use]
     pub fn network(&self) -> Network {
@@ -259,11 +305,14 @@ impl<'a> RawFrame<'a> {
     #[must_use]
     pub fn header(&self, network: Network) -> [u8; HEADER_SIZE] {
         let mut header = Vec::with_capacity(HEADER_SIZE);
-        header.put_u32(network.magic());
-        header.put_bytes(&self.command.to_field());
-        // A payload is at most 32 MiB.
-        header.put_u32(u32::try_from(self.payload().len()).unwrap_or(u32::MAX));
-        header.put_bytes(&self.checksum);
+        let parts = Header {
+            magic: network.magic(),
+            command: self.command.to_field(),
+            // A payload is at most 32 MiB.
+            length: u32::try_from(self.payload().len()).unwrap_or(u32::MAX),
+            checksum: self.checksum,
+        };
+        parts.write(&mut header);
         header.first_chunk().copied().unwrap_or_default()
     }
 
@@ -334,6 +383,25 @@ mod tests {
         assert!(matches!(Frame::from_bytes(other, Network::Simnet), Err(FrameError::Checksum { .. })));
         assert!(matches!(Frame::from_bytes(bytes, Network::Mainnet), Err(FrameError::Network { .. })));
         assert!(format!("{frame:?}").contains("ping"));
+    }
+
+    #[test]
+    fn a_raw_frame_is_well_formed_whatever_its_payload() {
+        let payload = 7_u64.to_le_bytes();
+        assert_eq!(Frame::raw(Command::Ping, &payload, Network::Simnet), Ok(ping()));
+        assert_eq!(ping().decode(), Ok(Ping { nonce: 7 }.into()));
+
+        // Longer than a ping may be.
+        let long = Frame::raw(Command::Ping, &[0; 9], Network::Simnet).unwrap();
+        assert_eq!(long.as_bytes().len(), HEADER_SIZE + 9);
+        assert!(matches!(long.decode(), Err(FrameError::Payload { command: Command::Ping, .. })));
+
+        let custom = Frame::raw("hello".parse().unwrap(), b"world", Network::Simnet).unwrap();
+        assert!(matches!(custom.decode(), Ok(Message::Custom(message)) if message.payload == b"world"));
+
+        let length = MAX_PAYLOAD as usize + 1;
+        let error = EncodeError::TypeLimit { command: Command::Tx, length, max: MAX_PAYLOAD };
+        assert_eq!(Frame::raw(Command::Tx, &vec![0; length], Network::Simnet), Err(error));
     }
 
     #[test]

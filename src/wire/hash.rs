@@ -1,6 +1,6 @@
 //! 32-byte hashes, as blocks, transactions and their parts are named.
 
-use super::ParseError;
+use super::{ParseError, padded};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
@@ -89,7 +89,7 @@ impl FromStr for Hash {
 }
 
 pub(crate) fn write_reversed_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}"))
+    padded(f, |f| bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}")))
 }
 
 pub(crate) fn parse_reversed_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -1,7 +1,7 @@
 //! Inventory: what a node has, wants, or does not have.
 
 use super::codec::{Codec, Decoder, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash, ParseError};
+use super::{DecodeError, EncodeError, Hash, ParseError, padded};
 use std::{fmt, str::FromStr};
 
 /// What an [`Inventory`] item names. Types without a name here are carried as they are.
@@ -48,7 +48,7 @@ impl fmt::Display for InventoryType {
             Self::FILTERED_BLOCK => "MSG_FILTERED_BLOCK",
             Self::SYNC_BLOCK => "MSG_SYNC_BLOCK",
             Self::MISSING_ANCESTOR => "MSG_MISSING_ANCESTOR",
-            Self(other) => return write!(f, "MSG_{other}"),
+            Self(other) => return f.pad(&format!("MSG_{other}")),
         })
     }
 }
@@ -112,7 +112,7 @@ impl Inventory {
 
 impl fmt::Display for Inventory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.hash)
+        padded(f, |f| write!(f, "{} {}", self.kind, self.hash))
     }
 }
 

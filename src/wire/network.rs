@@ -102,7 +102,7 @@ impl fmt::Display for Network {
             Self::Regtest => "regtest",
             Self::Simnet => "simnet",
             Self::Devnet => "devnet",
-            Self::Custom(magic) => return write!(f, "0x{magic:08x}"),
+            Self::Custom(magic) => return f.pad(&format!("0x{magic:08x}")),
         })
     }
 }

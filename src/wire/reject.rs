@@ -57,7 +57,7 @@ impl fmt::Display for RejectCode {
             Self::INSUFFICIENT_FEE => "REJECT_INSUFFICIENTFEE",
             Self::FINALITY => "REJECT_FINALITY",
             Self::DIFFICULTY => "REJECT_DIFFICULTY",
-            Self(other) => return write!(f, "REJECT_0x{other:02x}"),
+            Self(other) => return f.pad(&format!("REJECT_0x{other:02x}")),
         })
     }
 }

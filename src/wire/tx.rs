@@ -4,7 +4,7 @@
 //! whatever its scripts. Reading a part later parses it in place and cannot fail.
 
 use super::codec::{Codec, Decoder, MAX_VAR_BYTES};
-use super::{DecodeError, Encode, EncodeError, Hash, ParseError, SubnetworkId, TxFields};
+use super::{DecodeError, Encode, EncodeError, Hash, ParseError, SubnetworkId, TxFields, padded};
 use sha2::{Digest, Sha256};
 use std::{fmt, iter::FusedIterator, str::FromStr};
 
@@ -284,7 +284,7 @@ pub struct Outpoint {
 
 impl fmt::Display for Outpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.id, self.index)
+        padded(f, |f| write!(f, "{}:{}", self.id, self.index))
     }
 }
 
