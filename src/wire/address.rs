@@ -1,6 +1,6 @@
 //! Network addresses, and the messages that ask for and carry them.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Services, SubnetworkId};
 use std::{
@@ -66,7 +66,7 @@ impl fmt::Display for NetAddress {
 }
 
 impl Codec for NetAddress {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             services: Services::from_bits_retain(input.u64("services")?),
             ip: Ipv6Addr::from(*input.array::<16>("ip address")?),
@@ -128,7 +128,7 @@ pub(super) fn unix_time(time: SystemTime) -> i64 {
 }
 
 impl Codec for TimedAddress {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { time: input.i64("last seen")?, address: NetAddress::read(input)? })
     }
 
@@ -173,7 +173,7 @@ impl AddressScope {
 }
 
 impl Codec for AddressScope {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         if input.bool("include all subnetworks")? { Ok(Self::All) } else { read_choice(input).map(Self::from) }
     }
 
@@ -207,7 +207,7 @@ impl GetAddr {
 }
 
 impl Codec for GetAddr {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         AddressScope::read(input).map(|scope| Self { scope })
     }
 
@@ -236,7 +236,7 @@ impl Addr {
 }
 
 impl Codec for Addr {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let scope = AddressScope::read(input)?;
         let count = input.count("addresses", Self::MAX as u64)?;
         let addresses = input.list(count, TimedAddress::SIZE, TimedAddress::read)?;

@@ -1,6 +1,6 @@
 //! Frames: a 24-byte header and a payload.
 
-use super::codec::{Decoder, Put};
+use super::codec::{Cursor, Put};
 use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network, PayloadLimits};
 use bytes::Bytes;
 use sha2::block_api::compress256;
@@ -24,7 +24,7 @@ pub(crate) struct Header {
 impl Header {
     #[inline]
     pub(crate) fn read(bytes: &[u8; HEADER_SIZE]) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(bytes);
+        let mut input = Cursor::new(bytes);
         Ok(Self {
             magic: input.u32("magic")?,
             command: *input.array("command")?,

@@ -1,6 +1,6 @@
 //! Inventory: what a node has, wants, or does not have.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash, ParseError, padded};
 use std::{fmt, str::FromStr};
 
@@ -119,7 +119,7 @@ impl fmt::Display for Inventory {
 /// The most items that one `inv`, `getdata` or `notfound` can carry.
 pub const MAX_INVENTORY: usize = 131_072;
 
-fn read_items(input: &mut Decoder<'_>) -> Result<Vec<Inventory>, DecodeError> {
+fn read_items(input: &mut Cursor<'_>) -> Result<Vec<Inventory>, DecodeError> {
     let count = input.count("inventory", MAX_INVENTORY as u64)?;
     let bytes = input.bytes(count * Inventory::SIZE, "inventory")?;
     let (items, _) = bytes.as_chunks::<{ Inventory::SIZE }>();
@@ -159,7 +159,7 @@ macro_rules! inventory_messages {
         }
 
         impl Codec for $name {
-            fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+            fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
                 read_items(input).map(|items| Self { items })
             }
 

@@ -1,6 +1,6 @@
 //! The one table of messages, and the enum that is made from it.
 
-use super::codec::{Codec, Decoder};
+use super::codec::{Codec, Cursor};
 use super::{
     Addr, Block, BlockFields, Command, CustomMessage, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear,
     FilterLoad, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator,
@@ -58,13 +58,13 @@ macro_rules! for_each_request {
 pub(super) use for_each_request;
 
 /// How [`Message`] holds a payload.
-macro_rules! held {
+macro_rules! boxed {
     ($type:ident) => { $type };
     ($type:ident in $box:ident) => { $box<$type> };
 }
 
 /// The payload that [`Message`] held.
-macro_rules! released {
+macro_rules! unboxed {
     ($payload:ident) => {
         $payload
     };
@@ -72,7 +72,7 @@ macro_rules! released {
         *$payload
     };
 }
-pub(crate) use released;
+pub(crate) use unboxed;
 
 pub(super) mod sealed {
     pub trait Sealed {}
@@ -139,7 +139,7 @@ pub trait Payload: Encode + Into<Message> + TryFrom<Message, Error = Message> {
 
 #[inline]
 fn decode_whole<T: Codec>(payload: &[u8]) -> Result<T, DecodeError> {
-    let mut input = Decoder::new(payload);
+    let mut input = Cursor::new(payload);
     let message = T::read(&mut input)?;
     input.finish()?;
     Ok(message)
@@ -183,7 +183,7 @@ macro_rules! messages {
             $(
                 #[doc = concat!("`", $name, "`: ", $doc)]
                 #[cfg_attr(feature = "serde", serde(rename = $name))]
-                $variant(held!($type $(in $box)?)),
+                $variant(boxed!($type $(in $box)?)),
             )*
             /// A message whose command this crate does not know.
             #[cfg_attr(feature = "serde", serde(rename = "unknown"))]
@@ -271,7 +271,7 @@ macro_rules! messages {
 
                 fn try_from(message: Message) -> Result<Self, Message> {
                     match message {
-                        Message::$variant(payload) => Ok(released!(payload $(in $box)?)),
+                        Message::$variant(payload) => Ok(unboxed!(payload $(in $box)?)),
                         other => Err(other),
                     }
                 }

@@ -1,7 +1,7 @@
 //! `version`: how two nodes introduce themselves.
 
 use super::address::unix_time;
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, var_bytes_size};
+use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, var_bytes_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Hash, NetAddress, Services, SubnetworkId, UserAgent};
 use std::time::SystemTime;
@@ -79,7 +79,7 @@ impl Default for Version {
     }
 }
 
-fn read_user_agent(input: &mut Decoder<'_>) -> Result<UserAgent, DecodeError> {
+fn read_user_agent(input: &mut Cursor<'_>) -> Result<UserAgent, DecodeError> {
     let at = input.at();
     // A string that is not all there is truncated first, too long second, as for the original.
     let bytes = input.var_bytes("user agent", MAX_VAR_BYTES)?;
@@ -91,7 +91,7 @@ fn read_user_agent(input: &mut Decoder<'_>) -> Result<UserAgent, DecodeError> {
 }
 
 impl Codec for Version {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let message = Self {
             protocol_version: input.i32("protocol version")?,
             services: Services::from_bits_retain(input.u64("services")?),

@@ -1,5 +1,6 @@
-//! What a decoder says of itself while bytes arrive in pieces, and how its buffer grows and shrinks.
+//! Tests of the decoder: what it reports while bytes arrive in pieces, and what it refuses.
 
+use super::read_buffer::{FIRST_SIZE, LARGE_SIZE, QUIET_READS};
 use super::*;
 use crate::wire::{CustomMessage, Encode, Frame, Ping};
 use std::io::Error;
@@ -10,7 +11,7 @@ const NETWORK: Network = Network::Simnet;
 type Part = (usize, bool);
 
 fn stream() -> (Vec<u8>, Vec<Part>) {
-    let unknown = |size: usize| CustomMessage::new("hello", vec![7; size]).unwrap();
+    let custom = |size: usize| CustomMessage::new("hello", vec![7; size]).unwrap();
     let mut bytes = Vec::new();
     let mut parts = Vec::new();
     let mut add = |message: &dyn Fn(Network) -> Frame, refused: bool| {
@@ -22,18 +23,18 @@ fn stream() -> (Vec<u8>, Vec<Part>) {
         move |network| Frame::encode(&message, network).unwrap()
     }
     add(&encode(Ping { nonce: 1 }), false);
-    add(&encode(unknown(SMALL)), false);
+    add(&encode(custom(SMALL)), false);
     add(&encode(Ping { nonce: 2 }), true);
-    add(&encode(unknown(SMALL + 1)), false);
-    add(&encode(unknown(300_000)), true);
-    add(&encode(unknown(0)), false);
-    add(&encode(unknown(0)), true);
-    add(&encode(unknown(200_000)), false);
+    add(&encode(custom(SMALL + 1)), false);
+    add(&encode(custom(300_000)), true);
+    add(&encode(custom(0)), false);
+    add(&encode(custom(0)), true);
+    add(&encode(custom(200_000)), false);
     add(&encode(Ping { nonce: 3 }), false);
     (bytes, parts)
 }
 
-/// Where the frame begins in which the byte at `arrived` is, how many bytes of it came before that, and what it is.
+/// The frame that the byte at `arrived` belongs to: its offset, how many bytes of it come before that byte, and its part.
 fn at(parts: &[Part], arrived: usize) -> (usize, usize, Part) {
     let mut start = 0;
     for &part in parts {
@@ -46,7 +47,7 @@ fn at(parts: &[Part], arrived: usize) -> (usize, usize, Part) {
 }
 
 #[test]
-fn it_knows_where_it_is_whatever_the_pieces() {
+fn position_and_state_are_right_for_pieces_of_any_size() {
     let (bytes, parts) = stream();
     for piece in [1, 7, 1000, 30_011, bytes.len()] {
         let mut decoder = FrameDecoder::new(NETWORK);
@@ -168,7 +169,7 @@ fn an_interruption_returns_to_the_caller_with_what_was_read_before_it() {
 }
 
 #[test]
-fn a_payload_over_a_configured_limit_is_skipped_and_one_over_the_protocols_is_named_so() {
+fn configured_limits_and_the_protocols_limit_are_different_errors() {
     let limits = PayloadLimits::protocol().command(Command::Locator, 32).custom(10);
     let mut decoder = FrameDecoder::new(NETWORK).with_limits(limits);
     let custom = |size| CustomMessage::new("hello", vec![7; size]).unwrap();
@@ -186,7 +187,7 @@ fn a_payload_over_a_configured_limit_is_skipped_and_one_over_the_protocols_is_na
     let error = decoder.next_frame().unwrap_err();
     assert_eq!(error, FrameError::TypeLimit { command: Command::Locator, length: 20_000, max: 9 + 500 * 32 });
 
-    // Both payloads are behind the decoder, and limits can change between frames.
+    // Both payloads are skipped, and limits can change between frames.
     decoder.set_limits(PayloadLimits::protocol());
     decoder.feed(Frame::encode(&custom(11), NETWORK).unwrap().as_bytes());
     assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(HEADER_SIZE + 11));
@@ -212,7 +213,7 @@ fn the_next_frame_is_announced_by_its_header() {
     }
     let mut decoder = with(&bytes[..HEADER_SIZE]);
     assert_eq!(decoder.announced(), Some((block, 100_000)));
-    // A payload that has its own buffer.
+    // A payload with a buffer of its own.
     assert!(decoder.next_frame().unwrap().is_none());
     assert_eq!(decoder.announced(), Some((block, 100_000)));
     decoder.feed(&[0; 99_999]);
@@ -243,7 +244,7 @@ fn the_next_frame_is_announced_by_its_header() {
     assert_eq!(decoder.announced(), None);
 }
 
-/// Reads so many bytes of nothing but pings at once.
+/// Reads so many pings in as few reads as possible.
 fn read_pings(decoder: &mut FrameDecoder, pings: usize) {
     let frame = Frame::encode(&Ping { nonce: 1 }, NETWORK).unwrap();
     let bytes = frame.as_bytes().repeat(pings);
@@ -255,36 +256,36 @@ fn read_pings(decoder: &mut FrameDecoder, pings: usize) {
 }
 
 #[test]
-fn the_buffer_grows_while_reads_fill_it_and_is_given_back_after_a_while() {
+fn the_buffer_grows_under_traffic_and_shrinks_after_it() {
     let mut decoder = FrameDecoder::new(NETWORK);
     read_pings(&mut decoder, 1);
-    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
-    // A full one is doubled, once a read.
-    read_pings(&mut decoder, FIRST_BUFFER / 32 - 1);
-    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
-    read_pings(&mut decoder, FIRST_BUFFER / 32);
-    assert_eq!(decoder.buffer.len(), 2 * FIRST_BUFFER);
-    read_pings(&mut decoder, 2 * LARGE_BUFFER / 32);
-    let large = decoder.buffer.len();
-    assert!((LARGE_BUFFER..LARGE_BUFFER + 8192).contains(&large), "{large}");
-    read_pings(&mut decoder, 4 * LARGE_BUFFER / 32);
-    assert_eq!(decoder.buffer.len(), large);
-    // Reads that are worth it keep it.
+    assert_eq!(decoder.buffer.capacity(), FIRST_SIZE);
+    // A full buffer doubles, once for each read.
+    read_pings(&mut decoder, FIRST_SIZE / 32 - 1);
+    assert_eq!(decoder.buffer.capacity(), FIRST_SIZE);
+    read_pings(&mut decoder, FIRST_SIZE / 32);
+    assert_eq!(decoder.buffer.capacity(), 2 * FIRST_SIZE);
+    read_pings(&mut decoder, 2 * LARGE_SIZE / 32);
+    let large = decoder.buffer.capacity();
+    assert!((LARGE_SIZE..LARGE_SIZE + 8192).contains(&large), "{large}");
+    read_pings(&mut decoder, 4 * LARGE_SIZE / 32);
+    assert_eq!(decoder.buffer.capacity(), large);
+    // A busy read after a quiet one keeps it large.
     for _ in 0..2 * QUIET_READS {
         read_pings(&mut decoder, 1);
-        read_pings(&mut decoder, FIRST_BUFFER / 32);
+        read_pings(&mut decoder, FIRST_SIZE / 32);
     }
-    assert_eq!(decoder.buffer.len(), large);
+    assert_eq!(decoder.buffer.capacity(), large);
     for _ in 0..QUIET_READS {
         read_pings(&mut decoder, 1);
     }
-    assert_eq!(decoder.buffer.len(), large);
+    assert_eq!(decoder.buffer.capacity(), large);
     read_pings(&mut decoder, 1);
-    assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+    assert_eq!(decoder.buffer.capacity(), FIRST_SIZE);
 }
 
 #[test]
-fn what_is_left_of_a_frame_moves_to_the_front_instead_of_asking_for_room() {
+fn part_of_a_frame_moves_to_the_front_before_the_buffer_grows() {
     let frame = Frame::encode(&CustomMessage::new("hello", vec![7; 1976]).unwrap(), NETWORK).unwrap();
     let bytes = frame.as_bytes().repeat(100);
     let mut decoder = FrameDecoder::new(NETWORK);
@@ -297,12 +298,12 @@ fn what_is_left_of_a_frame_moves_to_the_front_instead_of_asking_for_room() {
         while decoder.next_frame().unwrap().is_some() {
             frames += 1;
         }
-        assert_eq!(decoder.buffer.len(), FIRST_BUFFER);
+        assert_eq!(decoder.buffer.capacity(), FIRST_SIZE);
     }
     assert_eq!(frames, 100);
 }
 
-/// Gives nothing, and claims to have given one byte more than there was room for.
+/// Gives nothing, and claims to have given one byte more than it was asked for.
 struct Liar;
 
 impl Read for Liar {
@@ -312,7 +313,7 @@ impl Read for Liar {
 }
 
 #[test]
-fn a_stream_that_lies_about_what_it_gave_is_an_error() {
+fn a_stream_that_claims_to_have_given_too_much_is_an_error() {
     let mut decoder = FrameDecoder::new(NETWORK);
     assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
     // And inside a payload that has a buffer of its own.
@@ -320,7 +321,7 @@ fn a_stream_that_lies_about_what_it_gave_is_an_error() {
     decoder.feed(&large.as_bytes()[..20_000]);
     assert!(decoder.next_frame().unwrap().is_none());
     assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    // What came honestly is still there.
+    // The bytes that arrived before are still there.
     decoder.feed(&large.as_bytes()[20_000..]);
     assert_eq!(decoder.next_frame().unwrap().map(|frame| frame.size()), Some(large.as_bytes().len()));
 }
@@ -342,7 +343,7 @@ fn a_stream_of_another_protocol_is_refused_as_soon_as_four_bytes_have_arrived() 
         for length in 4..=bytes.len() {
             assert_eq!(feed_and_take(&bytes[..length]), Err(expected.clone()), "{length} bytes of {text:?}");
         }
-        // For good, and byte by byte too.
+        // Also byte by byte, and in every later call.
         let mut decoder = FrameDecoder::new(NETWORK);
         for (place, byte) in bytes.iter().enumerate() {
             decoder.feed(&[*byte]);
@@ -353,7 +354,7 @@ fn a_stream_of_another_protocol_is_refused_as_soon_as_four_bytes_have_arrived() 
 }
 
 #[test]
-fn a_wrong_network_at_the_start_is_named_and_only_the_first_frame_may_be_not_kaspa() {
+fn only_a_stream_that_starts_with_an_unknown_magic_number_is_not_kaspa() {
     // A known network, in the protocol's order: first the length, then the magic number.
     let mainnet = Network::Mainnet.magic();
     let ping = Command::Ping.to_field();
@@ -362,7 +363,7 @@ fn a_wrong_network_at_the_start_is_named_and_only_the_first_frame_may_be_not_kas
     assert!(matches!(feed_and_take(&begin(mainnet, &ping, u32::MAX)), Err(FrameError::Oversize { .. })));
     assert_eq!(feed_and_take(&mainnet.to_le_bytes()), Ok(0), "the header is not there yet");
 
-    // A network of one's own is known.
+    // The decoder's own private network is known.
     let mut decoder = FrameDecoder::new(Network::Custom(7));
     decoder.feed(Frame::encode(&Ping { nonce: 1 }, Network::Custom(7)).unwrap().as_bytes());
     assert!(decoder.next_frame().unwrap().is_some());

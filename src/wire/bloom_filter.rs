@@ -1,6 +1,6 @@
 //! Bloom filters, and blocks reduced by them.
 
-use super::codec::{Codec, Decoder, Put, check_count, var_bytes_size, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, var_bytes_size, varint_size};
 use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 
 /// `filterload`: sets the bloom filter by which the receiver chooses transactions.
@@ -27,7 +27,7 @@ impl FilterLoad {
 }
 
 impl Codec for FilterLoad {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let filter = input.var_bytes("filter", Self::MAX_FILTER as u64)?.to_vec();
         let at = input.at();
         let hash_functions = input.u32("hash functions")?;
@@ -72,7 +72,7 @@ impl FilterAdd {
 }
 
 impl Codec for FilterAdd {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         input.var_bytes("filter element", Self::MAX as u64).map(|data| Self { data: data.to_vec() })
     }
 
@@ -110,7 +110,7 @@ impl MerkleBlock {
 }
 
 impl Codec for MerkleBlock {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let header = BlockHeader::read(input)?;
         let transactions = input.u32("transaction count")?;
         let count = input.count("merkle hashes", Block::MAX_TRANSACTIONS as u64)?;

@@ -1,8 +1,11 @@
 //! The parts of a transaction as plain data, to build one from.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, check_count, var_bytes_size, varint_size};
-use super::tx::{InputRef, MAX_TX_INPUTS, MAX_TX_OUTPUTS, OutputRef, SMALLEST_TX, TxLayout, TxRef, walk};
-use super::{DecodeError, EncodeError, Hash, Outpoint, SubnetworkId, Transaction};
+use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size, varint_size};
+use super::transaction::{SMALLEST_TX, TxLayout, validate_tx};
+use super::{
+    DecodeError, EncodeError, Hash, InputRef, MAX_TX_INPUTS, MAX_TX_OUTPUTS, Outpoint, OutputRef, SubnetworkId,
+    Transaction, TxRef,
+};
 
 /// An input as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -77,8 +80,8 @@ impl TxFields {
         self.write(out);
         // What was just written from checked fields is well-formed; walking it again is cheaper to trust than to
         // restate.
-        let mut input = Decoder::new(out.get(start..).unwrap_or_default());
-        walk(&mut input).unwrap_or_default()
+        let mut input = Cursor::new(out.get(start..).unwrap_or_default());
+        validate_tx(&mut input).unwrap_or_default()
     }
 }
 
@@ -99,7 +102,7 @@ impl From<OutputRef<'_>> for TxOutput {
 }
 
 impl Codec for TxFields {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Transaction::read(input).map(|tx| tx.to_fields())
     }
 
