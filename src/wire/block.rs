@@ -1,7 +1,8 @@
 //! Blocks: a header, and transactions as validated bytes.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
-use super::transaction::{SMALLEST_TX, TxLayout, validate_tx};
+use super::encode::check_length;
+use super::transaction_layout::{SMALLEST_TX, TxLayout, validate_tx};
 use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
 use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock};
 
@@ -65,10 +66,7 @@ impl Block {
         check_count("transactions", transactions.len(), Self::MAX_TRANSACTIONS as u64)?;
         let count = transactions.len() as u64;
         let length = transactions.iter().fold(header.size() + varint_size(count), |sum, tx| sum + tx.as_bytes().len());
-        let max = super::MAX_PAYLOAD;
-        if length > max as usize {
-            return Err(EncodeError::TypeLimit { command: Command::Block, length, max });
-        }
+        check_length(Command::Block, length)?;
         let mut bytes = Vec::with_capacity(length);
         header.write(&mut bytes);
         bytes.put_varint(count);

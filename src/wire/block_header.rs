@@ -45,7 +45,6 @@ impl BlockHeader {
 
     /// The size of a header without parents, in bytes.
     const SMALLEST: usize = 121;
-    const LARGEST: usize = Self::SMALLEST + Self::MAX_PARENTS * Hash::SIZE;
 
     /// The block's hash: the double SHA-256 of its header. Only meaningful for a header that can be sent.
     #[must_use]
@@ -155,8 +154,6 @@ pub struct Headers {
 impl Headers {
     /// The most headers one message can carry.
     pub const MAX: usize = 2000;
-
-    pub(crate) const MAX_PAYLOAD: usize = 9 + Self::MAX * (BlockHeader::LARGEST + 1);
 }
 
 impl Codec for Headers {
@@ -214,10 +211,8 @@ mod tests {
                 BlockHeader { parents: vec![Hash::of(b"parent"); parents], nonce: 7, ..BlockHeader::default() };
             let bytes = header.encode().unwrap();
             assert_eq!(bytes.len(), 121 + parents * 32);
-            assert!(bytes.len() <= BlockHeader::LARGEST);
             assert_eq!(BlockHeader::decode(&bytes), Ok(header));
         }
-        assert_eq!(BlockHeader::LARGEST, 121 + 255 * 32);
         let header = BlockHeader { parents: vec![Hash::ZERO; 256], ..BlockHeader::default() };
         assert!(matches!(header.encode(), Err(EncodeError::TooMany { found: 256, max: 255, .. })));
     }

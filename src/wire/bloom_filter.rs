@@ -8,7 +8,7 @@ use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterLoad {
     /// The filter's bits, at most [`MAX_FILTER`](Self::MAX_FILTER) bytes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub filter: Vec<u8>,
     /// How many hash functions it uses, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
     pub hash_functions: u32,
@@ -62,7 +62,7 @@ impl Codec for FilterLoad {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterAdd {
     /// The element, at most [`MAX`](Self::MAX) bytes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub data: Vec<u8>,
 }
 
@@ -100,7 +100,7 @@ pub struct MerkleBlock {
     /// The hashes of the partial Merkle tree, at most [`Block::MAX_TRANSACTIONS`]; its leaves are transaction ids.
     pub hashes: Vec<Hash>,
     /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub flags: Vec<u8>,
 }
 

@@ -1,8 +1,11 @@
 //! The names of messages: the 25 that this crate knows, and any other that is well-formed.
 
 use super::ParseError;
-use super::message::for_each_message;
+use super::message_table::for_each_message;
 use std::{fmt, str::FromStr};
+
+/// The largest payload of any message, in bytes: 32 MiB, by the protocol.
+pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// The name of a command that is not one of the 25, but could be one: 1 to 12 printable ASCII characters.
 // Aligned so that a `Command` is copied in whole words: copies that overlap byte by byte stall a processor for longer than the rest of
@@ -99,7 +102,7 @@ macro_rules! commands {
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
             /// [`payload_limit`](Self::payload_limit) by [`index`](Self::index); the last one is for custom commands.
-            pub(crate) const PAYLOAD_LIMITS: [u32; Self::ALL.len() + 1] = [$($limit as u32,)* super::MAX_PAYLOAD];
+            pub(crate) const PAYLOAD_LIMITS: [u32; Self::ALL.len() + 1] = [$($limit as u32,)* MAX_PAYLOAD];
 
             /// The name on the wire.
             #[must_use]
@@ -115,7 +118,7 @@ macro_rules! commands {
             pub fn payload_limit(self) -> u32 {
                 match self {
                     $(Self::$variant => const { $limit as u32 },)*
-                    Self::Custom(_) => super::MAX_PAYLOAD,
+                    Self::Custom(_) => MAX_PAYLOAD,
                 }
             }
 

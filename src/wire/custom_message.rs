@@ -1,7 +1,7 @@
-//! Messages with commands of a program's own, or of newer nodes.
+//! Messages with a command of your own, or of newer nodes.
 
-use super::message::sealed;
-use super::{Command, CustomCommand, Encode, EncodeError, Message, ParseError};
+use super::encode::sealed;
+use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
 
 /// A message whose command is not one of the protocol's 25. It is carried as it is.
 ///
@@ -52,7 +52,7 @@ pub struct CustomMessage {
     pub command: CustomCommand,
     /// The payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer accepts 1 MiB unless its
     /// [configuration](crate::ConfigBuilder::max_custom_payload) says otherwise.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub payload: Vec<u8>,
 }
 
@@ -100,12 +100,6 @@ pub trait CustomPayload: Sized {
     ///
     /// As the type defines them.
     fn read(payload: &[u8]) -> Result<Self, Self::Error>;
-}
-
-impl From<CustomMessage> for Message {
-    fn from(message: CustomMessage) -> Self {
-        Self::Custom(message)
-    }
 }
 
 impl sealed::Sealed for CustomMessage {}

@@ -1,13 +1,10 @@
 //! Frames: a 24-byte header and a payload.
 
 use super::codec::{Cursor, Put};
-use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network, PayloadLimits};
+use super::{Command, DecodeError, Encode, EncodeError, FrameError, MAX_PAYLOAD, Message, Network, PayloadLimits};
 use bytes::Bytes;
 use sha2::block_api::compress256;
 use std::fmt;
-
-/// The largest payload of any message, in bytes.
-pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// The size of a frame's header, in bytes.
 pub const HEADER_SIZE: usize = 24;

@@ -1,6 +1,6 @@
 //! Requests whose answer is exactly one message.
 
-use super::message::for_each_request;
+use super::message_table::for_each_request;
 use super::{
     Addr, Encode, GetAddr, GetBlockInvs, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, Payload,
     SelectedTip,

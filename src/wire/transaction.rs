@@ -1,68 +1,15 @@
-//! `tx`: transactions as validated bytes.
-//!
-//! Decoding walks the bytes once, checks everything, and keeps three offsets. A transaction is then one allocation,
-//! however many scripts it has.
+//! `tx`: transactions that own their bytes.
 
-use super::codec::{Codec, Cursor, MAX_VAR_BYTES};
-use super::{DecodeError, Encode, EncodeError, Hash, Inputs, Outputs, SubnetworkId, TxFields, TxRef};
+use super::codec::{Codec, Cursor};
+use super::encode::check_length;
+use super::transaction_layout::{TxLayout, validate_tx};
+use super::{Command, DecodeError, EncodeError, Hash, Inputs, Outputs, SubnetworkId, TxFields, TxRef};
 use std::fmt;
 
-/// The most inputs that a transaction can have, by the protocol.
-pub const MAX_TX_INPUTS: usize = 818_401;
-
-/// The most outputs that a transaction can have, by the protocol.
-pub const MAX_TX_OUTPUTS: usize = 3_728_271;
-
-/// The offsets of a transaction's parts from its start, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) struct TxLayout {
-    /// The output count.
-    pub outputs: u32,
-    /// The lock time, after the last output.
-    pub tail: u32,
-    /// The end.
-    pub len: u32,
-}
-
-impl TxLayout {
-    /// Whether the transaction ends with its subnetwork, which only a native one does.
-    pub fn is_native(self) -> bool {
-        self.len - self.tail == 8 + 20
-    }
-}
-
-/// The size of the smallest transaction, in bytes: version, two counts, lock time, native subnetwork.
-pub(super) const SMALLEST_TX: usize = 4 + 1 + 1 + 8 + SubnetworkId::SIZE;
-
-/// Validates the transaction at the cursor, moves the cursor past it, and returns where its parts are.
-// Always inlined, so that the result stays in registers: on its way through memory it costs a stall for each transaction.
-#[inline(always)]
-pub(super) fn validate_tx(input: &mut Cursor<'_>) -> Result<TxLayout, DecodeError> {
-    let start = input.at();
-    // A payload is at most 32 MiB, so the offsets fit.
-    let offset = |input: &Cursor<'_>| u32::try_from(input.at() - start).unwrap_or(u32::MAX);
-    input.array::<4>("transaction version")?;
-    for _ in 0..input.count("inputs", MAX_TX_INPUTS as u64)? {
-        input.array::<36>("previous output")?;
-        input.var_bytes("signature script", MAX_VAR_BYTES)?;
-        input.array::<8>("sequence")?;
-    }
-    let outputs = offset(input);
-    for _ in 0..input.count("outputs", MAX_TX_OUTPUTS as u64)? {
-        input.array::<8>("value")?;
-        input.var_bytes("output script", MAX_VAR_BYTES)?;
-    }
-    let tail = offset(input);
-    input.array::<8>("lock time")?;
-    if *input.array("subnetwork")? != SubnetworkId::NATIVE.0 {
-        input.array::<8>("gas")?;
-        input.array::<32>("payload hash")?;
-        input.var_bytes("transaction payload", u64::MAX)?;
-    }
-    Ok(TxLayout { outputs, tail, len: offset(input) })
-}
-
 /// `tx`: a transaction, as validated bytes.
+///
+/// Decoding walks the bytes once, checks everything, and keeps three offsets. So a transaction is one allocation, however
+/// many scripts it has.
 ///
 /// Build one from [`TxFields`], or receive one. Either way every part is present and well-formed. Whether the transaction is
 /// valid in the DAG is not checked, for example whether its payload hash is that of its payload.
@@ -93,8 +40,10 @@ impl Transaction {
     ///
     /// If the protocol cannot carry it, see [`EncodeError`].
     pub fn new(fields: &TxFields) -> Result<Self, EncodeError> {
-        fields.validate()?;
-        let mut bytes = Vec::with_capacity(fields.size());
+        fields.check()?;
+        let length = fields.size();
+        check_length(Command::Tx, length)?;
+        let mut bytes = Vec::with_capacity(length);
         let layout = fields.write_with_layout(&mut bytes);
         Ok(Self { bytes: bytes.into(), layout })
     }
@@ -104,11 +53,6 @@ impl Transaction {
         let layout = validate_tx(&mut input)?;
         input.finish()?;
         Ok(Self { bytes: bytes.into(), layout })
-    }
-
-    /// `layout` must be that of the transaction in `bytes`.
-    pub(super) fn from_validated(bytes: Box<[u8]>, layout: TxLayout) -> Self {
-        Self { bytes, layout }
     }
 
     /// The transaction's encoding, without a copy.
@@ -185,6 +129,14 @@ impl TryFrom<TxFields> for Transaction {
 
     fn try_from(fields: TxFields) -> Result<Self, EncodeError> {
         Self::new(&fields)
+    }
+}
+
+impl TxRef<'_> {
+    /// A transaction with a copy of the bytes.
+    #[must_use]
+    pub fn to_transaction(self) -> Transaction {
+        Transaction { bytes: self.as_bytes().into(), layout: self.layout() }
     }
 }
 

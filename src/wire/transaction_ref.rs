@@ -3,12 +3,12 @@
 //! The bytes were validated when the owner decoded them. Reading a part parses it in place and cannot fail.
 
 use super::codec::Cursor;
-use super::transaction::TxLayout;
-use super::{DecodeError, EncodeError, Hash, ParseError, SubnetworkId, Transaction, TxFields, padded};
+use super::transaction_layout::TxLayout;
+use super::{DecodeError, EncodeError, Hash, ParseError, SubnetworkId, padded};
 use sha2::{Digest, Sha256};
 use std::{fmt, iter::FusedIterator, str::FromStr};
 
-/// A transaction that borrows its bytes, from a [`Block`](super::Block) or a [`Transaction`].
+/// A transaction that borrows its bytes, from a [`Block`](super::Block) or a [`Transaction`](super::Transaction).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TxRef<'a> {
     bytes: &'a [u8],
@@ -19,6 +19,10 @@ impl<'a> TxRef<'a> {
     /// `layout` must be that of the transaction at the start of `bytes`.
     pub(super) fn new(bytes: &'a [u8], layout: TxLayout) -> Self {
         Self { bytes, layout }
+    }
+
+    pub(super) fn layout(self) -> TxLayout {
+        self.layout
     }
 
     fn from(self, offset: u32) -> Cursor<'a> {
@@ -52,7 +56,7 @@ impl<'a> TxRef<'a> {
         Outputs { rest, left }
     }
 
-    /// The earliest point at which a block may include the transaction, see [`TxFields::lock_time`].
+    /// The earliest point at which a block may include the transaction, see [`TxFields::lock_time`](super::TxFields::lock_time).
     #[must_use]
     pub fn lock_time(self) -> u64 {
         self.tail().lock_time
@@ -64,7 +68,7 @@ impl<'a> TxRef<'a> {
         self.tail().subnetwork
     }
 
-    /// The gas, see [`TxFields::gas`]. 0 for a native transaction.
+    /// The gas, see [`TxFields::gas`](super::TxFields::gas). 0 for a native transaction.
     #[must_use]
     pub fn gas(self) -> u64 {
         self.tail().gas
@@ -133,18 +137,6 @@ impl<'a> TxRef<'a> {
         if end < self.bytes.len() {
             hasher.update([0]);
         }
-    }
-
-    /// A transaction with a copy of the bytes.
-    #[must_use]
-    pub fn to_transaction(self) -> Transaction {
-        Transaction::from_validated(self.bytes.into(), self.layout)
-    }
-
-    /// The parts as plain data, to change and build another transaction from. Copies each script.
-    #[must_use]
-    pub fn to_fields(self) -> TxFields {
-        TxFields::from_parts(self)
     }
 
     pub(super) fn check(self) -> Result<(), EncodeError> {
