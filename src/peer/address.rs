@@ -35,7 +35,7 @@ impl FromStr for Direction {
         match text {
             "inbound" => Ok(Self::Inbound),
             "outbound" => Ok(Self::Outbound),
-            _ => Err(ParseError { what: "not a direction", expected: "inbound or outbound" }),
+            _ => Err(ParseError::new(text, "a direction", "inbound or outbound")),
         }
     }
 }

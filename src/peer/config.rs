@@ -464,7 +464,7 @@ impl ConfigBuilder {
     /// The first setting that cannot be, see [`ConfigError`].
     pub fn build(self) -> Result<Config, ConfigError> {
         self.settings.check()?;
-        let library = UserAgent::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), [""; 0])?;
+        let library = UserAgent::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
         let user_agent = self
             .user_agents
             .iter()

@@ -1,7 +1,7 @@
 //! Callbacks: what a peer tells the program.
 
 use super::{DisconnectReason, Peer};
-use crate::wire::{released, *};
+use crate::wire::{unboxed, *};
 use std::io;
 
 macro_rules! listener {
@@ -79,7 +79,7 @@ macro_rules! listener {
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {
-                    $(Message::$variant(message) => self.$hook(peer, released!(message $(in $box)?)),)*
+                    $(Message::$variant(message) => self.$hook(peer, unboxed!(message $(in $box)?)),)*
                     Message::Custom(message) => self.on_custom(peer, message),
                 }
             }

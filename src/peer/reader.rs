@@ -11,9 +11,10 @@ use super::rate::{Pace, Pacer};
 use super::shared::Shared;
 use super::stream::ReadHalf;
 use super::tally::Stamp;
-use super::{DisconnectReason, Listener, Peer, CustomCommands};
+use super::{CustomCommands, DisconnectReason, Listener, Peer};
 use crate::wire::{
-    Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, Services, VerAck,
+    Command, Encode, FrameDecoder, FrameError, Message, Network, PayloadLimits, Pong, Reject, RejectCode, Services,
+    VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
@@ -37,7 +38,8 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         shared,
         peer: &peer,
         listener,
-        decoder: FrameDecoder::new(shared.settings().network).max_custom(shared.settings().max_custom_payload),
+        decoder: FrameDecoder::new(shared.settings().network)
+            .with_limits(PayloadLimits::protocol().custom(shared.settings().max_custom_payload)),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         introduced: false,
@@ -83,7 +85,12 @@ impl Reader<'_> {
                 Ok(_) => {}
                 // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
                 // again at once would do nothing else.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                    ) =>
+                {
                     let _ = self.shared.quitting.recv_timeout(MOMENT);
                 }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),

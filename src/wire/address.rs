@@ -1,11 +1,12 @@
 //! Network addresses, and the messages that ask for and carry them.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Services, SubnetworkId};
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Where a node can be reached, and what it offers there.
@@ -43,6 +44,13 @@ impl NetAddress {
     }
 }
 
+impl From<SocketAddr> for NetAddress {
+    /// The address of a node that offers no services.
+    fn from(address: SocketAddr) -> Self {
+        Self::new(address, Services::empty())
+    }
+}
+
 impl Default for NetAddress {
     /// Nowhere, as a `version` message gives an address that is not known: unspecified, with port 0 and no services.
     fn default() -> Self {
@@ -58,7 +66,7 @@ impl fmt::Display for NetAddress {
 }
 
 impl Codec for NetAddress {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             services: Services::from_bits_retain(input.u64("services")?),
             ip: Ipv6Addr::from(*input.array::<16>("ip address")?),
@@ -89,10 +97,38 @@ pub struct TimedAddress {
 
 impl TimedAddress {
     pub(crate) const SIZE: usize = 8 + NetAddress::SIZE;
+
+    /// An address that works now, by this machine's clock.
+    ///
+    /// Takes a [`NetAddress`], or a [`SocketAddr`] for a node that offers no services.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Addr, AddressScope, NetAddress, Services, TimedAddress};
+    /// use std::net::SocketAddr;
+    ///
+    /// let address: SocketAddr = "192.0.2.1:16111".parse()?;
+    /// let node = TimedAddress::now(NetAddress::new(address, Services::NETWORK));
+    /// let addr = Addr { scope: AddressScope::All, addresses: vec![node, TimedAddress::now(address)] };
+    /// # assert!(addr.addresses.iter().all(|node| node.time > 1_577_836_800));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn now(address: impl Into<NetAddress>) -> Self {
+        Self { time: unix_time(SystemTime::now()), address: address.into() }
+    }
+}
+
+/// A time in unix seconds, rounded towards 1970.
+pub(super) fn unix_time(time: SystemTime) -> i64 {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => seconds(after),
+        Err(before) => -seconds(before.duration()),
+    }
 }
 
 impl Codec for TimedAddress {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { time: input.i64("last seen")?, address: NetAddress::read(input)? })
     }
 
@@ -137,7 +173,7 @@ impl AddressScope {
 }
 
 impl Codec for AddressScope {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         if input.bool("include all subnetworks")? { Ok(Self::All) } else { read_choice(input).map(Self::from) }
     }
 
@@ -171,7 +207,7 @@ impl GetAddr {
 }
 
 impl Codec for GetAddr {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         AddressScope::read(input).map(|scope| Self { scope })
     }
 
@@ -200,7 +236,7 @@ impl Addr {
 }
 
 impl Codec for Addr {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let scope = AddressScope::read(input)?;
         let count = input.count("addresses", Self::MAX as u64)?;
         let addresses = input.list(count, TimedAddress::SIZE, TimedAddress::read)?;
@@ -219,5 +255,30 @@ impl Codec for Addr {
         self.scope.write(out);
         out.put_varint(self.addresses.len() as u64);
         self.addresses.iter().for_each(|address| address.write(out));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_address_becomes_one_without_services_and_back() {
+        for text in ["192.0.2.1:16111", "[2001:db8::1]:7"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let node = NetAddress::from(address);
+            assert_eq!((node.services, node.socket_addr()), (Services::empty(), address));
+            assert_eq!(format!("{node:>20}|"), format!("{text:>20}|"));
+        }
+    }
+
+    #[test]
+    fn times_are_in_unix_seconds_on_both_sides_of_1970() {
+        let after = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        assert_eq!([after(0), after(1999), after(2000)].map(unix_time), [0, 1, 2]);
+        assert_eq!(unix_time(UNIX_EPOCH - Duration::from_secs(5)), -5);
+        let before = SystemTime::now();
+        let time = TimedAddress::now(NetAddress::default()).time;
+        assert!((unix_time(before)..=unix_time(SystemTime::now())).contains(&time));
     }
 }

@@ -1,7 +1,8 @@
 //! Blocks: a header, and transactions as validated bytes.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
-use super::tx::{SMALLEST_TX, TxLayout, walk};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
+use super::encode::check_length;
+use super::transaction_layout::{SMALLEST_TX, TxLayout, validate_tx};
 use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
 use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock};
 
@@ -65,10 +66,7 @@ impl Block {
         check_count("transactions", transactions.len(), Self::MAX_TRANSACTIONS as u64)?;
         let count = transactions.len() as u64;
         let length = transactions.iter().fold(header.size() + varint_size(count), |sum, tx| sum + tx.as_bytes().len());
-        let max = super::MAX_PAYLOAD;
-        if length > max as usize {
-            return Err(EncodeError::TypeLimit { command: Command::Block, length, max });
-        }
+        check_length(Command::Block, length)?;
         let mut bytes = Vec::with_capacity(length);
         header.write(&mut bytes);
         bytes.put_varint(count);
@@ -81,14 +79,14 @@ impl Block {
     }
 
     pub(super) fn from_vec(bytes: Vec<u8>) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(&bytes);
-        BlockHeader::walk(&mut input)?;
+        let mut input = Cursor::new(&bytes);
+        BlockHeader::validate(&mut input)?;
         let header_size = input.at();
         let count = input.count("transactions", Self::MAX_TRANSACTIONS as u64)?;
         let mut forbidden_gas = None;
         let layouts = input.list(count, SMALLEST_TX, |input| {
             let start = input.peek();
-            let layout = walk(input)?;
+            let layout = validate_tx(input)?;
             if !layout.is_native()
                 && let Err(EncodeError::BuiltInGas { gas }) = TxRef::new(start, layout).check()
             {
@@ -164,7 +162,7 @@ impl<'a> IntoIterator for &'a Block {
 }
 
 impl Codec for Block {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Self::from_vec(input.bytes(input.left(), "block")?.to_vec())
     }
 
@@ -242,7 +240,7 @@ impl TryFrom<BlockFields> for Block {
 }
 
 impl Codec for BlockFields {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Block::read(input).map(|block| block.to_fields())
     }
 

@@ -10,7 +10,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 /// outside.
 pub trait Codec: Sized {
     /// Takes the value off the cursor.
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError>;
 
     /// How many bytes [`write`](Self::write) appends.
     fn size(&self) -> usize;
@@ -26,12 +26,12 @@ pub trait Codec: Sized {
 
 /// A cursor over the bytes of one payload.
 #[derive(Debug, Clone)]
-pub struct Decoder<'a> {
+pub struct Cursor<'a> {
     rest: &'a [u8],
     len: usize,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Cursor<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, len: bytes.len() }
     }
@@ -302,7 +302,7 @@ mod tests {
             written.put_varint(value);
             assert_eq!(written, bytes, "{row}");
             assert_eq!(row["size"], varint_size(value), "{row}");
-            let mut input = Decoder::new(&bytes);
+            let mut input = Cursor::new(&bytes);
             assert_eq!(input.varint("n"), Ok(value), "{row}");
             assert_eq!(input.finish(), Ok(()), "{row}");
         }
@@ -314,13 +314,13 @@ mod tests {
         assert_eq!((long.len(), short.len()), (20, 15));
         for row in long {
             let bytes = bytes(&row);
-            let mut input = Decoder::new(&bytes);
+            let mut input = Cursor::new(&bytes);
             let result = input.varint("n");
             assert!(matches!(result, Err(DecodeError::NonCanonical { at: 0, .. })), "{row}: {result:?}");
             assert_eq!(row["consumed"], input.at(), "{row}");
         }
         for row in short {
-            let result = Decoder::new(&bytes(&row)).varint("n");
+            let result = Cursor::new(&bytes(&row)).varint("n");
             assert!(matches!(result, Err(DecodeError::Truncated { .. })), "{row}: {result:?}");
         }
     }

@@ -1,8 +1,11 @@
 //! The names of messages: the 25 that this crate knows, and any other that is well-formed.
 
 use super::ParseError;
-use super::message::for_each_message;
+use super::message_table::for_each_message;
 use std::{fmt, str::FromStr};
+
+/// The largest payload of any message, in bytes: 32 MiB, by the protocol.
+pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// The name of a command that is not one of the 25, but could be one: 1 to 12 printable ASCII characters.
 // Aligned so that a `Command` is copied in whole words: copies that overlap byte by byte stall a processor for longer than the rest of
@@ -39,7 +42,7 @@ impl FromStr for CustomCommand {
     fn from_str(name: &str) -> Result<Self, ParseError> {
         match name.parse()? {
             Command::Custom(command) => Ok(command),
-            _ => Err(ParseError { what: "a known command", expected: "one that is not known" }),
+            _ => Err(ParseError::new(name, "a custom command", "a name that is none of the protocol's 25")),
         }
     }
 }
@@ -98,6 +101,9 @@ macro_rules! commands {
             /// The commands that this crate knows.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
+            /// [`payload_limit`](Self::payload_limit) by [`index`](Self::index); the last one is for custom commands.
+            pub(crate) const PAYLOAD_LIMITS: [u32; Self::ALL.len() + 1] = [$($limit as u32,)* MAX_PAYLOAD];
+
             /// The name on the wire.
             #[must_use]
             pub fn name(&self) -> &str {
@@ -112,7 +118,7 @@ macro_rules! commands {
             pub fn payload_limit(self) -> u32 {
                 match self {
                     $(Self::$variant => const { $limit as u32 },)*
-                    Self::Custom(_) => super::MAX_PAYLOAD,
+                    Self::Custom(_) => MAX_PAYLOAD,
                 }
             }
 
@@ -186,6 +192,6 @@ impl FromStr for Command {
             .map(|start| start.copy_from_slice(name.as_bytes()))
             .and_then(|()| Self::from_field(&field))
             .filter(|command| command.name() == name)
-            .ok_or(ParseError { what: "not a command", expected: "1 to 12 printable ASCII characters" })
+            .ok_or_else(|| ParseError::new(name, "a command", "1 to 12 printable ASCII characters"))
     }
 }

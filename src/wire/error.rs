@@ -1,86 +1,96 @@
-//! What can be wrong with bytes, and whose fault it is.
+//! What can be wrong with bytes from the wire, and with a message to send.
 
 use super::{Command, Network};
+use std::fmt;
 use thiserror::Error;
 
-/// The name of a part of a message. (Named, since `serde` would borrow a plain `&str` from what it reads.)
+/// The name of a part of a message. (Named, since `serde` would borrow a plain `&str` from its input.)
 pub(super) type Part = &'static str;
 
-/// A payload that is not a message: the sender's fault.
+/// A payload that does not decode. The sender made the mistake.
 ///
-/// `field` names the part of the message in this crate's vocabulary, `at` is the offset in the payload, in bytes, at
-/// which that part starts.
+/// `field` names the part of the message in this crate's vocabulary. `at` is the offset in the payload, in bytes, at which
+/// that part starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The payload ends before the message does.
-    #[error("{field} at byte {at} needs {needed} bytes and {left} are left")]
+    #[error("{field} at byte {at} needs {needed} bytes, and {left} are left")]
     Truncated {
         /// The part that is cut short.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         field: Part,
         /// Where it starts.
         at: usize,
         /// How many bytes it takes.
         needed: u64,
-        /// How many there are.
+        /// How many bytes the payload still has.
         left: usize,
     },
-    /// Bytes follow the last field of the message. (`version` is the one message in which they are allowed.)
-    #[error("{left} bytes follow the last field, at byte {at}")]
+    /// Bytes follow the last field of the message. (Only `version` may have such bytes.)
+    #[error("the message ends at byte {at}, and {left} more bytes follow")]
     Trailing {
         /// Where the message ended.
         at: usize,
-        /// How many bytes are left over.
+        /// How many bytes follow.
         left: usize,
     },
-    /// A list is announced as longer, in items or bytes, than the protocol allows.
-    #[error("{field} at byte {at}: {found} announced, at most {max} allowed")]
+    /// A number is larger than the protocol allows. Most often it is the length of a list, in items or bytes.
+    #[error("{field} at byte {at}: {found} is over the protocol's limit of {max}")]
     TooMany {
-        /// The list.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        /// The list or the number.
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         field: Part,
-        /// Where its length starts.
+        /// Where the number starts.
         at: usize,
-        /// The announced length.
+        /// The number in the payload.
         found: u64,
-        /// The longest allowed.
+        /// The largest allowed.
         max: u64,
     },
     /// A variable-length integer takes more bytes than its value needs.
-    #[error("{field} at byte {at}: {value} is written in {width} bytes, which is more than it needs")]
+    #[error("{field} at byte {at}: the number {value} is encoded in {width} bytes, which is not its shortest form")]
     NonCanonical {
         /// What the number counts.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         field: Part,
         /// Where it starts.
         at: usize,
         /// Its value.
         value: u64,
-        /// How many bytes it was written in.
+        /// How many bytes encode it.
         width: u8,
     },
-    /// An entry of `headers` announces transactions; it must announce none.
-    #[error("{field} at byte {at} must be 0 and is {found}")]
+    /// An entry of `headers` announces transactions. It must announce none.
+    #[error("{field} at byte {at} is {found}, and must be 0")]
     NotZero {
         /// The number that must be zero.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         field: Part,
         /// Where it starts.
         at: usize,
-        /// What it is.
+        /// Its value.
         found: u64,
     },
 }
 
-/// A frame that cannot be read from a stream: the sender's fault, or the stream's early end.
+/// A frame that cannot be read from a stream. Either the sender made a mistake, or the stream ended early.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The header announces more than any message may have. Nothing of the payload was read.
-    #[error("a payload of {length} bytes is announced, at most {max} are allowed")]
+    /// A stream starts with four bytes that are the magic number of no known network. The remote is probably a server of
+    /// another protocol, such as HTTP or SSH, or a node of a private network.
+    ///
+    /// Only the start of a stream gives this error, as soon as its first four bytes have arrived.
+    #[error("not a kaspa node: the first four bytes are \"{}\"{}", .found.escape_ascii(), Magic(*.found))]
+    NotKaspa {
+        /// The first four bytes of the stream.
+        found: [u8; 4],
+    },
+    /// The header announces a payload over 32 MiB, which no message may have. Nothing of the payload was read.
+    #[error("the header announces a payload of {length} bytes; no message may have more than {max}")]
     Oversize {
         /// The announced payload length, in bytes.
         length: u32,
@@ -88,42 +98,60 @@ pub enum FrameError {
         max: u32,
     },
     /// The frame belongs to another network.
-    #[error("the frame is of network {}, expected {expected}", Network::from_magic(*.found))]
+    #[error("{}", OtherNetwork(*.found, *.expected))]
     Network {
         /// The magic number in the header.
         found: u32,
-        /// The network that is being read.
+        /// The network that this side reads.
         expected: Network,
     },
     /// The command is not 1 to 12 printable ASCII characters followed by zeros.
-    #[error("the command \"{}\" is malformed", .found.escape_ascii())]
+    #[error(
+        "malformed command \"{}\": a command is 1 to 12 printable ASCII characters, padded with zeros",
+        .found.escape_ascii()
+    )]
     Command {
-        /// The command field as it came.
+        /// The command field of the header.
         found: [u8; 12],
     },
-    /// The payload is longer than this type of message can be.
-    #[error("{command} announces a payload of {length} bytes, at most {max} are allowed")]
+    /// The payload is longer than the protocol allows for this type of message.
+    #[error("{} announces a payload of {length} bytes; the protocol allows at most {max}", Name(*.command))]
     TypeLimit {
         /// The type of message.
         command: Command,
         /// The announced payload length, in bytes.
         length: u32,
-        /// The limit of the type, in bytes.
+        /// The protocol's limit for the type, in bytes.
         max: u32,
     },
-    /// The stream ended inside a frame.
-    #[error("the stream ended in a {part}: {needed} bytes are due, {found} came")]
+    /// The payload is longer than this decoder accepts, and not longer than the protocol allows.
+    ///
+    /// The limit is the program's own, see [`PayloadLimits`](super::PayloadLimits).
+    #[error("{} announces a payload of {length} bytes; this side is configured to accept at most {max}", Name(*.command))]
+    OverLimit {
+        /// The type of message.
+        command: Command,
+        /// The announced payload length, in bytes.
+        length: u32,
+        /// The configured limit, in bytes.
+        max: u32,
+    },
+    /// The stream ended inside a frame, or bytes that must be exactly one frame are too few or too many.
+    #[error("{}", Cut(.part, *.needed, *.found))]
     Truncated {
         /// `header` or `payload`.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::part"))]
+        #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         part: Part,
         /// The size of that part, in bytes.
         needed: usize,
-        /// How much of it came.
+        /// How many bytes of it arrived.
         found: usize,
     },
-    /// The payload is not what the header's checksum says.
-    #[error("checksum of {command}: the header says {found:02x?}, the payload gives {computed:02x?}")]
+    /// The payload does not match the checksum in its header.
+    #[error(
+        "the payload of {} does not match its checksum: the header has {:08x}, the payload gives {:08x}",
+        Name(*.command), u32::from_be_bytes(*.found), u32::from_be_bytes(*.computed)
+    )]
     Checksum {
         /// The type of message.
         command: Command,
@@ -133,66 +161,123 @@ pub enum FrameError {
         computed: [u8; 4],
     },
     /// The payload does not decode.
-    #[error("{command}: {error}")]
+    #[error("malformed {command}: {error}")]
     Payload {
         /// The type of message.
         command: Command,
-        /// What is wrong with it.
+        /// What is wrong with its payload.
         error: DecodeError,
     },
 }
 
 impl FrameError {
-    /// Whether the stream is still in step: what follows the bad frame can be read as a frame again.
+    /// Whether reading can go on: `true` if the bytes after the bad frame can be read as the next frame.
+    ///
+    /// `false` after [`NotKaspa`](Self::NotKaspa), [`Oversize`](Self::Oversize) and [`Truncated`](Self::Truncated).
     #[must_use]
     pub fn in_step(&self) -> bool {
-        !matches!(self, Self::Oversize { .. } | Self::Truncated { .. })
+        !matches!(self, Self::NotKaspa { .. } | Self::Oversize { .. } | Self::Truncated { .. })
     }
 }
 
-/// A message that the protocol cannot carry: the caller's fault. Nothing was produced.
+/// Adds the magic number to the first bytes of a stream, unless the bytes are text.
+struct Magic([u8; 4]);
+
+impl fmt::Display for Magic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = self;
+        if bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+            return Ok(());
+        }
+        write!(f, " (as a network's magic number, 0x{:08x})", u32::from_le_bytes(*bytes))
+    }
+}
+
+/// Names both networks, and what to change.
+struct OtherNetwork(u32, Network);
+
+impl fmt::Display for OtherNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(found, expected) = self;
+        match Network::from_magic(*found) {
+            Network::Custom(magic) => {
+                write!(f, "the frame starts with 0x{magic:08x}, the magic number of no known network")?;
+                write!(f, "; this side is configured for {expected}")
+            }
+            found => {
+                write!(f, "the frame belongs to {found}, and this side is configured for {expected}")?;
+                write!(f, ": configure {found} here, or use a node of {expected}")
+            }
+        }
+    }
+}
+
+/// A known command by its name. Any other is called unknown.
+struct Name(Command);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(command) = self;
+        if command.is_known() { write!(f, "{command}") } else { write!(f, "the unknown command {command}") }
+    }
+}
+
+/// How many bytes there are, and how many there should be.
+struct Cut<'a>(&'a str, usize, usize);
+
+impl fmt::Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(part, needed, found) = self;
+        if found > needed {
+            return write!(f, "{found} bytes follow a header that announces {needed}");
+        }
+        write!(f, "the stream ended inside a {part}: {found} of {needed} bytes arrived")
+    }
+}
+
+/// A message that the protocol cannot carry. The caller made the mistake, and nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A list is longer, in items or bytes, than the protocol allows.
-    #[error("{field}: {found}, and at most {max} can be sent")]
+    /// A number is larger than the protocol allows. Most often it is the length of a list, in items or bytes.
+    #[error("{field}: {found} is over the protocol's limit of {max}")]
     TooMany {
-        /// The list.
+        /// The list or the number.
         field: &'static str,
-        /// Its length.
+        /// Its length or value.
         found: u64,
-        /// The longest allowed.
+        /// The largest allowed.
         max: u64,
     },
-    /// The message as a whole is longer than its type may be.
-    #[error("{command} would be {length} bytes long, at most {max} can be sent")]
+    /// The payload as a whole is longer than the protocol allows for this type of message.
+    #[error("{command} would have a payload of {length} bytes; the protocol allows at most {max}")]
     TypeLimit {
         /// The type of message.
         command: Command,
-        /// Its length, in bytes.
+        /// The length of its payload, in bytes.
         length: usize,
-        /// The limit of the type, in bytes.
+        /// The protocol's limit for the type, in bytes.
         max: u32,
     },
     /// A native transaction cannot carry gas, a payload or a payload hash.
-    #[error("a native transaction has no {field}; leave it out, or choose a subnetwork")]
+    #[error("a native transaction cannot carry a {field}: leave it out, or set a subnetwork")]
     NativeTransaction {
-        /// What it has and must not have.
+        /// The part that it has and must not have.
         field: &'static str,
     },
-    /// A transaction in a built-in subnetwork must have gas 0.
-    #[error("a transaction in a built-in subnetwork must have no gas and has {gas}")]
+    /// A transaction of a built-in subnetwork must have gas 0.
+    #[error("a transaction of a built-in subnetwork cannot carry gas, and this one has {gas}: set its gas to 0")]
     BuiltInGas {
         /// Its gas.
         gas: u64,
     },
 }
 
-/// Why [`read_message`](super::read_message) gave nothing.
+/// The reason that [`read_message`](super::read_message) or [`MessageReader`](super::MessageReader) failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// What was read is not a message of this network.
+    /// The bytes are not a message of this network.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The stream failed.
@@ -200,14 +285,14 @@ pub enum ReadError {
     Io(std::io::Error),
 }
 
-/// Why [`write_message`](super::write_message) did not write.
+/// The reason that [`write_message`](super::write_message) failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The message cannot be sent. Nothing was written.
+    /// The protocol cannot carry the message. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The stream failed, perhaps after part of the frame was written: it is of no more use.
+    /// The stream failed. It may have taken part of the frame, so do not write to it again.
     #[error("writing a frame failed: {0}")]
     Io(std::io::Error),
 }
@@ -224,10 +309,48 @@ impl From<std::io::Error> for WriteError {
     }
 }
 
-/// Text that does not name what it should.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what}: expected {expected}")]
-pub struct ParseError {
-    pub(crate) what: &'static str,
-    pub(crate) expected: &'static str,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_another_protocol_is_named_by_its_first_bytes() {
+        let text = |found: &[u8; 4]| FrameError::NotKaspa { found: *found }.to_string();
+        assert_eq!(text(b"HTTP"), "not a kaspa node: the first four bytes are \"HTTP\"");
+        assert_eq!(
+            text(b"\x01\"\x1b\xff"),
+            "not a kaspa node: the first four bytes are \"\\x01\\\"\\x1b\\xff\" (as a network's magic number, 0xff1b2201)"
+        );
+    }
+
+    #[test]
+    fn a_wrong_network_names_both_and_the_remedy() {
+        let text = |found, expected| FrameError::Network { found, expected }.to_string();
+        assert_eq!(
+            text(Network::Testnet.magic(), Network::Mainnet),
+            "the frame belongs to testnet, and this side is configured for mainnet: \
+             configure testnet here, or use a node of mainnet"
+        );
+        assert_eq!(
+            text(7, Network::Custom(9)),
+            "the frame starts with 0x00000007, the magic number of no known network; \
+             this side is configured for 0x00000009"
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_is_called_so() {
+        let text =
+            |command: &str| FrameError::OverLimit { command: command.parse().unwrap(), length: 9, max: 8 }.to_string();
+        let limit = "announces a payload of 9 bytes; this side is configured to accept at most 8";
+        assert_eq!(text("addr"), format!("addr {limit}"));
+        assert_eq!(text("hello"), format!("the unknown command hello {limit}"));
+    }
+
+    #[test]
+    fn too_few_and_too_many_bytes_read_differently() {
+        let text = |found| FrameError::Truncated { part: "payload", needed: 8, found }.to_string();
+        assert_eq!(text(6), "the stream ended inside a payload: 6 of 8 bytes arrived");
+        assert_eq!(text(9), "9 bytes follow a header that announces 8");
+    }
 }

@@ -1,13 +1,10 @@
 //! Frames: a 24-byte header and a payload.
 
-use super::codec::{Decoder, Put};
-use super::{Command, DecodeError, Encode, EncodeError, FrameError, Message, Network};
+use super::codec::{Cursor, Put};
+use super::{Command, DecodeError, Encode, EncodeError, FrameError, MAX_PAYLOAD, Message, Network, PayloadLimits};
 use bytes::Bytes;
 use sha2::block_api::compress256;
 use std::fmt;
-
-/// The largest payload of any message, in bytes.
-pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// The size of a frame's header, in bytes.
 pub const HEADER_SIZE: usize = 24;
@@ -24,7 +21,7 @@ pub(crate) struct Header {
 impl Header {
     #[inline]
     pub(crate) fn read(bytes: &[u8; HEADER_SIZE]) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(bytes);
+        let mut input = Cursor::new(bytes);
         Ok(Self {
             magic: input.u32("magic")?,
             command: *input.array("command")?,
@@ -33,9 +30,16 @@ impl Header {
         })
     }
 
-    /// Checks all that can be checked before the payload is there, in the protocol's order.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.magic);
+        out.put_bytes(&self.command);
+        out.put_u32(self.length);
+        out.put_bytes(&self.checksum);
+    }
+
+    /// Checks all that can be checked before the payload has arrived, in the protocol's order.
     #[inline]
-    pub(crate) fn check(&self, network: Network, max_custom: u32) -> Result<Command, FrameError> {
+    pub(crate) fn check(&self, network: Network, limits: &PayloadLimits) -> Result<Command, FrameError> {
         let Self { magic, command: field, length, .. } = *self;
         if length > MAX_PAYLOAD {
             return Err(FrameError::Oversize { length, max: MAX_PAYLOAD });
@@ -44,9 +48,18 @@ impl Header {
             return Err(FrameError::Network { found: magic, expected: network });
         }
         let command = Command::from_field(&field).ok_or(FrameError::Command { found: field })?;
-        let max = if command.is_known() { command.payload_limit() } else { max_custom };
-        if length > max { Err(FrameError::TypeLimit { command, length, max }) } else { Ok(command) }
+        if length > limits.of(command) { Err(over_limit(command, length, limits)) } else { Ok(command) }
     }
+}
+
+/// Which of the two limits a payload is over. The protocol's is checked first.
+#[cold]
+fn over_limit(command: Command, length: u32, limits: &PayloadLimits) -> FrameError {
+    let max = command.payload_limit();
+    if length > max {
+        return FrameError::TypeLimit { command, length, max };
+    }
+    FrameError::OverLimit { command, length, max: limits.of(command) }
 }
 
 /// The checksum of a payload: the first 4 bytes of its double SHA-256.
@@ -166,7 +179,7 @@ impl Frame {
             return Err(truncated("header", HEADER_SIZE, bytes.len()));
         };
         let header = Header::read(header).map_err(|_| truncated("header", HEADER_SIZE, bytes.len()))?;
-        let command = header.check(network, MAX_PAYLOAD)?;
+        let command = header.check(network, &PayloadLimits::protocol())?;
         if payload.len() != header.length as usize {
             return Err(truncated("payload", header.length as usize, payload.len()));
         }
@@ -175,6 +188,45 @@ impl Frame {
             return Err(FrameError::Checksum { command, found: header.checksum, computed });
         }
         Ok(Self { network, command, bytes: bytes.into() })
+    }
+
+    /// A well-formed frame of any command and any payload: its length and checksum are right, and the payload is not
+    /// checked. For tests of how a node treats bad payloads, and for payloads that are encoded already.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Command, Frame, Network};
+    ///
+    /// let frame = Frame::raw(Command::Ping, b"too short", Network::Simnet)?;
+    /// assert!(frame.decode().is_err());
+    /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TypeLimit`] if the payload is longer than [`MAX_PAYLOAD`]. The limit of the type is not checked.
+    pub fn raw(command: Command, payload: &[u8], network: Network) -> Result<Self, EncodeError> {
+        let length = payload.len();
+        let short = u32::try_from(length).ok().filter(|length| *length <= MAX_PAYLOAD);
+        let Some(short) = short else {
+            return Err(EncodeError::TypeLimit { command, length, max: MAX_PAYLOAD });
+        };
+        let header =
+            Header { magic: network.magic(), command: command.to_field(), length: short, checksum: checksum(payload) };
+        let mut bytes = Vec::with_capacity(HEADER_SIZE + length);
+        header.write(&mut bytes);
+        bytes.put_bytes(payload);
+        Ok(Self { network, command, bytes: bytes.into() })
+    }
+
+    /// Decodes the message.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Payload`] if the payload does not decode. A frame that was [encoded](Self::encode) decodes always.
+    pub fn decode(&self) -> Result<Message, FrameError> {
+        let command = self.command;
+        let payload = self.bytes.get(HEADER_SIZE..).unwrap_or_default();
+        Message::decode_or(command, payload, |error| FrameError::Payload { command, error })
     }
 
     /// The network whose peers can be sent this.
@@ -250,11 +302,14 @@ impl<'a> RawFrame<'a> {
     #[must_use]
     pub fn header(&self, network: Network) -> [u8; HEADER_SIZE] {
         let mut header = Vec::with_capacity(HEADER_SIZE);
-        header.put_u32(network.magic());
-        header.put_bytes(&self.command.to_field());
-        // A payload is at most 32 MiB.
-        header.put_u32(u32::try_from(self.payload().len()).unwrap_or(u32::MAX));
-        header.put_bytes(&self.checksum);
+        let parts = Header {
+            magic: network.magic(),
+            command: self.command.to_field(),
+            // A payload is at most 32 MiB.
+            length: u32::try_from(self.payload().len()).unwrap_or(u32::MAX),
+            checksum: self.checksum,
+        };
+        parts.write(&mut header);
         header.first_chunk().copied().unwrap_or_default()
     }
 
@@ -325,6 +380,25 @@ mod tests {
         assert!(matches!(Frame::from_bytes(other, Network::Simnet), Err(FrameError::Checksum { .. })));
         assert!(matches!(Frame::from_bytes(bytes, Network::Mainnet), Err(FrameError::Network { .. })));
         assert!(format!("{frame:?}").contains("ping"));
+    }
+
+    #[test]
+    fn a_raw_frame_is_well_formed_whatever_its_payload() {
+        let payload = 7_u64.to_le_bytes();
+        assert_eq!(Frame::raw(Command::Ping, &payload, Network::Simnet), Ok(ping()));
+        assert_eq!(ping().decode(), Ok(Ping { nonce: 7 }.into()));
+
+        // Longer than a ping may be.
+        let long = Frame::raw(Command::Ping, &[0; 9], Network::Simnet).unwrap();
+        assert_eq!(long.as_bytes().len(), HEADER_SIZE + 9);
+        assert!(matches!(long.decode(), Err(FrameError::Payload { command: Command::Ping, .. })));
+
+        let custom = Frame::raw("hello".parse().unwrap(), b"world", Network::Simnet).unwrap();
+        assert!(matches!(custom.decode(), Ok(Message::Custom(message)) if message.payload == b"world"));
+
+        let length = MAX_PAYLOAD as usize + 1;
+        let error = EncodeError::TypeLimit { command: Command::Tx, length, max: MAX_PAYLOAD };
+        assert_eq!(Frame::raw(Command::Tx, &vec![0; length], Network::Simnet), Err(error));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! 32-byte hashes, as blocks, transactions and their parts are named.
 
-use super::ParseError;
+use super::{ParseError, padded};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
@@ -84,12 +84,12 @@ impl FromStr for Hash {
 
     /// Takes exactly 64 hex digits in the reversed order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a hash", expected: "64 hex digits" })
+        parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a hash", "64 hex digits"))
     }
 }
 
 pub(crate) fn write_reversed_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}"))
+    padded(f, |f| bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}")))
 }
 
 pub(crate) fn parse_reversed_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -1,7 +1,7 @@
 //! Inventory: what a node has, wants, or does not have.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash, ParseError};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
+use super::{DecodeError, EncodeError, Hash, ParseError, padded};
 use std::{fmt, str::FromStr};
 
 /// What an [`Inventory`] item names. Types without a name here are carried as they are.
@@ -48,7 +48,7 @@ impl fmt::Display for InventoryType {
             Self::FILTERED_BLOCK => "MSG_FILTERED_BLOCK",
             Self::SYNC_BLOCK => "MSG_SYNC_BLOCK",
             Self::MISSING_ANCESTOR => "MSG_MISSING_ANCESTOR",
-            Self(other) => return write!(f, "MSG_{other}"),
+            Self(other) => return f.pad(&format!("MSG_{other}")),
         })
     }
 }
@@ -62,7 +62,7 @@ impl FromStr for InventoryType {
         let named = Self::NAMED.into_iter().find(|kind| kind.to_string() == text);
         named
             .or_else(|| digits.and_then(|digits| digits.parse().ok()).map(Self))
-            .ok_or(ParseError { what: "not an inventory type", expected: "a name like MSG_TX, or MSG_ and a number" })
+            .ok_or_else(|| ParseError::new(text, "an inventory type", "a name like MSG_TX, or MSG_ and a number"))
     }
 }
 
@@ -112,14 +112,14 @@ impl Inventory {
 
 impl fmt::Display for Inventory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.hash)
+        padded(f, |f| write!(f, "{} {}", self.kind, self.hash))
     }
 }
 
 /// The most items that one `inv`, `getdata` or `notfound` can carry.
 pub const MAX_INVENTORY: usize = 131_072;
 
-fn read_items(input: &mut Decoder<'_>) -> Result<Vec<Inventory>, DecodeError> {
+fn read_items(input: &mut Cursor<'_>) -> Result<Vec<Inventory>, DecodeError> {
     let count = input.count("inventory", MAX_INVENTORY as u64)?;
     let bytes = input.bytes(count * Inventory::SIZE, "inventory")?;
     let (items, _) = bytes.as_chunks::<{ Inventory::SIZE }>();
@@ -159,7 +159,7 @@ macro_rules! inventory_messages {
         }
 
         impl Codec for $name {
-            fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+            fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
                 read_items(input).map(|items| Self { items })
             }
 

@@ -1,6 +1,6 @@
 //! Finding out what two nodes have in common: locators, selected tips, and what lies between two blocks.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash};
 
 /// `getblockinvs`: asks for the inventory of the blocks between two blocks.
@@ -14,7 +14,7 @@ pub struct GetBlockInvs {
 }
 
 impl Codec for GetBlockInvs {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { low: input.hash("low hash")?, high: input.hash("high hash")? })
     }
 
@@ -39,7 +39,7 @@ pub struct GetLocator {
 }
 
 impl Codec for GetLocator {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { high: input.hash("high hash")?, low: input.hash("low hash")? })
     }
 
@@ -67,7 +67,7 @@ impl Locator {
 }
 
 impl Codec for Locator {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let count = input.count("locator hashes", Self::MAX as u64)?;
         input.hashes(count, "locator hashes").map(|hashes| Self { hashes })
     }
@@ -95,7 +95,7 @@ pub struct SelectedTip {
 }
 
 impl Codec for SelectedTip {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         input.hash("selected tip").map(|hash| Self { hash })
     }
 

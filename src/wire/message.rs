@@ -1,57 +1,23 @@
-//! The one table of messages, and the enum that is made from it.
+//! `Message`, the enum of all messages, and the trait of the payload types.
 
-use super::codec::{Codec, Decoder};
+use super::codec::{Codec, Cursor};
+use super::encode::sealed;
+use super::message_table::for_each_message;
 use super::{
-    Addr, Block, BlockFields, Command, DecodeError, EncodeError, FeeFilter, FilterAdd, FilterClear, FilterLoad,
-    GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, MerkleBlock,
-    NotFound, ParseError, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, CustomCommand, VerAck,
+    Addr, Block, BlockFields, Command, CustomMessage, DecodeError, Encode, EncodeError, FeeFilter, FilterAdd,
+    FilterClear, FilterLoad, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv,
+    Locator, MerkleBlock, NotFound, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, VerAck,
     Version,
 };
 
-/// Calls a macro with all that is to be known of each message: its variant, its payload type, whether [`Message`] keeps
-/// it elsewhere, its name, its payload's limit in bytes, the listener's hook, and a few words. The only place in which
-/// the 25 are listed.
-macro_rules! for_each_message {
-    ($macro:ident) => {
-        $macro! {
-            Version Version in Box "version" 394, on_version, "introduces a node.";
-            VerAck VerAck "verack" 0, on_verack, "the `version` was taken note of.";
-            GetAddr GetAddr "getaddr" 22, on_get_addr, "asks for addresses of nodes.";
-            Addr Addr "addr" 22 + 9 + 1000 * 34, on_addr, "addresses of nodes.";
-            GetBlockInvs GetBlockInvs "getblockinvs" 64, on_get_block_invs, "asks which blocks lie between two.";
-            Inv Inv "inv" 9 + $crate::wire::MAX_INVENTORY * 36, on_inv, "announces blocks and transactions.";
-            GetData GetData "getdata" 9 + $crate::wire::MAX_INVENTORY * 36, on_get_data, "asks for blocks and transactions.";
-            NotFound NotFound "notfound" 9 + $crate::wire::MAX_INVENTORY * 36, on_not_found, "was asked for and is not there.";
-            Block Block "block" $crate::wire::MAX_PAYLOAD, on_block, "a block.";
-            Tx Transaction "tx" $crate::wire::MAX_PAYLOAD, on_tx, "a transaction.";
-            GetHeaders GetHeaders "getheaders" 64, on_get_headers, "asks for the headers between two blocks.";
-            Headers Headers "headers" $crate::wire::Headers::MAX_PAYLOAD, on_headers, "block headers.";
-            Ping Ping "ping" 8, on_ping, "asks for a sign of life.";
-            Pong Pong "pong" 8, on_pong, "a sign of life.";
-            FilterLoad FilterLoad "filterload" 3 + 36_000 + 9, on_filter_load, "sets a bloom filter.";
-            FilterAdd FilterAdd "filteradd" 3 + 520, on_filter_add, "adds to the bloom filter.";
-            FilterClear FilterClear "filterclear" 0, on_filter_clear, "forgets the bloom filter.";
-            MerkleBlock MerkleBlock in Box "merkleblock" $crate::wire::MAX_PAYLOAD, on_merkle_block, "a block reduced by a bloom filter.";
-            Reject Reject in Box "reject" $crate::wire::MAX_PAYLOAD, on_reject, "says what was wrong with a message.";
-            SendHeaders SendHeaders "sendheaders" 0, on_send_headers, "asks for new blocks as `headers`.";
-            FeeFilter FeeFilter "feefilter" 8, on_fee_filter, "sets a least fee of interest.";
-            GetLocator GetLocator "getlocator" 64, on_get_locator, "asks for a locator between two blocks.";
-            Locator Locator "locator" 9 + 500 * 32, on_locator, "blocks with growing gaps.";
-            GetSelectedTip GetSelectedTip "getseltip" 0, on_get_selected_tip, "asks for the selected tip.";
-            SelectedTip SelectedTip "selectedtip" 32, on_selected_tip, "the selected tip.";
-        }
-    };
-}
-pub(crate) use for_each_message;
-
-/// How [`Message`] holds a payload.
-macro_rules! held {
+/// The type that [`Message`] holds for a payload type of the table: itself, or a box of it.
+macro_rules! boxed {
     ($type:ident) => { $type };
     ($type:ident in $box:ident) => { $box<$type> };
 }
 
-/// The payload that [`Message`] held.
-macro_rules! released {
+/// The payload out of what [`Message`] holds.
+macro_rules! unboxed {
     ($payload:ident) => {
         $payload
     };
@@ -59,74 +25,24 @@ macro_rules! released {
         *$payload
     };
 }
-pub(crate) use released;
+pub(crate) use unboxed;
 
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// What can be sent: every payload type, [`Message`], and the plain parts of transactions and blocks. Sealed.
-pub trait Encode: sealed::Sealed {
-    /// The type of message.
-    #[must_use]
-    fn command(&self) -> Command;
-
-    /// The length of its payload, in bytes.
-    #[must_use]
-    fn encoded_len(&self) -> usize;
-
-    #[doc(hidden)]
-    fn check_parts(&self) -> Result<(), EncodeError>;
-
-    #[doc(hidden)]
-    fn write_payload(&self, out: &mut Vec<u8>);
-
-    /// Whether the protocol can carry it: checked before anything is written, by everything that sends.
-    ///
-    /// # Errors
-    ///
-    /// What stands in the way, see [`EncodeError`].
-    fn validate(&self) -> Result<(), EncodeError> {
-        self.validate_sized(self.encoded_len())
-    }
-
-    #[doc(hidden)]
-    fn validate_sized(&self, length: usize) -> Result<(), EncodeError> {
-        self.check_parts()?;
-        let (command, max) = (self.command(), self.command().payload_limit());
-        if length > max as usize { Err(EncodeError::TypeLimit { command, length, max }) } else { Ok(()) }
-    }
-
-    /// The payload.
-    ///
-    /// # Errors
-    ///
-    /// When the protocol cannot carry it.
-    fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let length = self.encoded_len();
-        self.validate_sized(length)?;
-        let mut payload = Vec::with_capacity(length);
-        self.write_payload(&mut payload);
-        Ok(payload)
-    }
-}
-
-/// The payload of one of the 25 messages. Sealed.
+/// The payload of one of the protocol's 25 messages. Sealed.
 pub trait Payload: Encode + Into<Message> + TryFrom<Message, Error = Message> {
     /// The type of message.
     const COMMAND: Command;
 
-    /// Reads a whole payload.
+    /// Decodes a whole payload.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where.
+    /// The first part that is malformed, and where it is.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError>;
 }
 
 #[inline]
 fn decode_whole<T: Codec>(payload: &[u8]) -> Result<T, DecodeError> {
-    let mut input = Decoder::new(payload);
+    let mut input = Cursor::new(payload);
     let message = T::read(&mut input)?;
     input.finish()?;
     Ok(message)
@@ -160,9 +76,20 @@ encode!(TxFields Tx);
 encode!(BlockFields Block);
 
 macro_rules! messages {
-    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
-        /// Any message. The rare large ones are boxed: every message is moved a few times on its way, at the size of the
-        /// largest.
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
+        /// Any message.
+        ///
+        /// [`From`] makes one from a payload, [`TryFrom`] gives the payload back:
+        ///
+        /// ```
+        /// use kaspa_peer::wire::{Message, Ping, Pong};
+        ///
+        /// let message = Message::from(Ping { nonce: 7 });
+        /// assert_eq!(Ping::try_from(message.clone()), Ok(Ping { nonce: 7 }));
+        /// assert_eq!(Pong::try_from(message.clone()), Err(message), "another type");
+        /// ```
+        // The large payloads of rare messages are boxed, because a message takes the space of the largest variant and is moved
+        // several times.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
@@ -170,24 +97,25 @@ macro_rules! messages {
             $(
                 #[doc = concat!("`", $name, "`: ", $doc)]
                 #[cfg_attr(feature = "serde", serde(rename = $name))]
-                $variant(held!($type $(in $box)?)),
+                $variant(boxed!($type $(in $box)?)),
             )*
-            /// A message whose command this crate does not know.
+            /// A message whose command is not one of the protocol's 25.
             #[cfg_attr(feature = "serde", serde(rename = "unknown"))]
             Custom(CustomMessage),
         }
 
         impl Message {
-            /// Reads a whole payload of a message of type `command`.
+            /// Decodes a whole payload of a message of type `command`.
             ///
             /// # Errors
             ///
-            /// What is wrong with it, and where.
+            /// The first part that is malformed, and where it is.
             pub fn decode(command: Command, payload: &[u8]) -> Result<Self, DecodeError> {
                 Self::decode_or(command, payload, |error| error)
             }
 
-            /// Like [`decode`](Self::decode), for another type of error: to make one result of another moves the message.
+            /// Like [`decode`](Self::decode), with the error converted by `refuse`. Converting the result afterwards would move
+            /// the message once more.
             #[inline]
             pub(crate) fn decode_or<E>(
                 command: Command,
@@ -253,12 +181,12 @@ macro_rules! messages {
             }
 
             impl TryFrom<Message> for $type {
-                /// The message, when it is of another type.
+                /// The message, if it is of another type.
                 type Error = Message;
 
                 fn try_from(message: Message) -> Result<Self, Message> {
                     match message {
-                        Message::$variant(payload) => Ok(released!(payload $(in $box)?)),
+                        Message::$variant(payload) => Ok(unboxed!(payload $(in $box)?)),
                         other => Err(other),
                     }
                 }
@@ -270,12 +198,12 @@ macro_rules! messages {
 for_each_message!(messages);
 
 impl Message {
-    /// Like [`decode`](Self::decode), but keeps the buffer where the message is made of it: for `block`, `tx` and
-    /// unknown commands.
+    /// Like [`decode`](Self::decode), but takes the buffer and keeps it in the message if it is a `block`, a `tx` or a custom
+    /// message.
     ///
     /// # Errors
     ///
-    /// What is wrong with the payload, and where.
+    /// The first part that is malformed, and where it is.
     pub fn decode_vec(command: Command, payload: Vec<u8>) -> Result<Self, DecodeError> {
         match command {
             Command::Block => Block::from_vec(payload).map(Self::Block),
@@ -288,51 +216,8 @@ impl Message {
 
 impl sealed::Sealed for Message {}
 
-/// A message whose command this crate does not know, carried as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct CustomMessage {
-    /// Its command.
-    pub command: CustomCommand,
-    /// Its payload, at most [`MAX_PAYLOAD`](super::MAX_PAYLOAD) bytes. A peer takes 1 MiB unless its
-    /// [configuration](crate::ConfigBuilder::max_custom_payload) says otherwise.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
-    pub payload: Vec<u8>,
-}
-
-impl CustomMessage {
-    /// A message of a command that this crate does not know.
-    ///
-    /// # Errors
-    ///
-    /// When `command` is not 1 to 12 printable ASCII characters, or is a known one.
-    pub fn new(command: &str, payload: impl Into<Vec<u8>>) -> Result<Self, ParseError> {
-        Ok(Self { command: command.parse()?, payload: payload.into() })
-    }
-}
-
 impl From<CustomMessage> for Message {
     fn from(message: CustomMessage) -> Self {
         Self::Custom(message)
-    }
-}
-
-impl sealed::Sealed for CustomMessage {}
-
-impl Encode for CustomMessage {
-    fn command(&self) -> Command {
-        Command::Custom(self.command)
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.payload.len()
-    }
-
-    fn check_parts(&self) -> Result<(), EncodeError> {
-        Ok(())
-    }
-
-    fn write_payload(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.payload);
     }
 }

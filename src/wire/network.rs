@@ -102,7 +102,7 @@ impl fmt::Display for Network {
             Self::Regtest => "regtest",
             Self::Simnet => "simnet",
             Self::Devnet => "devnet",
-            Self::Custom(magic) => return write!(f, "0x{magic:08x}"),
+            Self::Custom(magic) => return f.pad(&format!("0x{magic:08x}")),
         })
     }
 }
@@ -118,9 +118,9 @@ impl FromStr for Network {
             .into_iter()
             .find(|network| network.to_string() == text)
             .or_else(|| number().map(Self::from_magic))
-            .ok_or(ParseError {
-                what: "not a network",
-                expected: "mainnet, testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c",
+            .ok_or_else(|| {
+                let expected = "mainnet, testnet, regtest, simnet, devnet, or a magic number like 0x374dcf1c";
+                ParseError::new(text, "a network", expected)
             })
     }
 }

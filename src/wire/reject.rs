@@ -1,6 +1,6 @@
 //! `reject`: what was wrong with a message.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, check_count, var_bytes_size};
+use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size};
 use super::{Command, DecodeError, EncodeError, Hash, WireString};
 use std::fmt;
 
@@ -57,7 +57,7 @@ impl fmt::Display for RejectCode {
             Self::INSUFFICIENT_FEE => "REJECT_INSUFFICIENTFEE",
             Self::FINALITY => "REJECT_FINALITY",
             Self::DIFFICULTY => "REJECT_DIFFICULTY",
-            Self(other) => return write!(f, "REJECT_0x{other:02x}"),
+            Self(other) => return f.pad(&format!("REJECT_0x{other:02x}")),
         })
     }
 }
@@ -102,7 +102,7 @@ impl Reject {
 }
 
 impl Codec for Reject {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let command = input.var_bytes("rejected command", MAX_VAR_BYTES)?;
         let code = RejectCode(input.u8("reject code")?);
         let reason = input.var_bytes("reject reason", MAX_VAR_BYTES)?;

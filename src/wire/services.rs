@@ -1,5 +1,6 @@
 //! What a node offers, as bits.
 
+use super::padded;
 use std::fmt;
 
 bitflags::bitflags! {
@@ -36,7 +37,13 @@ const NAMES: [(Services, &str); 6] = [
 
 impl fmt::Display for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = *self;
+        padded(f, |f| self.write_names(f))
+    }
+}
+
+impl Services {
+    fn write_names(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self;
         let mut separator = "";
         for (flag, name) in NAMES {
             if rest.contains(flag) {

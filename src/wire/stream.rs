@@ -38,14 +38,14 @@ impl<R: Read> MessageReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Frame`] for what is not a message, an end inside a frame included; [`ReadError::Io`] when the
-    /// stream fails.
+    /// [`ReadError::Frame`] if what arrives is not a message, or if the stream ends inside a frame; [`ReadError::Io`] if
+    /// the stream fails. A read that was [interrupted](io::ErrorKind::Interrupted) is retried.
     pub fn read_message(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(Some(frame.decode()?));
             }
-            if self.decoder.read_from(&mut self.source)? == 0 {
+            if read_retrying(&mut self.decoder, &mut self.source)? == 0 {
                 self.decoder.finish()?;
                 return Ok(None);
             }
@@ -72,6 +72,16 @@ impl<R: Read> Iterator for MessageReader<R> {
 
 impl<R: Read> FusedIterator for MessageReader<R> {}
 
+/// Reads into a decoder, and reads again when the stream was interrupted.
+fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -> io::Result<usize> {
+    loop {
+        match decoder.read_from(source) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Reads one message and not a byte more.
 ///
 /// Costs two reads a message; [`MessageReader`] is the faster way to read many. After an error that is
@@ -79,7 +89,8 @@ impl<R: Read> FusedIterator for MessageReader<R> {}
 ///
 /// # Errors
 ///
-/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] when there is nothing to read.
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if the
+/// stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {
@@ -92,7 +103,8 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
                 return Err(error.into());
             }
         }
-        if decoder.read_from(&mut source.take(decoder.missing() as u64))? == 0 {
+        let missing = decoder.missing() as u64;
+        if read_retrying(&mut decoder, &mut source.take(missing))? == 0 {
             decoder.finish()?;
             return Err(FrameError::Truncated { part: "header", needed: HEADER_SIZE, found: 0 }.into());
         }

@@ -2,7 +2,7 @@
 
 use super::hash::{parse_reversed_hex, write_reversed_hex};
 use super::{DecodeError, ParseError};
-use crate::wire::codec::{Decoder, Put};
+use crate::wire::codec::{Cursor, Put};
 use std::{fmt, str::FromStr};
 
 /// The id of a subnetwork, in the byte order of the wire; shown to people reversed, like a [`Hash`](super::Hash).
@@ -88,12 +88,12 @@ impl FromStr for SubnetworkId {
 
     /// Takes exactly 40 hex digits in the reversed order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_reversed_hex(text).map(Self).ok_or(ParseError { what: "not a subnetwork id", expected: "40 hex digits" })
+        parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a subnetwork id", "40 hex digits"))
     }
 }
 
 /// The "is full node, and if not, which subnetwork" pair: `None` is a full node.
-pub(crate) fn read_choice(input: &mut Decoder<'_>) -> Result<Option<SubnetworkId>, DecodeError> {
+pub(crate) fn read_choice(input: &mut Cursor<'_>) -> Result<Option<SubnetworkId>, DecodeError> {
     if input.bool("is full node")? {
         return Ok(None);
     }

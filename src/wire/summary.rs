@@ -1,6 +1,6 @@
 //! A message in a few words.
 
-use super::{AddressScope, BlockHeader, Encode, Hash, Inventory, Message, Version};
+use super::{AddressScope, BlockHeader, Encode, Hash, Inventory, Message, Version, padded};
 use std::fmt::{self, Display, Formatter};
 
 /// Of a list, so many are shown.
@@ -43,12 +43,18 @@ impl Display for Message {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let summary = self.summary();
         let gap = if summary.is_empty() { "" } else { " " };
-        write!(f, "{}{gap}{summary}", self.command())
+        padded(f, |f| write!(f, "{}{gap}{summary}", self.command()))
     }
 }
 
 impl Display for Summary<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        padded(f, |f| self.write(f))
+    }
+}
+
+impl Summary<'_> {
+    fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Message::Version(m) => version(m, f),
             Message::VerAck(_) | Message::FilterClear(_) | Message::SendHeaders(_) | Message::GetSelectedTip(_) => {
@@ -155,7 +161,7 @@ impl Display for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Addr, FilterClear, GetSelectedTip, Inv, SendHeaders, CustomMessage, VerAck};
+    use super::super::{Addr, CustomMessage, FilterClear, GetSelectedTip, Inv, SendHeaders, VerAck};
     use super::*;
 
     #[test]

@@ -12,8 +12,10 @@ use thiserror::Error;
 /// ```
 /// use kaspa_peer::wire::UserAgent;
 ///
-/// let agent = UserAgent::new("dag-watch", "1.0.0", ["demo", "rome"])?;
-/// assert_eq!(agent.to_string(), "/dag-watch:1.0.0(demo; rome)/");
+/// let library = UserAgent::new("library", "1.2.3")?;
+/// assert_eq!(library.to_string(), "/library:1.2.3/");
+/// let program = library.then("dag-watch", "1.0.0", ["demo", "rome"])?;
+/// assert_eq!(program.to_string(), "/library:1.2.3/dag-watch:1.0.0(demo; rome)/");
 /// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,12 +25,30 @@ impl UserAgent {
     /// The longest user agent a `version` message can carry, in bytes.
     pub const MAX: usize = 256;
 
-    /// A user agent of one part.
+    /// A user agent of one part without comments: `/name:version/`.
     ///
     /// # Errors
     ///
-    /// When a part contains one of `/ : ( )` or a control character, or the whole is longer than [`MAX`](Self::MAX).
-    pub fn new<C: AsRef<str>>(
+    /// If the name is empty, if the name or the version contains one of `/ : ( )` or a control character, or if the
+    /// whole is longer than [`MAX`](Self::MAX).
+    pub fn new(name: &str, version: &str) -> Result<Self, UserAgentError> {
+        Self::with_comments(name, version, [""; 0])
+    }
+
+    /// A user agent of one part with comments: `/name:version(comment; comment)/`.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::UserAgent;
+    ///
+    /// let agent = UserAgent::with_comments("dag-watch", "1.0.0", ["demo", "rome"])?;
+    /// assert_eq!(agent.to_string(), "/dag-watch:1.0.0(demo; rome)/");
+    /// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new). Comments are checked like the name.
+    pub fn with_comments<C: AsRef<str>>(
         name: &str,
         version: &str,
         comments: impl IntoIterator<Item = C>,
@@ -36,11 +56,11 @@ impl UserAgent {
         Self::default().then(name, version, comments)
     }
 
-    /// This user agent followed by one more part, as a program writes its own name behind that of its library.
+    /// This user agent followed by one more part. A program puts its own name after that of its library.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new).
+    /// As for [`with_comments`](Self::with_comments).
     pub fn then<C: AsRef<str>>(
         &self,
         name: &str,

@@ -1,8 +1,10 @@
 //! `version`: how two nodes introduce themselves.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, var_bytes_size};
+use super::address::unix_time;
+use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, var_bytes_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Hash, NetAddress, Services, SubnetworkId, UserAgent};
+use std::time::SystemTime;
 
 /// The newest protocol version that this crate speaks, which is also the oldest.
 pub const PROTOCOL_VERSION: i32 = 1;
@@ -35,7 +37,49 @@ pub struct Version {
     pub relay_transactions: bool,
 }
 
-fn read_user_agent(input: &mut Decoder<'_>) -> Result<UserAgent, DecodeError> {
+impl Version {
+    /// A message that introduces a node with this nonce, by this machine's clock. Everything else is as in
+    /// [`default`](Self::default); change it with struct update syntax.
+    ///
+    /// The nonce should be a new random number for each connection.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Services, UserAgent, Version};
+    ///
+    /// let version = Version {
+    ///     services: Services::NETWORK,
+    ///     user_agent: UserAgent::new("probe", "1.0.0")?,
+    ///     ..Version::new(0x1234_5678)
+    /// };
+    /// assert_eq!(version.user_agent.to_string(), "/probe:1.0.0/");
+    /// # Ok::<(), kaspa_peer::wire::UserAgentError>(())
+    /// ```
+    #[must_use]
+    pub fn new(nonce: u64) -> Self {
+        Self { nonce, time: unix_time(SystemTime::now()), ..Self::default() }
+    }
+}
+
+impl Default for Version {
+    /// A full node that speaks [`PROTOCOL_VERSION`], offers no services, wants transactions relayed, and says nothing else
+    /// of itself: time, nonce and selected tip are zero, the addresses unspecified, the user agent empty.
+    fn default() -> Self {
+        Self {
+            protocol_version: PROTOCOL_VERSION,
+            services: Services::empty(),
+            time: 0,
+            subnetwork: None,
+            receiver: NetAddress::default(),
+            sender: NetAddress::default(),
+            nonce: 0,
+            user_agent: UserAgent::default(),
+            selected_tip: Hash::ZERO,
+            relay_transactions: true,
+        }
+    }
+}
+
+fn read_user_agent(input: &mut Cursor<'_>) -> Result<UserAgent, DecodeError> {
     let at = input.at();
     // A string that is not all there is truncated first, too long second, as for the original.
     let bytes = input.var_bytes("user agent", MAX_VAR_BYTES)?;
@@ -47,7 +91,7 @@ fn read_user_agent(input: &mut Decoder<'_>) -> Result<UserAgent, DecodeError> {
 }
 
 impl Codec for Version {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let message = Self {
             protocol_version: input.i32("protocol version")?,
             services: Services::from_bits_retain(input.u64("services")?),
@@ -90,5 +134,19 @@ impl Codec for Version {
         out.put_var_bytes(self.user_agent.as_bytes());
         out.put_hash(&self.selected_tip);
         out.put_bool(self.relay_transactions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Encode, Payload};
+
+    #[test]
+    fn a_new_version_has_the_time_and_the_nonce_and_goes_over_the_wire() {
+        let version = Version::new(7);
+        assert_eq!(version, Version { nonce: 7, time: version.time, ..Version::default() });
+        assert!(version.time > 1_577_836_800, "{}", version.time);
+        assert_eq!(Version::decode(&version.encode().unwrap()), Ok(version));
     }
 }

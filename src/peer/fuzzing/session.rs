@@ -11,7 +11,7 @@ use crate::peer::ping::Pings;
 use crate::peer::rate::{Pace, Pacer};
 use crate::peer::score::Score;
 use crate::peer::{Config, Direction, DisconnectReason, HandshakeError, RateLimit, StallRule};
-use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network};
+use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network, PayloadLimits};
 use crossbeam_channel::{Receiver, bounded};
 use std::{
     collections::{HashSet, VecDeque},
@@ -130,7 +130,8 @@ impl Session {
             now,
             start: now,
             wire: Vec::new(),
-            decoder: FrameDecoder::new(NETWORK).max_custom(settings.max_custom_payload),
+            decoder: FrameDecoder::new(NETWORK)
+                .with_limits(PayloadLimits::protocol().custom(settings.max_custom_payload)),
             fed: 0,
             handshake: Handshake::new(direction, None, settings.protocol_version),
             deadlines: Deadlines::new(settings, now),
@@ -294,7 +295,7 @@ impl Session {
             Ok(message) => Continue(Some(Some(message))),
             Err(error) if error.in_step() => Continue(Some(None)),
             Err(error) => {
-                assert!(matches!(error, FrameError::Oversize { .. }));
+                assert!(matches!(error, FrameError::Oversize { .. } | FrameError::NotKaspa { .. }));
                 self.decoder.feed(&[0; 100]);
                 assert_eq!(self.decoder.next_frame().map(|_| ()), Err(error), "once lost, always lost");
                 Break(())

@@ -1,7 +1,7 @@
 //! The small messages: nothing, or one number.
 
 use super::DecodeError;
-use super::codec::{Codec, Decoder, Put};
+use super::codec::{Codec, Cursor, Put};
 
 macro_rules! empty_messages {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -11,7 +11,7 @@ macro_rules! empty_messages {
         pub struct $name;
 
         impl Codec for $name {
-            fn read(_: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+            fn read(_: &mut Cursor<'_>) -> Result<Self, DecodeError> {
                 Ok(Self)
             }
 
@@ -46,7 +46,7 @@ macro_rules! nonce_messages {
         }
 
         impl Codec for $name {
-            fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+            fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
                 input.u64("nonce").map(|nonce| Self { nonce })
             }
 
@@ -77,7 +77,7 @@ pub struct FeeFilter {
 }
 
 impl Codec for FeeFilter {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         input.i64("minimum fee").map(|min_fee| Self { min_fee })
     }
 

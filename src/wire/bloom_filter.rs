@@ -1,6 +1,6 @@
 //! Bloom filters, and blocks reduced by them.
 
-use super::codec::{Codec, Decoder, Put, check_count, var_bytes_size, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, var_bytes_size, varint_size};
 use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 
 /// `filterload`: sets the bloom filter by which the receiver chooses transactions.
@@ -8,7 +8,7 @@ use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterLoad {
     /// The filter's bits, at most [`MAX_FILTER`](Self::MAX_FILTER) bytes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub filter: Vec<u8>,
     /// How many hash functions it uses, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
     pub hash_functions: u32,
@@ -27,7 +27,7 @@ impl FilterLoad {
 }
 
 impl Codec for FilterLoad {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let filter = input.var_bytes("filter", Self::MAX_FILTER as u64)?.to_vec();
         let at = input.at();
         let hash_functions = input.u32("hash functions")?;
@@ -62,7 +62,7 @@ impl Codec for FilterLoad {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterAdd {
     /// The element, at most [`MAX`](Self::MAX) bytes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub data: Vec<u8>,
 }
 
@@ -72,7 +72,7 @@ impl FilterAdd {
 }
 
 impl Codec for FilterAdd {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         input.var_bytes("filter element", Self::MAX as u64).map(|data| Self { data: data.to_vec() })
     }
 
@@ -100,7 +100,7 @@ pub struct MerkleBlock {
     /// The hashes of the partial Merkle tree, at most [`Block::MAX_TRANSACTIONS`]; its leaves are transaction ids.
     pub hashes: Vec<Hash>,
     /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub flags: Vec<u8>,
 }
 
@@ -110,7 +110,7 @@ impl MerkleBlock {
 }
 
 impl Codec for MerkleBlock {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let header = BlockHeader::read(input)?;
         let transactions = input.u32("transaction count")?;
         let count = input.count("merkle hashes", Block::MAX_TRANSACTIONS as u64)?;

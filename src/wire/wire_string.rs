@@ -83,8 +83,24 @@ impl PartialEq<&str> for WireString {
 
 impl fmt::Display for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_sanitised(&self.0, misleads, f)
+        padded(f, |f| write_sanitised(&self.0, misleads, f))
     }
+}
+
+/// Writes a value so that its `Display` honours width, alignment and precision, as that of `str` does.
+pub(crate) fn padded(
+    f: &mut fmt::Formatter<'_>,
+    write: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    struct Unpadded<W>(W);
+
+    impl<W: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Unpadded<W> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0(f)
+        }
+    }
+
+    if f.width().is_none() && f.precision().is_none() { write(f) } else { f.pad(&Unpadded(write).to_string()) }
 }
 
 /// Text that may have come over the wire by way of the program, shown like a [`WireString`].
@@ -92,7 +108,7 @@ pub(crate) struct Sanitised<'a>(pub &'a str);
 
 impl fmt::Display for Sanitised<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_sanitised(self.0.as_bytes(), misleads, f)
+        padded(f, |f| write_sanitised(self.0.as_bytes(), misleads, f))
     }
 }
 
@@ -163,6 +179,46 @@ mod tests {
         let odd = WireString::from_bytes([b'a', 0xff, b'b']);
         assert_eq!(odd.to_string(), "a\u{fffd}b");
         assert_eq!(odd.as_bytes(), [b'a', 0xff, b'b']);
+    }
+
+    #[test]
+    fn width_alignment_and_precision_are_honoured() {
+        let text = WireString::from("a\u{7}");
+        assert_eq!(format!("{text:>8}|{text:<8}|{text:.2}"), r"  a\u{7}|a\u{7}  |a\");
+    }
+
+    #[test]
+    fn whatever_is_printed_in_a_table_honours_width_alignment_and_precision() {
+        use crate::wire::*;
+        let (hash, ping) = (Hash::of(b"hash"), Message::from(Ping { nonce: 7 }));
+        let values: [&dyn fmt::Display; 18] = [
+            &hash,
+            &SubnetworkId::COINBASE,
+            &Outpoint { id: hash, index: 7 },
+            &Network::Simnet,
+            &Network::Custom(7),
+            &Inventory::tx(hash),
+            &InventoryType::TX,
+            &InventoryType(99),
+            &Services::BLOOM,
+            &Services::from_bits_retain(0x101),
+            &Command::Ping,
+            &CustomMessage::new("hello", []).unwrap().command,
+            &RejectCode::DUST,
+            &RejectCode(0xee),
+            &UserAgent::from_bytes("/a:1/"),
+            &WireString::from("text"),
+            &ping,
+            &ping.summary(),
+        ];
+        for value in values {
+            let text = value.to_string();
+            assert_eq!(
+                format!("{value:>100}|{value:<100}|{value:*^100}"),
+                format!("{text:>100}|{text:<100}|{text:*^100}")
+            );
+            assert_eq!(format!("{value:.3}"), format!("{text:.3}"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Block headers, and the messages that ask for and carry them.
 
-use super::codec::{Codec, Decoder, Put, check_count, varint_size};
+use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash};
 
 /// The header of a block: what its hash is made of.
@@ -30,7 +30,7 @@ impl BlockHeader {
     pub const MAX_PARENTS: usize = 255;
 
     /// Checks a header and takes it off the cursor, without making one.
-    pub(super) fn walk(input: &mut Decoder<'_>) -> Result<(), DecodeError> {
+    pub(super) fn validate(input: &mut Cursor<'_>) -> Result<(), DecodeError> {
         input.array::<4>("block version")?;
         let parents: usize = input.u8("parent count")?.into();
         input.bytes(parents * Hash::SIZE, "parents")?;
@@ -45,7 +45,6 @@ impl BlockHeader {
 
     /// The size of a header without parents, in bytes.
     const SMALLEST: usize = 121;
-    const LARGEST: usize = Self::SMALLEST + Self::MAX_PARENTS * Hash::SIZE;
 
     /// The block's hash: the double SHA-256 of its header. Only meaningful for a header that can be sent.
     #[must_use]
@@ -75,7 +74,7 @@ impl BlockHeader {
     ///
     /// What is wrong with it, and where.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(bytes);
+        let mut input = Cursor::new(bytes);
         let header = Self::read(&mut input)?;
         input.finish()?;
         Ok(header)
@@ -83,7 +82,7 @@ impl BlockHeader {
 }
 
 impl Codec for BlockHeader {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let version = input.i32("block version")?;
         let parents = input.u8("parent count")?;
         Ok(Self {
@@ -130,7 +129,7 @@ pub struct GetHeaders {
 }
 
 impl Codec for GetHeaders {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { low: input.hash("low hash")?, high: input.hash("high hash")? })
     }
 
@@ -155,12 +154,10 @@ pub struct Headers {
 impl Headers {
     /// The most headers one message can carry.
     pub const MAX: usize = 2000;
-
-    pub(crate) const MAX_PAYLOAD: usize = 9 + Self::MAX * (BlockHeader::LARGEST + 1);
 }
 
 impl Codec for Headers {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let count = input.count("headers", Self::MAX as u64)?;
         let headers = input.list(count, BlockHeader::SMALLEST + 1, |input| {
             let header = BlockHeader::read(input)?;
@@ -201,8 +198,8 @@ mod tests {
         let bytes = header.encode().unwrap();
         for length in 0..=bytes.len() {
             let bytes = bytes.get(..length).unwrap();
-            let mut input = Decoder::new(bytes);
-            let walked = BlockHeader::walk(&mut input).map(|()| input.at());
+            let mut input = Cursor::new(bytes);
+            let walked = BlockHeader::validate(&mut input).map(|()| input.at());
             assert_eq!(walked, BlockHeader::decode(bytes).map(|header| header.size()), "of {length} bytes");
         }
     }
@@ -214,10 +211,8 @@ mod tests {
                 BlockHeader { parents: vec![Hash::of(b"parent"); parents], nonce: 7, ..BlockHeader::default() };
             let bytes = header.encode().unwrap();
             assert_eq!(bytes.len(), 121 + parents * 32);
-            assert!(bytes.len() <= BlockHeader::LARGEST);
             assert_eq!(BlockHeader::decode(&bytes), Ok(header));
         }
-        assert_eq!(BlockHeader::LARGEST, 121 + 255 * 32);
         let header = BlockHeader { parents: vec![Hash::ZERO; 256], ..BlockHeader::default() };
         assert!(matches!(header.encode(), Err(EncodeError::TooMany { found: 256, max: 255, .. })));
     }

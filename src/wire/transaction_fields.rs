@@ -1,84 +1,90 @@
 //! The parts of a transaction as plain data, to build one from.
 
-use super::codec::{Codec, Decoder, MAX_VAR_BYTES, Put, check_count, var_bytes_size, varint_size};
-use super::tx::{InputRef, MAX_TX_INPUTS, MAX_TX_OUTPUTS, OutputRef, SMALLEST_TX, TxLayout, TxRef, walk};
-use super::{DecodeError, EncodeError, Hash, Outpoint, SubnetworkId, Transaction};
+use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size, varint_size};
+use super::transaction_layout::{MAX_TX_INPUTS, MAX_TX_OUTPUTS, SMALLEST_TX, TxLayout, validate_tx};
+use super::{DecodeError, EncodeError, Hash, InputRef, Outpoint, OutputRef, SubnetworkId, TxRef};
 
-/// An input as plain data.
+/// An input of a transaction, as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxInput {
-    /// The output that is spent.
+    /// The output that the input spends.
     pub previous_output: Outpoint,
-    /// The script that proves the right to spend it, at most 32 MiB with all else in the transaction.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    /// The script that proves the right to spend the output. At most 32 MiB, together with the rest of the transaction.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub signature_script: Vec<u8>,
-    /// The input's sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. Not interpreted here.
+    /// The sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. This crate does not interpret it.
     pub sequence: u64,
 }
 
-/// An output as plain data.
+/// An output of a transaction, as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxOutput {
-    /// Its value, in sompi, of which 100 000 000 are a kaspa.
+    /// The value, in sompi. A kaspa is 100 000 000 sompi.
     pub value: u64,
-    /// The script that says who may spend it, at most 32 MiB with all else in the transaction.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::bytes"))]
+    /// The script that defines who may spend the output. At most 32 MiB, together with the rest of the transaction.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub script: Vec<u8>,
 }
 
-/// What a transaction is built from, see [`Transaction::new`]. Can also be sent as it is.
+/// The parts of a transaction, as plain data. Can be sent as they are, or built into a [`Transaction`](super::Transaction).
+///
+/// The default is a native transaction of version 0 without inputs and outputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxFields {
     /// The transaction's version.
     pub version: i32,
-    /// Its inputs, at most [`MAX_TX_INPUTS`](super::MAX_TX_INPUTS).
+    /// The inputs, at most [`MAX_TX_INPUTS`].
     pub inputs: Vec<TxInput>,
-    /// Its outputs, at most [`MAX_TX_OUTPUTS`](super::MAX_TX_OUTPUTS).
+    /// The outputs, at most [`MAX_TX_OUTPUTS`].
     pub outputs: Vec<TxOutput>,
-    /// The blue score, or from 500 000 000 on the unix second, after which it can be in a block; 0 for any.
+    /// The earliest point at which a block may include the transaction: a blue score if below 500 000 000, otherwise a time in
+    /// unix seconds. 0 for any block. This crate does not interpret it.
     pub lock_time: u64,
-    /// The subnetwork it belongs to; the native one by default.
+    /// The subnetwork that the transaction belongs to.
     pub subnetwork: SubnetworkId,
-    /// Its gas, which a subnetwork limits for all its transactions in a block together; 0 for a native transaction, and in
-    /// the built-in subnetworks.
+    /// The gas, of which a subnetwork limits the sum over its transactions in a block. Must be 0 for a native transaction and
+    /// in the built-in subnetworks.
     pub gas: u64,
-    /// The hash of its payload: `None` for a native transaction. For others, `None` stands for the true hash.
+    /// The hash of the payload. Must be `None` for a native transaction. For others, `None` stands for the true hash.
     pub payload_hash: Option<Hash>,
-    /// Its payload, at most 32 MiB with all else in the transaction: `None` for a native transaction. For others, `None`
-    /// stands for an empty one.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::optional_bytes"))]
+    /// The payload. At most 32 MiB, together with the rest of the transaction. Must be `None` for a native transaction. For
+    /// others, `None` stands for an empty payload.
+    #[cfg_attr(feature = "serde", serde(with = "super::serde_with::optional_bytes"))]
     pub payload: Option<Vec<u8>>,
 }
 
 impl TxFields {
-    pub(super) fn from_parts(tx: TxRef<'_>) -> Self {
-        Self {
-            version: tx.version(),
-            inputs: tx.inputs().map(TxInput::from).collect(),
-            outputs: tx.outputs().map(TxOutput::from).collect(),
-            lock_time: tx.lock_time(),
-            subnetwork: tx.subnetwork(),
-            gas: tx.gas(),
-            payload_hash: tx.payload_hash(),
-            payload: tx.payload().map(Into::into),
-        }
-    }
-
     fn payload_bytes(&self) -> &[u8] {
         self.payload.as_deref().unwrap_or_default()
     }
 
-    /// Writes the transaction, and tells where its parts are in what was written.
+    /// Writes the transaction, and returns where its parts are. The fields must have passed [`check`](Codec::check).
     pub(super) fn write_with_layout(&self, out: &mut Vec<u8>) -> TxLayout {
         let start = out.len();
         self.write(out);
-        // What was just written from checked fields is well-formed; walking it again is cheaper to trust than to
-        // restate.
-        let mut input = Decoder::new(out.get(start..).unwrap_or_default());
-        walk(&mut input).unwrap_or_default()
+        // Checked fields write a well-formed transaction. Finding its parts again is simpler than computing where they went.
+        let mut input = Cursor::new(out.get(start..).unwrap_or_default());
+        validate_tx(&mut input).unwrap_or_default()
+    }
+}
+
+impl TxRef<'_> {
+    /// The parts as plain data, to change and build another transaction from. Copies each script.
+    #[must_use]
+    pub fn to_fields(self) -> TxFields {
+        TxFields {
+            version: self.version(),
+            inputs: self.inputs().map(TxInput::from).collect(),
+            outputs: self.outputs().map(TxOutput::from).collect(),
+            lock_time: self.lock_time(),
+            subnetwork: self.subnetwork(),
+            gas: self.gas(),
+            payload_hash: self.payload_hash(),
+            payload: self.payload().map(Into::into),
+        }
     }
 }
 
@@ -99,8 +105,11 @@ impl From<OutputRef<'_>> for TxOutput {
 }
 
 impl Codec for TxFields {
-    fn read(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Transaction::read(input).map(|tx| tx.to_fields())
+    fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        let bytes = input.peek();
+        let layout = validate_tx(input)?;
+        let tx = bytes.get(..layout.len as usize).unwrap_or_default();
+        Ok(TxRef::new(tx, layout).to_fields())
     }
 
     fn size(&self) -> usize {

@@ -1,0 +1,77 @@
+//! A stream that is not trusted to keep the rules of [`Read`], and whose interruptions are not retried.
+
+use std::io::{self, ErrorKind, Read};
+
+/// Wraps a stream for the helpers of the standard library, such as [`Read::read_to_end`]. They panic if a stream claims to
+/// have given more bytes than it was asked for, and retry for ever if it is interrupted without end.
+pub(super) struct GuardedStream<'a, R: ?Sized> {
+    source: &'a mut R,
+    interruption: Option<io::Error>,
+}
+
+impl<'a, R: ?Sized> GuardedStream<'a, R> {
+    pub fn new(source: &'a mut R) -> Self {
+        Self { source, interruption: None }
+    }
+
+    /// Turns the number of bytes that were read into the result of the read: 0 bytes are the end of the stream, unless it
+    /// was interrupted.
+    #[inline]
+    pub fn check(&mut self, count: usize) -> io::Result<usize> {
+        match self.interruption.take() {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+}
+
+impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
+    /// Gives 0 bytes if the stream is interrupted, so that a helper returns. [`check`](GuardedStream::check) tells the end
+    /// of the stream from an interruption.
+    #[inline]
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.source.read(into) {
+            Ok(count) if count > into.len() => {
+                let message = "the stream claims to have given more bytes than it was asked for";
+                Err(io::Error::new(ErrorKind::InvalidData, message))
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.interruption = Some(error);
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives `bytes`, then is interrupted for ever.
+    struct Interrupted<'a>(&'a [u8]);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() { Err(ErrorKind::Interrupted.into()) } else { self.0.read(into) }
+        }
+    }
+
+    #[test]
+    fn an_interruption_ends_a_helper_and_is_reported_only_if_nothing_was_read() {
+        for (bytes, expected) in [(b"abc".as_slice(), Ok(3)), (b"", Err(ErrorKind::Interrupted))] {
+            let mut source = Interrupted(bytes);
+            let mut guarded = GuardedStream::new(&mut source);
+            let count = guarded.read_to_end(&mut Vec::new()).unwrap();
+            assert_eq!(guarded.check(count).map_err(|error| error.kind()), expected);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_no_interruption() {
+        let mut source = io::empty();
+        let mut guarded = GuardedStream::new(&mut source);
+        let count = guarded.read(&mut [0; 8]).unwrap();
+        assert_eq!(guarded.check(count).unwrap(), 0);
+    }
+}

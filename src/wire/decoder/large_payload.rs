@@ -1,0 +1,110 @@
+//! A large payload that is arriving. Memory grows with the bytes that arrive, not with the length that a header announces.
+
+use std::{
+    io::{self, Read},
+    mem,
+};
+
+/// How many bytes are reserved at first. Later reservations are as large as what has arrived.
+const FIRST_PART: usize = 32 * 1024;
+
+/// Collects one payload.
+///
+/// The payload is read in parts, each as large as all parts before it, and put together when it is complete. So at most
+/// twice as much is reserved as has arrived. If the remote has sent such a payload before, a single part is reserved, which
+/// saves the copy.
+pub(super) struct LargePayload {
+    length: usize,
+    arrived: usize,
+    full: Vec<Vec<u8>>,
+    part: Vec<u8>,
+}
+
+impl LargePayload {
+    /// A payload of `length` bytes of which `begin` has arrived. A payload up to `trusted` bytes is reserved at once.
+    pub fn new(length: usize, begin: &[u8], trusted: usize) -> Self {
+        let room = if length <= trusted { length } else { length.min(begin.len() + FIRST_PART) };
+        let mut part = Vec::with_capacity(room);
+        part.extend_from_slice(begin);
+        Self { length, arrived: begin.len(), full: Vec::new(), part }
+    }
+
+    /// The length that the header announces, in bytes.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// How many bytes have arrived.
+    pub fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.arrived == self.length
+    }
+
+    /// Reads until the current part is full, or until the stream ends or fails. Keeps what arrived before a failure.
+    pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
+        let missing = self.length - self.arrived;
+        if self.part.len() == self.part.capacity() {
+            let next = Vec::with_capacity(missing.min(self.arrived.max(FIRST_PART)));
+            self.full.push(mem::replace(&mut self.part, next));
+        }
+        let before = self.part.len();
+        let room = (self.part.capacity() - before).min(missing);
+        let result = source.take(room as u64).read_to_end(&mut self.part);
+        let count = self.part.len() - before;
+        self.arrived += count;
+        result.map(|_| count)
+    }
+
+    /// The bytes that have arrived, in one piece.
+    pub fn into_bytes(self) -> Vec<u8> {
+        if self.full.is_empty() {
+            return self.part;
+        }
+        let mut payload = Vec::with_capacity(self.arrived);
+        for part in self.full.into_iter().chain([self.part]) {
+            payload.extend_from_slice(&part);
+        }
+        payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_put_together_and_at_most_twice_what_arrived_is_reserved() {
+        let bytes: Vec<u8> = (0..1_000_003_u32).map(|number| number as u8).collect();
+        let mut payload = LargePayload::new(bytes.len(), &bytes[..100], 0);
+        let mut rest = &bytes[100..];
+        while !payload.is_complete() {
+            let reserved = payload.full.iter().map(Vec::capacity).sum::<usize>() + payload.part.capacity();
+            assert!(reserved <= 2 * payload.arrived() + 32 * 1024, "{reserved} for {}", payload.arrived());
+            assert_eq!((payload.length(), payload.arrived()), (bytes.len(), bytes.len() - rest.len()));
+            assert!(payload.read_from(&mut rest).unwrap() > 0);
+        }
+        assert!(payload.full.len() > 3);
+        assert_eq!(payload.read_from(&mut b"more".as_slice()).unwrap(), 0);
+        assert_eq!(payload.into_bytes(), bytes);
+    }
+
+    #[test]
+    fn a_trusted_length_is_reserved_at_once() {
+        let payload = LargePayload::new(500_000, b"start", 500_000);
+        assert_eq!((payload.part.capacity(), payload.full.len()), (500_000, 0));
+        let payload = LargePayload::new(500_001, b"start", 500_000);
+        assert!(payload.part.capacity() < 64 * 1024);
+    }
+
+    #[test]
+    fn a_stream_that_ends_leaves_what_arrived() {
+        let mut payload = LargePayload::new(10, b"abc", 0);
+        assert_eq!(payload.read_from(&mut b"de".as_slice()).unwrap(), 2);
+        assert_eq!((payload.arrived(), payload.is_complete()), (5, false));
+        assert_eq!(payload.read_from(&mut io::empty()).unwrap(), 0);
+        assert_eq!(payload.into_bytes(), b"abcde");
+    }
+}
