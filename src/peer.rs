@@ -23,18 +23,17 @@
 //! in its fields. It has no `source()`, so whoever prints sources as well repeats nothing.
 
 mod address;
+mod batch;
 mod capture;
-mod census;
+mod close;
 mod config;
 mod contain;
-mod contents;
-mod current;
 mod dag;
 mod deadlines;
 mod disconnect;
 mod error;
 mod events;
-mod farewell;
+mod frame_list;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -42,6 +41,7 @@ mod handshake;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod inventory;
+mod lifecycle;
 mod listener;
 mod logging;
 mod nonces;
@@ -52,8 +52,8 @@ mod push;
 mod rate;
 mod reader;
 mod receipt;
-mod run;
 mod score;
+mod send_progress;
 #[cfg(feature = "serde")]
 mod serde_impls;
 mod shared;
@@ -62,13 +62,14 @@ mod stats;
 mod stream;
 mod sync;
 mod tally;
-mod threads;
+mod thread_identity;
 mod trickle;
 mod writer;
 
 pub use address::{Direction, PeerAddress};
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
-pub use config::{Config, ConfigBuilder, StallRule, CustomCommands};
+pub use close::CloseError;
+pub use config::{Config, ConfigBuilder, CustomCommands, StallRule};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
@@ -81,8 +82,8 @@ pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
 use crate::wire::{Encode, Frame, Hash, Inventory, Ping};
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
-use outbound::Patience;
+use crossbeam_channel::{Receiver, bounded, select};
+use outbound::Wait;
 use shared::Shared;
 use std::{
     convert::Infallible,
@@ -99,6 +100,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When
 /// the last handle is dropped the peer disconnects. Handles are equal when they are of the same connection.
+#[must_use = "dropping the last handle of a peer disconnects it"]
 pub struct Peer {
     shared: Arc<Shared>,
     /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
@@ -191,17 +193,19 @@ impl Peer {
     /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this
     /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
-        self.shared.key.check_not_current()?;
-        let mut state = self.shared.state.lock();
-        loop {
-            if state.handshake.is_done() {
-                return Ok(());
-            }
-            if let Some(reason) = self.shared.ended() {
-                return Err(WaitError::Closed(reason.clone()));
-            }
-            self.shared.progress.wait(&mut state);
-        }
+        self.shared.lifecycle.wait_for_handshake()
+    }
+
+    /// Whether the connection has not ended.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.ended().is_none()
+    }
+
+    /// Whether both sides have sent `version` and `verack`. Stays true after the end.
+    #[must_use]
+    pub fn is_handshake_done(&self) -> bool {
+        self.shared.lifecycle.is_handshake_done()
     }
 
     /// Queues a message. Never blocks.
@@ -214,9 +218,7 @@ impl Peer {
     /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`]
     /// when it is gone, [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
     pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
-        let (unsent, receipt) = self.shared.receipt();
-        self.shared.queue(message, Patience::None, Some(unsent))?;
-        Ok(receipt)
+        self.shared.queue(message, Wait::No)
     }
 
     /// Like [`queue_message`](Self::queue_message), but waits for room, at most `timeout`: the simple way to send much.
@@ -229,9 +231,7 @@ impl Peer {
     /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`]
     /// when there is no room at all and the caller is a callback of this peer, which must not wait.
     pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Receipt, QueueError> {
-        let (unsent, receipt) = self.shared.receipt();
-        self.patiently(timeout, |patience| self.shared.queue(message, patience, Some(unsent)))?;
-        Ok(receipt)
+        self.wait_for_room(timeout, |wait| self.shared.queue(message, wait))
     }
 
     /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never
@@ -242,9 +242,7 @@ impl Peer {
     /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another
     /// network.
     pub fn queue_frame(&self, frame: &Frame) -> Result<Receipt, QueueError> {
-        let (unsent, receipt) = self.shared.receipt();
-        self.shared.queue_frame(frame, Patience::None, Some(unsent))?;
-        Ok(receipt)
+        self.shared.queue_frame(frame, Wait::No)
     }
 
     /// Like [`queue_frame`](Self::queue_frame), but waits for room as [`send_message`](Self::send_message) does.
@@ -253,21 +251,19 @@ impl Peer {
     ///
     /// As [`queue_frame`](Self::queue_frame) and [`send_message`](Self::send_message).
     pub fn send_frame(&self, frame: &Frame, timeout: Duration) -> Result<Receipt, QueueError> {
-        let (unsent, receipt) = self.shared.receipt();
-        self.patiently(timeout, |patience| self.shared.queue_frame(frame, patience, Some(unsent)))?;
-        Ok(receipt)
+        self.wait_for_room(timeout, |wait| self.shared.queue_frame(frame, wait))
     }
 
-    fn patiently(
+    fn wait_for_room<T>(
         &self,
         timeout: Duration,
-        queue: impl FnOnce(Patience) -> Result<(), QueueError>,
-    ) -> Result<(), QueueError> {
-        let in_callback = self.shared.key.is_current();
-        let patience = if in_callback { Patience::None } else { Patience::AtMost(timeout) };
-        queue(patience).map_err(|error| match error {
-            QueueError::Full { .. } if in_callback => QueueError::InCallback,
-            QueueError::Timeout { .. } => QueueError::Timeout { waited: timeout },
+        queue: impl FnOnce(Wait) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        if !self.shared.lifecycle.identity().is_current() {
+            return queue(Wait::AtMost(timeout));
+        }
+        queue(Wait::No).map_err(|error| match error {
+            QueueError::Full { .. } => QueueError::InCallback,
             error => error,
         })
     }
@@ -318,15 +314,15 @@ impl Peer {
     ///
     /// As [`ping`](Self::ping).
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
-        self.shared.key.check_not_current()?;
-        let nonce = rand::random_range(1..=u64::MAX);
+        self.shared.lifecycle.identity().check_not_current()?;
+        let nonce = self.shared.config.ping_nonce();
         let (answer, rtt) = bounded(1);
         self.shared.state.lock().pings.wait(nonce, answer);
         let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 // Of two that are ready either may be looked at, and an answer that came is one.
-                recv(self.shared.quitting) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
+                recv(self.shared.lifecycle.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 default(timeout) => Err(WaitError::Timeout { waited: timeout }),
             }
         });
@@ -365,8 +361,8 @@ impl Peer {
     ///
     /// [`WaitError::InCallback`] in a callback of this peer.
     pub fn wait_for_disconnect(&self) -> Result<DisconnectReason, WaitError> {
-        self.shared.key.check_not_current()?;
-        self.shared.wait_until_gone();
+        self.shared.lifecycle.identity().check_not_current()?;
+        self.shared.lifecycle.wait_until_finished(None);
         Ok(self.shared.end_reason())
     }
 
@@ -376,11 +372,10 @@ impl Peer {
     ///
     /// [`WaitError::Timeout`] when the peer is still there.
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
-        self.shared.key.check_not_current()?;
-        if let Err(RecvTimeoutError::Timeout) = self.shared.gone.recv_timeout(timeout) {
+        self.shared.lifecycle.identity().check_not_current()?;
+        if !self.shared.lifecycle.wait_until_finished(Instant::now().checked_add(timeout)) {
             return Err(WaitError::Timeout { waited: timeout });
         }
-        self.shared.wait_until_gone();
         Ok(self.shared.end_reason())
     }
 
@@ -393,17 +388,13 @@ impl Peer {
         Self { shared, counted: false }
     }
 
-    fn own_handle(&self) -> Self {
-        Self::uncounted(Arc::clone(&self.shared))
-    }
-
     fn shared(&self) -> &Shared {
         &self.shared
     }
 
     /// Disconnected when the connection has ended.
     fn quitting(&self) -> &Receiver<Infallible> {
-        &self.shared.quitting
+        self.shared.lifecycle.quitting()
     }
 }
 
@@ -416,7 +407,7 @@ impl Clone for Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        self.shared.key == other.shared.key
+        self.shared.lifecycle.identity() == other.shared.lifecycle.identity()
     }
 }
 
@@ -425,7 +416,7 @@ impl Eq for Peer {}
 /// Clippy's `mutable_key_type` does not know that this never changes; a peer can be a key all the same.
 impl hash::Hash for Peer {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        self.shared.key.hash(state);
+        self.shared.lifecycle.identity().hash(state);
     }
 }
 

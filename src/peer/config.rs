@@ -4,6 +4,7 @@ use super::nonces::Nonces;
 use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;
+use rand::seq::SliceRandom;
 use std::{
     fmt,
     sync::{
@@ -159,6 +160,16 @@ impl Config {
     /// A fresh nonce for a `version` message, remembered.
     pub(super) fn new_nonce(&self) -> u64 {
         self.node.nonces.lock().fresh()
+    }
+
+    /// A nonce for a ping, not 0. From the node's generator: that of the thread is gone in destructors of thread-local values.
+    pub(super) fn ping_nonce(&self) -> u64 {
+        self.node.nonces.lock().ping()
+    }
+
+    /// Puts items in random order.
+    pub(super) fn shuffle<T>(&self, items: &mut [T]) {
+        items.shuffle(self.node.nonces.lock().rng());
     }
 
     pub(super) fn sent_nonce(&self, nonce: u64) -> bool {

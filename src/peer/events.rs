@@ -4,17 +4,17 @@ use super::{DisconnectReason, Listener, Peer};
 use crate::wire::Message;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use std::fmt;
+use std::time::Duration;
 
 /// Something that happened to a peer.
 #[non_exhaustive]
 pub struct Event {
-    /// The peer it happened to. It does not keep the connection alive: who forgets all its own handles disconnects,
-    /// even while events are waiting. A clone of it does.
+    /// The peer it happened to: a handle as any other, which keeps the connection alive.
     pub peer: Peer,
     /// What happened.
     pub kind: EventKind,
-    /// Gives its place back when the event is dropped.
-    _place: Option<Place>,
+    /// Dropping the event frees its slot.
+    _slot: Option<Slot>,
 }
 
 /// What happened.
@@ -33,9 +33,9 @@ impl fmt::Debug for Event {
     }
 }
 
-struct Place(Receiver<()>);
+struct Slot(Receiver<()>);
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let _ = self.0.try_recv();
     }
@@ -46,16 +46,19 @@ impl Drop for Place {
 pub struct EventListener {
     events: Sender<Event>,
     /// Holds as many tokens as messages wait.
-    places: (Sender<()>, Receiver<()>),
+    slots: (Sender<()>, Receiver<()>),
 }
 
 impl fmt::Debug for EventListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventListener").field("waiting", &self.places.1.len()).finish()
+        f.debug_struct("EventListener").field("waiting", &self.slots.1.len()).finish()
     }
 }
 
-/// The largest capacity of an event channel: each place takes memory from the beginning.
+/// How often a peer that waits for a slot looks whether the program has taken all events.
+const RECHECK: Duration = Duration::from_millis(50);
+
+/// The largest capacity of an event channel: each slot takes memory from the beginning.
 const MOST_EVENTS: usize = 1 << 16;
 
 /// A listener for any number of peers, and the channel on which it tells what happens to them.
@@ -84,7 +87,7 @@ const MOST_EVENTS: usize = 1 << 16;
 #[must_use]
 pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
     let (events, receiver) = unbounded();
-    (EventListener { events, places: bounded(capacity.clamp(1, MOST_EVENTS)) }, receiver)
+    (EventListener { events, slots: bounded(capacity.clamp(1, MOST_EVENTS)) }, receiver)
 }
 
 impl Listener for EventListener {
@@ -95,20 +98,30 @@ impl Listener for EventListener {
 
     /// Takes the message itself, so that a block is not copied.
     fn deliver(&self, peer: &Peer, message: Message) {
-        let (take, free) = &self.places;
-        select! {
-            send(take, ()) -> _ => {}
-            // The program may read no more; the end of the connection ends the wait.
-            recv(peer.quitting()) -> _ => return,
+        let (take, free) = &self.slots;
+        loop {
+            select! {
+                send(take, ()) -> _ => break,
+                // The program may read no more; the end of the connection ends the wait.
+                recv(peer.quitting()) -> _ => return,
+                default(RECHECK) => {
+                    // No event waits, so the program itself keeps as many as there are slots. It can have one more at a
+                    // time; and if the receiver is gone, the event is dropped.
+                    if self.events.is_empty() {
+                        drop(self.events.send(Event { peer: peer.clone(), kind: EventKind::Message(message), _slot: None }));
+                        return;
+                    }
+                }
+            }
         }
         let kind = EventKind::Message(message);
-        let _place = Some(Place(free.clone()));
+        let _slot = Some(Slot(free.clone()));
         // Without a receiver nobody wants to know.
-        drop(self.events.send(Event { peer: peer.own_handle(), kind, _place }));
+        drop(self.events.send(Event { peer: peer.clone(), kind, _slot }));
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         let kind = EventKind::Disconnected(reason.clone());
-        drop(self.events.send(Event { peer: peer.own_handle(), kind, _place: None }));
+        drop(self.events.send(Event { peer: peer.clone(), kind, _slot: None }));
     }
 }

@@ -18,11 +18,13 @@ pub(super) struct Announcements {
     limit: usize,
     interval: Duration,
     due: Option<Instant>,
+    /// How many items were known and how many waited when the connection ended.
+    closed: Option<(usize, usize)>,
 }
 
 impl Announcements {
     pub fn new(known: usize, limit: usize, interval: Duration) -> Self {
-        Self { known: Known::new(known), waiting: VecDeque::new(), limit, interval, due: None }
+        Self { known: Known::new(known), waiting: VecDeque::new(), limit, interval, due: None, closed: None }
     }
 
     /// What the remote announced, it knows.
@@ -82,12 +84,23 @@ impl Announcements {
         batch
     }
 
+    /// Forgets everything and takes nothing more. Returns it, to be dropped outside the lock.
+    pub fn close(&mut self) -> impl Sized + use<> {
+        self.closed = Some((self.known.len(), self.waiting.len()));
+        self.due = None;
+        (std::mem::replace(&mut self.known, Known::new(0)), std::mem::take(&mut self.waiting))
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
     pub fn known_len(&mut self) -> usize {
-        self.known.len()
+        self.closed.map_or_else(|| self.known.len(), |(known, _)| known)
     }
 
     pub fn waiting_len(&self) -> usize {
-        self.waiting.len()
+        self.closed.map_or(self.waiting.len(), |(_, waiting)| waiting)
     }
 }
 

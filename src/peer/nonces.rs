@@ -29,6 +29,16 @@ impl Nonces {
         nonce
     }
 
+    /// A random number that is not 0 and not remembered, for a ping.
+    pub fn ping(&mut self) -> u64 {
+        self.rng.next_u64().max(1)
+    }
+
+    /// The node's generator of random numbers.
+    pub fn rng(&mut self) -> &mut StdRng {
+        &mut self.rng
+    }
+
     /// Whether it is one of those that were sent last.
     pub fn contains(&self, nonce: u64) -> bool {
         self.sent.contains(&nonce)

@@ -1,14 +1,16 @@
-//! The outbound queue: runs of frames, bounded in bytes.
+//! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
-//! A run is a buffer of consecutive small frames, or one large frame that may be shared with other peers. Who queues
-//! appends to the last run while it still waits, so frames are coalesced where they are queued, and the writer writes
-//! whole runs. The channel between them carries no frames, only "there is something": the runs lie behind one lock,
-//! since a run must stay open to more frames until the moment it is taken, and all of them must go the moment the
-//! connection ends.
+//! Senders append small frames to the last batch while it waits, and the writer thread takes whole batches: one system
+//! call and one lock for many messages. The batches lie behind one lock, because a batch stays open to more frames until
+//! the writer takes it, and because all of them must go the moment the connection ends. A wake-up channel tells the writer
+//! that there is something to take.
 
-use super::receipt::Unsent;
-use super::run::{Run, SMALL_RUN, Spare};
-use super::sync::{Condvar, Mutex};
+mod waiting;
+
+use super::DisconnectReason;
+use super::batch::{Batch, SMALL_BATCH, SpareBuffer};
+use super::send_progress::SendProgress;
+use super::sync::Mutex;
 use crate::wire::Command;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -17,58 +19,70 @@ use std::{
     mem,
     time::{Duration, Instant},
 };
+use waiting::WaitingSenders;
 
-/// A frame up to this size is copied into a run; a larger one is a run of its own.
+/// A frame up to this size in bytes is copied into a batch of small frames; a larger one is a batch of its own.
 pub(super) const SMALL_FRAME: usize = 40 * 1024;
 
-/// How many bytes of automatic answers may wait when what the application queued has taken all the room. A remote that
-/// has asked for so many and read none is not slow.
-const ANSWERS: usize = 16 * 1024;
+/// How many bytes of automatic answers may wait when the program's messages have taken all the room. A remote that
+/// has asked for so many answers and read none of them is not merely slow.
+const ANSWER_ROOM: usize = 16 * 1024;
 
-/// How many buffers are kept for runs to come: as many as a sender that waits for room fills before it waits again, with
-/// the usual high-water mark.
-const SPARES: usize = 3;
+/// How many buffers of written batches are kept for later ones: as many as a waiting sender fills before it waits again,
+/// with the default high-water mark.
+const SPARE_BUFFERS: usize = 3;
 
 /// The queue of one peer.
 #[derive(Debug)]
 pub(super) struct Outbound {
     queue: Mutex<Queue>,
-    room: Condvar,
-    bell: Sender<()>,
+    progress: SendProgress,
+    wake_writer: Sender<()>,
     limit: usize,
     high_water_mark: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    runs: VecDeque<Run>,
-    /// What the application queued before the handshake let it through.
-    held: VecDeque<Run>,
+    batches: VecDeque<Batch>,
+    /// The program's messages and automatic answers that wait until our `verack` is queued.
+    held: VecDeque<Batch>,
     open: bool,
-    closed: bool,
-    /// What waits, and what the writer is at.
+    stage: Stage,
+    /// What waits and what the writer is writing.
     bytes: usize,
     messages: usize,
-    /// How many of the bytes are of automatic answers.
-    answers: usize,
-    /// How many senders wait for room.
-    waiting: usize,
-    /// Whether others have queued something since.
-    overtaken: bool,
-    /// Buffers for the next runs, while there is traffic: to give them back and ask for others with each run would cost as
-    /// much as filling them.
-    spare: Vec<Spare>,
-    /// Whether the writer found nothing and waits for the bell.
-    idle: bool,
+    /// How many of the bytes belong to automatic answers.
+    answer_bytes: usize,
+    /// How many messages with a position were accepted: the position of the last one.
+    last_position: u64,
+    waiting: WaitingSenders,
+    /// Emptied buffers for later batches. Allocating one for each batch would cost as much as filling it.
+    spare: Vec<SpareBuffer>,
+    /// The writer found nothing and waits for a wake-up.
+    writer_idle: bool,
+    /// The writer has taken a batch and not yet said what became of it.
+    writing: bool,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Accepting,
+    /// Nothing new is accepted; what is queued is still written.
+    Draining,
+    /// As `Draining`, and the connection ends for this reason once nothing is left to write.
+    Finishing(DisconnectReason),
+    Closed,
 }
 
 /// An encoded frame on its way into the queue.
 pub(super) enum Queued<'a> {
-    /// To be copied.
+    /// A small frame, which is copied into a batch.
     Small(&'a [u8]),
-    /// To be kept.
+    /// A large frame, which is kept as it is.
     Large(Vec<u8>),
-    /// To be kept with others.
+    /// A large frame that other peers may send too.
     Shared(Bytes),
 }
 
@@ -82,16 +96,15 @@ impl Queued<'_> {
     }
 }
 
-/// Who queues: decides what happens before the handshake is done.
+/// The kind of a queued message: decides whether it waits for the handshake and how much room it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The handshake itself, and the last reject: goes out at once, and finds room even where what waits for the
-    /// handshake has taken all.
+    /// Part of the handshake, or the last `reject`: leaves at once, finds room in a full queue, and has no position.
     Handshake,
-    /// An automatic answer: waits for the handshake, and has some room of its own. The application may fill the queue,
-    /// and that is not the fault of a remote that asks something.
+    /// An automatic answer: waits for the handshake, and has [`ANSWER_ROOM`] of its own, because a queue that the program
+    /// has filled is not the fault of a remote that asks something.
     Answer,
-    /// Everything else: waits for the handshake.
+    /// A message of the program: waits for the handshake.
     Ordinary,
 }
 
@@ -104,176 +117,236 @@ pub(super) enum Refused {
 }
 
 /// There is nothing to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Idle {
-    /// Whether buffers are kept, to be [released](Outbound::release_spare) when nothing comes for a while.
+    /// Whether buffers are kept that can be [released](Outbound::release_spare) after a while.
     pub keeps_buffers: bool,
+    /// The reason for which the connection is to end now, because everything is written.
+    pub finish: Option<DisconnectReason>,
 }
 
-/// How long who queues is ready to wait for room.
+/// Whether a sender waits for room.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Patience {
-    /// Not at all; up to the hard limit there is room.
-    None,
-    /// So long; there is room below the high-water mark, and who has to wait waits for more of it.
+pub(super) enum Wait {
+    /// It does not: there is room up to the limit.
+    No,
+    /// It waits at most this long: there is room below the high-water mark, for the sender that has waited longest.
     AtMost(Duration),
 }
 
 impl Outbound {
-    /// A queue, and what rings when it is no longer empty.
+    /// A queue, and the wake-up channel of its writer.
     pub fn new(limit: usize, high_water_mark: usize) -> (Self, Receiver<()>) {
-        let (bell, rung) = bounded(1);
-        (
-            Self {
-                queue: Mutex::new(Queue { idle: true, ..Queue::default() }),
-                room: Condvar::new(),
-                bell,
-                limit,
-                high_water_mark,
-            },
-            rung,
-        )
+        let (wake_writer, woken) = bounded(1);
+        let queue = Self {
+            queue: Mutex::new(Queue { writer_idle: true, ..Queue::default() }),
+            progress: SendProgress::default(),
+            wake_writer,
+            limit,
+            high_water_mark: high_water_mark.max(1),
+        };
+        (queue, woken)
     }
 
-    /// Queues a frame.
-    pub fn push(
-        &self,
-        command: Command,
-        frame: Queued<'_>,
-        lane: Lane,
-        patience: Patience,
-        receipt: Option<Unsent>,
-    ) -> Result<(), Refused> {
-        let length = frame.len();
-        let mut deadline = None;
-        let mut out_of_time = false;
+    pub fn progress(&self) -> &SendProgress {
+        &self.progress
+    }
+
+    /// Queues a frame. Returns its position, 0 for one of the handshake lane.
+    pub fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, Refused> {
         let mut queue = self.queue.lock();
-        loop {
-            if queue.closed {
-                return Err(Refused::Closed);
-            }
-            let fits = queue.bytes + length <= self.limit
-                || queue.bytes <= self.next_to_nothing()
-                || match lane {
-                    Lane::Handshake => true,
-                    Lane::Answer => queue.answers + length <= ANSWERS,
-                    Lane::Ordinary => false,
-                };
-            match patience {
-                _ if fits && (queue.bytes < self.high_water_mark.max(1) || matches!(patience, Patience::None)) => break,
-                Patience::None => return Err(Refused::Full { queued: queue.bytes, limit: self.limit }),
-                // Room that came at the last moment was looked for.
-                Patience::AtMost(_) if out_of_time => return Err(Refused::Timeout),
-                Patience::AtMost(timeout) => {
-                    // Reading the clock costs a fifth of a small message: only who has to wait does it.
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
-                    queue.waiting += 1;
-                    match deadline {
-                        Some(deadline) => out_of_time = self.room.wait_until(&mut queue, deadline).timed_out(),
-                        None => self.room.wait(&mut queue),
-                    }
-                    queue.waiting -= 1;
-                }
-            }
+        if let Wait::AtMost(timeout) = wait
+            && (queue.bytes >= self.high_water_mark || !queue.waiting.is_empty())
+        {
+            // Reading the clock costs a fifth of a small message: only a sender that waits does it.
+            let deadline = Instant::now().checked_add(timeout);
+            waiting::wait(&mut queue, deadline, |queue| {
+                !matches!(queue.stage, Stage::Accepting) || queue.bytes < self.high_water_mark
+            })?;
         }
-        let ring = queue.append(command, frame, lane, receipt);
+        let accepts = match queue.stage {
+            Stage::Accepting => true,
+            // A remote that pings meanwhile gets its pong, or it would end the connection.
+            Stage::Draining => lane != Lane::Ordinary,
+            Stage::Finishing(_) | Stage::Closed => false,
+        };
+        if !accepts {
+            queue.waiting.wake_first();
+            return Err(Refused::Closed);
+        }
+        if let Wait::No = wait
+            && !self.has_room(&queue, frame.len(), lane)
+        {
+            return Err(Refused::Full { queued: queue.bytes, limit: self.limit });
+        }
+        let position = queue.append(command, frame, lane);
+        if queue.bytes < self.high_water_mark {
+            queue.waiting.wake_first();
+        }
+        let wake = queue.take_wake_up(lane);
         drop(queue);
-        if ring {
-            // A bell that rings already is enough.
-            let _ = self.bell.try_send(());
+        if wake {
+            // If a wake-up waits already, it is enough.
+            let _ = self.wake_writer.try_send(());
         }
-        Ok(())
+        Ok(position)
     }
 
-    /// With so little waiting a frame is accepted whatever its size: else a large one would never be, on a connection on
-    /// which something small is always being written.
-    fn next_to_nothing(&self) -> usize {
-        (self.limit / 2).min(SMALL_RUN)
+    /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
+    fn has_room(&self, queue: &Queue, length: usize, lane: Lane) -> bool {
+        // When almost nothing waits, a frame of any size is accepted. Otherwise a frame larger than the limit would never
+        // be, on a connection on which something small is always being written.
+        queue.bytes + length <= self.limit
+            || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
+            || match lane {
+                Lane::Handshake => true,
+                Lane::Answer => queue.answer_bytes + length <= ANSWER_ROOM,
+                Lane::Ordinary => false,
+            }
     }
 
-    /// Lets through what was held back. Called when our `verack` is queued.
+    /// Lets the held messages through. Called when our `verack` is queued.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
         queue.open = true;
         let mut held = mem::take(&mut queue.held);
-        queue.runs.append(&mut held);
+        queue.batches.append(&mut held);
         drop(queue);
-        let _ = self.bell.try_send(());
+        let _ = self.wake_writer.try_send(());
     }
 
     pub fn is_open(&self) -> bool {
         self.queue.lock().open
     }
 
-    /// Whether the next run is worth a moment's wait.
+    /// Queues the last frame, ahead of the held ones, and accepts nothing after it. Once it is written the writer ends the
+    /// connection for `reason`.
+    pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
+        let mut queue = self.queue.lock();
+        if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
+            return Err(Refused::Closed);
+        }
+        queue.append(command, Queued::Small(frame), Lane::Handshake);
+        queue.stage = Stage::Finishing(reason);
+        queue.waiting.wake_first();
+        drop(queue);
+        let _ = self.wake_writer.try_send(());
+        Ok(())
+    }
+
+    /// Accepts nothing new; what is queued is still written. Returns the position of the last message.
+    pub fn drain(&self) -> u64 {
+        let mut queue = self.queue.lock();
+        if matches!(queue.stage, Stage::Accepting) {
+            queue.stage = Stage::Draining;
+        }
+        queue.waiting.wake_first();
+        queue.last_position
+    }
+
+    /// The reason for which the connection will end once everything is written, if there is one.
+    pub fn finishing(&self) -> Option<DisconnectReason> {
+        match &self.queue.lock().stage {
+            Stage::Finishing(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether the next batch is small, so that waiting a moment for more frames pays.
     pub fn next_is_small(&self) -> bool {
         let queue = self.queue.lock();
-        queue.runs.len() == 1 && queue.runs.front().is_some_and(|run| run.bytes().len() < SMALL_RUN)
+        queue.batches.len() == 1 && queue.batches.front().is_some_and(|batch| batch.bytes().len() < SMALL_BATCH)
     }
 
-    /// The next run to write; without one, the bell is silent still. It counts as queued until
-    /// [`written`](Self::written).
-    pub fn pop(&self) -> Option<Run> {
-        self.queue.lock().runs.pop_front()
+    /// For the writer: the next batch. Without one, no wake-up is sent for the next.
+    pub fn pop(&self) -> Option<Batch> {
+        self.queue.lock().pop()
     }
 
-    /// Like [`pop`](Self::pop), but without one, the bell rings for the next.
-    pub fn pop_or_idle(&self) -> Result<Run, Idle> {
+    /// For the writer: the next batch. Without one, a wake-up is sent for the next.
+    pub fn pop_or_idle(&self) -> Result<Batch, Idle> {
         let mut queue = self.queue.lock();
-        let run = queue.runs.pop_front();
-        queue.idle = run.is_none();
-        run.ok_or(Idle { keeps_buffers: !queue.spare.is_empty() })
+        let batch = queue.pop();
+        queue.writer_idle = batch.is_none();
+        if let Some(batch) = batch {
+            return Ok(batch);
+        }
+        let finish = match &queue.stage {
+            Stage::Finishing(reason) => Some(reason.clone()),
+            _ => None,
+        };
+        Err(Idle { keeps_buffers: !queue.spare.is_empty(), finish })
     }
 
-    /// Gives back the buffers that were kept for the next runs.
+    /// Releases the buffers that were kept for later batches.
     pub fn release_spare(&self) {
         let spare = mem::take(&mut self.queue.lock().spare);
         drop(spare);
     }
 
-    /// A run was written: there is room.
-    pub fn written(&self, run: Run) {
-        let (length, messages, answers) = (run.bytes().len(), run.messages, run.answers);
-        let unused = run.into_spare();
+    /// For the writer: the batch that it took was written. There is room again.
+    pub fn written(&self, batch: Batch) {
+        let (length, messages, answer_bytes) = (batch.bytes().len(), batch.messages, batch.answer_bytes);
+        let mut unused = batch.into_spare();
         let mut queue = self.queue.lock();
-        // A closed queue has forgotten the run already.
-        queue.bytes = queue.bytes.saturating_sub(length);
-        queue.messages = queue.messages.saturating_sub(messages);
-        queue.answers = queue.answers.saturating_sub(answers);
-        let unused = unused.and_then(|buffer| {
-            if queue.closed || queue.spare.len() >= SPARES {
-                return Some(buffer);
+        queue.writing = false;
+        let closed = matches!(queue.stage, Stage::Closed);
+        if !closed {
+            queue.bytes = queue.bytes.saturating_sub(length);
+            queue.messages = queue.messages.saturating_sub(messages);
+            queue.answer_bytes = queue.answer_bytes.saturating_sub(answer_bytes);
+            if queue.spare.len() < SPARE_BUFFERS {
+                queue.spare.extend(unused.take());
             }
-            queue.spare.push(buffer);
-            None
-        });
-        let wake = queue.has_room_for_who_waits(self.high_water_mark);
+            queue.wake_waiting_sender(self.high_water_mark);
+        }
         drop(queue);
         drop(unused);
-        if wake {
-            self.room.notify_all();
+        if closed {
+            self.progress.finish();
         }
     }
 
-    /// Puts back a run that could not be written: what was not sent stays until the queue is closed.
-    pub fn put_back(&self, run: Run) {
+    /// For the writer: the batch that it took could not be written, and the connection is about to end for that.
+    pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
-        if !queue.closed {
-            queue.runs.push_front(run);
+        queue.writing = false;
+        let closed = matches!(queue.stage, Stage::Closed);
+        if !closed {
+            // The statistics still count it as queued, and `close` makes it final that it was not sent.
+            queue.batches.push_front(batch);
+        }
+        drop(queue);
+        if closed {
+            self.progress.finish();
         }
     }
 
-    /// Refuses everything from now on, wakes who waits, and gives what was queued, to be dropped outside the lock.
-    pub fn close(&self) -> [VecDeque<Run>; 2] {
+    /// Refuses everything from now on and wakes the senders that wait. Returns what was queued, to be dropped outside the
+    /// lock.
+    ///
+    /// The count of written messages becomes final now, or, while the writer is writing a batch, when it returns: the
+    /// remote may have received that batch.
+    pub fn close(&self) -> [VecDeque<Batch>; 2] {
         let mut queue = self.queue.lock();
-        queue.closed = true;
-        (queue.bytes, queue.messages, queue.answers) = (0, 0, 0);
-        let garbage = [mem::take(&mut queue.runs), mem::take(&mut queue.held)];
+        queue.stage = Stage::Closed;
+        (queue.bytes, queue.messages, queue.answer_bytes) = (0, 0, 0);
+        let garbage = [mem::take(&mut queue.batches), mem::take(&mut queue.held)];
         let spare = mem::take(&mut queue.spare);
+        queue.waiting.wake_first();
+        let writing = queue.writing;
         drop(queue);
         drop(spare);
-        self.room.notify_all();
+        if !writing {
+            self.progress.finish();
+        }
         garbage
+    }
+
+    /// For the writer thread when it ends: nothing is written after this.
+    pub fn writer_left(&self) {
+        self.queue.lock().writing = false;
+        self.progress.finish();
     }
 
     /// How many bytes and messages wait.
@@ -284,43 +357,56 @@ impl Outbound {
 }
 
 impl Queue {
-    /// Whether who waits is to be woken, after a run was written.
-    ///
-    /// Half of the mark is kept free for it: to be woken for each run that is written, the two taking turns, costs more
-    /// than the rest. But the writer must not run dry, and who waits must not see all others go first.
-    fn has_room_for_who_waits(&self, high_water_mark: usize) -> bool {
-        let below = self.bytes < high_water_mark.max(1);
-        self.waiting > 0 && below && (self.bytes <= high_water_mark / 2 || self.runs.len() <= 1 || self.overtaken)
+    fn pop(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front();
+        self.writing = batch.is_some();
+        batch
     }
 
-    /// Adds a frame; whether the writer must be told.
-    fn append(&mut self, command: Command, frame: Queued<'_>, lane: Lane, receipt: Option<Unsent>) -> bool {
-        let answer = if lane == Lane::Answer { frame.len() } else { 0 };
+    /// Wakes the sender that has waited longest if there is room for it.
+    ///
+    /// It is woken when half of the mark is free: if it were woken for each written batch, it and the writer would take
+    /// turns sleeping, which costs more than the rest. But the writer must not run out of work meanwhile.
+    fn wake_waiting_sender(&mut self, high_water_mark: usize) {
+        if self.bytes <= high_water_mark / 2 || (self.bytes < high_water_mark && self.batches.len() <= 1) {
+            self.waiting.wake_first();
+        }
+    }
+
+    /// Adds a frame. Returns its position.
+    fn append(&mut self, command: Command, frame: Queued<'_>, lane: Lane) -> u64 {
+        let answer_bytes = if lane == Lane::Answer { frame.len() } else { 0 };
+        let has_position = lane != Lane::Handshake;
         self.bytes += frame.len();
         self.messages += 1;
-        self.overtaken = self.waiting > 0;
-        self.answers += answer;
-        let through = self.open || lane == Lane::Handshake;
-        let spare = &mut self.spare;
-        let runs = if through { &mut self.runs } else { &mut self.held };
+        self.answer_bytes += answer_bytes;
+        let batches = if self.open || lane == Lane::Handshake { &mut self.batches } else { &mut self.held };
         match frame {
             Queued::Small(frame) => {
-                if !runs.back_mut().is_some_and(|run| run.append(command, frame)) {
-                    let mut run = Run::open(spare.pop().unwrap_or_default());
-                    run.append(command, frame);
-                    runs.push_back(run);
+                if !batches.back_mut().is_some_and(|batch| batch.append(command, frame, has_position)) {
+                    let mut batch = Batch::small(self.spare.pop().unwrap_or_default(), has_position);
+                    batch.append(command, frame, has_position);
+                    batches.push_back(batch);
                 }
             }
-            Queued::Large(frame) => runs.push_back(Run::large(command, frame)),
-            Queued::Shared(frame) => runs.push_back(Run::shared(command, frame)),
+            Queued::Large(frame) => batches.push_back(Batch::large(command, frame, has_position)),
+            Queued::Shared(frame) => batches.push_back(Batch::shared(command, frame, has_position)),
         }
-        if let Some(run) = runs.back_mut() {
-            run.count(answer, receipt);
+        if let Some(batch) = batches.back_mut() {
+            batch.count(answer_bytes);
         }
-        // One that is writing looks again by itself.
-        through && mem::take(&mut self.idle)
+        if !has_position {
+            return 0;
+        }
+        self.last_position += 1;
+        self.last_position
+    }
+
+    /// Whether the writer must be woken for a frame of this lane. A writer that is writing looks again by itself.
+    fn take_wake_up(&mut self, lane: Lane) -> bool {
+        (self.open || lane == Lane::Handshake) && mem::take(&mut self.writer_idle)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

@@ -4,7 +4,7 @@ use super::DisconnectReason;
 use super::contain::contain;
 use super::deadlines::Due;
 use super::logging::SENT;
-use super::outbound::{Lane, Patience};
+use super::outbound::{Lane, Wait};
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};
@@ -37,15 +37,15 @@ fn serve(shared: &Arc<Shared>, bell: &Receiver<()>) {
         select! {
             recv(bell) -> rung => if rung.is_err() { return },
             recv(sleep) -> _ => {}
-            recv(shared.quitting) -> _ => return,
+            recv(shared.lifecycle.quitting()) -> _ => return,
         }
     }
 }
 
 fn ping(shared: &Shared) {
-    let ping = Ping { nonce: rand::random_range(1..=u64::MAX) };
-    match shared.queue_in(Lane::Ordinary, &ping, Patience::None, None) {
-        Ok(()) => {}
+    let ping = Ping { nonce: shared.config.ping_nonce() };
+    match shared.queue_in(Lane::Ordinary, &ping, Wait::No) {
+        Ok(_) => {}
         // The write timeout looks after a remote that takes nothing.
         Err(error) => debug!(target: SENT, "{shared}: no ping: {error}"),
     }

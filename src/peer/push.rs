@@ -7,7 +7,6 @@ use crate::wire::{
     TimedAddress, WireString,
 };
 use log::warn;
-use rand::seq::SliceRandom;
 use std::time::Duration;
 
 impl Peer {
@@ -28,7 +27,7 @@ impl Peer {
         }
         let mut addresses = addresses.to_vec();
         if addresses.len() > Addr::MAX {
-            addresses.shuffle(&mut rand::rng());
+            self.config().shuffle(&mut addresses);
             addresses.truncate(Addr::MAX);
         }
         let message = Addr { scope: AddressScope::from(subnetwork), addresses };

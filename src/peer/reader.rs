@@ -3,12 +3,11 @@
 use super::capture::Entry;
 use super::contain::contain;
 use super::disconnect::{HandshakeError, IoOperation};
-use super::farewell;
 use super::handshake::Step;
 use super::logging::{self, LIFE, RECEIVED, SENT};
-use super::outbound::{Lane, Patience};
+use super::outbound::Lane;
 use super::rate::{Pace, Pacer};
-use super::shared::Shared;
+use super::shared::{LAST_REJECT, Shared};
 use super::stream::ReadHalf;
 use super::tally::Stamp;
 use super::{CustomCommands, DisconnectReason, Listener, Peer};
@@ -23,9 +22,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-
-/// How long the reader waits for its last `reject` to be written before it disconnects all the same.
-const LAST_REJECT: Duration = Duration::from_secs(2);
 
 /// How long the reader waits when the connection had nothing to read and did not wait for it.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -45,9 +41,8 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         introduced: false,
         now: Instant::now(),
     };
-    let reason = contain(|| shared.begin().err().unwrap_or_else(|| reader.read()));
+    let reason = contain(|| reader.read());
     shared.end(reason.unwrap_or(DisconnectReason::CallbackPanicked));
-    farewell::leave(shared, &peer);
 }
 
 struct Reader<'a> {
@@ -91,7 +86,7 @@ impl Reader<'_> {
                         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
                     ) =>
                 {
-                    let _ = self.shared.quitting.recv_timeout(MOMENT);
+                    let _ = self.shared.lifecycle.quitting().recv_timeout(MOMENT);
                 }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
@@ -122,7 +117,7 @@ impl Reader<'_> {
         };
         debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
         // Nothing is ever sent there; the end of the connection ends the pause.
-        match self.shared.quitting.recv_timeout(pause) {
+        match self.shared.lifecycle.quitting().recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => then,
             _ => Err(self.shared.end_reason()),
         }
@@ -135,6 +130,10 @@ impl Reader<'_> {
         loop {
             if let Some(reason) = self.shared.ended() {
                 return Err(reason.clone());
+            }
+            if self.shared.is_ending_with_reject() {
+                let _ = self.shared.lifecycle.quitting().recv_timeout(LAST_REJECT);
+                return Err(self.shared.end_reason());
             }
             let before = self.decoder.position();
             match self.decoder.next_frame() {
@@ -204,7 +203,7 @@ impl Reader<'_> {
         if step == Step::Finished {
             // Before anything of the program's runs: the remote has kept its deadline.
             self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
-            self.shared.progress.notify_all();
+            self.shared.lifecycle.handshake_done();
         }
         self.listener.on_read(self.peer, size, Ok(command));
         match step {
@@ -219,7 +218,7 @@ impl Reader<'_> {
             }
             Step::End(reject, reason) => {
                 if let Some(reject) = reject {
-                    self.last_reject(&reject);
+                    self.last_reject(&reject, &reason);
                 }
                 Err(reason)
             }
@@ -287,8 +286,9 @@ impl Reader<'_> {
             }
             Message::Custom(unknown) if self.shared.settings().custom_commands == CustomCommands::Disconnect => {
                 let command = unknown.command();
-                self.last_reject(&self.malformed(&format!("unknown command {command}")));
-                return Err(DisconnectReason::CustomCommand(command));
+                let reason = DisconnectReason::CustomCommand(command);
+                self.last_reject(&self.malformed(&format!("unknown command {command}")), &reason);
+                return Err(reason);
             }
             _ => {}
         }
@@ -309,8 +309,9 @@ impl Reader<'_> {
             return Ok(());
         }
         let text = error.to_string();
-        self.last_reject(&self.malformed(&text));
-        Err(DisconnectReason::Malformed(error))
+        let reason = DisconnectReason::Malformed(error);
+        self.last_reject(&self.malformed(&text), &reason);
+        Err(reason)
     }
 
     fn malformed(&self, error: &str) -> Reject {
@@ -318,14 +319,12 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Tells the remote what was wrong, and waits a moment until it is written. Not longer: a remote that does not read
-    /// must not pin us.
-    fn last_reject(&self, reject: &Reject) {
-        let (unsent, receipt) = self.shared.receipt();
-        if self.shared.queue_in(Lane::Handshake, reject, Patience::None, Some(unsent)).is_ok()
-            && let Err(error) = receipt.wait_bounded(LAST_REJECT)
-        {
-            debug!(target: SENT, "{}: the reject was not written: {error}", self.shared);
+    /// Queues the last message and waits until it is written. The wait is bounded by
+    /// [`LAST_REJECT`](super::shared::LAST_REJECT), because the remote may not read.
+    fn last_reject(&self, reject: &Reject, reason: &DisconnectReason) {
+        match self.shared.end_with(reject, reason.clone()) {
+            Ok(()) => drop(self.shared.lifecycle.quitting().recv_timeout(LAST_REJECT)),
+            Err(error) => debug!(target: SENT, "{}: the reject was not queued: {error}", self.shared),
         }
     }
 }

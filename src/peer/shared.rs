@@ -6,47 +6,47 @@
 use super::capture::Entry;
 use super::config::Settings;
 use super::contain::contain;
-use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
-use super::farewell::Farewell;
 use super::handshake::Handshake;
 use super::inventory::Announcements;
+use super::lifecycle::Lifecycle;
 use super::logging::LIFE;
-use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
+use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
 use super::ping::Pings;
-use super::receipt::{Ending, Receipt, Unsent};
+use super::receipt::Receipt;
 use super::score::Score;
 use super::stats::{Remote, Traffic};
-use super::sync::{Condvar, Mutex};
+use super::sync::Mutex;
 use super::tally::Tally;
-use super::threads::{self, Threads};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
-    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Services, Version, encode_sized,
+    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Reject, Services, Version,
+    encode_frame, encode_sized,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
-use std::cell::RefCell;
-use std::convert::Infallible;
+use std::cell::Cell;
 use std::net::Ipv6Addr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// A scratch buffer larger than this is not kept.
+/// How long a connection that is to end waits for its last `reject` to be written.
+pub(super) const LAST_REJECT: Duration = Duration::from_secs(2);
+
+/// A scratch buffer with more room than this, in bytes, is not kept.
 const SCRATCH_KEPT: usize = 4 * SMALL_FRAME;
 
 thread_local! {
-    /// Where small frames are encoded before they are appended to a run.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Where small frames are encoded before they are appended to a batch.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The shared part of one peer.
 pub(super) struct Shared {
     pub id: u64,
-    pub key: PeerKey,
     pub config: Config,
     pub direction: Direction,
     pub address: PeerAddress,
@@ -57,37 +57,27 @@ pub(super) struct Shared {
     awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
-    pub threads: Threads,
-    /// What became of the beginning.
-    begun: OnceLock<Result<(), DisconnectReason>>,
-    /// Disconnected by the last thread, when it is about to end.
-    pub gone: Receiver<Infallible>,
-    /// Who may still call back.
-    pub farewell: Farewell,
+    pub lifecycle: Arc<Lifecycle>,
+    ending_with_reject: AtomicBool,
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcements>,
     /// What the reader counts.
     pub received: Tally,
     pub state: Mutex<State>,
-    /// Told when the handshake is done or the peer is gone.
-    pub progress: Condvar,
     pub sent: Mutex<Sent>,
     pub score: Mutex<Score>,
     clock: Mutex<Clock>,
-    pub outbound: Outbound,
+    pub outbound: Arc<Outbound>,
     /// Rings when announcements wait for the trickle timer.
     pub trickle_bell: Sender<()>,
     pinger_bell: Sender<()>,
-    ending: Arc<Ending>,
-    /// Dropped when the connection ends, which every waiting thread notices.
-    quit: Mutex<Option<Sender<Infallible>>>,
-    pub quitting: Receiver<Infallible>,
     /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
     shutdown: Mutex<Option<Shutdown>>,
 }
 
-pub(super) type Shutdown = Box<dyn Fn() + Send + Sync>;
+/// Shuts the connection down; `true` resets it instead of closing it.
+pub(super) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
 
 /// What the reader keeps up to date.
 pub(super) struct State {
@@ -125,19 +115,12 @@ pub(super) struct Ends {
 }
 
 impl Shared {
-    pub fn new(
-        config: &Config,
-        direction: Direction,
-        address: PeerAddress,
-        shutdown: Shutdown,
-        gone: Receiver<Infallible>,
-    ) -> (Self, Ends) {
+    pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, Ends) {
         let settings = config.settings();
         let half_life = settings.score_limit.and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
         let (trickle_bell, trickle) = bounded(1);
         let (pinger_bell, pinger) = bounded(1);
-        let (quit, quitting) = bounded(0);
         let announcements =
             Announcements::new(settings.known_inventory, settings.inventory_queue, settings.trickle_interval);
         let state = State {
@@ -148,7 +131,6 @@ impl Shared {
         };
         let shared = Self {
             id: config.next_peer_id(),
-            key: PeerKey::new(),
             config: config.clone(),
             direction,
             address,
@@ -156,24 +138,18 @@ impl Shared {
             timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
-            threads: Threads::default(),
-            begun: OnceLock::new(),
-            gone,
-            farewell: Farewell::default(),
+            lifecycle: Arc::new(Lifecycle::new()),
+            ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
             received: Tally::default(),
             state: Mutex::new(state),
-            progress: Condvar::new(),
             sent: Mutex::default(),
             score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
-            outbound,
+            outbound: Arc::new(outbound),
             trickle_bell,
             pinger_bell,
-            ending: Arc::default(),
-            quit: Mutex::new(Some(quit)),
-            quitting,
             shutdown: Mutex::new(Some(shutdown)),
         };
         (shared, Ends { work, trickle, pinger })
@@ -190,106 +166,97 @@ impl Shared {
         self.config.settings()
     }
 
-    /// Ends the connection, unless it has ended: the first reason is the one. Never blocks, and never panics: it runs in
-    /// drops.
+    /// Ends the connection unless it has ended: the first reason wins. Never blocks and never panics, because it runs in
+    /// destructors.
     pub fn end(&self, reason: DisconnectReason) {
-        if self.ending.set(reason).is_err() {
+        // A remote that has stopped reading does not read what the system still holds for it. Closing the connection would
+        // keep up to 4 MB of unsent bytes for minutes; a reset frees them at once.
+        let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
+        if !self.lifecycle.end(reason) {
             return;
         }
-        drop(self.quit.lock().take());
         let shutdown = self.shutdown.lock().take();
-        // A program's stream, and its logger below, may panic; the rest must be done all the same.
-        contain(|| shutdown.map(|shutdown| shutdown()));
+        // The program's stream, and its logger below, may panic; the rest must be done all the same.
+        contain(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
-        // Who waits holds the lock until it waits, so the news cannot slip in between.
-        drop(self.state.lock());
-        self.progress.notify_all();
-        if let Some(reason) = self.ending.get() {
+        let announcements = self.announcements.lock().close();
+        drop(announcements);
+        if let Some(reason) = self.lifecycle.reason() {
             contain(|| info!(target: LIFE, "{self}: {reason}"));
         }
     }
 
     /// Why the connection ended, if it has.
     pub fn ended(&self) -> Option<&DisconnectReason> {
-        self.ending.get()
+        self.lifecycle.reason()
     }
 
-    /// What comes before anything else: who dials introduces itself. Whichever of reader and writer is there first does it,
-    /// and the other waits.
-    pub fn begin(&self) -> Result<(), DisconnectReason> {
-        let begin = || {
-            info!(target: LIFE, "{self}: connected");
-            if let Some(capture) = &self.settings().capture {
-                capture.record(self.id, Entry::Connected(&self.to_string()));
-            }
-            match self.direction {
-                Direction::Inbound => Ok(()),
-                Direction::Outbound => self.answer(Lane::Handshake, &self.version()),
-            }
-        };
-        // A panic of the program's ends the beginning, too: else the other thread would begin again.
-        let begun = self.begun.get_or_init(|| contain(begin).unwrap_or(Err(DisconnectReason::CallbackPanicked)));
-        begun.clone()
-    }
-
-    /// Waits until all threads are gone. Not for one of them.
-    pub fn wait_until_gone(&self) {
-        // Nothing is ever sent there.
-        let _ = self.gone.recv();
-        threads::join_last();
-    }
-
-    /// Why the connection ended, for somebody who knows that it has.
+    /// Why the connection ended, for a caller that knows that it has ended or is about to.
     pub fn end_reason(&self) -> DisconnectReason {
-        self.ended().cloned().unwrap_or(DisconnectReason::Local)
+        self.ended().cloned().or_else(|| self.outbound.finishing()).unwrap_or(DisconnectReason::Local)
     }
 
-    /// Queues a message of the application's.
-    pub fn queue<M: Encode + ?Sized>(
-        &self,
-        message: &M,
-        patience: Patience,
-        receipt: Option<Unsent>,
-    ) -> Result<(), QueueError> {
-        self.queue_in(Lane::Ordinary, message, patience, receipt)
+    /// Sends `reject` as the last message and ends the connection once it is written, at the latest after
+    /// [`LAST_REJECT`].
+    pub fn end_with(&self, reject: &Reject, reason: DisconnectReason) -> Result<(), QueueError> {
+        let mut frame = Vec::new();
+        encode_frame(reject, self.settings().network, &mut frame)?;
+        self.outbound
+            .push_last(Command::Reject, &frame, reason.clone())
+            .map_err(|_| QueueError::Closed(self.end_reason()))?;
+        self.ending_with_reject.store(true, Ordering::Release);
+        let deadline = Instant::now() + LAST_REJECT;
+        self.with_deadlines(|deadlines| deadlines.last_words(deadline, reason));
+        Ok(())
     }
 
-    /// Queues an answer that the peer gives by itself.
+    /// Whether the last message is queued. The reader then calls no more callbacks.
+    pub fn is_ending_with_reject(&self) -> bool {
+        self.ending_with_reject.load(Ordering::Acquire)
+    }
+
+    /// Queues a message of the program.
+    pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<Receipt, QueueError> {
+        self.queue_in(Lane::Ordinary, message, wait).map(|position| self.receipt(position))
+    }
+
+    /// Queues a message that the peer sends by itself.
     pub fn answer<M: Encode + ?Sized>(&self, lane: Lane, message: &M) -> Result<(), DisconnectReason> {
-        match self.queue_in(lane, message, Patience::None, None) {
-            Ok(()) => Ok(()),
+        match self.queue_in(lane, message, Wait::No) {
+            Ok(_) => Ok(()),
             Err(QueueError::Closed(reason)) => Err(reason),
             Err(_) => Err(DisconnectReason::QueueFull { command: message.command() }),
         }
     }
 
-    pub fn queue_in<M: Encode + ?Sized>(
-        &self,
-        lane: Lane,
-        message: &M,
-        patience: Patience,
-        receipt: Option<Unsent>,
-    ) -> Result<(), QueueError> {
+    /// Queues a message. Returns its position.
+    pub fn queue_in<M: Encode + ?Sized>(&self, lane: Lane, message: &M, wait: Wait) -> Result<u64, QueueError> {
         let network = self.settings().network;
         let length = message.encoded_len();
         if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
             encode_sized(message, length, network, &mut frame)?;
-            return self.push(message.command(), Queued::Large(frame), lane, patience, receipt);
+            return self.push(message.command(), Queued::Large(frame), lane, wait);
         }
-        SCRATCH.with_borrow_mut(|scratch| {
+        let queue = |scratch: &mut Vec<u8>| {
             scratch.clear();
             encode_sized(message, length, network, scratch)?;
-            let pushed = self.push(message.command(), Queued::Small(scratch), lane, patience, receipt);
+            let pushed = self.push(message.command(), Queued::Small(scratch), lane, wait);
             if scratch.capacity() > SCRATCH_KEPT {
                 *scratch = Vec::new();
             }
             pushed
-        })
+        };
+        // Taken out while it is used, so that a logger or an encoder that queues another message finds an empty one. In the
+        // destructor of a thread-local value it may be gone already.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let result = queue(&mut scratch);
+        let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+        result
     }
 
     /// Queues a frame that is encoded already.
-    pub fn queue_frame(&self, frame: &Frame, patience: Patience, receipt: Option<Unsent>) -> Result<(), QueueError> {
+    pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<Receipt, QueueError> {
         let peer = self.settings().network;
         if frame.network() != peer {
             return Err(QueueError::Network { frame: frame.network(), peer });
@@ -298,26 +265,21 @@ impl Shared {
             small if small.len() <= SMALL_FRAME => Queued::Small(small),
             _ => Queued::Shared(frame.shared()),
         };
-        self.push(frame.command(), queued, Lane::Ordinary, patience, receipt)
+        self.push(frame.command(), queued, Lane::Ordinary, wait).map(|position| self.receipt(position))
     }
 
-    fn push(
-        &self,
-        command: Command,
-        frame: Queued<'_>,
-        lane: Lane,
-        patience: Patience,
-        receipt: Option<Unsent>,
-    ) -> Result<(), QueueError> {
-        self.outbound.push(command, frame, lane, patience, receipt).map_err(|refused| match refused {
-            Refused::Full { queued, limit } => QueueError::Full { queued, limit },
-            Refused::Closed => QueueError::Closed(self.end_reason()),
-            Refused::Timeout => QueueError::Timeout { waited: Duration::ZERO },
+    fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, QueueError> {
+        self.outbound.push(command, frame, lane, wait).map_err(|refused| match (refused, wait) {
+            (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit },
+            (Refused::Closed, _) => QueueError::Closed(self.end_reason()),
+            (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
+            (Refused::Timeout, Wait::No) => QueueError::Timeout { waited: Duration::ZERO },
         })
     }
 
-    pub fn receipt(&self) -> (Unsent, Receipt) {
-        Receipt::new(Arc::clone(&self.ending), self.key)
+    /// The receipt of the message at a position.
+    pub fn receipt(&self, position: u64) -> Receipt {
+        Receipt::new(position, Arc::clone(&self.outbound), Arc::clone(&self.lifecycle))
     }
 
     /// Changes the deadlines, and wakes the pinger if it would sleep too long.

@@ -1,21 +1,20 @@
-//! Starting the three threads of a peer, or none.
+//! Starting the three threads of a peer, or none of them.
 
-use super::census::CENSUS;
+use super::capture::Entry;
 use super::contain::contain;
+use super::lifecycle::THREADS;
+use super::logging::LIFE;
+use super::outbound::Lane;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
-use super::{pinger, reader, threads, writer};
-use crossbeam_channel::bounded;
-use std::{
-    io,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use super::{pinger, reader, writer};
+use log::{info, warn};
+use std::{io, sync::Arc, thread};
 
-/// Callbacks run on these stacks; the peer itself needs a fraction.
+/// Callbacks run on these stacks; the peer itself needs a fraction of them.
 const STACK_SIZE: usize = 256 * 1024;
 
-type Body = Box<dyn FnOnce(Arc<Shared>) + Send>;
+type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 pub(super) fn start(
     stream: impl Stream,
@@ -23,56 +22,66 @@ pub(super) fn start(
     direction: Direction,
     config: &Config,
 ) -> Result<Peer, StartError> {
-    let place = CENSUS.enter()?;
-    let halves = stream.split(writer::patience(config.settings().write_timeout)).map_err(StartError::Stream)?;
-    let Halves { reader: source, writer: out, shutdown } = halves;
-    let (alive, gone) = bounded(0);
-    let (shared, ends) = Shared::new(config, direction, address, shutdown, gone);
+    let attempt = writer::write_attempt(config.settings().write_timeout);
+    let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
+    let (shared, ends) = Shared::new(config, direction, address, shutdown);
     let shared = Arc::new(shared);
-    let peer = Peer::counted(Arc::clone(&shared));
-
-    let mut started_threads = shared.threads.start();
-    let start = |name: &'static str, short: &str, body: Body| {
-        let shared = Arc::clone(&shared);
-        let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
-        let body = move || {
-            shared.key.adopt_thread();
-            body(shared);
-        };
-        spawn(thread, body).map_err(|error| StartError::Thread { thread: name, error })
-    };
-    let pinger_bell = ends.pinger.clone();
-    let pinger = move |shared: Arc<Shared>| {
-        pinger::run(&shared, &pinger_bell);
-        let own = shared.threads.join_others();
-        // With the last share goes the program's listener, which may do as it likes when it is dropped.
-        contain(|| drop(shared));
-        threads::leave(own);
-        drop((alive, place));
-    };
-    let started = start("pinger", "ping", Box::new(pinger))
-        .map(|thread| started_threads.push(thread))
-        .and_then(|()| start("writer", "write", Box::new(move |shared| writer::run(&shared, out, &ends))))
-        .map(|thread| started_threads.push(thread))
-        // Last, since it calls the program back. The writer waits until it is there before it says anything: when a thread
-        // cannot be started nobody has been told anything, neither the program nor the remote.
-        .and_then(|()| start("reader", "read", Box::new(move |shared| reader::run(&shared, source))))
-        .map(|thread| started_threads.push(thread));
-    if started.is_err() {
+    // The side that dialled introduces itself. Queued before there is a thread, `version` is the first message.
+    if direction == Direction::Outbound && shared.answer(Lane::Handshake, &shared.version()).is_err() {
         shared.end(DisconnectReason::Local);
     }
-    drop(started_threads);
-    if let Err(error) = started {
-        shared.wait_until_gone();
-        return Err(error);
+    let wake_pinger = ends.pinger.clone();
+    let bodies: [(&'static str, &str, Body); THREADS] = [
+        ("pinger", "ping", Box::new(move |shared| pinger::run(shared, &wake_pinger))),
+        ("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))),
+        ("reader", "read", Box::new(move |shared| reader::run(shared, source))),
+    ];
+    for (started, (name, short, body)) in bodies.into_iter().enumerate() {
+        let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
+        let of_thread = Arc::clone(&shared);
+        if let Err(error) = spawn(thread, move || run(of_thread, body)) {
+            shared.lifecycle.cancel(THREADS - started);
+            shared.end(DisconnectReason::Local);
+            shared.lifecycle.wait_until_finished(None);
+            return Err(StartError::Thread { thread: name, error });
+        }
     }
+    let peer = Peer::counted(Arc::clone(&shared));
+    contain(|| info!(target: LIFE, "{shared}: connected"));
+    contain(|| shared.capture(Entry::Connected(&shared.to_string())));
+    shared.lifecycle.start();
     Ok(peer)
 }
 
-fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+/// What each of the three threads does.
+fn run(shared: Arc<Shared>, body: Body) {
+    let lifecycle = Arc::clone(&shared.lifecycle);
+    lifecycle.identity().adopt_thread();
+    if lifecycle.wait_for_start() {
+        body(&shared);
+    }
+    if lifecycle.leave_callbacks() {
+        last_callback(&shared);
+    }
+    // With the last share goes the program's listener, whose destructor may do as it likes.
+    contain(|| drop(shared));
+    lifecycle.leave();
+}
+
+/// Runs on the thread that leaves last.
+fn last_callback(shared: &Arc<Shared>) {
+    let reason = shared.end_reason();
+    contain(|| shared.capture(Entry::Gone(&reason.to_string())));
+    let peer = shared.own_handle();
+    if contain(|| shared.settings().listener.on_disconnect(&peer, &reason)).is_none() {
+        contain(|| warn!(target: LIFE, "{shared}: on_disconnect panicked"));
+    }
+}
+
+fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     #[cfg(test)]
     tests::spawn_fails()?;
-    thread.spawn(body)
+    thread.spawn(body).map(drop)
 }
 
 #[cfg(test)]

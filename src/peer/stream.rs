@@ -1,5 +1,6 @@
 //! What a peer can run over.
 
+use socket2::SockRef;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::{
@@ -85,7 +86,8 @@ pub trait Stream {
 pub struct Halves {
     pub(super) reader: ReadHalf,
     pub(super) writer: Box<dyn Write + Send>,
-    pub(super) shutdown: Box<dyn Fn() + Send + Sync>,
+    /// `true` resets the connection instead of closing it, where the stream can.
+    pub(super) shutdown: Box<dyn Fn(bool) + Send + Sync>,
 }
 
 impl Halves {
@@ -99,7 +101,11 @@ impl Halves {
         writer: impl Write + Send + 'static,
         shutdown: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        Self { reader: ReadHalf::Other(Box::new(reader)), writer: Box::new(writer), shutdown: Box::new(shutdown) }
+        Self {
+            reader: ReadHalf::Other(Box::new(reader)),
+            writer: Box::new(writer),
+            shutdown: Box::new(move |_| shutdown()),
+        }
     }
 }
 
@@ -162,8 +168,14 @@ impl Stream for TcpStream {
         Ok(Halves {
             reader: ReadHalf::Tcp(Arc::clone(&stream)),
             writer: Box::new(WriteHalf(Arc::clone(&stream))),
-            // A connection that is gone already is what was wanted.
-            shutdown: Box::new(move || drop(stream.shutdown(Shutdown::Both))),
+            shutdown: Box::new(move |reset| {
+                if reset {
+                    // When the last thread drops the stream, the system then sends a reset and frees the unsent bytes.
+                    drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO)));
+                }
+                // An error means that the connection is closed already, which is what was wanted.
+                drop(stream.shutdown(Shutdown::Both));
+            }),
         })
     }
 }
@@ -178,7 +190,7 @@ impl Stream for UnixStream {
         Ok(Halves {
             reader: ReadHalf::Unix(Arc::clone(&stream)),
             writer: Box::new(WriteHalf(Arc::clone(&stream))),
-            shutdown: Box::new(move || drop(stream.shutdown(Shutdown::Both))),
+            shutdown: Box::new(move |_| drop(stream.shutdown(Shutdown::Both))),
         })
     }
 }

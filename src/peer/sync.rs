@@ -5,9 +5,9 @@
 //! wait is a single step.
 
 #[cfg(not(all(test, shuttle)))]
-pub(super) use parking_lot::{Condvar, Mutex};
+pub(super) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(all(test, shuttle))]
-pub(super) use scheduled::{Condvar, Mutex};
+pub(super) use scheduled::{Condvar, Mutex, MutexGuard};
 
 /// As much of parking_lot as is used here.
 #[cfg(all(test, shuttle))]

@@ -3,7 +3,7 @@
 use super::QueueError;
 use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::logging::SENT;
-use super::outbound::Patience;
+use super::outbound::Wait;
 use super::shared::Shared;
 use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;
@@ -28,13 +28,16 @@ impl Shared {
             return Ok(());
         }
         let mut announcements = self.announcements.lock();
+        if announcements.is_closed() {
+            return Err(QueueError::Closed(self.end_reason()));
+        }
         let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
         let ring = if items.iter().any(is_block) {
             let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
             let ring = self.queue_trickled(&mut announcements, &rest)?;
             for block in items.iter().filter(|item| is_block(item)) {
                 if !announcements.is_known(block) {
-                    self.queue(&Inv::from(vec![*block]), Patience::None, None)?;
+                    self.queue(&Inv::from(vec![*block]), Wait::No)?;
                     announcements.sent(*block);
                 }
             }

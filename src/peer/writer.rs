@@ -1,12 +1,12 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
+use super::batch::Batch;
 use super::capture::Entry;
 use super::contain::contain;
-use super::contents::{Contents, Frames};
 use super::disconnect::IoOperation;
-use super::farewell;
+use super::frame_list::{FrameList, Frames};
 use super::logging::{self, SENT};
-use super::run::Run;
+use super::outbound::Idle;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
@@ -39,7 +39,9 @@ pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends)
     if contain(|| writer.serve(ends)).is_none() {
         shared.end(DisconnectReason::CallbackPanicked);
     }
-    farewell::leave(shared, &writer.peer);
+    // After a write failed, the connection ends a little later, see `LAST_WORDS`. Receipts need the reason.
+    let _ = shared.lifecycle.quitting().recv();
+    shared.outbound.writer_left();
 }
 
 struct Writer<'a> {
@@ -52,7 +54,7 @@ struct Writer<'a> {
 struct Timers {
     /// The next batch of announcements.
     trickle: Receiver<Instant>,
-    /// When to give back the buffers that are not used.
+    /// When to release the buffers that are not used.
     release: Receiver<Instant>,
 }
 
@@ -61,25 +63,20 @@ struct Done;
 
 impl Writer<'_> {
     fn serve(&mut self, ends: &Ends) {
-        // Mostly the writer is there before the reader, which then need not wake it.
-        self.shared.threads.wait_until_started();
-        if self.shared.ended().is_some() || self.shared.begin().is_err() {
-            return;
-        }
         loop {
-            let Ok(Timers { trickle, release }) = self.drain() else { return };
+            let Ok(Timers { trickle, release }) = self.write_everything() else { return };
             select! {
-                recv(ends.work) -> rung => if rung.is_err() { return },
-                recv(ends.trickle) -> rung => if rung.is_err() { return },
+                recv(ends.work) -> woken => if woken.is_err() { return },
+                recv(ends.trickle) -> woken => if woken.is_err() { return },
                 recv(trickle) -> _ => {}
                 recv(release) -> _ => self.shared.outbound.release_spare(),
-                recv(self.shared.quitting) -> _ => return,
+                recv(self.shared.lifecycle.quitting()) -> _ => return,
             }
         }
     }
 
-    /// Writes all there is; gives what else there is to wait for.
-    fn drain(&mut self) -> Result<Timers, Done> {
+    /// Writes until nothing is left, then returns what to wait for besides new messages.
+    fn write_everything(&mut self) -> Result<Timers, Done> {
         let mut wrote = false;
         loop {
             if self.shared.ended().is_some() {
@@ -87,15 +84,16 @@ impl Writer<'_> {
             }
             let timer = self.trickle()?;
             let outbound = &self.shared.outbound;
-            // The first one after a silence is waited for at the other end; where one followed another, more will.
+            // The remote waits for the first message after a pause, so it is written at once. Where one message followed
+            // another, more will come, and waiting a moment for them saves writes.
             if wrote && outbound.next_is_small() {
                 thread::yield_now();
             }
             if wrote {
                 match outbound.pop() {
-                    Some(run) => self.write_run(run)?,
-                    // Whoever queues one frame after the other is about to queue the next, and waking up for each would
-                    // cost more than writing it.
+                    Some(batch) => self.write_batch(batch)?,
+                    // A sender that queues one message after the other is about to queue the next, and waking up for each
+                    // would cost more than writing it.
                     None => {
                         thread::yield_now();
                         wrote = false;
@@ -104,9 +102,13 @@ impl Writer<'_> {
                 continue;
             }
             match (outbound.pop_or_idle(), timer) {
-                (Ok(run), _) => {
-                    self.write_run(run)?;
+                (Ok(batch), _) => {
+                    self.write_batch(batch)?;
                     wrote = true;
+                }
+                (Err(Idle { finish: Some(reason), .. }), _) => {
+                    self.shared.end(reason);
+                    return Err(Done);
                 }
                 (Err(idle), Some(trickle)) => {
                     let release = if idle.keeps_buffers { after(KEEP_BUFFERS) } else { never() };
@@ -117,7 +119,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Sends one batch of announcements, if they are due; more would hold up the runs. Otherwise gives the timer.
+    /// Sends one batch of announcements if it is due. Otherwise returns the timer; `None` if there may be more to send.
     fn trickle(&mut self) -> Result<Option<Receiver<Instant>>, Done> {
         match self.shared.trickle(Instant::now()) {
             Trickle::Nothing => Ok(Some(never())),
@@ -125,8 +127,8 @@ impl Writer<'_> {
             Trickle::Send(inv) => {
                 let mut bytes = Vec::new();
                 match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
-                    Ok(()) => self.write_all(&bytes, &Contents::of(Command::Inv, bytes.len()), |_| {})?,
-                    // At most a thousand items, so it always can be.
+                    Ok(()) => self.write_all(&bytes, &FrameList::of(Command::Inv, bytes.len()), false)?,
+                    // It has at most a thousand items, so it always can be.
                     Err(error) => {
                         error!(target: SENT, "{}: a batch of announcements cannot be sent: {error}", self.shared)
                     }
@@ -136,36 +138,36 @@ impl Writer<'_> {
         }
     }
 
-    fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
-        let (bytes, contents, receipts) = run.split();
-        match contain(|| self.write_all(bytes, contents, |written| receipts.resolve(written))) {
+    fn write_batch(&mut self, batch: Batch) -> Result<(), Done> {
+        match contain(|| self.write_all(batch.bytes(), batch.frames(), batch.has_positions)) {
             Some(Ok(())) => {
-                self.shared.outbound.written(run);
+                self.shared.outbound.written(batch);
                 Ok(())
             }
             Some(Err(done)) => {
-                self.shared.outbound.put_back(run);
+                self.shared.outbound.not_written(batch);
                 Err(done)
             }
             None => {
-                // Before the run goes, so that its receipts find the reason.
+                // Before the batch goes, so that its receipts find the reason.
                 self.shared.end(DisconnectReason::CallbackPanicked);
                 Err(Done)
             }
         }
     }
 
-    /// Writes whole frames, counts them, says so to `tell`, and reports them: who is told finds them counted.
-    fn write_all(&mut self, bytes: &[u8], contents: &Contents, mut tell: impl FnMut(usize)) -> Result<(), Done> {
-        let asked = self.before(bytes, contents);
+    /// Writes whole frames. After each write it counts the frames that are whole, resolves their receipts, and calls the
+    /// listener, in this order: a program that learns of a message finds it counted.
+    fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
+        let asked = self.before(bytes, frames);
         let mut written = 0;
-        let mut untold = contents.frames(bytes);
+        let mut unreported = frames.frames(bytes);
         let result = loop {
             match self.write_some(bytes.get(written..).unwrap_or_default()) {
                 Ok(count) => written += count,
                 Err(error) => break Err(error),
             }
-            self.account(untold.take_within(written), || tell(written));
+            self.account(unreported.take_within(written), has_positions);
             if written == bytes.len() {
                 break Ok(());
             }
@@ -174,7 +176,7 @@ impl Writer<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.written(at, Instant::now()));
         }
         result.map_err(|error| {
-            for (command, frame) in untold {
+            for (command, frame) in unreported {
                 self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
             }
             self.failed(&error)
@@ -183,7 +185,7 @@ impl Writer<'_> {
 
     /// Writes at least one byte of what there is, so that it is on its way; gives how many.
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.patiently(|out| match out.write(bytes)? {
+        let count = self.retry(|out| match out.write(bytes)? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             count if count > bytes.len() => {
                 let lie = "the stream claims to have taken more than it was given";
@@ -191,22 +193,23 @@ impl Writer<'_> {
             }
             count => Ok(count),
         })?;
-        self.patiently(|out| out.flush())?;
+        self.retry(|out| out.flush())?;
         Ok(count)
     }
 
     /// Tries until it works, until it fails, or until nothing has come of it for the whole write timeout.
-    fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+    fn retry<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
         loop {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && self.shared.ended().is_none() => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     let since = *since.get_or_insert(begun);
                     let limit = self.shared.settings().write_timeout;
                     // Nothing is ever sent there; it ends with the connection.
-                    let ended = self.shared.quitting.recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
+                    let ended =
+                        self.shared.lifecycle.quitting().recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
                     if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
                         return Err(error);
                     }
@@ -218,18 +221,18 @@ impl Writer<'_> {
 
     /// Pings and requests are timed from here, before they are written: the answer cannot be there first. Gives when, if
     /// there is a request.
-    fn before(&self, bytes: &[u8], contents: &Contents) -> Option<Instant> {
+    fn before(&self, bytes: &[u8], frames: &FrameList) -> Option<Instant> {
         let mut now = None;
-        if contents.commands().any(|command| command == Command::Ping) {
+        if frames.commands().any(|command| command == Command::Ping) {
             let now = *now.get_or_insert_with(Instant::now);
-            for (_, ping) in contents.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
+            for (_, ping) in frames.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
                 let nonce = ping.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
                 let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
         }
         let mut asked = None;
-        for request in contents.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
+        for request in frames.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
             let now = *now.get_or_insert_with(Instant::now);
             self.shared.requested(request, now);
             asked = Some(now);
@@ -237,13 +240,19 @@ impl Writer<'_> {
         asked
     }
 
-    /// Counts and reports frames that are written; tells of them in between.
-    fn account(&self, frames: Frames<'_>, tell: impl FnOnce()) {
+    /// Counts frames that are written, resolves their receipts, and calls the listener.
+    fn account(&self, frames: Frames<'_>, has_positions: bool) {
+        let mut messages = 0;
         let mut sent = self.shared.sent.lock();
-        frames.clone().counts().for_each(|(command, count)| sent.traffic.add(command, count));
+        for (command, count) in frames.clone().counts() {
+            messages += count.messages;
+            sent.traffic.add(command, count);
+        }
         sent.last_send = Some(SystemTime::now());
         drop(sent);
-        tell();
+        if has_positions {
+            self.shared.outbound.progress().advance(messages);
+        }
         let listener = &*self.shared.settings().listener;
         for (command, frame) in frames {
             if logging::messages() {
@@ -272,6 +281,6 @@ impl Writer<'_> {
 }
 
 /// How long one attempt of a stream to write may take, for a write timeout.
-pub(super) fn patience(write_timeout: Option<Duration>) -> Option<Duration> {
+pub(super) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
     write_timeout.map(|limit| (limit / TRIES).max(MOMENT))
 }

@@ -1,243 +1,302 @@
-use super::super::{DisconnectReason, WaitError, current::PeerKey, receipt::Receipt, run::RUN_SIZE};
+use super::super::batch::BATCH_SIZE;
+use super::super::send_progress::Outcome;
 use super::*;
-use std::{sync::Arc, thread};
+use std::thread;
+
+const FOREVER: Wait = Wait::AtMost(Duration::MAX);
 
 fn queue(limit: usize, high_water_mark: usize) -> (Outbound, Receiver<()>) {
-    let (queue, bell) = Outbound::new(limit, high_water_mark);
+    let (queue, woken) = Outbound::new(limit, high_water_mark);
     queue.open();
-    bell.try_iter().for_each(drop);
-    (queue, bell)
+    woken.try_iter().for_each(drop);
+    (queue, woken)
 }
 
-fn receipt() -> (Unsent, Receipt) {
-    Receipt::new(Arc::default(), PeerKey::new())
+fn push(queue: &Outbound, bytes: &[u8]) -> Result<u64, Refused> {
+    queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, Wait::No)
 }
 
-fn push(queue: &Outbound, bytes: &[u8]) -> Result<(), Refused> {
-    queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, Patience::None, None)
+fn push_waiting(queue: &Outbound, bytes: &[u8], wait: Wait) -> Result<u64, Refused> {
+    queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, wait)
+}
+
+fn take_all(queue: &Outbound) -> Vec<Batch> {
+    std::iter::from_fn(|| queue.pop()).collect()
+}
+
+/// Waits until as many senders wait for room.
+fn until_waiting(queue: &Outbound, count: usize) {
+    while queue.queue.lock().waiting.len() < count {
+        thread::yield_now();
+    }
 }
 
 #[test]
-fn small_frames_are_coalesced_and_large_ones_stand_alone() {
-    let (queue, bell) = queue(1 << 20, 1 << 20);
-    assert_eq!(push(&queue, b"one"), Ok(()));
-    assert_eq!(push(&queue, b"two"), Ok(()));
+fn small_frames_share_a_batch_and_large_ones_have_their_own() {
+    let (queue, woken) = queue(1 << 20, 1 << 20);
+    assert_eq!(push(&queue, b"one"), Ok(1));
+    assert_eq!(push(&queue, b"two"), Ok(2));
     let large = Bytes::from(vec![7; 100_000]);
-    let lane = Lane::Ordinary;
-    assert_eq!(queue.push(Command::Ping, Queued::Shared(large), lane, Patience::None, None), Ok(()));
-    assert_eq!(push(&queue, b"three"), Ok(()));
-    assert_eq!(bell.len(), 1, "rung once");
+    assert_eq!(queue.push(Command::Ping, Queued::Shared(large), Lane::Ordinary, Wait::No), Ok(3));
+    assert_eq!(push(&queue, b"three"), Ok(4));
+    assert_eq!(woken.len(), 1, "one wake-up for all");
     assert_eq!(queue.size(), (100_011, 4));
-    let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!(runs.iter().map(|run| run.bytes().len()).collect::<Vec<_>>(), [6, 100_000, 5]);
-    runs.into_iter().for_each(|run| queue.written(run));
+    let batches = take_all(&queue);
+    assert_eq!(batches.iter().map(|batch| batch.bytes().len()).collect::<Vec<_>>(), [6, 100_000, 5]);
+    batches.into_iter().for_each(|batch| queue.written(batch));
     assert_eq!(queue.size(), (0, 0));
 }
 
 #[test]
-fn a_run_grows_no_larger_than_a_write() {
-    let (queue, _bell) = queue(1 << 20, 1 << 20);
+fn a_batch_grows_no_larger_than_one_write() {
+    let (queue, _woken) = queue(1 << 20, 1 << 20);
     for _ in 0..10 {
-        assert_eq!(push(&queue, &[0; 15_000]), Ok(()));
+        push(&queue, &[0; 15_000]).unwrap();
     }
-    while let Some(run) = queue.pop() {
-        assert!(run.bytes().len() <= RUN_SIZE);
-    }
+    assert!(take_all(&queue).iter().all(|batch| batch.bytes().len() <= BATCH_SIZE));
 }
 
 #[test]
-fn the_bound_is_in_bytes_and_one_frame_always_fits_an_empty_queue() {
-    let (queue, _bell) = queue(10, 10);
-    assert_eq!(push(&queue, &[0; 100]), Ok(()));
+fn the_limit_is_in_bytes_and_an_empty_queue_takes_a_frame_of_any_size() {
+    let (queue, _woken) = queue(10, 10);
+    assert_eq!(push(&queue, &[0; 100]), Ok(1));
     assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }));
-    let run = queue.pop().unwrap();
-    assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }), "being written is queued");
-    queue.written(run);
-    assert_eq!(push(&queue, &[0; 10]), Ok(()));
+    let batch = queue.pop().unwrap();
+    assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 100, limit: 10 }), "a batch being written counts");
+    queue.written(batch);
+    assert_eq!(push(&queue, &[0; 10]), Ok(2));
     assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
 }
 
 #[test]
-fn next_to_nothing_stands_in_nobodys_way() {
-    // At most half the limit, and at most a small run.
-    for (limit, little) in [(1001, 500), (10 * SMALL_RUN, SMALL_RUN)] {
-        for (waits, large) in [(little, Ok(())), (little + 1, Err(Refused::Full { queued: little + 1, limit }))] {
-            let (queue, _bell) = queue(limit, limit);
-            assert_eq!(push(&queue, &vec![0; waits]), Ok(()));
+fn a_frame_of_any_size_is_taken_while_almost_nothing_waits() {
+    // At most half the limit, and at most a small batch.
+    for (limit, little) in [(1001, 500), (10 * SMALL_BATCH, SMALL_BATCH)] {
+        for (waits, large) in [(little, Ok(2)), (little + 1, Err(Refused::Full { queued: little + 1, limit }))] {
+            let (queue, _woken) = queue(limit, limit);
+            assert_eq!(push(&queue, &vec![0; waits]), Ok(1));
             assert_eq!(push(&queue, &vec![0; limit]), large, "behind {waits} of {limit}");
         }
     }
 }
 
 #[test]
-fn who_waits_is_let_in_when_there_is_room_and_told_when_there_is_not() {
-    let (queue, _bell) = queue(10, 10);
-    assert_eq!(push(&queue, &[0; 10]), Ok(()));
-    let soon = Patience::AtMost(Duration::from_millis(10));
-    assert_eq!(queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, soon, None), Err(Refused::Timeout));
+fn a_waiting_sender_gets_room_when_there_is_some_and_a_timeout_when_there_is_not() {
+    let (queue, _woken) = queue(10, 10);
+    assert_eq!(push(&queue, &[0; 10]), Ok(1));
+    let soon = Wait::AtMost(Duration::from_millis(10));
+    assert_eq!(push_waiting(&queue, b"x", soon), Err(Refused::Timeout));
     thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
-        });
-        let run = queue.pop().unwrap();
-        queue.written(run);
-        assert_eq!(sender.join().unwrap(), Ok(()));
+        let sender = scope.spawn(|| push_waiting(&queue, b"x", FOREVER));
+        until_waiting(&queue, 1);
+        let batch = queue.pop().unwrap();
+        queue.written(batch);
+        assert_eq!(sender.join().unwrap(), Ok(2));
     });
     assert_eq!(queue.size(), (1, 1));
 }
 
 #[test]
-fn closing_refuses_wakes_and_resolves() {
-    let (queue, _bell) = queue(10, 10);
-    let (unsent, receipt) = receipt();
-    assert_eq!(
-        queue.push(Command::Ping, Queued::Small(&[0; 10]), Lane::Ordinary, Patience::None, Some(unsent)),
-        Ok(())
-    );
+fn the_sender_that_has_waited_longest_gets_room_first() {
+    let (queue, _woken) = queue(100, 10);
+    push(&queue, &[0; 10]).unwrap();
     thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            queue.push(Command::Ping, Queued::Small(b"x"), Lane::Ordinary, Patience::AtMost(Duration::MAX), None)
-        });
-        drop(queue.close());
-        assert_eq!(sender.join().unwrap(), Err(Refused::Closed));
+        for number in 1..=5_u8 {
+            let queue = &queue;
+            scope.spawn(move || push_waiting(queue, &[number; 10], FOREVER).unwrap());
+            until_waiting(queue, usize::from(number));
+        }
+        let mut order = Vec::new();
+        while order.len() < 6 {
+            let Some(batch) = queue.pop() else {
+                thread::yield_now();
+                continue;
+            };
+            order.extend(batch.bytes().chunks(10).map(|frame| frame[0]));
+            queue.written(batch);
+        }
+        assert_eq!(order, [0, 1, 2, 3, 4, 5]);
     });
-    assert_eq!(receipt.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))));
+}
+
+#[test]
+fn a_large_message_gets_its_room_before_later_small_ones() {
+    let (queue, _woken) = queue(100, 10);
+    push(&queue, &[0; 10]).unwrap();
+    thread::scope(|scope| {
+        let large = scope.spawn(|| {
+            let frame = Queued::Large(vec![1; 1000]);
+            queue.push(Command::Block, frame, Lane::Ordinary, FOREVER)
+        });
+        until_waiting(&queue, 1);
+        let small = scope.spawn(|| push_waiting(&queue, &[2], FOREVER));
+        until_waiting(&queue, 2);
+        let batch = queue.pop().unwrap();
+        queue.written(batch);
+        assert_eq!(large.join().unwrap(), Ok(2), "though it is larger than the limit");
+        assert!(!small.is_finished(), "the large message has taken the room");
+        let batch = queue.pop().unwrap();
+        queue.written(batch);
+        assert_eq!(small.join().unwrap(), Ok(3));
+    });
+}
+
+#[test]
+fn a_sender_that_gives_up_lets_the_next_one_in() {
+    let (queue, _woken) = queue(100, 10);
+    push(&queue, &[0; 10]).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| push_waiting(&queue, &[1], Wait::AtMost(Duration::from_millis(50))));
+        until_waiting(&queue, 1);
+        let second = scope.spawn(|| push_waiting(&queue, &[2], FOREVER));
+        assert_eq!(first.join().unwrap(), Err(Refused::Timeout));
+        let batch = queue.pop().unwrap();
+        queue.written(batch);
+        assert_eq!(second.join().unwrap(), Ok(2));
+    });
+}
+
+#[test]
+fn closing_refuses_new_frames_wakes_every_waiting_sender_and_resolves_receipts() {
+    let (queue, _woken) = queue(10, 10);
+    let position = push(&queue, &[0; 10]).unwrap();
+    thread::scope(|scope| {
+        let senders = [(); 3].map(|()| scope.spawn(|| push_waiting(&queue, b"x", FOREVER)));
+        until_waiting(&queue, 3);
+        drop(queue.close());
+        assert_eq!(senders.map(|sender| sender.join().unwrap()), [Err(Refused::Closed); 3]);
+    });
+    assert_eq!(queue.progress().outcome(position), Outcome::NotWritten);
     assert_eq!(push(&queue, b"x"), Err(Refused::Closed));
     assert!(queue.pop().is_none());
 }
 
 #[test]
-fn a_buffer_is_kept_while_there_is_traffic_and_given_back_when_there_is_none() {
-    let (queue, _bell) = queue(1 << 20, 1 << 20);
+fn the_count_of_written_messages_is_final_only_when_the_writer_returns() {
+    for is_written in [true, false] {
+        let (queue, _woken) = queue(100, 100);
+        let position = push(&queue, b"frame").unwrap();
+        let batch = queue.pop().unwrap();
+        drop(queue.close());
+        assert_eq!(queue.progress().outcome(position), Outcome::Waiting, "the remote may have received it");
+        if is_written {
+            queue.progress().advance(1);
+            queue.written(batch);
+            assert_eq!(queue.progress().outcome(position), Outcome::Written);
+        } else {
+            queue.not_written(batch);
+            assert_eq!(queue.progress().outcome(position), Outcome::NotWritten);
+        }
+    }
+}
+
+#[test]
+fn buffers_are_kept_while_there_is_traffic_and_released_when_there_is_none() {
+    let (queue, _woken) = queue(1 << 20, 1 << 20);
     let keeps_buffers = || queue.pop_or_idle().unwrap_err().keeps_buffers;
     let write = |bytes: usize| {
-        assert_eq!(push(&queue, &vec![0; bytes]), Ok(()));
+        push(&queue, &vec![0; bytes]).unwrap();
         queue.written(queue.pop_or_idle().unwrap());
     };
-    write(SMALL_RUN - 1);
-    assert!(!keeps_buffers(), "of a small run");
-    write(SMALL_RUN);
+    write(SMALL_BATCH - 1);
+    assert!(!keeps_buffers(), "of a small batch");
+    write(SMALL_BATCH);
     assert!(keeps_buffers());
     write(1);
-    assert!(!keeps_buffers(), "what was taken for little is not kept again");
-    write(SMALL_RUN);
+    assert!(!keeps_buffers(), "a buffer that was taken for little is not kept again");
+    write(SMALL_BATCH);
     queue.release_spare();
     assert!(!keeps_buffers(), "released");
-    write(SMALL_RUN);
-    queue.close();
+    write(SMALL_BATCH);
+    drop(queue.close());
     assert!(!keeps_buffers(), "closed");
 }
 
 #[test]
+fn at_most_a_few_buffers_are_kept() {
+    let (queue, _woken) = queue(1 << 20, 1 << 20);
+    for _ in 0..2 * SPARE_BUFFERS {
+        push(&queue, &[0; BATCH_SIZE]).unwrap();
+    }
+    take_all(&queue).into_iter().for_each(|batch| queue.written(batch));
+    assert_eq!(queue.queue.lock().spare.len(), SPARE_BUFFERS);
+}
+
+#[test]
 fn only_the_handshake_passes_before_it_is_done() {
-    let (queue, bell) = Outbound::new(100, 100);
-    assert_eq!(push(&queue, b"early"), Ok(()));
-    assert!(bell.is_empty() && queue.pop().is_none());
-    assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
-    assert_eq!(bell.len(), 1);
+    let (queue, woken) = Outbound::new(100, 100);
+    assert_eq!(push(&queue, b"early"), Ok(1));
+    assert!(woken.is_empty() && queue.pop().is_none());
+    assert_eq!(queue.push(Command::VerAck, Queued::Small(b"verack"), Lane::Handshake, Wait::No), Ok(0));
+    assert_eq!(woken.len(), 1);
     queue.open();
-    let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!(runs.iter().map(Run::bytes).collect::<Vec<_>>().concat(), b"verackearly");
+    assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"verackearly");
 }
 
 #[test]
 fn the_handshake_finds_room_in_a_full_queue() {
-    let (queue, _bell) = Outbound::new(10, 10);
-    assert_eq!(push(&queue, &[0; 10]), Ok(()));
+    let (queue, _woken) = Outbound::new(10, 10);
+    push(&queue, &[0; 10]).unwrap();
     assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
-    assert_eq!(queue.push(Command::Ping, Queued::Small(b"verack"), Lane::Handshake, Patience::None, None), Ok(()));
+    assert_eq!(queue.push(Command::VerAck, Queued::Small(b"verack"), Lane::Handshake, Wait::No), Ok(0));
     assert_eq!(queue.size(), (16, 2));
 }
 
 #[test]
-fn answers_have_some_room_of_their_own() {
-    let (queue, _bell) = queue(10, 10);
-    assert_eq!(push(&queue, &[0; 100]), Ok(()));
-    let answer = || queue.push(Command::Ping, Queued::Small(&[0; 1024]), Lane::Answer, Patience::None, None);
+fn automatic_answers_have_some_room_of_their_own() {
+    let (queue, _woken) = queue(10, 10);
+    push(&queue, &[0; 100]).unwrap();
+    let answer = || queue.push(Command::Pong, Queued::Small(&[0; 1024]), Lane::Answer, Wait::No).map(drop);
     (0..16).for_each(|_| assert_eq!(answer(), Ok(())));
-    let full = Refused::Full { queued: 100 + ANSWERS, limit: 10 };
-    assert_eq!(answer(), Err(full), "not without end");
-    assert_eq!(push(&queue, &[0; 1]), Err(full), "not for others");
-    let run = queue.pop().unwrap();
-    queue.written(run);
+    let full = Refused::Full { queued: 100 + ANSWER_ROOM, limit: 10 };
+    assert_eq!(answer(), Err(full), "their room is bounded");
+    assert_eq!(push(&queue, &[0; 1]), Err(full), "other messages do not get it");
+    take_all(&queue).into_iter().for_each(|batch| queue.written(batch));
     assert_eq!((queue.size(), answer()), ((0, 0), Ok(())));
 }
 
 #[test]
-fn a_receipt_resolves_when_its_own_frame_is_out() {
-    let (queue, _bell) = queue(100, 100);
-    let [first, second] = [receipt(), receipt()];
-    for sender in [first.0, second.0] {
-        assert_eq!(
-            queue.push(Command::Ping, Queued::Small(b"frame"), Lane::Ordinary, Patience::None, Some(sender)),
-            Ok(())
-        );
+fn a_draining_queue_takes_answers_and_nothing_else() {
+    let (queue, _woken) = queue(100, 100);
+    push(&queue, b"last").unwrap();
+    assert_eq!(queue.drain(), 1);
+    assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
+    assert_eq!(queue.push(Command::Pong, Queued::Small(b"pong"), Lane::Answer, Wait::No), Ok(2));
+    assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"lastpong");
+}
+
+#[test]
+fn the_last_frame_passes_held_ones_and_the_writer_learns_the_reason_when_all_is_written() {
+    let (queue, _woken) = Outbound::new(100, 100);
+    push(&queue, b"held").unwrap();
+    queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+    assert_eq!(queue.push_last(Command::Reject, b"again", DisconnectReason::Local), Err(Refused::Closed));
+    let batch = queue.pop_or_idle().unwrap();
+    assert_eq!(batch.bytes(), b"reject");
+    queue.written(batch);
+    assert_eq!(queue.pop_or_idle().unwrap_err().finish, Some(DisconnectReason::Local));
+}
+
+#[test]
+fn a_waiting_sender_is_woken_when_half_of_the_mark_is_free_or_before_the_writer_runs_out_of_work() {
+    // Written bytes, what then waits in how many batches, and whether there is room for a sender that waits below 100.
+    for (left, is_woken) in [(&[30, 30][..], false), (&[60], true), (&[25, 25], true), (&[100], false)] {
+        let (queue, _woken) = queue(1000, 100);
+        for bytes in [&[100][..], left].concat() {
+            queue.push(Command::Block, Queued::Large(vec![0; bytes]), Lane::Ordinary, Wait::No).unwrap();
+        }
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| push_waiting(&queue, b"x", FOREVER));
+            until_waiting(&queue, 1);
+            let batch = queue.pop().unwrap();
+            queue.written(batch);
+            if is_woken {
+                assert_eq!(sender.join().unwrap().ok(), Some(left.len() as u64 + 2));
+            } else {
+                assert_eq!(queue.queue.lock().waiting.len(), 1);
+                take_all(&queue).into_iter().for_each(|batch| queue.written(batch));
+                sender.join().unwrap().unwrap();
+            }
+        });
     }
-    let mut run = queue.pop().unwrap();
-    run.split().2.resolve(7);
-    assert_eq!((first.1.try_wait(), second.1.try_wait()), (Some(Ok(())), None));
-    run.split().2.resolve(10);
-    assert_eq!(second.1.try_wait(), Some(Ok(())));
-}
-
-/// Runs of so many bytes, of which the first is taken to be written.
-fn waited_for(runs: &[usize]) -> (Outbound, Run) {
-    let (queue, _bell) = queue(1 << 20, 1 << 20);
-    for bytes in runs {
-        let frame = Bytes::from(vec![0; *bytes]);
-        assert_eq!(queue.push(Command::Block, Queued::Shared(frame), Lane::Ordinary, Patience::None, None), Ok(()));
-    }
-    queue.queue.lock().waiting = 1;
-    let run = queue.pop().unwrap();
-    (queue, run)
-}
-
-#[test]
-fn who_waits_for_room_is_woken_when_half_of_the_mark_is_free() {
-    let (queue, run) = waited_for(&[10, 20, 30, 1]);
-    queue.written(run);
-    let wakes = |high_water_mark| queue.queue.lock().has_room_for_who_waits(high_water_mark);
-    assert_eq!([wakes(51), wakes(100), wakes(101)], [false, false, false], "51 bytes are more than half");
-    assert_eq!([wakes(102), wakes(1000)], [true, true]);
-    queue.queue.lock().waiting = 0;
-    assert!(!wakes(1000), "nobody waits");
-}
-
-#[test]
-fn who_waits_for_room_is_woken_before_the_writer_runs_dry() {
-    let (queue, run) = waited_for(&[200, 200]);
-    assert!(!queue.queue.lock().has_room_for_who_waits(256));
-    queue.written(run);
-    assert!(queue.queue.lock().has_room_for_who_waits(256), "the writer is at the last run");
-    assert!(!queue.queue.lock().has_room_for_who_waits(200), "which is all that may wait");
-}
-
-#[test]
-fn who_waits_for_room_is_woken_early_when_others_have_gone_first() {
-    let (queue, run) = waited_for(&[100, 100, 50]);
-    queue.written(run);
-    assert!(!queue.queue.lock().has_room_for_who_waits(200));
-    assert_eq!(push(&queue, b"overtakes"), Ok(()));
-    assert!(queue.queue.lock().has_room_for_who_waits(200));
-    queue.queue.lock().waiting = 0;
-    assert_eq!(push(&queue, b"waited"), Ok(()));
-    queue.queue.lock().waiting = 1;
-    assert!(!queue.queue.lock().has_room_for_who_waits(200), "the next that waits has not been overtaken");
-}
-
-#[test]
-fn buffers_are_kept_for_the_runs_to_come_and_given_back() {
-    let (queue, _bell) = queue(1 << 20, 1 << 20);
-    for _ in 0..2 * SPARES {
-        assert_eq!(push(&queue, &[0; RUN_SIZE]), Ok(()));
-    }
-    let runs: Vec<Run> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!(queue.pop_or_idle().unwrap_err(), Idle { keeps_buffers: false });
-    runs.into_iter().for_each(|run| queue.written(run));
-    assert_eq!(queue.queue.lock().spare.len(), SPARES);
-    assert_eq!(queue.pop_or_idle().unwrap_err(), Idle { keeps_buffers: true });
-    assert_eq!(push(&queue, b"next"), Ok(()));
-    assert_eq!(queue.queue.lock().spare.len(), SPARES - 1, "a run is made of one");
-    queue.release_spare();
-    assert_eq!(queue.queue.lock().spare.len(), 0);
 }

@@ -1,4 +1,4 @@
-//! Whose thread this is, so that nobody waits for itself.
+//! Detects calls from a peer's own threads, where waiting for that peer would deadlock.
 
 use super::WaitError;
 use std::{
@@ -7,21 +7,21 @@ use std::{
 };
 
 thread_local! {
-    static CURRENT: Cell<Option<PeerKey>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<PeerIdentity>> = const { Cell::new(None) };
 }
 
-static KEYS: AtomicU64 = AtomicU64::new(0);
+static IDENTITIES: AtomicU64 = AtomicU64::new(0);
 
-/// Names a peer among all there ever are in this process: a receipt may outlive its peer.
+/// Identifies a peer among all peers of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct PeerKey(u64);
+pub(super) struct PeerIdentity(u64);
 
-impl PeerKey {
+impl PeerIdentity {
     pub fn new() -> Self {
-        Self(KEYS.fetch_add(1, Ordering::Relaxed))
+        Self(IDENTITIES.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Marks this thread as one of the peer's own.
+    /// Marks this thread as one of the peer's own threads.
     pub fn adopt_thread(self) {
         CURRENT.set(Some(self));
     }

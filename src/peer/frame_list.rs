@@ -1,4 +1,4 @@
-//! Which frames a run consists of, so that nobody has to look for them in its bytes.
+//! The frames that a batch consists of: their types and sizes, so that the writer need not parse the bytes again.
 
 use super::stats::Count;
 use crate::wire::Command;
@@ -9,27 +9,27 @@ const KEPT: usize = 512;
 
 /// Frames in a row: those of one type and size that follow one another, as most do in a stream, are one entry.
 #[derive(Debug, Default)]
-pub(super) struct Contents(Vec<Alike>);
+pub(super) struct FrameList(Vec<Group>);
 
 #[derive(Debug, Clone, Copy)]
-struct Alike {
+struct Group {
     command: Command,
     /// Of each, in bytes.
     size: usize,
     count: usize,
 }
 
-impl Contents {
+impl FrameList {
     /// One frame.
     pub fn of(command: Command, size: usize) -> Self {
-        Self(vec![Alike { command, size, count: 1 }])
+        Self(vec![Group { command, size, count: 1 }])
     }
 
     /// Adds one more.
     pub fn add(&mut self, command: Command, size: usize) {
         match self.0.last_mut() {
             Some(last) if last.size == size && last.command == command => last.count += 1,
-            _ => self.0.push(Alike { command, size, count: 1 }),
+            _ => self.0.push(Group { command, size, count: 1 }),
         }
     }
 
@@ -41,7 +41,7 @@ impl Contents {
 
     /// The types of message that there are, some of them perhaps more than once.
     pub fn commands(&self) -> impl Iterator<Item = Command> {
-        self.0.iter().map(|alike| alike.command)
+        self.0.iter().map(|group| group.command)
     }
 
     /// The frames, whose bytes these are.
@@ -58,7 +58,7 @@ pub(super) struct Frames<'a> {
     at: usize,
     /// Where the last one must end.
     until: usize,
-    rest: &'a [Alike],
+    rest: &'a [Group],
     /// How many of the first entry are behind.
     taken: usize,
 }
@@ -68,7 +68,7 @@ impl<'a> Frames<'a> {
     pub fn take_within(&mut self, until: usize) -> Self {
         let taken = Self { until, ..self.clone() };
         let mut passed = taken.clone();
-        while passed.next_alike().is_some() {}
+        while passed.next_group().is_some() {}
         *self = Self { until: self.until, ..passed };
         taken
     }
@@ -76,13 +76,13 @@ impl<'a> Frames<'a> {
     /// How many there are of each type.
     pub fn counts(mut self) -> impl Iterator<Item = (Command, Count)> {
         std::iter::from_fn(move || {
-            let Alike { command, size, count } = self.next_alike()?;
+            let Group { command, size, count } = self.next_group()?;
             Some((command, Count { messages: count as u64, bytes: (size * count) as u64 }))
         })
     }
 
     /// Passes over those of the first entry.
-    fn next_alike(&mut self) -> Option<Alike> {
+    fn next_group(&mut self) -> Option<Group> {
         let (first, rest) = self.rest.split_first()?;
         let fitting = (self.until - self.at).checked_div(first.size).unwrap_or(usize::MAX);
         let count = fitting.min(first.count - self.taken);
@@ -91,7 +91,7 @@ impl<'a> Frames<'a> {
         if self.taken == first.count {
             (self.rest, self.taken) = (rest, 0);
         }
-        (count > 0).then_some(Alike { count, ..*first })
+        (count > 0).then_some(Group { count, ..*first })
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
             frames in vec((command(), 1..4_usize), 0..20),
             cuts in vec(0..60_usize, 0..5),
         ) {
-            let mut contents = Contents::default();
+            let mut contents = FrameList::default();
             let mut bytes = Vec::new();
             let mut expected = Vec::new();
             for (number, (command, size)) in frames.into_iter().enumerate() {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_one_kind_is_one_entry() {
-        let mut contents = Contents::of(Command::Tx, 274);
+        let mut contents = FrameList::of(Command::Tx, 274);
         for _ in 0..1000 {
             contents.add(Command::Tx, 274);
         }

@@ -1,0 +1,232 @@
+//! The life of one connection: start, handshake, first reason to end, last callback, end.
+//!
+//! ```text
+//! starting ──► running ──► ended (the first reason wins) ──► the last thread calls on_disconnect ──► finished
+//!     └──► cancelled: a thread could not be started; no callback runs and nothing is sent
+//! ```
+
+use super::sync::{Condvar, Mutex};
+use super::thread_identity::PeerIdentity;
+use super::{DisconnectReason, WaitError};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::{convert::Infallible, sync::OnceLock, time::Instant};
+
+/// The reader, the writer and the pinger.
+pub(super) const THREADS: usize = 3;
+
+/// Where the life of one connection stands. Shared by its threads, handles and receipts.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    identity: PeerIdentity,
+    /// Set once. Read by the reader for every message, so it is not behind the lock.
+    reason: OnceLock<DisconnectReason>,
+    state: Mutex<State>,
+    /// Notified when `state` or `reason` changes.
+    changed: Condvar,
+    quitting: Receiver<Infallible>,
+}
+
+#[derive(Debug)]
+struct State {
+    start: Start,
+    handshake_done: bool,
+    /// Dropped when the connection ends, which wakes every `select!` that waits on `quitting`.
+    quit: Option<Sender<Infallible>>,
+    /// The threads that may still run callbacks.
+    calling: usize,
+    /// The threads that have not left.
+    running: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Pending,
+    Started,
+    Cancelled,
+}
+
+impl Lifecycle {
+    pub fn new() -> Self {
+        let (quit, quitting) = bounded(0);
+        Self {
+            identity: PeerIdentity::new(),
+            reason: OnceLock::new(),
+            state: Mutex::new(State {
+                start: Start::Pending,
+                handshake_done: false,
+                quit: Some(quit),
+                calling: THREADS,
+                running: THREADS,
+            }),
+            changed: Condvar::new(),
+            quitting,
+        }
+    }
+
+    pub fn identity(&self) -> PeerIdentity {
+        self.identity
+    }
+
+    /// Lets the three threads begin.
+    pub fn start(&self) {
+        self.set_start(Start::Started);
+    }
+
+    /// Sends the threads that exist home: `missing` threads could not be started.
+    pub fn cancel(&self, missing: usize) {
+        let mut state = self.state.lock();
+        state.calling -= missing.min(state.calling);
+        state.running -= missing.min(state.running);
+        drop(state);
+        self.set_start(Start::Cancelled);
+    }
+
+    fn set_start(&self, start: Start) {
+        self.state.lock().start = start;
+        self.changed.notify_all();
+    }
+
+    /// For each thread: waits until all three exist. Returns whether they do.
+    pub fn wait_for_start(&self) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            match state.start {
+                Start::Pending => self.changed.wait(&mut state),
+                start => return start == Start::Started,
+            }
+        }
+    }
+
+    /// Sets the reason if there is none yet, and wakes every thread that waits. Returns whether this was the first.
+    pub fn end(&self, reason: DisconnectReason) -> bool {
+        if self.reason.set(reason).is_err() {
+            return false;
+        }
+        let quit = self.state.lock().quit.take();
+        drop(quit);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Why the connection ended; `None` while it has not.
+    pub fn reason(&self) -> Option<&DisconnectReason> {
+        self.reason.get()
+    }
+
+    /// Disconnected when the connection ends. Nothing is ever sent on it.
+    pub fn quitting(&self) -> &Receiver<Infallible> {
+        &self.quitting
+    }
+
+    /// Both sides have sent `version` and `verack`.
+    pub fn handshake_done(&self) {
+        self.state.lock().handshake_done = true;
+        self.changed.notify_all();
+    }
+
+    pub fn is_handshake_done(&self) -> bool {
+        self.state.lock().handshake_done
+    }
+
+    /// Waits until the handshake is done.
+    ///
+    /// # Errors
+    ///
+    /// The reason if the connection ended before.
+    pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
+        self.identity.check_not_current()?;
+        let mut state = self.state.lock();
+        loop {
+            if state.handshake_done {
+                return Ok(());
+            }
+            if let Some(reason) = self.reason() {
+                return Err(WaitError::Closed(reason.clone()));
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// For each thread, when it runs no more callbacks. Returns whether it was the last: then it calls `on_disconnect`.
+    /// Never true after [`cancel`](Self::cancel).
+    pub fn leave_callbacks(&self) -> bool {
+        let mut state = self.state.lock();
+        state.calling = state.calling.saturating_sub(1);
+        state.calling == 0 && state.start == Start::Started
+    }
+
+    /// For each thread, as the last thing it does. The last one makes the connection finished.
+    pub fn leave(&self) {
+        let mut state = self.state.lock();
+        state.running = state.running.saturating_sub(1);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until all threads have left. Returns whether they had by `deadline`; `None` waits as long as it takes.
+    pub fn wait_until_finished(&self, deadline: Option<Instant>) -> bool {
+        let mut timed_out = false;
+        let mut state = self.state.lock();
+        while state.running > 0 {
+            match deadline {
+                _ if timed_out => return false,
+                Some(deadline) => timed_out = self.changed.wait_until(&mut state, deadline).timed_out(),
+                None => self.changed.wait(&mut state),
+            }
+        }
+        true
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn the_first_reason_wins() {
+        let lifecycle = Lifecycle::new();
+        assert!(lifecycle.end(DisconnectReason::Local));
+        assert!(!lifecycle.end(DisconnectReason::Idle { limit: Duration::ZERO }));
+        assert_eq!(lifecycle.reason(), Some(&DisconnectReason::Local));
+        assert!(lifecycle.quitting().recv().is_err());
+    }
+
+    #[test]
+    fn only_the_last_thread_to_leave_calls_on_disconnect() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.start();
+        assert_eq!([(); THREADS].map(|()| lifecycle.leave_callbacks()), [false, false, true]);
+    }
+
+    #[test]
+    fn a_cancelled_start_calls_nobody_and_is_finished_when_the_others_have_left() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.cancel(1);
+        for _ in 0..THREADS - 1 {
+            assert!(!lifecycle.wait_for_start());
+            assert!(!lifecycle.wait_until_finished(Some(Instant::now())));
+            assert!(!lifecycle.leave_callbacks());
+            lifecycle.leave();
+        }
+        assert!(lifecycle.wait_until_finished(None));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_handshake_or_the_connection() {
+        for ends in [false, true] {
+            let lifecycle = Lifecycle::new();
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| lifecycle.wait_for_handshake());
+                if ends {
+                    lifecycle.end(DisconnectReason::Local);
+                } else {
+                    lifecycle.handshake_done();
+                }
+                let expected = if ends { Err(WaitError::Closed(DisconnectReason::Local)) } else { Ok(()) };
+                assert_eq!(waiter.join().unwrap(), expected);
+            });
+        }
+    }
+}

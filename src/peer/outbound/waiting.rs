@@ -1,0 +1,63 @@
+//! Senders that wait for room in the queue, served in order of arrival.
+
+use super::{Queue, Refused};
+use crate::peer::sync::{Condvar, MutexGuard};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+/// The waiting senders, the one that has waited longest first. Each sleeps on a condition variable of its own, so that a
+/// wake-up reaches only the sender whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct WaitingSenders(VecDeque<Arc<Condvar>>);
+
+impl WaitingSenders {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Wakes the sender whose turn it is. It wakes the next one when it has queued its message or given up.
+    pub fn wake_first(&self) {
+        if let Some(first) = self.0.front() {
+            first.notify_all();
+        }
+    }
+}
+
+/// Waits until it is this sender's turn and `ready` is true. The caller then holds the lock, and this sender is no longer
+/// in the line.
+///
+/// # Errors
+///
+/// [`Refused::Timeout`] after `deadline`. The next sender is woken in its place.
+pub(super) fn wait(
+    queue: &mut MutexGuard<'_, Queue>,
+    deadline: Option<Instant>,
+    ready: impl Fn(&Queue) -> bool,
+) -> Result<(), Refused> {
+    let own = Arc::new(Condvar::new());
+    queue.waiting.0.push_back(Arc::clone(&own));
+    let mut timed_out = false;
+    loop {
+        let first = queue.waiting.0.front().is_some_and(|first| Arc::ptr_eq(first, &own));
+        if first && ready(queue) {
+            queue.waiting.0.pop_front();
+            return Ok(());
+        }
+        // Room that came at the last moment was looked for.
+        if timed_out {
+            queue.waiting.0.retain(|waiting| !Arc::ptr_eq(waiting, &own));
+            if ready(queue) {
+                queue.waiting.wake_first();
+            }
+            return Err(Refused::Timeout);
+        }
+        match deadline {
+            Some(deadline) => timed_out = own.wait_until(queue, deadline).timed_out(),
+            None => own.wait(queue),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! How many of a peer's queued messages are written, and the threads that wait for one of them.
+//!
+//! Messages leave in the order in which they were queued, so the outcome of a message follows from its position: it is
+//! written once the count of written messages has reached its position, and it will never be written once the final count
+//! is known and lies below. The count only grows and the final count is set once, so every receipt has one outcome.
+
+use super::sync::{Condvar, Mutex};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+/// What is known of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Waiting,
+    Written,
+    NotWritten,
+}
+
+/// The count of written messages, kept by the writer thread.
+#[derive(Debug, Default)]
+pub(super) struct SendProgress {
+    written: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    written: u64,
+    is_final: bool,
+    /// The lowest position that a thread waits for; 0 if none does. The writer wakes nobody before it is reached.
+    wake_at: u64,
+    channels: Vec<(u64, Sender<()>)>,
+}
+
+impl State {
+    fn outcome(&self, position: u64) -> Outcome {
+        match (self.written >= position, self.is_final) {
+            (true, _) => Outcome::Written,
+            (false, true) => Outcome::NotWritten,
+            (false, false) => Outcome::Waiting,
+        }
+    }
+
+    fn wake_at(&mut self, position: u64) {
+        if self.wake_at == 0 || position < self.wake_at {
+            self.wake_at = position;
+        }
+    }
+}
+
+impl SendProgress {
+    /// Counts `messages` more as written.
+    pub fn advance(&self, messages: u64) {
+        let mut state = self.state.lock();
+        if messages == 0 || state.is_final {
+            return;
+        }
+        state.written += messages;
+        let written = state.written;
+        self.written.store(written, Ordering::Release);
+        if state.wake_at == 0 || written < state.wake_at {
+            return;
+        }
+        state.wake_at = 0;
+        let channels = std::mem::take(&mut state.channels);
+        for (position, channel) in channels {
+            if position <= written {
+                // The channel has capacity 1 and only one value is ever sent, so this cannot fail for lack of room.
+                let _ = channel.try_send(());
+            } else {
+                state.wake_at(position);
+                state.channels.push((position, channel));
+            }
+        }
+        drop(state);
+        // Threads that wait for a later message register their position again.
+        self.changed.notify_all();
+    }
+
+    /// Makes the count final: what is not written now never will be.
+    pub fn finish(&self) {
+        let mut state = self.state.lock();
+        state.is_final = true;
+        state.wake_at = 0;
+        // Dropping the senders disconnects the channels, outside the lock.
+        let channels = std::mem::take(&mut state.channels);
+        drop(state);
+        drop(channels);
+        self.changed.notify_all();
+    }
+
+    pub fn outcome(&self, position: u64) -> Outcome {
+        if self.written.load(Ordering::Acquire) >= position {
+            return Outcome::Written;
+        }
+        self.state.lock().outcome(position)
+    }
+
+    /// Waits until the outcome of the message at `position` is known; `Waiting` if it is not by `deadline`.
+    pub fn wait(&self, position: u64, deadline: Option<Instant>) -> Outcome {
+        let mut timed_out = false;
+        let mut state = self.state.lock();
+        loop {
+            match state.outcome(position) {
+                Outcome::Waiting if !timed_out => {}
+                outcome => return outcome,
+            }
+            state.wake_at(position);
+            match deadline {
+                Some(deadline) => timed_out = self.changed.wait_until(&mut state, deadline).timed_out(),
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// A channel that receives `()` once the message at `position` is written, and is disconnected if it never will be.
+    pub fn channel(&self, position: u64) -> Receiver<()> {
+        let (sender, receiver) = bounded(1);
+        let mut state = self.state.lock();
+        match state.outcome(position) {
+            Outcome::Waiting => {
+                state.wake_at(position);
+                state.channels.push((position, sender));
+            }
+            Outcome::Written => {
+                let _ = sender.try_send(());
+            }
+            Outcome::NotWritten => {}
+        }
+        receiver
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crossbeam_channel::TryRecvError;
+    use std::thread;
+
+    #[test]
+    fn a_message_is_written_once_the_count_reaches_its_position() {
+        let progress = SendProgress::default();
+        progress.advance(2);
+        assert_eq!([1, 2, 3].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::Written, Outcome::Waiting]);
+        progress.finish();
+        assert_eq!([2, 3].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::NotWritten]);
+    }
+
+    #[test]
+    fn a_final_count_does_not_grow() {
+        let progress = SendProgress::default();
+        progress.finish();
+        progress.advance(5);
+        assert_eq!(progress.outcome(1), Outcome::NotWritten);
+    }
+
+    #[test]
+    fn a_channel_receives_one_value_or_is_disconnected() {
+        let progress = SendProgress::default();
+        let [first, second, third] = [1, 2, 3].map(|at| progress.channel(at));
+        progress.advance(1);
+        assert_eq!((first.try_recv(), second.try_recv()), (Ok(()), Err(TryRecvError::Empty)));
+        assert_eq!(first.try_recv(), Err(TryRecvError::Disconnected));
+        progress.advance(1);
+        assert_eq!(second.try_recv(), Ok(()));
+        progress.finish();
+        assert_eq!(third.try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(progress.channel(2).try_recv(), Ok(()));
+        assert_eq!(progress.channel(3).try_recv(), Err(TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn threads_that_wait_for_different_messages_all_wake() {
+        let progress = SendProgress::default();
+        thread::scope(|scope| {
+            let waiters = [3, 1, 2, 4].map(|at| {
+                scope.spawn({
+                    let progress = &progress;
+                    move || progress.wait(at, None)
+                })
+            });
+            (0..3).for_each(|_| progress.advance(1));
+            progress.finish();
+            let outcomes = waiters.map(|waiter| waiter.join().unwrap());
+            assert_eq!(outcomes, [Outcome::Written, Outcome::Written, Outcome::Written, Outcome::NotWritten]);
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline() {
+        assert_eq!(SendProgress::default().wait(1, Some(Instant::now())), Outcome::Waiting);
+    }
+}
