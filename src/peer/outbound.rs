@@ -61,8 +61,6 @@ struct Queue {
     spare: Vec<SpareBuffer>,
     /// The writer found nothing and waits for a wake-up.
     writer_idle: bool,
-    /// The writer has taken a batch and not yet said what became of it.
-    writing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -260,13 +258,13 @@ impl Outbound {
 
     /// For the writer: the next batch. Without one, no wake-up is sent for the next.
     pub fn pop(&self) -> Option<Batch> {
-        self.queue.lock().pop()
+        self.queue.lock().batches.pop_front()
     }
 
     /// For the writer: the next batch. Without one, a wake-up is sent for the next.
     pub fn pop_or_idle(&self) -> Result<Batch, Idle> {
         let mut queue = self.queue.lock();
-        let batch = queue.pop();
+        let batch = queue.batches.pop_front();
         queue.writer_idle = batch.is_none();
         if let Some(batch) = batch {
             return Ok(batch);
@@ -289,9 +287,7 @@ impl Outbound {
         let (length, messages, answer_bytes) = (batch.bytes().len(), batch.messages, batch.answer_bytes);
         let mut unused = batch.into_spare();
         let mut queue = self.queue.lock();
-        queue.writing = false;
-        let closed = matches!(queue.stage, Stage::Closed);
-        if !closed {
+        if !matches!(queue.stage, Stage::Closed) {
             queue.bytes = queue.bytes.saturating_sub(length);
             queue.messages = queue.messages.saturating_sub(messages);
             queue.answer_bytes = queue.answer_bytes.saturating_sub(answer_bytes);
@@ -302,31 +298,19 @@ impl Outbound {
         }
         drop(queue);
         drop(unused);
-        if closed {
-            self.progress.finish();
-        }
     }
 
     /// For the writer: the batch that it took could not be written, and the connection is about to end for that.
     pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
-        queue.writing = false;
-        let closed = matches!(queue.stage, Stage::Closed);
-        if !closed {
-            // The statistics still count it as queued, and `close` makes it final that it was not sent.
+        // The statistics still count it as queued.
+        if !matches!(queue.stage, Stage::Closed) {
             queue.batches.push_front(batch);
-        }
-        drop(queue);
-        if closed {
-            self.progress.finish();
         }
     }
 
     /// Refuses everything from now on and wakes the senders that wait. Returns what was queued, to be dropped outside the
     /// lock.
-    ///
-    /// The count of written messages becomes final now, or, while the writer is writing a batch, when it returns: the
-    /// remote may have received that batch.
     pub fn close(&self) -> [VecDeque<Batch>; 2] {
         let mut queue = self.queue.lock();
         queue.stage = Stage::Closed;
@@ -334,19 +318,10 @@ impl Outbound {
         let garbage = [mem::take(&mut queue.batches), mem::take(&mut queue.held)];
         let spare = mem::take(&mut queue.spare);
         queue.waiting.wake_first();
-        let writing = queue.writing;
         drop(queue);
         drop(spare);
-        if !writing {
-            self.progress.finish();
-        }
+        self.progress.close();
         garbage
-    }
-
-    /// For the writer thread when it ends: nothing is written after this.
-    pub fn writer_left(&self) {
-        self.queue.lock().writing = false;
-        self.progress.finish();
     }
 
     /// How many bytes and messages wait.
@@ -357,12 +332,6 @@ impl Outbound {
 }
 
 impl Queue {
-    fn pop(&mut self) -> Option<Batch> {
-        let batch = self.batches.pop_front();
-        self.writing = batch.is_some();
-        batch
-    }
-
     /// Wakes the sender that has waited longest if there is room for it.
     ///
     /// It is woken when half of the mark is free: if it were woken for each written batch, it and the writer would take

@@ -4,7 +4,7 @@
 //! written once the count of written messages has reached its position, and it will never be written once the final count
 //! is known and lies below. The count only grows and the final count is set once, so every receipt has one outcome.
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, MutexGuard};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -30,7 +30,10 @@ pub(super) struct SendProgress {
 #[derive(Debug, Default)]
 struct State {
     written: u64,
-    is_final: bool,
+    /// The writer is in a call of the stream's `write`.
+    writing: bool,
+    /// The connection has ended.
+    closed: bool,
     /// The lowest position that a thread waits for; 0 if none does. The writer wakes nobody before it is reached.
     wake_at: u64,
     channels: Vec<(u64, Sender<()>)>,
@@ -38,11 +41,16 @@ struct State {
 
 impl State {
     fn outcome(&self, position: u64) -> Outcome {
-        match (self.written >= position, self.is_final) {
+        match (self.written >= position, self.is_final()) {
             (true, _) => Outcome::Written,
             (false, true) => Outcome::NotWritten,
             (false, false) => Outcome::Waiting,
         }
+    }
+
+    /// A write that is under way when the connection ends may still succeed: the remote may have received its messages.
+    fn is_final(&self) -> bool {
+        self.closed && !self.writing
     }
 
     fn wake_at(&mut self, position: u64) {
@@ -53,43 +61,53 @@ impl State {
 }
 
 impl SendProgress {
-    /// Counts `messages` more as written.
-    pub fn advance(&self, messages: u64) {
+    /// The writer is about to write.
+    pub fn begin_write(&self) {
+        self.state.lock().writing = true;
+    }
+
+    /// The write returned, and `messages` more are wholly written; 0 if it failed.
+    pub fn end_write(&self, messages: u64) {
         let mut state = self.state.lock();
-        if messages == 0 || state.is_final {
+        if !state.is_final() {
+            state.written += messages;
+            self.written.store(state.written, Ordering::Release);
+        }
+        state.writing = false;
+        self.resolve(state);
+    }
+
+    /// The connection has ended. The count is final now, or when the write that is under way returns.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.resolve(state);
+    }
+
+    /// Wakes the threads and the channels whose outcome is known.
+    fn resolve(&self, mut state: MutexGuard<'_, State>) {
+        let is_final = state.is_final();
+        if state.wake_at == 0 || (state.written < state.wake_at && !is_final) {
             return;
         }
-        state.written += messages;
         let written = state.written;
-        self.written.store(written, Ordering::Release);
-        if state.wake_at == 0 || written < state.wake_at {
-            return;
-        }
         state.wake_at = 0;
-        let channels = std::mem::take(&mut state.channels);
-        for (position, channel) in channels {
+        let mut lost = Vec::new();
+        for (position, channel) in std::mem::take(&mut state.channels) {
             if position <= written {
                 // The channel has capacity 1 and only one value is ever sent, so this cannot fail for lack of room.
                 let _ = channel.try_send(());
+            } else if is_final {
+                lost.push(channel);
             } else {
                 state.wake_at(position);
                 state.channels.push((position, channel));
             }
         }
         drop(state);
-        // Threads that wait for a later message register their position again.
-        self.changed.notify_all();
-    }
-
-    /// Makes the count final: what is not written now never will be.
-    pub fn finish(&self) {
-        let mut state = self.state.lock();
-        state.is_final = true;
-        state.wake_at = 0;
         // Dropping the senders disconnects the channels, outside the lock.
-        let channels = std::mem::take(&mut state.channels);
-        drop(state);
-        drop(channels);
+        drop(lost);
+        // Threads that wait for a later message register their position again.
         self.changed.notify_all();
     }
 
@@ -144,17 +162,17 @@ mod tests {
     #[test]
     fn a_message_is_written_once_the_count_reaches_its_position() {
         let progress = SendProgress::default();
-        progress.advance(2);
+        progress.end_write(2);
         assert_eq!([1, 2, 3].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::Written, Outcome::Waiting]);
-        progress.finish();
+        progress.close();
         assert_eq!([2, 3].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::NotWritten]);
     }
 
     #[test]
     fn a_final_count_does_not_grow() {
         let progress = SendProgress::default();
-        progress.finish();
-        progress.advance(5);
+        progress.close();
+        progress.end_write(5);
         assert_eq!(progress.outcome(1), Outcome::NotWritten);
     }
 
@@ -162,12 +180,12 @@ mod tests {
     fn a_channel_receives_one_value_or_is_disconnected() {
         let progress = SendProgress::default();
         let [first, second, third] = [1, 2, 3].map(|at| progress.channel(at));
-        progress.advance(1);
+        progress.end_write(1);
         assert_eq!((first.try_recv(), second.try_recv()), (Ok(()), Err(TryRecvError::Empty)));
         assert_eq!(first.try_recv(), Err(TryRecvError::Disconnected));
-        progress.advance(1);
+        progress.end_write(1);
         assert_eq!(second.try_recv(), Ok(()));
-        progress.finish();
+        progress.close();
         assert_eq!(third.try_recv(), Err(TryRecvError::Disconnected));
         assert_eq!(progress.channel(2).try_recv(), Ok(()));
         assert_eq!(progress.channel(3).try_recv(), Err(TryRecvError::Disconnected));
@@ -183,11 +201,21 @@ mod tests {
                     move || progress.wait(at, None)
                 })
             });
-            (0..3).for_each(|_| progress.advance(1));
-            progress.finish();
+            (0..3).for_each(|_| progress.end_write(1));
+            progress.close();
             let outcomes = waiters.map(|waiter| waiter.join().unwrap());
             assert_eq!(outcomes, [Outcome::Written, Outcome::Written, Outcome::Written, Outcome::NotWritten]);
         });
+    }
+
+    #[test]
+    fn a_write_that_is_under_way_when_the_connection_ends_still_counts() {
+        let progress = SendProgress::default();
+        progress.begin_write();
+        progress.close();
+        assert_eq!(progress.outcome(1), Outcome::Waiting);
+        progress.end_write(1);
+        assert_eq!([1, 2].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::NotWritten]);
     }
 
     #[test]

@@ -27,8 +27,15 @@ pub(super) fn start(
     let (shared, ends) = Shared::new(config, direction, address, shutdown);
     let shared = Arc::new(shared);
     // The side that dialled introduces itself. Queued before there is a thread, `version` is the first message.
-    if direction == Direction::Outbound && shared.answer(Lane::Handshake, &shared.version()).is_err() {
-        shared.end(DisconnectReason::Local);
+    // A panic of the program's `DagView` ends the peer, as it does in a callback.
+    let introduce = || match direction {
+        Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
+        Direction::Inbound => Ok(()),
+    };
+    match contain(introduce) {
+        Some(Ok(())) => {}
+        Some(Err(reason)) => shared.end(reason),
+        None => shared.end(DisconnectReason::CallbackPanicked),
     }
     let wake_pinger = ends.pinger.clone();
     let bodies: [(&'static str, &str, Body); THREADS] = [

@@ -39,9 +39,8 @@ pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends)
     if contain(|| writer.serve(ends)).is_none() {
         shared.end(DisconnectReason::CallbackPanicked);
     }
-    // After a write failed, the connection ends a little later, see `LAST_WORDS`. Receipts need the reason.
-    let _ = shared.lifecycle.quitting().recv();
-    shared.outbound.writer_left();
+    // A panic may have come from the stream's `write`.
+    shared.outbound.progress().end_write(0);
 }
 
 struct Writer<'a> {
@@ -163,9 +162,15 @@ impl Writer<'_> {
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
+            if has_positions {
+                self.shared.outbound.progress().begin_write();
+            }
             match self.write_some(bytes.get(written..).unwrap_or_default()) {
                 Ok(count) => written += count,
-                Err(error) => break Err(error),
+                Err(error) => {
+                    self.shared.outbound.progress().end_write(0);
+                    break Err(error);
+                }
             }
             self.account(unreported.take_within(written), has_positions);
             if written == bytes.len() {
@@ -251,7 +256,7 @@ impl Writer<'_> {
         sent.last_send = Some(SystemTime::now());
         drop(sent);
         if has_positions {
-            self.shared.outbound.progress().advance(messages);
+            self.shared.outbound.progress().end_write(messages);
         }
         let listener = &*self.shared.settings().listener;
         for (command, frame) in frames {

@@ -187,29 +187,33 @@ fn peers_stay_connected_when_the_receiver_is_dropped() {
 }
 
 #[test]
-fn dropping_the_last_handle_disconnects_while_events_wait() {
-    let (config, events) = node(2);
-    let (mut remote, peer) = connected_peer(&config, &events);
-    remote.messages_before_pong(1);
-    wait_until("an event waits", || events.len() == 1);
-    drop(peer);
-    assert_eq!(remote.read_until_closed(), []);
-    let event = next(&events);
-    assert_eq!(*message(&event), Ping { nonce: 1 }.into());
-    assert_eq!(event.peer.disconnect_reason(), Some(DisconnectReason::Local));
-    assert_eq!(end_reason(&next(&events)), DisconnectReason::Local);
-}
-
-#[test]
-fn a_handle_cloned_from_an_event_keeps_the_peer_connected() {
+fn the_handle_in_an_event_keeps_the_peer_connected() {
     let (config, events) = node(2);
     let (mut remote, peer) = connected_peer(&config, &events);
     remote.send(&FeeFilter { min_fee: 1 });
-    let kept = next(&events).peer.clone();
+    let event = next(&events);
     drop(peer);
-    remote.messages_before_pong(1);
-    drop(kept);
+    remote.send(&Ping { nonce: 1 });
+    remote.expect::<Pong>();
+    assert!(event.peer.is_connected());
+    drop(event);
+    // The event of the ping has the last handle.
+    drop(next(&events));
     assert_eq!(remote.read_until_closed(), []);
+}
+
+#[test]
+fn events_that_the_program_keeps_do_not_stop_the_peer_once_the_receiver_is_dropped() {
+    let (config, events) = node(1);
+    let (mut remote, peer) = connected_peer(&config, &events);
+    remote.send(&FeeFilter { min_fee: 1 });
+    let _kept = next(&events);
+    drop(events);
+    for nonce in 1..=3 {
+        remote.send(&Ping { nonce });
+        assert_eq!(remote.expect::<Pong>(), Pong { nonce });
+    }
+    assert!(peer.is_connected());
 }
 
 #[test]

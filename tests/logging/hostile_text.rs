@@ -191,7 +191,7 @@ fn all_types_with_text_show_it_harmlessly() {
     shown(&Message::from(hostile_reject()).summary());
     shown(&Message::from(Ping { nonce: 1 }));
     debugged(&CustomMessage::new("x", hostile()).unwrap());
-    shown(&UserAgent::new(HOSTILE, "1", [""; 0]).unwrap_err());
+    shown(&UserAgent::new(HOSTILE, "1").unwrap_err());
     shown(&HOSTILE.parse::<Command>().unwrap_err());
     shown(&HOSTILE.parse::<Network>().unwrap_err());
     shown(&HOSTILE.parse::<kaspa_peer::wire::Hash>().unwrap_err());

@@ -107,7 +107,7 @@ fn a_payload_over_the_limit_is_malformed() {
         });
         remote.send_bytes(&raw_frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
         let (length, max) = (u32::try_from(size + 1).unwrap(), u32::try_from(size).unwrap());
-        let error = FrameError::TypeLimit { command: Command::Custom(command("too-large")), length, max };
+        let error = FrameError::OverLimit { command: Command::Custom(command("too-large")), length, max };
         assert_eq!(end_reason(&local.peer), DisconnectReason::Malformed(error.clone()));
         let text = format!("Can't read message from {} (inbound): {error}", local.peer.address());
         assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);

@@ -36,18 +36,18 @@ fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
     wrong_checksum[20] ^= 1;
     let other = if network == Network::Simnet { Network::Mainnet } else { Network::Simnet };
     vec![
-        (raw_frame(other, "ping", &[1; 8]), "the frame is of network"),
-        (raw_frame(other, "block", &[7; 300_000]), "the frame is of network"),
-        (raw_frame(network, "pi\0ng", &[1; 8]), "the command \"pi\\x00ng"),
-        (raw_frame(network, "", &[]), "the command \"\\x00"),
-        (raw_frame(network, "ping", &[1; 9]), "ping announces a payload of 9 bytes, at most 8"),
+        (raw_frame(other, "ping", &[1; 8]), "the frame belongs to "),
+        (raw_frame(other, "block", &[7; 300_000]), "the frame belongs to "),
+        (raw_frame(network, "pi\0ng", &[1; 8]), "malformed command \"pi\\x00ng"),
+        (raw_frame(network, "", &[]), "malformed command \"\\x00"),
+        (raw_frame(network, "ping", &[1; 9]), "ping announces a payload of 9 bytes; the protocol allows at most 8"),
         (raw_frame(network, "getaddr", &[0; 100_000]), "getaddr announces a payload of 100000"),
-        (raw_frame(network, "hello", &vec![0; 1024 * 1024 + 1]), "hello announces a payload of 1048577 bytes"),
-        (wrong_checksum, "checksum of ping: the header says"),
-        (raw_frame(network, "ping", &[1; 7]), "ping: nonce at byte 0 needs 8 bytes and 7 are left"),
-        (raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(), "checksum of verack"),
-        (raw_frame(network, "inv", &[0, 0]), "inv: 1 bytes follow the last field, at byte 1"),
-        (raw_frame(network, "block", &[9; 50_000]), "block: "),
+        (raw_frame(network, "hello", &vec![0; 1024 * 1024 + 1]), ""),
+        (wrong_checksum, "the payload of ping does not match its checksum"),
+        (raw_frame(network, "ping", &[1; 7]), "malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left"),
+        (raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(), "the payload of verack does not match"),
+        (raw_frame(network, "inv", &[0, 0]), "malformed inv: the message ends at byte 1, and 1 more bytes follow"),
+        (raw_frame(network, "block", &[9; 50_000]), "malformed block: "),
     ]
 }
 
@@ -194,11 +194,11 @@ fn the_reject_has_the_text_of_kaspad() {
     for (direction, text) in [
         (
             Direction::Inbound,
-            "Can't read message from 203.0.113.7:1 (inbound): ping: nonce at byte 0 needs 8 bytes and 7 are left",
+            "Can't read message from 203.0.113.7:1 (inbound): malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left",
         ),
         (
             Direction::Outbound,
-            "Can't read message from 203.0.113.7:1 (outbound): ping: nonce at byte 0 needs 8 bytes and 7 are left",
+            "Can't read message from 203.0.113.7:1 (outbound): malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left",
         ),
     ] {
         let (_end, mut remote) = connected_peer_at(Config::builder(Network::Regtest), direction, address);

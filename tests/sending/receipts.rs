@@ -43,10 +43,11 @@ fn count_written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
         assert_eq!(*result, Err(WaitError::Closed(reason.clone())));
     }
     for (place, receipt) in receipts.iter().enumerate() {
+        let channel = receipt.receiver();
         if place < written {
-            assert_eq!(receipt.receiver().try_recv(), Ok(()));
+            assert_eq!(channel.try_recv(), Ok(()));
         }
-        assert_eq!(receipt.receiver().try_recv(), Err(TryRecvError::Disconnected), "a receipt resolves once");
+        assert_eq!(channel.try_recv(), Err(TryRecvError::Disconnected), "a receipt resolves once");
     }
     written
 }

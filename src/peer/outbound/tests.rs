@@ -172,25 +172,6 @@ fn closing_refuses_new_frames_wakes_every_waiting_sender_and_resolves_receipts()
 }
 
 #[test]
-fn the_count_of_written_messages_is_final_only_when_the_writer_returns() {
-    for is_written in [true, false] {
-        let (queue, _woken) = queue(100, 100);
-        let position = push(&queue, b"frame").unwrap();
-        let batch = queue.pop().unwrap();
-        drop(queue.close());
-        assert_eq!(queue.progress().outcome(position), Outcome::Waiting, "the remote may have received it");
-        if is_written {
-            queue.progress().advance(1);
-            queue.written(batch);
-            assert_eq!(queue.progress().outcome(position), Outcome::Written);
-        } else {
-            queue.not_written(batch);
-            assert_eq!(queue.progress().outcome(position), Outcome::NotWritten);
-        }
-    }
-}
-
-#[test]
 fn buffers_are_kept_while_there_is_traffic_and_released_when_there_is_none() {
     let (queue, _woken) = queue(1 << 20, 1 << 20);
     let keeps_buffers = || queue.pop_or_idle().unwrap_err().keeps_buffers;
