@@ -23,10 +23,12 @@
 //! in its fields. It has no `source()`, so whoever prints sources as well repeats nothing.
 
 mod address;
+mod ask;
 mod batch;
 mod capture;
 mod close;
 mod config;
+mod connect;
 mod contain;
 mod dag;
 mod deadlines;
@@ -49,6 +51,7 @@ mod outbound;
 mod ping;
 mod pinger;
 mod push;
+mod questions;
 mod rate;
 mod reader;
 mod receipt;
@@ -67,9 +70,11 @@ mod trickle;
 mod writer;
 
 pub use address::{Direction, PeerAddress};
+pub use ask::AskError;
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use close::CloseError;
 pub use config::{Config, ConfigBuilder, CustomCommands, StallRule};
+pub use connect::{AttemptError, ConnectError};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
@@ -193,7 +198,19 @@ impl Peer {
     /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this
     /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
-        self.shared.lifecycle.wait_for_handshake()
+        self.shared.lifecycle.wait_for_handshake(None).map(|_| ())
+    }
+
+    /// Like [`wait_for_handshake`](Self::wait_for_handshake), but waits at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for_handshake`](Self::wait_for_handshake), and [`WaitError::Timeout`].
+    pub fn wait_for_handshake_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
+        match self.shared.lifecycle.wait_for_handshake(Instant::now().checked_add(timeout))? {
+            true => Ok(()),
+            false => Err(WaitError::Timeout { waited: timeout }),
+        }
     }
 
     /// Whether the connection has not ended.

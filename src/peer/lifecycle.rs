@@ -128,22 +128,27 @@ impl Lifecycle {
         self.state.lock().handshake_done
     }
 
-    /// Waits until the handshake is done.
+    /// Waits until the handshake is done. Returns whether it was by `deadline`; `None` waits as long as it takes.
     ///
     /// # Errors
     ///
     /// The reason if the connection ended before.
-    pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
+    pub fn wait_for_handshake(&self, deadline: Option<Instant>) -> Result<bool, WaitError> {
         self.identity.check_not_current()?;
+        let mut timed_out = false;
         let mut state = self.state.lock();
         loop {
             if state.handshake_done {
-                return Ok(());
+                return Ok(true);
             }
             if let Some(reason) = self.reason() {
                 return Err(WaitError::Closed(reason.clone()));
             }
-            self.changed.wait(&mut state);
+            match deadline {
+                _ if timed_out => return Ok(false),
+                Some(deadline) => timed_out = self.changed.wait_until(&mut state, deadline).timed_out(),
+                None => self.changed.wait(&mut state),
+            }
         }
     }
 
@@ -218,13 +223,13 @@ mod tests {
         for ends in [false, true] {
             let lifecycle = Lifecycle::new();
             thread::scope(|scope| {
-                let waiter = scope.spawn(|| lifecycle.wait_for_handshake());
+                let waiter = scope.spawn(|| lifecycle.wait_for_handshake(None));
                 if ends {
                     lifecycle.end(DisconnectReason::Local);
                 } else {
                     lifecycle.handshake_done();
                 }
-                let expected = if ends { Err(WaitError::Closed(DisconnectReason::Local)) } else { Ok(()) };
+                let expected = if ends { Err(WaitError::Closed(DisconnectReason::Local)) } else { Ok(true) };
                 assert_eq!(waiter.join().unwrap(), expected);
             });
         }

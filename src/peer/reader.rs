@@ -12,8 +12,8 @@ use super::stream::ReadHalf;
 use super::tally::Stamp;
 use super::{CustomCommands, DisconnectReason, Listener, Peer};
 use crate::wire::{
-    Command, Encode, FrameDecoder, FrameError, Message, Network, PayloadLimits, Pong, Reject, RejectCode, Services,
-    VerAck,
+    Command, Encode, FrameDecoder, FrameError, Message, Network, PayloadLimits, Pong, Reject, RejectCode, SelectedTip,
+    Services, VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
@@ -270,8 +270,15 @@ impl Reader<'_> {
     /// What the peer does by itself with an ordinary message.
     #[inline]
     fn deliver(&mut self, message: &Message) -> Ends<Then> {
+        if !self.shared.questions.is_empty() {
+            self.shared.questions.arrived(message);
+        }
         match message {
             Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
+            Message::GetSelectedTip(_) if self.shared.answers_selected_tip() => {
+                let hash = self.shared.settings().dag.selected_tip();
+                self.shared.answer(Lane::Answer, &SelectedTip { hash })?;
+            }
             Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
                 if !self.shared.offers(Services::BLOOM) =>

@@ -13,6 +13,7 @@ use super::lifecycle::Lifecycle;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
 use super::ping::Pings;
+use super::questions::Questions;
 use super::receipt::Receipt;
 use super::score::Score;
 use super::stats::{Remote, Traffic};
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     /// How many handles the program has.
     pub handles: AtomicUsize,
     pub lifecycle: Arc<Lifecycle>,
+    pub questions: Questions,
     ending_with_reject: AtomicBool,
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
@@ -139,6 +141,7 @@ impl Shared {
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
             lifecycle: Arc::new(Lifecycle::new()),
+            questions: Questions::default(),
             ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
@@ -370,6 +373,11 @@ impl Shared {
         if let Some(remote) = &mut self.state.lock().remote {
             remote.selected_tip = tip;
         }
+    }
+
+    /// Whether the peer answers `getseltip` by itself.
+    pub fn answers_selected_tip(&self) -> bool {
+        false
     }
 
     pub fn offers(&self, services: Services) -> bool {

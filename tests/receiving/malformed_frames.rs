@@ -45,7 +45,10 @@ fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
         (raw_frame(network, "hello", &vec![0; 1024 * 1024 + 1]), ""),
         (wrong_checksum, "the payload of ping does not match its checksum"),
         (raw_frame(network, "ping", &[1; 7]), "malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left"),
-        (raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(), "the payload of verack does not match"),
+        (
+            raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(),
+            "the payload of verack does not match",
+        ),
         (raw_frame(network, "inv", &[0, 0]), "malformed inv: the message ends at byte 1, and 1 more bytes follow"),
         (raw_frame(network, "block", &[9; 50_000]), "malformed block: "),
     ]

@@ -1,0 +1,155 @@
+//! Asking the remote something and waiting for the answer, in one call.
+
+use super::questions::Awaited;
+use super::{DisconnectReason, Peer, QueueError, WaitError};
+use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Reject, Request, Transaction};
+use crossbeam_channel::select;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// Why [`Peer::ask`], [`Peer::fetch_block`] or [`Peer::fetch_transaction`] returned no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The answer did not come in time. If it comes later, only the listener gets it.
+    #[error("no answer to {request} within {waited:?}")]
+    Timeout {
+        /// The request.
+        request: Command,
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// The remote does not have the block or the transaction: it answered `notfound`.
+    #[error("the remote does not have {item}")]
+    NotFound {
+        /// What was asked for.
+        item: Inventory,
+    },
+    /// The remote answered with a `reject` of the request.
+    #[error("the remote rejected the request with {}: {}", .0.code, .0.reason)]
+    Rejected(Box<Reject>),
+    /// The connection has ended.
+    #[error("the connection ended before the answer came: {0}")]
+    Closed(DisconnectReason),
+    /// The request could not be queued.
+    #[error(transparent)]
+    Queue(QueueError),
+    /// Too many questions to this remote wait for their answers.
+    #[error("{max} questions wait for their answers already: wait for one of them first")]
+    TooMany {
+        /// How many may wait.
+        max: usize,
+    },
+    /// A callback of the peer called this. The answer could not be read while it waits: ask on another thread.
+    #[error("a peer's own callback cannot wait for its answer: ask on another thread")]
+    InCallback,
+}
+
+impl From<QueueError> for AskError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Closed(reason) => Self::Closed(reason),
+            error => Self::Queue(error),
+        }
+    }
+}
+
+impl Peer {
+    /// Sends a request and waits, at most `timeout`, for its answer.
+    ///
+    /// Works for every request that one message answers: `getseltip`, `getaddr`, `getlocator`, `getheaders` and
+    /// `getblockinvs` (see [`Request`]). Answers are matched by type, in the order in which the requests were sent; any
+    /// number of threads may ask at once. The protocol has no numbers for requests, so a message of the right type that the
+    /// remote sends by itself, such as an `inv`, is taken for the answer. The listener gets the answer too, after the caller.
+    /// A [stall rule](super::StallRule) for the request applies as well: without an answer it ends the connection.
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{GetSelectedTip, Network};
+    /// use kaspa_peer::{Config, DagView, Peer};
+    /// use std::time::Duration;
+    /// # use kaspa_peer::wire::Hash;
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # struct Dag;
+    /// # impl DagView for Dag {
+    /// #     fn selected_tip(&self) -> Hash { Hash::of(b"tip") }
+    /// # }
+    /// # let other = Config::builder(Network::Simnet).dag(Dag).build()?;
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let address = listener.local_addr()?;
+    /// # let stream = TcpStream::connect(address)?;
+    /// # let (remote, from) = listener.accept()?;
+    /// # let remote = Peer::inbound(remote, from, &other)?;
+    /// let config = Config::builder(Network::Simnet).build()?;
+    /// let peer = Peer::outbound(stream, address, &config)?;
+    /// let tip = peer.ask(&GetSelectedTip, Duration::from_secs(10))?;
+    /// assert_eq!(tip.hash, Hash::of(b"tip"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`]: a timeout, a `reject` that names the request, the end of the connection with its reason, or why the
+    /// request could not be sent.
+    pub fn ask<R: Request>(&self, request: &R, timeout: Duration) -> Result<R::Answer, AskError> {
+        let message = self.question(request, Awaited::Type(R::Answer::COMMAND), timeout)?;
+        self.answer(message, request.command(), timeout)
+    }
+
+    /// Asks for a block with `getdata` and waits, at most `timeout`, for it.
+    ///
+    /// The answer is matched by hash: other blocks do not answer it, and a `notfound` of this block does. The listener gets
+    /// the block too, so the caller's is a copy of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::NotFound`] if the remote does not have it; otherwise as [`ask`](Self::ask).
+    pub fn fetch_block(&self, hash: Hash, timeout: Duration) -> Result<Block, AskError> {
+        let request = GetData::from(vec![Inventory::block(hash)]);
+        let message = self.question(&request, Awaited::Block(hash), timeout)?;
+        self.answer(message, Command::GetData, timeout)
+    }
+
+    /// Asks for a transaction by its id with `getdata` and waits, at most `timeout`, for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_block`](Self::fetch_block).
+    pub fn fetch_transaction(&self, id: Hash, timeout: Duration) -> Result<Transaction, AskError> {
+        let request = GetData::from(vec![Inventory::tx(id)]);
+        let message = self.question(&request, Awaited::Transaction(id), timeout)?;
+        self.answer(message, Command::GetData, timeout)
+    }
+
+    /// Sends a message, then waits until the remote has worked through it: until it has answered a `ping` that follows the
+    /// message. Returns the round-trip time of that ping.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue_message`](Self::queue_message) and [`ping_timeout`](Self::ping_timeout).
+    pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
+        let started = Instant::now();
+        self.send_message(message, timeout)?;
+        self.ping_timeout(timeout.saturating_sub(started.elapsed()))
+    }
+
+    fn question<M: Encode>(&self, request: &M, awaited: Awaited, timeout: Duration) -> Result<Message, AskError> {
+        let shared = self.shared();
+        if shared.lifecycle.identity().is_current() {
+            return Err(AskError::InCallback);
+        }
+        let pending = shared.questions.ask(request.command(), awaited, || self.queue_message(request).map(drop))?;
+        select! {
+            recv(pending.answer) -> answer => answer.unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason()))),
+            recv(self.quitting()) -> _ => {
+                // If both are ready, either branch may run, and an answer that came counts.
+                pending.answer.try_recv().unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason())))
+            }
+            default(timeout) => Err(AskError::Timeout { request: request.command(), waited: timeout }),
+        }
+    }
+
+    /// The message as the type that was asked for. `Questions` gave one of this type, so the error does not occur.
+    fn answer<M: Payload>(&self, message: Message, request: Command, waited: Duration) -> Result<M, AskError> {
+        M::try_from(message).map_err(|_| AskError::Timeout { request, waited })
+    }
+}

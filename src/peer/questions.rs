@@ -1,0 +1,220 @@
+//! Requests of the program that wait for their answer.
+//!
+//! A question is removed when it is answered, when its caller gives up, or when the connection ends, so at most
+//! [`MAX`](Questions::MAX) of them and one answer for each exist.
+
+use super::AskError;
+use super::sync::Mutex;
+use crate::wire::{Command, Encode, Hash, Inventory, Message};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The questions of one peer, in the order in which they were asked.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    list: Mutex<List>,
+    /// How many there are. Read by the reader for every message.
+    count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    questions: Vec<Question>,
+    next_id: u64,
+}
+
+/// What answers a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The next message of this type.
+    Type(Command),
+    /// The block with this hash.
+    Block(Hash),
+    /// The transaction with this id.
+    Transaction(Hash),
+}
+
+#[derive(Debug)]
+struct Question {
+    id: u64,
+    request: Command,
+    awaited: Awaited,
+    answer: Sender<Result<Message, AskError>>,
+}
+
+/// What a message means for a question.
+enum Match {
+    Answer,
+    Error(AskError),
+}
+
+/// A place in the list, given up when it is dropped.
+pub(super) struct Pending<'a> {
+    questions: &'a Questions,
+    id: u64,
+    pub answer: Receiver<Result<Message, AskError>>,
+}
+
+impl Questions {
+    /// How many questions of one peer may wait.
+    pub const MAX: usize = 1024;
+
+    /// Registers a question and sends its request with `queue`. Both happen under one lock, so that the questions stand in
+    /// the order in which their requests leave. `queue` must not wait.
+    pub fn ask<E: Into<AskError>>(
+        &self,
+        request: Command,
+        awaited: Awaited,
+        queue: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Pending<'_>, AskError> {
+        let mut list = self.list.lock();
+        if list.questions.len() >= Self::MAX {
+            return Err(AskError::TooMany { max: Self::MAX });
+        }
+        let (answer, answered) = bounded(1);
+        let id = list.next_id;
+        list.next_id += 1;
+        // Before the request leaves, so that the answer cannot be there first.
+        list.questions.push(Question { id, request, awaited, answer });
+        self.count.store(list.questions.len(), Ordering::Release);
+        let pending = Pending { questions: self, id, answer: answered };
+        let result = queue();
+        drop(list);
+        result.map(|()| pending).map_err(Into::into)
+    }
+
+    /// Whether a message may answer something. Asked for every message, and mostly not so.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// A message arrived: answers the first question that it fits, or, for `notfound`, all of them.
+    pub fn arrived(&self, message: &Message) {
+        let mut list = self.list.lock();
+        let answers_many = matches!(message, Message::NotFound(_));
+        let mut at = 0;
+        while let Some(question) = list.questions.get(at) {
+            let Some(result) = question.fits(message) else {
+                at += 1;
+                continue;
+            };
+            let question = list.questions.remove(at);
+            let result = match result {
+                Match::Answer => Ok(message.clone()),
+                Match::Error(error) => Err(error),
+            };
+            // A caller that gave up meanwhile no longer listens.
+            let _ = question.answer.try_send(result);
+            if !answers_many {
+                break;
+            }
+        }
+        self.count.store(list.questions.len(), Ordering::Release);
+    }
+
+    fn forget(&self, id: u64) {
+        let mut list = self.list.lock();
+        list.questions.retain(|question| question.id != id);
+        self.count.store(list.questions.len(), Ordering::Release);
+    }
+}
+
+impl Question {
+    fn fits(&self, message: &Message) -> Option<Match> {
+        match (self.awaited, message) {
+            (_, Message::Reject(reject)) if reject.command.as_bytes() == self.request.name().as_bytes() => {
+                Some(Match::Error(AskError::Rejected(reject.clone())))
+            }
+            (Awaited::Type(answer), message) if message.command() == answer => Some(Match::Answer),
+            (Awaited::Block(hash), Message::Block(block)) if block.hash() == hash => Some(Match::Answer),
+            (Awaited::Transaction(id), Message::Tx(transaction)) if transaction.id() == id => Some(Match::Answer),
+            (Awaited::Block(hash), Message::NotFound(missing)) => self.missing(Inventory::block(hash), &missing.items),
+            (Awaited::Transaction(id), Message::NotFound(missing)) => self.missing(Inventory::tx(id), &missing.items),
+            _ => None,
+        }
+    }
+
+    fn missing(&self, item: Inventory, missing: &[Inventory]) -> Option<Match> {
+        missing.contains(&item).then(|| Match::Error(AskError::NotFound { item }))
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.questions.forget(self.id);
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::peer::QueueError;
+    use crate::wire::{NotFound, Reject, RejectCode, SelectedTip};
+
+    fn ask(questions: &Questions, awaited: Awaited) -> Pending<'_> {
+        let request = match awaited {
+            Awaited::Type(_) => Command::GetSelectedTip,
+            _ => Command::GetData,
+        };
+        questions.ask(request, awaited, || Ok::<(), QueueError>(())).unwrap()
+    }
+
+    fn tip(byte: u8) -> Message {
+        SelectedTip { hash: Hash::from_bytes([byte; 32]) }.into()
+    }
+
+    #[test]
+    fn answers_of_one_type_go_to_the_questions_in_their_order() {
+        let questions = Questions::default();
+        let [first, second] = [(); 2].map(|()| ask(&questions, Awaited::Type(Command::SelectedTip)));
+        questions.arrived(&tip(1));
+        assert!(second.answer.is_empty());
+        questions.arrived(&tip(2));
+        questions.arrived(&tip(3));
+        assert_eq!((first.answer.try_recv(), second.answer.try_recv()), (Ok(Ok(tip(1))), Ok(Ok(tip(2)))));
+        assert!(questions.is_empty());
+    }
+
+    #[test]
+    fn a_missing_block_ends_every_question_for_it_and_no_other() {
+        let questions = Questions::default();
+        let hash = Hash::from_bytes([7; 32]);
+        let [first, second] = [(); 2].map(|()| ask(&questions, Awaited::Block(hash)));
+        let other = ask(&questions, Awaited::Block(Hash::ZERO));
+        let transaction = ask(&questions, Awaited::Transaction(hash));
+        questions.arrived(&NotFound::from(vec![Inventory::block(hash)]).into());
+        let expected = Ok(Err(AskError::NotFound { item: Inventory::block(hash) }));
+        assert_eq!((first.answer.try_recv(), second.answer.try_recv()), (expected.clone(), expected));
+        assert!(other.answer.is_empty() && transaction.answer.is_empty());
+    }
+
+    #[test]
+    fn a_reject_that_names_the_request_ends_the_first_question() {
+        let questions = Questions::default();
+        let pending = ask(&questions, Awaited::Type(Command::SelectedTip));
+        questions.arrived(&Reject::new("tx", RejectCode::DUST, "too small").into());
+        assert!(pending.answer.is_empty());
+        let reject = Reject::new("getseltip", RejectCode::INVALID, "no");
+        questions.arrived(&reject.clone().into());
+        assert_eq!(pending.answer.try_recv(), Ok(Err(AskError::Rejected(Box::new(reject)))));
+    }
+
+    #[test]
+    fn a_question_that_is_given_up_gets_no_answer() {
+        let questions = Questions::default();
+        drop(ask(&questions, Awaited::Type(Command::SelectedTip)));
+        assert!(questions.is_empty());
+        questions.arrived(&tip(1));
+    }
+
+    #[test]
+    fn their_number_is_bounded() {
+        let questions = Questions::default();
+        let pending: Vec<_> =
+            (0..Questions::MAX).map(|_| ask(&questions, Awaited::Type(Command::SelectedTip))).collect();
+        let refused = questions.ask(Command::GetAddr, Awaited::Type(Command::Addr), || Ok::<(), QueueError>(())).err();
+        assert_eq!(refused, Some(AskError::TooMany { max: Questions::MAX }));
+        drop(pending);
+        assert!(questions.is_empty());
+    }
+}
