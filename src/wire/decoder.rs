@@ -4,7 +4,8 @@ mod guarded_stream;
 mod large_payload;
 mod read_buffer;
 
-use super::frame::{Header, checksum};
+use super::checksum::checksum;
+use super::frame_header::Header;
 use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
 use guarded_stream::GuardedStream;
 use large_payload::LargePayload;

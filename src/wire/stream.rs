@@ -1,12 +1,12 @@
-//! Messages on any [`Read`] and [`Write`], for those who use [`wire`](super) alone.
+//! Reads and writes messages on any [`Read`] and [`Write`], without a peer.
 
 use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
 use std::io::{self, Read, Write};
 use std::iter::FusedIterator;
 
-/// The messages of a stream, one after the other.
+/// Reads messages from a stream or a file.
 ///
-/// Iterating gives each message or what is wrong with its frame, and ends where the stream does, or after an error that
+/// As an iterator, it gives each message or the error of its frame. It ends at the end of the stream, and after an error that
 /// leaves the stream out of step.
 ///
 /// ```
@@ -28,13 +28,13 @@ pub struct MessageReader<R> {
 }
 
 impl<R: Read> MessageReader<R> {
-    /// Reads messages of `network` from `source`, which needs no buffering.
+    /// Reads messages of `network` from `source`. It has a buffer of its own, so `source` needs none.
     #[must_use]
     pub fn new(source: R, network: Network) -> Self {
         Self { source, decoder: FrameDecoder::new(network), ended: false }
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// The next message, or `None` at the end of the stream.
     ///
     /// # Errors
     ///
@@ -82,10 +82,10 @@ fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -
     }
 }
 
-/// Reads one message and not a byte more.
+/// Reads one message, and no byte after it.
 ///
-/// Costs two reads a message; [`MessageReader`] is the faster way to read many. After an error that is
-/// [in step](FrameError::in_step) the refused frame has been skipped, so that the next message can be read.
+/// Takes at least two reads for each message. [`MessageReader`] is faster for many messages. After an error that is
+/// [in step](FrameError::in_step), the refused frame has been skipped, and the next call reads the next message.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(Some(frame)) => return Ok(frame.decode()?),
             Ok(None) => {}
             Err(error) => {
-                // The rest of the frame, as much of it as there is.
+                // Skip the rest of the frame, which may be cut short.
                 io::copy(&mut source.take(decoder.to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
@@ -111,7 +111,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
     }
 }
 
-/// Writes one message, in one write if the stream takes it.
+/// Writes one message, and flushes the stream. Passes the whole frame to one call of `write_all`.
 ///
 /// ```
 /// use kaspa_peer::wire::{Hash, Locator, Message, Network, Ping, WriteError, read_message, write_message};
@@ -123,14 +123,14 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
 /// let too_long = Locator { hashes: vec![Hash::ZERO; Locator::MAX + 1] };
 /// let refused = write_message(&mut stream, &too_long, Network::Simnet);
 /// assert!(matches!(refused, Err(WriteError::Encode(_))));
-/// assert_eq!(stream.len(), 24 + 8, "nothing of it was written");
+/// assert_eq!(stream.len(), 24 + 8, "nothing was written");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when
-/// the stream fails.
+/// [`WriteError::Encode`] if the protocol cannot carry the message, with nothing written. [`WriteError::Io`] if the stream
+/// fails.
 pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     out: &mut W,
     message: &M,
