@@ -11,8 +11,8 @@ use std::{
 
 /// The address of a node, and the services that it offers.
 ///
-/// An IPv4 address is stored as an IPv4-mapped IPv6 address, as on the wire. [`socket_addr`](Self::socket_addr) converts it
-/// back. [`NetAddress::new`] and [`From<SocketAddr>`](#impl-From<SocketAddr>-for-NetAddress) make one.
+/// An IPv4 address is stored as an IPv4-mapped IPv6 address, as on the wire. [`socket_addr`](Self::socket_addr)
+/// converts it back. [`NetAddress::new`] and [`From<SocketAddr>`](#impl-From<SocketAddr>-for-NetAddress) make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NetAddress {
@@ -52,7 +52,8 @@ impl From<SocketAddr> for NetAddress {
 }
 
 impl Default for NetAddress {
-    /// The unspecified IPv6 address with port 0 and no services. A `version` message has it in place of an unknown address.
+    /// The unspecified IPv6 address with port 0 and no services. A `version` message has it in place of an unknown
+    /// address.
     fn default() -> Self {
         Self { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 }
     }
@@ -89,8 +90,8 @@ impl Codec for NetAddress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
-    /// When the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten minutes ahead
-    /// to five days ago.
+    /// When the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten
+    /// minutes ahead to five days ago.
     pub time: i64,
     /// The address and services.
     pub address: NetAddress,

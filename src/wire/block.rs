@@ -32,7 +32,8 @@ pub struct Block {
     header_size: usize,
     header: OnceLock<Box<BlockHeader>>,
     layouts: Vec<TxLayout>,
-    /// The gas of a transaction of a built-in subnetwork, which must have none. Such a block can be received, but not sent.
+    /// The gas of a transaction of a built-in subnetwork, which must have none. Such a block can be received, but not
+    /// sent.
     forbidden_gas: Option<NonZeroU64>,
 }
 

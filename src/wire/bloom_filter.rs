@@ -5,8 +5,8 @@ use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 
 /// `filterload`: sets the bloom filter by which the receiver selects transactions for the sender.
 ///
-/// Send it only to nodes that offer [`Services::BLOOM`](super::Services::BLOOM). Others may disconnect, and a peer of this crate
-/// does.
+/// Send it only to nodes that offer [`Services::BLOOM`](super::Services::BLOOM). Others may disconnect, and a peer of
+/// this crate does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterLoad {

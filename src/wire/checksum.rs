@@ -23,8 +23,8 @@ pub(super) fn checksum(payload: &[u8]) -> [u8; 4] {
 const START: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// SHA-256 of bytes that are all present. A general hasher keeps a buffer for bytes to come, which costs as much as half the hash of
-/// a short message.
+/// SHA-256 of bytes that are all present. A general hasher keeps a buffer for bytes to come, which costs as much as
+/// half the hash of a short message.
 #[inline]
 fn sha256(bytes: &[u8]) -> [u32; 8] {
     let mut state = START;

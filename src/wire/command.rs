@@ -8,8 +8,8 @@ use std::{fmt, str::FromStr};
 pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// A command that is not one of the protocol's 25: 1 to 12 printable ASCII characters. Used in [`Command::Custom`].
-// Aligned so that a `Command` is copied in whole words. Copies of single bytes that overlap stall the processor for longer than
-// the rest of handling a small message takes.
+// Aligned so that a `Command` is copied in whole words. Copies of single bytes that overlap stall the processor for
+// longer than the rest of handling a small message takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(align(4))]
 pub struct CustomCommand([u8; 12]);
@@ -114,7 +114,8 @@ macro_rules! commands {
                 }
             }
 
-            /// The largest payload that the protocol allows for this type of message, in bytes. 32 MiB for a custom command.
+            /// The largest payload that the protocol allows for this type of message, in bytes. 32 MiB for a custom
+            /// command.
             #[must_use]
             pub fn payload_limit(self) -> u32 {
                 match self {

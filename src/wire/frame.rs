@@ -16,8 +16,8 @@ pub(crate) fn encode_frame<M: Encode + ?Sized>(
     encode_sized(message, message.encoded_len(), network, out)
 }
 
-/// Like [`encode_frame`], for a caller that has computed the payload's length already. Computing it can take as long as writing
-/// the payload.
+/// Like [`encode_frame`], for a caller that has computed the payload's length already. Computing it can take as long as
+/// writing the payload.
 pub(crate) fn encode_sized<M: Encode + ?Sized>(
     message: &M,
     length: usize,
@@ -71,12 +71,13 @@ impl Frame {
         Ok(Self { network, command: message.command(), bytes: bytes.into() })
     }
 
-    /// A frame from its bytes, for example from a file. Checks the header and the checksum, and does not decode the payload.
+    /// A frame from its bytes, for example from a file. Checks the header and the checksum, and does not decode the
+    /// payload.
     ///
     /// # Errors
     ///
-    /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), but [`FrameError::Network`] for every wrong magic number.
-    /// [`FrameError::Truncated`] if `bytes` is not exactly one frame.
+    /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), but [`FrameError::Network`] for every wrong
+    /// magic number. [`FrameError::Truncated`] if `bytes` is not exactly one frame.
     pub fn from_bytes(bytes: Vec<u8>, network: Network) -> Result<Self, FrameError> {
         let truncated = |part, needed, found| FrameError::Truncated { part, needed, found };
         let Some((header, payload)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
@@ -166,7 +167,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame from a [`FrameDecoder`](super::FrameDecoder). Its header and checksum are checked, its payload is not decoded.
+/// A frame from a [`FrameDecoder`](super::FrameDecoder). Its header and checksum are checked, its payload is not
+/// decoded.
 pub struct RawFrame<'a> {
     command: Command,
     checksum: [u8; 4],

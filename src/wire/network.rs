@@ -5,8 +5,8 @@ use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
 /// The network that a node and its frames belong to.
 ///
-/// Networks are compared and ordered by their magic numbers, so `Custom(0x3ddcf71d)` equals `Mainnet`. Displays the name in lower
-/// case, or the magic number as `0xcafe0001`.
+/// Networks are compared and ordered by their magic numbers, so `Custom(0x3ddcf71d)` equals `Mainnet`. Displays the
+/// name in lower case, or the magic number as `0xcafe0001`.
 ///
 /// ```
 /// use kaspa_peer::wire::Network;
@@ -22,7 +22,8 @@ pub enum Network {
     Mainnet,
     /// The public test network.
     Testnet,
-    /// The regression-test network, for tests on one machine. A peer tolerates malformed messages of a loopback remote on it.
+    /// The regression-test network, for tests on one machine. A peer tolerates malformed messages of a loopback remote
+    /// on it.
     Regtest,
     /// The simulation network.
     Simnet,
@@ -55,7 +56,8 @@ impl Network {
         Self::PUBLIC.into_iter().find(|network| network.magic() == magic).unwrap_or(Self::Custom(magic))
     }
 
-    /// The TCP port on which nodes of a public network listen. Testnet and Regtest have the same. `None` for a custom network.
+    /// The TCP port on which nodes of a public network listen. Testnet and Regtest have the same. `None` for a custom
+    /// network.
     #[must_use]
     pub fn default_port(self) -> Option<u16> {
         match Self::from_magic(self.magic()) {

@@ -70,7 +70,7 @@ impl fmt::Debug for RejectCode {
     }
 }
 
-/// `reject`: tells a node why a message of its was rejected.
+/// `reject`: tells a node why its message was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reject {
@@ -80,8 +80,8 @@ pub struct Reject {
     pub code: RejectCode,
     /// The reason in words, at most 32 MiB together with the rest of the message.
     pub reason: WireString,
-    /// The hash of the rejected block, or the id of the rejected transaction. Encoded only if the command is `block` or `tx`,
-    /// and then `None` becomes [`Hash::ZERO`].
+    /// The hash of the rejected block, or the id of the rejected transaction. Encoded only if the command is `block` or
+    /// `tx`, and then `None` becomes [`Hash::ZERO`].
     pub hash: Option<Hash>,
 }
 

@@ -9,8 +9,8 @@ bitflags::bitflags! {
     /// Displays as in kaspad, lowest bit first: `SFNodeNetwork|SFNodeBloom|0x100`.
     #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct Services: u64 {
-        /// A full node, which serves blocks. kaspad chooses such nodes to synchronise from, so offer it only if you answer
-        /// `getlocator`, `getblockinvs` and `getdata`.
+        /// A full node, which serves blocks. kaspad chooses such nodes to synchronise from, so offer it only if you
+        /// answer `getlocator`, `getblockinvs` and `getdata`.
         const NETWORK = 1 << 0;
         /// Serves unspent outputs. The protocol has no message for it.
         const GET_UTXO = 1 << 1;

@@ -6,8 +6,8 @@ use std::iter::FusedIterator;
 
 /// Reads messages from a stream or a file.
 ///
-/// As an iterator, it gives each message or the error of its frame. It ends at the end of the stream, and after an error that
-/// leaves the stream out of step.
+/// As an iterator, it gives each message or the error of its frame. It ends at the end of the stream, and after an
+/// error that leaves the stream out of step.
 ///
 /// ```
 /// use kaspa_peer::wire::{GetAddr, MessageReader, Network, Ping, write_message};
@@ -38,8 +38,8 @@ impl<R: Read> MessageReader<R> {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Frame`] if what arrives is not a message, or if the stream ends inside a frame; [`ReadError::Io`] if
-    /// the stream fails. A read that was [interrupted](io::ErrorKind::Interrupted) is retried.
+    /// [`ReadError::Frame`] if what arrives is not a message, or if the stream ends inside a frame; [`ReadError::Io`]
+    /// if the stream fails. A read that was [interrupted](io::ErrorKind::Interrupted) is retried.
     pub fn read_message(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
@@ -89,8 +89,8 @@ fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -
 ///
 /// # Errors
 ///
-/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if the
-/// stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if
+/// the stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {
@@ -129,8 +129,8 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
 ///
 /// # Errors
 ///
-/// [`WriteError::Encode`] if the protocol cannot carry the message, with nothing written. [`WriteError::Io`] if the stream
-/// fails.
+/// [`WriteError::Encode`] if the protocol cannot carry the message, with nothing written. [`WriteError::Io`] if the
+/// stream fails.
 pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     out: &mut W,
     message: &M,

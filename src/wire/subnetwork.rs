@@ -49,7 +49,8 @@ impl SubnetworkId {
         *self == Self::NATIVE
     }
 
-    /// Whether this is [`COINBASE`](Self::COINBASE) or [`REGISTRY`](Self::REGISTRY), whose transactions cannot carry gas.
+    /// Whether this is [`COINBASE`](Self::COINBASE) or [`REGISTRY`](Self::REGISTRY), whose transactions cannot carry
+    /// gas.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         *self == Self::COINBASE || *self == Self::REGISTRY

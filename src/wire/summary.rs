@@ -11,8 +11,8 @@ const SHOWN: usize = 3;
 pub struct Summary<'a>(&'a Message);
 
 impl Message {
-    /// A one-line summary of the payload, safe to print. Shows the length of a list and its first three items, and the hash of a
-    /// block. Empty for messages with an empty payload.
+    /// A one-line summary of the payload, safe to print. Shows the length of a list and its first three items, and the
+    /// hash of a block. Empty for messages with an empty payload.
     ///
     /// `Display` of the message itself writes the command and the summary.
     ///

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 /// The name and version of the software that a node runs, at most 256 bytes.
 ///
-/// By convention it has one or more parts, each `name:version/` or `name:version(comment; comment)/`, after a `/`. A remote may send
-/// any bytes. They are kept unchanged and shown like a [`WireString`].
+/// By convention it has one or more parts, each `name:version/` or `name:version(comment; comment)/`, after a `/`. A
+/// remote may send any bytes. They are kept unchanged and shown like a [`WireString`].
 ///
 /// ```
 /// use kaspa_peer::wire::UserAgent;

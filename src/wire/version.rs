@@ -11,8 +11,8 @@ pub const PROTOCOL_VERSION: i32 = 1;
 
 /// `version`: the first message of each side of a connection.
 ///
-/// Decoding drops bytes after the last field, because newer nodes may append fields. The payload must still fit the protocol's
-/// limit of 394 bytes.
+/// Decoding drops bytes after the last field, because newer nodes may append fields. The payload must still fit the
+/// protocol's limit of 394 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
@@ -62,8 +62,8 @@ impl Version {
 }
 
 impl Default for Version {
-    /// A full node that speaks [`PROTOCOL_VERSION`], offers no services and wants transactions announced. Time, nonce and selected
-    /// tip are zero, the addresses unspecified, and the user agent is empty.
+    /// A full node that speaks [`PROTOCOL_VERSION`], offers no services and wants transactions announced. Time, nonce
+    /// and selected tip are zero, the addresses unspecified, and the user agent is empty.
     fn default() -> Self {
         Self {
             protocol_version: PROTOCOL_VERSION,
