@@ -7,7 +7,7 @@ mod read_buffer;
 use super::checksum::checksum;
 use super::frame_header::Header;
 use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
-use guarded_stream::GuardedStream;
+use guarded_stream::{GuardedStream, check_count};
 use large_payload::LargePayload;
 use read_buffer::ReadBuffer;
 use std::{
@@ -129,8 +129,8 @@ impl FrameDecoder {
     /// harmless one. If the stream is interrupted after part of a payload has arrived, the call returns the number of
     /// these bytes instead.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        let mut source = GuardedStream::new(source);
         if let Some(payload) = self.incomplete_payload() {
+            let mut source = GuardedStream::new(source);
             let before = payload.arrived();
             let result = payload.read_from(&mut source);
             let count = payload.arrived() - before;
@@ -140,7 +140,7 @@ impl FrameDecoder {
         self.make_room(1);
         let free = self.buffer.free();
         let room = free.len();
-        let count = source.read(free).and_then(|count| source.check(count))?;
+        let count = check_count(source.read(free)?, room)?;
         self.buffer.filled(count, room);
         self.arrived += count as u64;
         Ok(count)

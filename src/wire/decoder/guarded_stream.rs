@@ -31,17 +31,24 @@ impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.source.read(into) {
-            Ok(count) if count > into.len() => {
-                let message = "the stream claims to have given more bytes than it was asked for";
-                Err(io::Error::new(ErrorKind::InvalidData, message))
-            }
+            Ok(count) => check_count(count, into.len()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.interruption = Some(error);
                 Ok(0)
             }
-            result => result,
+            Err(error) => Err(error),
         }
     }
+}
+
+/// Fails if a stream claims to have given more bytes than the `room` that it was given.
+#[inline]
+pub(super) fn check_count(count: usize, room: usize) -> io::Result<usize> {
+    if count <= room {
+        return Ok(count);
+    }
+    let message = "the stream claims to have given more bytes than it was asked for";
+    Err(io::Error::new(ErrorKind::InvalidData, message))
 }
 
 #[cfg(test)]
