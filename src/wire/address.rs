@@ -12,7 +12,7 @@ use std::{
 /// The address of a node, and the services that it offers.
 ///
 /// An IPv4 address is stored as an IPv4-mapped IPv6 address, as on the wire. [`socket_addr`](Self::socket_addr)
-/// converts it back. [`NetAddress::new`] and [`From<SocketAddr>`](#impl-From<SocketAddr>-for-NetAddress) make one.
+/// converts it back. Make one with [`NetAddress::new`], or from a [`SocketAddr`] with `into()`, without services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NetAddress {

@@ -141,3 +141,44 @@ pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     out.write_all(&frame)?;
     Ok(out.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Ping;
+
+    /// Is interrupted before every read.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(into) }
+        }
+    }
+
+    #[test]
+    fn interrupted_reads_are_retried() {
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, &Ping { nonce: 1 }, Network::Mainnet).unwrap();
+        write_message(&mut bytes, &Ping { nonce: 2 }, Network::Simnet).unwrap();
+
+        let mut reader = MessageReader::new(Interrupted(&bytes, false), Network::Simnet);
+        assert!(matches!(reader.next(), Some(Err(ReadError::Frame(FrameError::Network { .. })))));
+        assert!(matches!(reader.next(), Some(Ok(Message::Ping(Ping { nonce: 2 })))));
+        assert!(reader.next().is_none());
+
+        let mut source = Interrupted(&bytes, false);
+        let refused = read_message(&mut source, Network::Simnet);
+        assert!(matches!(refused, Err(ReadError::Frame(FrameError::Network { .. }))), "{refused:?}");
+        assert_eq!(read_message(&mut source, Network::Simnet).unwrap(), Ping { nonce: 2 }.into());
+    }
+
+    #[test]
+    fn a_reply_of_another_protocol_ends_the_messages() {
+        let mut reader = MessageReader::new(b"HTTP/1.1 400 OK\r\n".as_slice(), Network::Simnet);
+        let error = reader.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "not a kaspa node: the first four bytes are \"HTTP\"");
+        assert!(reader.next().is_none());
+    }
+}
