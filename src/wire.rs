@@ -1,7 +1,7 @@
 //! The messages of the kaspa peer-to-peer protocol as plain data, and their encoding.
 //!
-//! The protocol is the one of kaspad v0.1.1, whose version number on the wire is [`PROTOCOL_VERSION`]. This module has no
-//! threads and opens no sockets. It is enough on its own for programs that read captures, build frames, or do their
+//! The protocol is the one of kaspad v0.1.1, whose version number on the wire is [`PROTOCOL_VERSION`]. This module has
+//! no threads and opens no sockets. It is enough on its own for programs that read captures, build frames, or do their
 //! own I/O.
 //!
 //! | to | use |
@@ -15,8 +15,8 @@
 //! | build or inspect transactions and blocks | [`TxFields`], [`BlockFields`], [`Transaction`], [`Block`] |
 //!
 //! Each of the 25 messages has a payload type. It implements [`Payload`], to be decoded, and [`Encode`], to be sent. A
-//! [`Transaction`] and a [`Block`] are validated bytes with iterators over their parts, because copying the parts would cost
-//! more than the rest of decoding. All other payload types are plain structs.
+//! [`Transaction`] and a [`Block`] are validated bytes with iterators over their parts, because copying the parts would
+//! cost more than the rest of decoding. All other payload types are plain structs.
 //!
 //! Decoding checks every byte of a payload, and reserves memory only for bytes that have arrived. [`FrameError`] and
 //! [`DecodeError`] describe a mistake of the sender, [`EncodeError`] one of the caller.
@@ -25,6 +25,7 @@ mod address;
 mod block;
 mod block_header;
 mod bloom_filter;
+mod checksum;
 mod codec;
 mod command;
 mod custom_message;
@@ -32,6 +33,7 @@ mod decoder;
 mod encode;
 mod error;
 mod frame;
+mod frame_header;
 mod hash;
 mod inventory;
 mod limits;
@@ -69,8 +71,9 @@ pub use custom_message::{CustomMessage, CustomPayload};
 pub use decoder::FrameDecoder;
 pub use encode::Encode;
 pub use error::{DecodeError, EncodeError, FrameError, ReadError, WriteError};
-pub use frame::{Frame, HEADER_SIZE, RawFrame};
+pub use frame::{Frame, RawFrame};
 pub(crate) use frame::{encode_frame, encode_sized};
+pub use frame_header::HEADER_SIZE;
 pub use hash::Hash;
 pub use inventory::{GetData, Inv, Inventory, InventoryType, MAX_INVENTORY, NotFound};
 pub use limits::PayloadLimits;

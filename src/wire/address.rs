@@ -1,4 +1,4 @@
-//! Network addresses, and the messages that ask for and carry them.
+//! Network addresses, and the messages `getaddr` and `addr`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::subnetwork::{choice_size, read_choice, write_choice};
@@ -9,18 +9,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Where a node can be reached, and what it offers there.
+/// The address of a node, and the services that it offers.
 ///
-/// IPv4 addresses are kept IPv4-mapped, as on the wire; [`socket_addr`](Self::socket_addr) gives them as people write
-/// them.
+/// An IPv4 address is stored as an IPv4-mapped IPv6 address, as on the wire. [`socket_addr`](Self::socket_addr)
+/// converts it back. Make one with [`NetAddress::new`], or from a [`SocketAddr`] with `into()`, without services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NetAddress {
-    /// What the node offers.
+    /// The services that the node offers.
     pub services: Services,
-    /// Its IP address; IPv4 as `::ffff:a.b.c.d`.
+    /// The IP address. IPv4 is `::ffff:a.b.c.d`.
     pub ip: Ipv6Addr,
-    /// Its port.
+    /// The TCP port.
     pub port: u16,
 }
 
@@ -37,7 +37,7 @@ impl NetAddress {
         Self { services, ip, port: address.port() }
     }
 
-    /// The address to dial, IPv4 where it is one.
+    /// The address to dial. An IPv4-mapped address becomes an IPv4 address.
     #[must_use]
     pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip.to_canonical(), self.port)
@@ -52,14 +52,15 @@ impl From<SocketAddr> for NetAddress {
 }
 
 impl Default for NetAddress {
-    /// Nowhere, as a `version` message gives an address that is not known: unspecified, with port 0 and no services.
+    /// The unspecified IPv6 address with port 0 and no services. A `version` message has it in place of an unknown
+    /// address.
     fn default() -> Self {
         Self { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 }
     }
 }
 
 impl fmt::Display for NetAddress {
-    /// The address to dial.
+    /// Writes the address to dial, without the services.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.socket_addr().fmt(f)
     }
@@ -85,13 +86,14 @@ impl Codec for NetAddress {
     }
 }
 
-/// An address with the time at which it was last known to work.
+/// The address of a node, with the time at which it last worked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
-    /// When it was last seen, in unix seconds, by the sender's clock.
+    /// When the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten
+    /// minutes ahead to five days ago.
     pub time: i64,
-    /// The address.
+    /// The address and services.
     pub address: NetAddress,
 }
 
@@ -142,27 +144,28 @@ impl Codec for TimedAddress {
     }
 }
 
-/// Which nodes' addresses are meant.
+/// The nodes whose addresses a `getaddr` asks for or an `addr` has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AddressScope {
-    /// Those of every subnetwork.
+    /// All nodes.
     #[default]
     All,
-    /// Those of full nodes.
+    /// Full nodes.
     FullNodes,
-    /// Those of partial nodes of one subnetwork.
+    /// Partial nodes of one subnetwork.
     Subnetwork(SubnetworkId),
 }
 
 impl From<Option<SubnetworkId>> for AddressScope {
-    /// The scope of nodes like one of this subnetwork, `None` being a full node.
+    /// The nodes of a subnetwork, or full nodes for `None`.
     fn from(subnetwork: Option<SubnetworkId>) -> Self {
         subnetwork.map_or(Self::FullNodes, Self::Subnetwork)
     }
 }
 
 impl AddressScope {
+    /// The subnetwork choice that goes over the wire. `None` for all nodes, where it is left out.
     fn choice(self) -> Option<Option<SubnetworkId>> {
         match self {
             Self::All => None,
@@ -190,16 +193,18 @@ impl Codec for AddressScope {
     }
 }
 
-/// `getaddr`: asks for addresses of other nodes.
+/// `getaddr`: asks for addresses of other nodes. The answer is an [`Addr`].
+///
+/// kaspad answers only nodes that dialled it, once per connection, and never on Simnet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetAddr {
-    /// Which nodes are asked for.
+    /// The nodes that are asked for.
     pub scope: AddressScope,
 }
 
 impl GetAddr {
-    /// Asks for nodes of every subnetwork.
+    /// Asks for all nodes.
     #[must_use]
     pub const fn all() -> Self {
         Self { scope: AddressScope::All }
@@ -220,18 +225,20 @@ impl Codec for GetAddr {
     }
 }
 
-/// `addr`: addresses of other nodes, at most [`MAX`](Self::MAX).
+/// `addr`: addresses of other nodes.
+///
+/// kaspad disconnects if it receives an empty list, [`AddressScope::All`], or a foreign subnetwork.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Addr {
-    /// Which nodes these are.
+    /// The nodes whose addresses follow.
     pub scope: AddressScope,
-    /// The addresses.
+    /// The addresses, at most [`MAX`](Self::MAX).
     pub addresses: Vec<TimedAddress>,
 }
 
 impl Addr {
-    /// The most addresses one message can carry.
+    /// The most addresses that one message can carry, by the protocol.
     pub const MAX: usize = 1000;
 }
 
@@ -263,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_address_becomes_one_without_services_and_back() {
+    fn a_socket_address_converts_there_and_back() {
         for text in ["192.0.2.1:16111", "[2001:db8::1]:7"] {
             let address: SocketAddr = text.parse().unwrap();
             let node = NetAddress::from(address);

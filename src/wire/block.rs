@@ -1,4 +1,4 @@
-//! Blocks: a header, and transactions as validated bytes.
+//! `block`: blocks as validated bytes, and as plain data to build one from.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::encode::check_length;
@@ -8,8 +8,11 @@ use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock
 
 /// `block`: a block, as validated bytes.
 ///
-/// Decoding walks the bytes once and keeps a table of where the transactions are: two allocations, whatever is in the
-/// block. The header is made when it is first asked for.
+/// Decoding walks the bytes once, checks everything, and keeps a table of the transactions' positions. That takes two
+/// allocations, however many transactions the block has. The header is decoded by the first call of
+/// [`header`](Self::header).
+///
+/// Whether the block is valid in the DAG is not checked.
 ///
 /// ```
 /// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};
@@ -25,15 +28,16 @@ use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock
 #[derive(Clone)]
 pub struct Block {
     bytes: Vec<u8>,
-    /// How many of the bytes are the header.
+    /// The size of the header, in bytes.
     header_size: usize,
     header: OnceLock<Box<BlockHeader>>,
     layouts: Vec<TxLayout>,
-    /// The gas of a transaction that may not have any: such a block can be received and not be sent.
+    /// The gas of a transaction of a built-in subnetwork, which must have none. Such a block can be received, but not
+    /// sent.
     forbidden_gas: Option<NonZeroU64>,
 }
 
-/// Equal are blocks of the same bytes, of which everything else is made.
+/// Compares the bytes, from which everything else is computed.
 impl PartialEq for Block {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
@@ -49,14 +53,14 @@ impl hash::Hash for Block {
 }
 
 impl Block {
-    /// The most transactions a block can have.
+    /// The most transactions that a block can have, by the protocol.
     pub const MAX_TRANSACTIONS: usize = 1_000_001;
 
-    /// A block of this header and these transactions.
+    /// Builds a block from a header and transactions.
     ///
     /// # Errors
     ///
-    /// When the protocol cannot carry it, see [`EncodeError`].
+    /// If the protocol cannot carry it, see [`EncodeError`].
     pub fn new<'a>(
         header: BlockHeader,
         transactions: impl IntoIterator<Item = &'a Transaction>,
@@ -74,7 +78,7 @@ impl Block {
             tx.check()?;
             bytes.put_bytes(tx.as_bytes());
         }
-        // Made of checked parts, so this decodes; were it not so, the caller would get an error and not a broken block.
+        // Checked parts always decode. If they did not, an error would be better than a broken block.
         Self::from_vec(bytes).map_err(|_| EncodeError::TooMany { field: "transactions", found: 0, max: 0 })
     }
 
@@ -101,7 +105,7 @@ impl Block {
     /// The block's header.
     #[must_use]
     pub fn header(&self) -> &BlockHeader {
-        // Its bytes were checked when the block was made.
+        // The bytes were validated before, so this cannot fail.
         self.header.get_or_init(|| Box::new(BlockHeader::decode(self.header_bytes()).unwrap_or_default()))
     }
 
@@ -109,32 +113,32 @@ impl Block {
         self.bytes.get(..self.header_size).unwrap_or_default()
     }
 
-    /// The block's hash, by which inventory and rejects name it.
+    /// The block's hash, which inventory and rejects use: the double SHA-256 of the header.
     #[must_use]
     pub fn hash(&self) -> Hash {
         Hash::of(self.header_bytes())
     }
 
-    /// Its transactions, in order.
+    /// The transactions, in order.
     #[must_use]
     pub fn transactions(&self) -> Transactions<'_> {
         let skipped = self.header_size + varint_size(self.layouts.len() as u64);
         Transactions { bytes: self.bytes.get(skipped..).unwrap_or_default(), layouts: self.layouts.iter() }
     }
 
-    /// Its bytes: the raw payload of the `block` message.
+    /// The block's encoding, which is the payload of the `block` message.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its bytes, without a copy.
+    /// The block's encoding, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// The parts as plain data, to change and build another from: a copy of each script.
+    /// The parts as plain data, to change and build another block from. Copies each script.
     #[must_use]
     pub fn to_fields(&self) -> BlockFields {
         BlockFields { header: self.header().clone(), transactions: self.transactions().map(TxRef::to_fields).collect() }
@@ -179,7 +183,7 @@ impl Codec for Block {
     }
 }
 
-/// The transactions of a block, an iterator that knows how many are left: `len()` tells.
+/// An iterator over the transactions of a block. `len()` gives how many are left.
 #[derive(Debug, Clone)]
 pub struct Transactions<'a> {
     bytes: &'a [u8],
@@ -206,13 +210,13 @@ impl ExactSizeIterator for Transactions<'_> {}
 
 impl FusedIterator for Transactions<'_> {}
 
-/// The parts of a block as plain data. Can be sent as it is, without making a [`Block`] first.
+/// The parts of a block, as plain data. Can be sent as they are, or built into a [`Block`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlockFields {
     /// The block's header.
     pub header: BlockHeader,
-    /// Its transactions, at most [`Block::MAX_TRANSACTIONS`].
+    /// The transactions, at most [`Block::MAX_TRANSACTIONS`].
     pub transactions: Vec<TxFields>,
 }
 

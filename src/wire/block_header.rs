@@ -1,35 +1,35 @@
-//! Block headers, and the messages that ask for and carry them.
+//! Block headers, and the messages `getheaders` and `headers`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash};
 
-/// The header of a block: what its hash is made of.
+/// The header of a block. Its hash is the block's hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlockHeader {
     /// The block's version.
     pub version: i32,
-    /// The hashes of its parents, at most [`MAX_PARENTS`](Self::MAX_PARENTS); none for a genesis block.
+    /// The hashes of the parent blocks, at most [`MAX_PARENTS`](Self::MAX_PARENTS). Empty for a genesis block.
     pub parents: Vec<Hash>,
     /// The root of the Merkle tree of the transactions' hashes.
     pub hash_merkle_root: Hash,
     /// The root of the Merkle tree of the accepted transactions' ids.
     pub accepted_id_merkle_root: Hash,
-    /// The commitment to the set of unspent outputs.
+    /// A commitment to the set of unspent outputs.
     pub utxo_commitment: Hash,
-    /// When the block was made, in unix seconds.
+    /// When the block was mined, in unix seconds, by the miner's clock.
     pub time: i64,
-    /// The difficulty target, in compact form.
+    /// The difficulty target, in the compact form of Bitcoin.
     pub bits: u32,
-    /// The number that makes the hash meet the target.
+    /// The number that the miner chose to make the hash meet the target.
     pub nonce: u64,
 }
 
 impl BlockHeader {
-    /// The most parents a block can have.
+    /// The most parents that a block can have, by the protocol.
     pub const MAX_PARENTS: usize = 255;
 
-    /// Checks a header and takes it off the cursor, without making one.
+    /// Validates the header at the cursor, and moves the cursor past it.
     pub(super) fn validate(input: &mut Cursor<'_>) -> Result<(), DecodeError> {
         input.array::<4>("block version")?;
         let parents: usize = input.u8("parent count")?.into();
@@ -46,7 +46,8 @@ impl BlockHeader {
     /// The size of a header without parents, in bytes.
     const SMALLEST: usize = 121;
 
-    /// The block's hash: the double SHA-256 of its header. Only meaningful for a header that can be sent.
+    /// The block's hash: the double SHA-256 of the header's encoding. Meaningless if the header has more than
+    /// [`MAX_PARENTS`](Self::MAX_PARENTS) parents.
     #[must_use]
     pub fn hash(&self) -> Hash {
         let mut bytes = Vec::with_capacity(self.size());
@@ -56,11 +57,11 @@ impl BlockHeader {
 }
 
 impl BlockHeader {
-    /// The header's bytes, of which [`hash`](Self::hash) is the double SHA-256.
+    /// Encodes the header.
     ///
     /// # Errors
     ///
-    /// With more than [`MAX_PARENTS`](Self::MAX_PARENTS) parents.
+    /// [`EncodeError::TooMany`] if there are more than [`MAX_PARENTS`](Self::MAX_PARENTS) parents.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         self.check()?;
         let mut bytes = Vec::with_capacity(self.size());
@@ -68,11 +69,11 @@ impl BlockHeader {
         Ok(bytes)
     }
 
-    /// Reads a whole header.
+    /// Decodes a whole header.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where.
+    /// The first part that is malformed, and where it is.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Cursor::new(bytes);
         let header = Self::read(&mut input)?;
@@ -118,13 +119,15 @@ impl Codec for BlockHeader {
     }
 }
 
-/// `getheaders`: asks for the headers between two blocks. Unknown to kaspad from v0.1.2 on.
+/// `getheaders`: asks for the headers between two blocks. The answer is a [`Headers`].
+///
+/// kaspad knows this message only in v0.1.1. Later versions disconnect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetHeaders {
-    /// The block after which the headers start.
+    /// The block after which the headers begin.
     pub low: Hash,
-    /// The block with which they end.
+    /// The block with which the headers end.
     pub high: Hash,
 }
 
@@ -143,16 +146,18 @@ impl Codec for GetHeaders {
     }
 }
 
-/// `headers`: block headers, at most [`MAX`](Self::MAX). Unknown to kaspad from v0.1.2 on.
+/// `headers`: block headers.
+///
+/// kaspad knows this message only in v0.1.1. Later versions disconnect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Headers {
-    /// The headers.
+    /// The headers, at most [`MAX`](Self::MAX).
     pub headers: Vec<BlockHeader>,
 }
 
 impl Headers {
-    /// The most headers one message can carry.
+    /// The most headers that one message can carry, by the protocol.
     pub const MAX: usize = 2000;
 }
 
@@ -193,19 +198,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn walking_and_reading_a_header_agree_on_every_byte_that_is_missing() {
+    fn validating_and_decoding_agree_on_headers_cut_at_any_byte() {
         let header = BlockHeader { parents: vec![Hash::ZERO; 3], ..BlockHeader::default() };
         let bytes = header.encode().unwrap();
         for length in 0..=bytes.len() {
             let bytes = bytes.get(..length).unwrap();
             let mut input = Cursor::new(bytes);
-            let walked = BlockHeader::validate(&mut input).map(|()| input.at());
-            assert_eq!(walked, BlockHeader::decode(bytes).map(|header| header.size()), "of {length} bytes");
+            let validated = BlockHeader::validate(&mut input).map(|()| input.at());
+            assert_eq!(validated, BlockHeader::decode(bytes).map(|header| header.size()), "of {length} bytes");
         }
     }
 
     #[test]
-    fn a_header_is_read_as_it_was_written_up_to_the_largest() {
+    fn a_header_decodes_as_it_was_encoded_up_to_the_largest() {
         for parents in [0, 1, 255] {
             let header =
                 BlockHeader { parents: vec![Hash::of(b"parent"); parents], nonce: 7, ..BlockHeader::default() };

@@ -1,28 +1,31 @@
-//! Bloom filters, and blocks reduced by them.
+//! Bloom filters, and blocks reduced by them: `filterload`, `filteradd` and `merkleblock`.
 
 use super::codec::{Codec, Cursor, Put, check_count, var_bytes_size, varint_size};
 use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
 
-/// `filterload`: sets the bloom filter by which the receiver chooses transactions.
+/// `filterload`: sets the bloom filter by which the receiver selects transactions for the sender.
+///
+/// Send it only to nodes that offer [`Services::BLOOM`](super::Services::BLOOM). Others may disconnect, and a peer of
+/// this crate does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterLoad {
     /// The filter's bits, at most [`MAX_FILTER`](Self::MAX_FILTER) bytes.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub filter: Vec<u8>,
-    /// How many hash functions it uses, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
+    /// The number of hash functions, at most [`MAX_HASH_FUNCTIONS`](Self::MAX_HASH_FUNCTIONS).
     pub hash_functions: u32,
-    /// A random number that is mixed into the hash functions.
+    /// A number that is mixed into the hash functions.
     pub tweak: u32,
-    /// When matches update the filter: 0 never, 1 always; other values are carried as they are.
+    /// When matches update the filter: 0 is never, 1 is always. Other values are carried unchanged.
     pub update: u8,
 }
 
 impl FilterLoad {
-    /// The longest filter, in bytes.
+    /// The longest filter, in bytes, by the protocol.
     pub const MAX_FILTER: usize = 36_000;
 
-    /// The most hash functions.
+    /// The most hash functions, by the protocol.
     pub const MAX_HASH_FUNCTIONS: u32 = 50;
 }
 
@@ -58,6 +61,8 @@ impl Codec for FilterLoad {
 }
 
 /// `filteradd`: adds one element to the bloom filter.
+///
+/// kaspad v0.1.1 to v0.3.1 disconnects after it, because of an inverted test. v0.5.0 sends a reject.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FilterAdd {
@@ -67,7 +72,7 @@ pub struct FilterAdd {
 }
 
 impl FilterAdd {
-    /// The longest element, in bytes.
+    /// The longest element, in bytes, by the protocol.
     pub const MAX: usize = 520;
 }
 
@@ -89,23 +94,23 @@ impl Codec for FilterAdd {
     }
 }
 
-/// `merkleblock`: a block's header, and the proof that the transactions that match a filter are in it.
+/// `merkleblock`: a block's header, and a proof that the block contains the transactions that match the filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MerkleBlock {
     /// The block's header.
     pub header: BlockHeader,
-    /// How many transactions the block has.
+    /// The number of transactions in the block.
     pub transactions: u32,
-    /// The hashes of the partial Merkle tree, at most [`Block::MAX_TRANSACTIONS`]; its leaves are transaction ids.
+    /// The hashes of the partial Merkle tree, at most [`Block::MAX_TRANSACTIONS`]. Its leaves are transaction ids.
     pub hashes: Vec<Hash>,
-    /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. Not checked against the hashes.
+    /// The tree's flag bits, at most [`MAX_FLAGS`](Self::MAX_FLAGS) bytes. They are not checked against the hashes.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub flags: Vec<u8>,
 }
 
 impl MerkleBlock {
-    /// The most flag bytes.
+    /// The most flag bytes, by the protocol.
     pub const MAX_FLAGS: usize = 125_000;
 }
 

@@ -1,30 +1,28 @@
-//! Primitives: a cursor over a slice, and the opposite of each of its reads.
+//! Reads and writes the primitives of the protocol, such as integers, hashes and variable-length lists.
 //!
-//! Nothing here trusts a number from the wire: lengths are compared with what is left before anything is taken or
-//! reserved.
+//! Lengths from the wire are compared with the bytes that are present before anything is read or reserved.
 
 use super::{DecodeError, EncodeError, Hash, MAX_PAYLOAD};
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-/// What every payload, and every part of one, can do. Public so that a sealed trait can build on it; not nameable
-/// outside.
+/// The encoding of a payload, or of a part of one.
 pub trait Codec: Sized {
-    /// Takes the value off the cursor.
+    /// Reads a value, and moves the cursor past it.
     fn read(input: &mut Cursor<'_>) -> Result<Self, DecodeError>;
 
     /// How many bytes [`write`](Self::write) appends.
     fn size(&self) -> usize;
 
-    /// Whether the value can be sent at all.
+    /// Checks that the protocol can carry the value.
     fn check(&self) -> Result<(), EncodeError> {
         Ok(())
     }
 
-    /// Appends the value. Called only after [`check`](Self::check) said yes.
+    /// Appends the value, which must have passed [`check`](Self::check).
     fn write(&self, out: &mut Vec<u8>);
 }
 
-/// A cursor over the bytes of one payload.
+/// Reads primitives from the bytes of one payload. The names of fields are for errors.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -36,15 +34,17 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes, len: bytes.len() }
     }
 
+    /// The offset of the next byte.
     pub fn at(&self) -> usize {
         self.len - self.rest.len()
     }
 
+    /// How many bytes are left.
     pub fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// What is left, without taking it.
+    /// The bytes that are left. Does not move the cursor.
     pub fn peek(&self) -> &'a [u8] {
         self.rest
     }
@@ -131,7 +131,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// A varint that counts items or bytes, refused above `max`.
+    /// A varint that counts items or bytes. Over `max` is an error.
     #[inline]
     pub fn count(&mut self, field: &'static str, max: u64) -> Result<usize, DecodeError> {
         let at = self.at();
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
         if found > max {
             return Err(DecodeError::TooMany { field, at, found, max });
         }
-        // Every `max` fits a u32, so this fails on no machine that runs this.
+        // Fails only on 32-bit machines, for the length of a transaction payload, which has no limit of its own.
         usize::try_from(found).map_err(|_| DecodeError::TooMany { field, at, found, max })
     }
 
@@ -149,7 +149,7 @@ impl<'a> Cursor<'a> {
         self.bytes(count, field)
     }
 
-    /// `count` items of which each takes at least `smallest` bytes: reserves for no more than can be there.
+    /// Reads `count` items. Each takes at least `smallest` bytes, so no more is reserved than the bytes left can hold.
     pub fn list<T>(
         &mut self,
         count: usize,
@@ -163,20 +163,20 @@ impl<'a> Cursor<'a> {
         Ok(items)
     }
 
-    /// `count` hashes, in one go.
+    /// Reads `count` hashes.
     pub fn hashes(&mut self, count: usize, field: &'static str) -> Result<Vec<Hash>, DecodeError> {
         let bytes = self.bytes(count.saturating_mul(Hash::SIZE), field)?;
         let (chunks, _) = bytes.as_chunks::<{ Hash::SIZE }>();
         Ok(chunks.iter().map(|&chunk| Hash(chunk)).collect())
     }
 
-    /// Everything must have been taken.
+    /// Checks that no bytes are left.
     pub fn finish(&self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { at: self.at(), left: self.left() }) }
     }
 }
 
-/// Appending the primitives, in the same vocabulary.
+/// Appends primitives, with the same names as [`Cursor`] reads them.
 pub(crate) trait Put {
     fn put_bytes(&mut self, bytes: &[u8]);
 
@@ -268,10 +268,10 @@ pub(crate) fn var_bytes_size(bytes: &[u8]) -> usize {
     varint_size(bytes.len() as u64) + bytes.len()
 }
 
-/// The limit on strings, which is also that on scripts.
+/// The longest string or script, in bytes, by the protocol.
 pub(crate) const MAX_VAR_BYTES: u64 = MAX_PAYLOAD as u64;
 
-/// Refuses a list that is too long to be sent.
+/// Checks the length of a list against the protocol's limit.
 pub(crate) fn check_count(field: &'static str, found: usize, max: u64) -> Result<(), EncodeError> {
     let found = found as u64;
     if found > max { Err(EncodeError::TooMany { field, found, max }) } else { Ok(()) }
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn varints_go_both_ways_as_in_the_original() {
+    fn varints_are_read_and_written_as_by_kaspad() {
         let rows = rows("canonical");
         assert_eq!(rows.len(), 31);
         for row in rows {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn varints_that_the_original_refuses_are_refused() {
+    fn varints_that_kaspad_refuses_are_refused() {
         let (long, short) = (rows("non_canonical"), rows("truncated"));
         assert_eq!((long.len(), short.len()), (20, 15));
         for row in long {

@@ -1,4 +1,4 @@
-//! The names of messages: the 25 that this crate knows, and any other that is well-formed.
+//! The commands, which name the type of a message in its frame's header.
 
 use super::ParseError;
 use super::message_table::for_each_message;
@@ -7,15 +7,15 @@ use std::{fmt, str::FromStr};
 /// The largest payload of any message, in bytes: 32 MiB, by the protocol.
 pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
-/// The name of a command that is not one of the 25, but could be one: 1 to 12 printable ASCII characters.
-// Aligned so that a `Command` is copied in whole words: copies that overlap byte by byte stall a processor for longer than the rest of
-// handling a small message takes.
+/// A command that is not one of the protocol's 25: 1 to 12 printable ASCII characters. Used in [`Command::Custom`].
+// Aligned so that a `Command` is copied in whole words. Copies of single bytes that overlap stall the processor for
+// longer than the rest of handling a small message takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(align(4))]
 pub struct CustomCommand([u8; 12]);
 
 impl CustomCommand {
-    /// The name.
+    /// The command on the wire, such as `hello`.
     #[must_use]
     pub fn name(&self) -> &str {
         let length = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
@@ -38,7 +38,7 @@ impl AsRef<str> for CustomCommand {
 impl FromStr for CustomCommand {
     type Err = ParseError;
 
-    /// Takes 1 to 12 printable ASCII characters that are none of the known names.
+    /// Parses 1 to 12 printable ASCII characters that are none of the protocol's 25 commands.
     fn from_str(name: &str) -> Result<Self, ParseError> {
         match name.parse()? {
             Command::Custom(command) => Ok(command),
@@ -59,7 +59,7 @@ impl fmt::Debug for CustomCommand {
     }
 }
 
-/// The command field as a number, to be matched on.
+/// A command as a number, so that a `match` can compare it at once.
 const fn packed(name: &[u8]) -> u128 {
     let mut value = 0;
     let mut rest = name;
@@ -72,6 +72,7 @@ const fn packed(name: &[u8]) -> u128 {
     value
 }
 
+/// Whether a command field is 1 to 12 printable ASCII characters, padded with zeros.
 fn well_formed(field: &[u8; 12]) -> bool {
     let length = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
     let (name, padding) = field.split_at_checked(length).unwrap_or_default();
@@ -79,8 +80,8 @@ fn well_formed(field: &[u8; 12]) -> bool {
 }
 
 macro_rules! commands {
-    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
-        /// The type of a message, by the name it has on the wire.
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
+        /// The type of a message.
         ///
         /// ```
         /// use kaspa_peer::wire::Command;
@@ -93,18 +94,18 @@ macro_rules! commands {
         #[non_exhaustive]
         pub enum Command {
             $(#[doc = concat!("`", $name, "`: ", $doc)] $variant,)*
-            /// A command that this crate does not know.
+            /// A command that is not one of the protocol's 25.
             Custom(CustomCommand),
         }
 
         impl Command {
-            /// The commands that this crate knows.
+            /// The protocol's 25 commands.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
-            /// [`payload_limit`](Self::payload_limit) by [`index`](Self::index); the last one is for custom commands.
+            /// The limits of [`payload_limit`](Self::payload_limit), indexed by [`index`](Self::index).
             pub(crate) const PAYLOAD_LIMITS: [u32; Self::ALL.len() + 1] = [$($limit as u32,)* MAX_PAYLOAD];
 
-            /// The name on the wire.
+            /// The command on the wire, such as `getaddr`.
             #[must_use]
             pub fn name(&self) -> &str {
                 match self {
@@ -113,7 +114,8 @@ macro_rules! commands {
                 }
             }
 
-            /// The largest payload that a message of this type may have, in bytes.
+            /// The largest payload that the protocol allows for this type of message, in bytes. 32 MiB for a custom
+            /// command.
             #[must_use]
             pub fn payload_limit(self) -> u32 {
                 match self {
@@ -122,7 +124,7 @@ macro_rules! commands {
                 }
             }
 
-            /// The command in a frame's header; `None` when the field is malformed.
+            /// Parses the command field of a header. `None` if it is malformed.
             #[allow(non_upper_case_globals)]
             #[inline]
             pub(crate) fn from_field(field: &[u8; 12]) -> Option<Self> {
@@ -136,7 +138,7 @@ macro_rules! commands {
                 }
             }
 
-            /// The command as a frame's header has it.
+            /// The command field of a header.
             #[inline]
             pub(crate) fn to_field(self) -> [u8; 12] {
                 match self {
@@ -145,7 +147,7 @@ macro_rules! commands {
                 }
             }
 
-            /// The place of the command in [`ALL`](Self::ALL); one past its end for an unknown command.
+            /// The index of the command in [`ALL`](Self::ALL). All custom commands share the index after the last.
             #[inline]
             pub(crate) fn index(self) -> usize {
                 #[allow(dead_code)]
@@ -162,7 +164,7 @@ macro_rules! commands {
 for_each_message!(commands);
 
 impl Command {
-    /// Whether this is one of the 25 commands that this crate knows.
+    /// Whether this is one of the protocol's 25 commands, and not a custom one.
     #[must_use]
     pub fn is_known(self) -> bool {
         !matches!(self, Self::Custom(_))
@@ -184,7 +186,7 @@ impl fmt::Debug for Command {
 impl FromStr for Command {
     type Err = ParseError;
 
-    /// Takes 1 to 12 printable ASCII characters; a name that is none of the known ones gives [`Command::Custom`].
+    /// Parses 1 to 12 printable ASCII characters. Anything but the protocol's 25 commands gives [`Command::Custom`].
     fn from_str(name: &str) -> Result<Self, ParseError> {
         let mut field = [0; 12];
         field

@@ -5,8 +5,8 @@ use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
 
 /// A message whose command is not one of the protocol's 25. It is carried as it is.
 ///
-/// For private networks whose nodes have message types of their own, and for the commands of newer nodes. Remotes that do
-/// not know the command may disconnect: kaspad does.
+/// For private networks whose nodes have message types of their own, and for the commands of newer nodes. Remotes that
+/// do not know the command may disconnect: kaspad does.
 ///
 /// Implement [`CustomPayload`] for your own type, and it can be sent and received like this:
 ///
@@ -70,14 +70,16 @@ impl CustomMessage {
     ///
     /// # Errors
     ///
-    /// If [`T::COMMAND`](CustomPayload::COMMAND) is not 1 to 12 printable ASCII characters, or is one of the protocol's 25.
+    /// If [`T::COMMAND`](CustomPayload::COMMAND) is not 1 to 12 printable ASCII characters, or is one of the protocol's
+    /// 25.
     pub fn from_payload<T: CustomPayload>(payload: &T) -> Result<Self, ParseError> {
         let mut message = Self::new(T::COMMAND, Vec::new())?;
         payload.write(&mut message.payload);
         Ok(message)
     }
 
-    /// Decodes the payload as a `T`. `None` if the message has another command than [`T::COMMAND`](CustomPayload::COMMAND).
+    /// Decodes the payload as a `T`. `None` if the message has another command than
+    /// [`T::COMMAND`](CustomPayload::COMMAND).
     pub fn decode_as<T: CustomPayload>(&self) -> Option<Result<T, T::Error>> {
         (self.command.name() == T::COMMAND).then(|| T::read(&self.payload))
     }

@@ -4,9 +4,10 @@ mod guarded_stream;
 mod large_payload;
 mod read_buffer;
 
-use super::frame::{Header, checksum};
+use super::checksum::checksum;
+use super::frame_header::Header;
 use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
-use guarded_stream::GuardedStream;
+use guarded_stream::{GuardedStream, check_count};
 use large_payload::LargePayload;
 use read_buffer::ReadBuffer;
 use std::{
@@ -82,17 +83,17 @@ impl FrameDecoder {
         self
     }
 
-    /// Changes the largest payload of each command, for the frames that come next. A payload over 16 KiB that is arriving
-    /// already is not affected.
+    /// Changes the largest payload of each command, for the frames that come next. A payload over 16 KiB that is
+    /// arriving already is not affected.
     pub fn set_limits(&mut self, limits: PayloadLimits) {
         self.limits = limits;
     }
 
-    /// Adds bytes that arrived. They are kept until [`next_frame`](Self::next_frame) takes their frames. Bytes that arrive
-    /// after an error that left the stream out of step are dropped.
+    /// Adds bytes that arrived. They are kept until [`next_frame`](Self::next_frame) takes their frames. Bytes that
+    /// arrive after an error that left the stream out of step are dropped.
     ///
-    /// Meant for pieces as they come from other I/O. A large frame that is fed as a whole is copied once more than one that
-    /// [`read_from`](Self::read_from) reads.
+    /// Meant for pieces as they come from other I/O. A large frame that is fed as a whole is copied once more than one
+    /// that [`read_from`](Self::read_from) reads.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         while !bytes.is_empty() {
@@ -117,17 +118,19 @@ impl FrameDecoder {
 
     /// Reads what a stream gives at once, or waits until it gives something. `Ok(0)` is the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call reads as many bytes as are reserved for it: 32 KiB at first, then as many
-    /// as have arrived, until the payload is complete. Only the stream's end, failure or interruption makes it return earlier.
+    /// For a payload over 16 KiB, one call reads as many bytes as are reserved for it: 32 KiB at first, then as many as
+    /// have arrived, until the payload is complete. Only the stream's end, failure or interruption makes it return
+    /// earlier.
     ///
     /// # Errors
     ///
-    /// The stream's, [`Interrupted`](io::ErrorKind::Interrupted) included: the decoder does not retry, so that the caller can
-    /// decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after a harmless one. If
-    /// the stream is interrupted after part of a payload has arrived, the call returns the number of these bytes instead.
+    /// The stream's, [`Interrupted`](io::ErrorKind::Interrupted) included: the decoder does not retry, so that the
+    /// caller can decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after a
+    /// harmless one. If the stream is interrupted after part of a payload has arrived, the call returns the number of
+    /// these bytes instead.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        let mut source = GuardedStream::new(source);
         if let Some(payload) = self.incomplete_payload() {
+            let mut source = GuardedStream::new(source);
             let before = payload.arrived();
             let result = payload.read_from(&mut source);
             let count = payload.arrived() - before;
@@ -137,7 +140,7 @@ impl FrameDecoder {
         self.make_room(1);
         let free = self.buffer.free();
         let room = free.len();
-        let count = source.read(free).and_then(|count| source.check(count))?;
+        let count = check_count(source.read(free)?, room)?;
         self.buffer.filled(count, room);
         self.arrived += count as u64;
         Ok(count)
@@ -175,7 +178,7 @@ impl FrameDecoder {
             }
         }
         let Some((header, rest)) = self.buffer.bytes().split_first_chunk::<HEADER_SIZE>() else {
-            return self.check_first_bytes();
+            return if self.arrived < HEADER_SIZE as u64 { self.check_first_bytes() } else { Ok(None) };
         };
         // 24 bytes are enough for a header.
         let Ok(header) = Header::read(header) else { return Ok(None) };
@@ -196,11 +199,11 @@ impl FrameDecoder {
         Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
     }
 
-    /// Refuses a stream that starts with the magic number of no known network, also before the first header is complete:
-    /// an error message of another protocol may be shorter than a header, and then nothing follows.
+    /// Refuses a stream that starts with the magic number of no known network, also before the first header is
+    /// complete: an error message of another protocol may be shorter than a header, and then nothing follows.
+    #[cold]
     fn check_first_bytes(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
-        if self.arrived < HEADER_SIZE as u64
-            && let Some(magic) = self.buffer.bytes().first_chunk().copied()
+        if let Some(magic) = self.buffer.bytes().first_chunk().copied()
             && self.is_unknown(u32::from_le_bytes(magic))
         {
             let error = FrameError::NotKaspa { found: magic };
@@ -268,8 +271,8 @@ impl FrameDecoder {
     /// The command and the payload length, in bytes, that the header of the next frame announces.
     ///
     /// Tells what is arriving before its payload has arrived: from when all 24 bytes of the header have arrived until
-    /// [`next_frame`](Self::next_frame) gives the frame or refuses it. The length is the announced one, also when it is over
-    /// a limit.
+    /// [`next_frame`](Self::next_frame) gives the frame or refuses it. The length is the announced one, also when it is
+    /// over a limit.
     ///
     /// `None` while there is no whole header, while the payload of a refused frame is skipped, after an error that left
     /// the stream out of step, and for a header with the magic number of another network or a malformed command.
@@ -304,8 +307,8 @@ impl FrameDecoder {
         self.arrived
     }
 
-    /// The offset in the stream up to which the decoder is done: the bytes of the frames it gave or refused, and of payloads
-    /// it skipped.
+    /// The offset in the stream up to which the decoder is done: the bytes of the frames it gave or refused, and of
+    /// payloads it skipped.
     #[must_use]
     pub fn position(&self) -> u64 {
         let frame = match &self.state {
@@ -315,8 +318,8 @@ impl FrameDecoder {
         self.arrived - (self.buffer.len() + frame) as u64
     }
 
-    /// A number for the frame of which part has arrived. It stays the same until the frame is complete or skipped. `None`
-    /// between frames.
+    /// A number for the frame of which part has arrived. It stays the same until the frame is complete or skipped.
+    /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
             // The position of its last byte. The next frame begins after it, so the number is no other frame's.

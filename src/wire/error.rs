@@ -9,8 +9,8 @@ pub(super) type Part = &'static str;
 
 /// A payload that does not decode. The sender made the mistake.
 ///
-/// `field` names the part of the message in this crate's vocabulary. `at` is the offset in the payload, in bytes, at which
-/// that part starts.
+/// `field` names the part of the message in this crate's vocabulary. `at` is the offset in the payload, in bytes, at
+/// which that part starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -80,8 +80,8 @@ pub enum DecodeError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A stream starts with four bytes that are the magic number of no known network. The remote is probably a server of
-    /// another protocol, such as HTTP or SSH, or a node of a private network.
+    /// A stream starts with four bytes that are the magic number of no known network. The remote is probably a server
+    /// of another protocol, such as HTTP or SSH, or a node of a private network.
     ///
     /// Only the start of a stream gives this error, as soon as its first four bytes have arrived.
     #[error("not a kaspa node: the first four bytes are \"{}\"{}", .found.escape_ascii(), Magic(*.found))]
@@ -212,7 +212,7 @@ impl fmt::Display for OtherNetwork {
     }
 }
 
-/// A known command by its name. Any other is called unknown.
+/// Names a command. A command that is not one of the protocol's is called unknown.
 struct Name(Command);
 
 impl fmt::Display for Name {

@@ -1,113 +1,13 @@
-//! Frames: a 24-byte header and a payload.
+//! Frames: a header and a payload, as they go over the wire.
 
-use super::codec::{Cursor, Put};
-use super::{Command, DecodeError, Encode, EncodeError, FrameError, MAX_PAYLOAD, Message, Network, PayloadLimits};
+use super::checksum::checksum;
+use super::codec::Put;
+use super::frame_header::Header;
+use super::{Command, Encode, EncodeError, FrameError, HEADER_SIZE, MAX_PAYLOAD, Message, Network, PayloadLimits};
 use bytes::Bytes;
-use sha2::block_api::compress256;
 use std::fmt;
 
-/// The size of a frame's header, in bytes.
-pub const HEADER_SIZE: usize = 24;
-
-/// What stands before a payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) magic: u32,
-    pub(crate) command: [u8; 12],
-    pub(crate) length: u32,
-    pub(crate) checksum: [u8; 4],
-}
-
-impl Header {
-    #[inline]
-    pub(crate) fn read(bytes: &[u8; HEADER_SIZE]) -> Result<Self, DecodeError> {
-        let mut input = Cursor::new(bytes);
-        Ok(Self {
-            magic: input.u32("magic")?,
-            command: *input.array("command")?,
-            length: input.u32("length")?,
-            checksum: *input.array("checksum")?,
-        })
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.put_u32(self.magic);
-        out.put_bytes(&self.command);
-        out.put_u32(self.length);
-        out.put_bytes(&self.checksum);
-    }
-
-    /// Checks all that can be checked before the payload has arrived, in the protocol's order.
-    #[inline]
-    pub(crate) fn check(&self, network: Network, limits: &PayloadLimits) -> Result<Command, FrameError> {
-        let Self { magic, command: field, length, .. } = *self;
-        if length > MAX_PAYLOAD {
-            return Err(FrameError::Oversize { length, max: MAX_PAYLOAD });
-        }
-        if magic != network.magic() {
-            return Err(FrameError::Network { found: magic, expected: network });
-        }
-        let command = Command::from_field(&field).ok_or(FrameError::Command { found: field })?;
-        if length > limits.of(command) { Err(over_limit(command, length, limits)) } else { Ok(command) }
-    }
-}
-
-/// Which of the two limits a payload is over. The protocol's is checked first.
-#[cold]
-fn over_limit(command: Command, length: u32, limits: &PayloadLimits) -> FrameError {
-    let max = command.payload_limit();
-    if length > max {
-        return FrameError::TypeLimit { command, length, max };
-    }
-    FrameError::OverLimit { command, length, max: limits.of(command) }
-}
-
-/// The checksum of a payload: the first 4 bytes of its double SHA-256.
-pub(crate) fn checksum(payload: &[u8]) -> [u8; 4] {
-    let digest = sha256(payload);
-    // What is hashed again fits one block: the digest, a one bit, zeros, and the length in bits.
-    let mut block = [0; 64];
-    let (words, _) = block.as_chunks_mut();
-    words.iter_mut().zip(digest).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
-    if let [.., one, _, _, _, _, _, _, length] = words {
-        *one = [0x80, 0, 0, 0];
-        *length = 256_u32.to_be_bytes();
-    }
-    let mut state = START;
-    compress256(&mut state, &[block]);
-    let [first, ..] = state;
-    first.to_be_bytes()
-}
-
-/// Where SHA-256 begins.
-const START: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
-
-/// SHA-256 without the buffer that a hasher keeps for bytes still to come: for a short message that costs as much as half the hash.
-#[inline]
-fn sha256(bytes: &[u8]) -> [u32; 8] {
-    let mut state = START;
-    let (blocks, rest) = bytes.as_chunks();
-    if !blocks.is_empty() {
-        compress256(&mut state, blocks);
-    }
-    // The rest, a one bit, zeros, and the length in bits, in one block or two.
-    let mut last = [[0; 64]; 2];
-    if let Some((start, [one, ..])) = last.as_flattened_mut().split_at_mut_checked(rest.len()) {
-        start.copy_from_slice(rest);
-        *one = 0x80;
-    }
-    let used = if rest.len() < 56 { 1 } else { 2 };
-    if let Some(used) = last.get_mut(..used) {
-        if let Some(length) = used.as_flattened_mut().last_chunk_mut() {
-            *length = (8 * bytes.len() as u64).to_be_bytes();
-        }
-        compress256(&mut state, used);
-    }
-    state
-}
-
-/// Appends a whole frame, in room reserved once.
+/// Appends a whole frame. Reserves exactly the space that it needs.
 pub(crate) fn encode_frame<M: Encode + ?Sized>(
     message: &M,
     network: Network,
@@ -116,7 +16,8 @@ pub(crate) fn encode_frame<M: Encode + ?Sized>(
     encode_sized(message, message.encoded_len(), network, out)
 }
 
-/// Like [`encode_frame`], for who knows the payload's length already: working it out can take as long as writing it.
+/// Like [`encode_frame`], for a caller that has computed the payload's length already. Computing it can take as long as
+/// writing the payload.
 pub(crate) fn encode_sized<M: Encode + ?Sized>(
     message: &M,
     length: usize,
@@ -128,7 +29,7 @@ pub(crate) fn encode_sized<M: Encode + ?Sized>(
     let start = out.len();
     out.put_u32(network.magic());
     out.put_bytes(&message.command().to_field());
-    // Not over the limit of its type, as was just checked.
+    // Checked above to be within the limit of its type.
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     out.put_bytes(&[0; 4]);
     message.write_payload(out);
@@ -140,7 +41,9 @@ pub(crate) fn encode_sized<M: Encode + ?Sized>(
     Ok(())
 }
 
-/// A message encoded for one network, ready to be sent to any number of peers: cloning it copies no bytes.
+/// A message encoded for one network, to be sent to any number of peers.
+///
+/// Sending it neither encodes nor hashes anything, and cloning it copies no bytes.
 ///
 /// ```
 /// use kaspa_peer::wire::{Frame, Network, Ping};
@@ -157,22 +60,24 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Encodes a message, once.
+    /// Encodes a message.
     ///
     /// # Errors
     ///
-    /// When the protocol cannot carry it.
+    /// If the protocol cannot carry the message, see [`EncodeError`].
     pub fn encode<M: Encode + ?Sized>(message: &M, network: Network) -> Result<Self, EncodeError> {
         let mut bytes = Vec::new();
         encode_frame(message, network, &mut bytes)?;
         Ok(Self { network, command: message.command(), bytes: bytes.into() })
     }
 
-    /// A frame from its bytes, such as were read from a file: header and checksum are verified, the payload is not decoded.
+    /// A frame from its bytes, for example from a file. Checks the header and the checksum, and does not decode the
+    /// payload.
     ///
     /// # Errors
     ///
-    /// What is wrong with the header or the checksum; [`FrameError::Truncated`] when `bytes` is not exactly one frame.
+    /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), but [`FrameError::Network`] for every wrong
+    /// magic number. [`FrameError::Truncated`] if `bytes` is not exactly one frame.
     pub fn from_bytes(bytes: Vec<u8>, network: Network) -> Result<Self, FrameError> {
         let truncated = |part, needed, found| FrameError::Truncated { part, needed, found };
         let Some((header, payload)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
@@ -222,14 +127,14 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Payload`] if the payload does not decode. A frame that was [encoded](Self::encode) decodes always.
+    /// [`FrameError::Payload`] if the payload does not decode. An [encoded](Self::encode) message always does.
     pub fn decode(&self) -> Result<Message, FrameError> {
         let command = self.command;
         let payload = self.bytes.get(HEADER_SIZE..).unwrap_or_default();
         Message::decode_or(command, payload, |error| FrameError::Payload { command, error })
     }
 
-    /// The network whose peers can be sent this.
+    /// The network that the frame belongs to.
     #[must_use]
     pub fn network(&self) -> Network {
         self.network
@@ -241,7 +146,7 @@ impl Frame {
         self.command
     }
 
-    /// Header and payload, as they go over the wire.
+    /// The bytes of the header and the payload.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -262,7 +167,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame off a stream, with its header and checksum verified and its payload not yet decoded.
+/// A frame from a [`FrameDecoder`](super::FrameDecoder). Its header and checksum are checked, its payload is not
+/// decoded.
 pub struct RawFrame<'a> {
     command: Command,
     checksum: [u8; 4],
@@ -289,7 +195,7 @@ impl<'a> RawFrame<'a> {
         self.command
     }
 
-    /// The bytes behind the header.
+    /// The bytes after the header.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         match &self.payload {
@@ -298,7 +204,7 @@ impl<'a> RawFrame<'a> {
         }
     }
 
-    /// The header as it was on the wire of `network`.
+    /// The header, as it was on the wire. `network` must be that of the decoder.
     #[must_use]
     pub fn header(&self, network: Network) -> [u8; HEADER_SIZE] {
         let mut header = Vec::with_capacity(HEADER_SIZE);
@@ -313,7 +219,7 @@ impl<'a> RawFrame<'a> {
         header.first_chunk().copied().unwrap_or_default()
     }
 
-    /// How many bytes the frame took on the wire, its header included.
+    /// The size of the frame on the wire, in bytes, with its header.
     #[must_use]
     pub fn size(&self) -> usize {
         HEADER_SIZE + self.payload().len()
@@ -323,7 +229,7 @@ impl<'a> RawFrame<'a> {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Payload`] when it is not what its command says.
+    /// [`FrameError::Payload`] if the payload does not decode.
     #[inline]
     pub fn decode(self) -> Result<Message, FrameError> {
         let command = self.command;
@@ -348,23 +254,13 @@ impl fmt::Debug for RawFrame<'_> {
 mod tests {
     use super::*;
     use crate::wire::{FrameDecoder, Ping};
-    use sha2::{Digest, Sha256};
-
-    #[test]
-    fn the_checksum_is_the_start_of_the_double_hash() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for length in 0..bytes.len() {
-            let payload = &bytes[..length];
-            assert_eq!(checksum(payload), Sha256::digest(Sha256::digest(payload))[..4], "{length} bytes");
-        }
-    }
 
     fn ping() -> Frame {
         Frame::encode(&Ping { nonce: 7 }, Network::Simnet).unwrap()
     }
 
     #[test]
-    fn a_frame_is_made_of_exactly_its_bytes() {
+    fn from_bytes_takes_exactly_one_frame() {
         let frame = ping();
         let bytes = frame.as_bytes().to_vec();
         assert_eq!(Frame::from_bytes(bytes.clone(), Network::Simnet), Ok(frame.clone()));
@@ -383,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_frame_is_well_formed_whatever_its_payload() {
+    fn a_raw_frame_carries_any_payload() {
         let payload = 7_u64.to_le_bytes();
         assert_eq!(Frame::raw(Command::Ping, &payload, Network::Simnet), Ok(ping()));
         assert_eq!(ping().decode(), Ok(Ping { nonce: 7 }.into()));
@@ -402,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_off_a_stream_is_what_was_sent() {
+    fn a_decoded_frame_has_the_bytes_that_were_sent() {
         let mut decoder = FrameDecoder::new(Network::Simnet);
         decoder.feed(ping().as_bytes());
         let raw = decoder.next_frame().unwrap().unwrap();
@@ -411,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn encoding_reserves_once_and_no_more_than_it_needs() {
+    fn encoding_reserves_exactly_the_space_it_needs() {
         let mut out = Vec::new();
         encode_frame(&Ping { nonce: 7 }, Network::Simnet, &mut out).unwrap();
         assert_eq!((out.len(), out.capacity()), (HEADER_SIZE + 8, HEADER_SIZE + 8));

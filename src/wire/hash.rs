@@ -1,12 +1,13 @@
-//! 32-byte hashes, as blocks, transactions and their parts are named.
+//! Hashes, which name blocks and transactions.
 
 use super::{ParseError, padded};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
-/// A hash, in the byte order of the wire.
+/// A 32-byte hash, such as that of a block or a transaction.
 ///
-/// People are shown, and write, the reversed order: that is what [`Display`](fmt::Display) gives and [`FromStr`] takes.
+/// Stored in the byte order of the wire. [`Display`](fmt::Display) and [`FromStr`] use hex digits in the reversed byte
+/// order, as kaspad does. A precision shortens the text: `{:.8}` gives the first eight digits.
 ///
 /// ```
 /// use kaspa_peer::wire::Hash;
@@ -22,7 +23,7 @@ impl Hash {
     /// The size of a hash, in bytes.
     pub const SIZE: usize = 32;
 
-    /// The hash of 32 zero bytes, which names nothing.
+    /// 32 zero bytes, which name nothing.
     pub const ZERO: Self = Self([0; 32]);
 
     /// A hash from its bytes in wire order.
@@ -37,13 +38,13 @@ impl Hash {
         &self.0
     }
 
-    /// The double SHA-256 of `data`, by which everything in kaspa is named.
+    /// The double SHA-256 of `data`, which is the only hash of the protocol.
     #[must_use]
     pub fn of(data: &[u8]) -> Self {
         Self::finish(Sha256::new_with_prefix(data))
     }
 
-    /// The double SHA-256 of what `first` has been fed.
+    /// The double SHA-256 of the data that `first` was updated with.
     pub(crate) fn finish(first: Sha256) -> Self {
         Self(Sha256::digest(first.finalize()).into())
     }
@@ -82,17 +83,19 @@ impl fmt::Debug for Hash {
 impl FromStr for Hash {
     type Err = ParseError;
 
-    /// Takes exactly 64 hex digits in the reversed order.
+    /// Parses exactly 64 hex digits, in the reversed byte order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a hash", "64 hex digits"))
     }
 }
 
-pub(crate) fn write_reversed_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes bytes as hex digits, the last byte first.
+pub(super) fn write_reversed_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     padded(f, |f| bytes.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}")))
 }
 
-pub(crate) fn parse_reversed_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// Parses the text that `write_reversed_hex` writes.
+pub(super) fn parse_reversed_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
         return None;

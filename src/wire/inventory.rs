@@ -1,26 +1,28 @@
-//! Inventory: what a node has, wants, or does not have.
+//! Inventory, and the messages `inv`, `getdata` and `notfound`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash, ParseError, padded};
 use std::{fmt, str::FromStr};
 
-/// What an [`Inventory`] item names. Types without a name here are carried as they are.
+/// The type of an [`Inventory`] item. Numbers without a name are carried unchanged.
+///
+/// Displays as in kaspad, for example `MSG_TX`, and as `MSG_99` for a number without a name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InventoryType(pub u32);
 
 impl InventoryType {
-    /// Nothing.
+    /// Not an item.
     pub const ERROR: Self = Self(0);
-    /// A transaction, by its id.
+    /// A transaction.
     pub const TX: Self = Self(1);
-    /// A block, by its hash.
+    /// A block.
     pub const BLOCK: Self = Self(2);
-    /// A block reduced by the bloom filter that the asking peer loaded.
+    /// A block reduced by the bloom filter of the node that asks for it.
     pub const FILTERED_BLOCK: Self = Self(3);
-    /// A block, asked for or announced while catching up.
+    /// A block, during synchronisation. The same block as under [`BLOCK`](Self::BLOCK).
     pub const SYNC_BLOCK: Self = Self(4);
-    /// A block that the sender lacks as an ancestor of another; known to kaspad from v0.5.0 on.
+    /// A block that the sender lacks as an ancestor of another. kaspad knows it from v0.5.0 on.
     pub const MISSING_ANCESTOR: Self = Self(5);
 
     const NAMED: [Self; 6] =
@@ -56,7 +58,7 @@ impl fmt::Display for InventoryType {
 impl FromStr for InventoryType {
     type Err = ParseError;
 
-    /// Takes the name of a type as it is shown, such as `MSG_TX`, or `MSG_` and a decimal number.
+    /// Parses the text that `Display` writes: a name such as `MSG_TX`, or `MSG_` and a decimal number.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let digits = text.strip_prefix("MSG_").filter(|digits| !digits.starts_with('+'));
         let named = Self::NAMED.into_iter().find(|kind| kind.to_string() == text);
@@ -72,13 +74,13 @@ impl fmt::Debug for InventoryType {
     }
 }
 
-/// One thing a node may have: its type and its hash.
+/// A transaction or a block that a node has, wants or does not have: its type and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Inventory {
-    /// What it is.
+    /// The type.
     pub kind: InventoryType,
-    /// Its name: the id of a transaction, the hash of a block.
+    /// The **id** of a transaction, or the hash of a block.
     pub hash: Hash,
 }
 
@@ -103,7 +105,7 @@ impl Inventory {
         Self::new(InventoryType::BLOCK, hash)
     }
 
-    /// A block, wanted or announced while catching up.
+    /// A block during synchronisation, by its hash.
     #[must_use]
     pub const fn sync_block(hash: Hash) -> Self {
         Self::new(InventoryType::SYNC_BLOCK, hash)
@@ -116,7 +118,7 @@ impl fmt::Display for Inventory {
     }
 }
 
-/// The most items that one `inv`, `getdata` or `notfound` can carry.
+/// The most items that one `inv`, `getdata` or `notfound` can carry, by the protocol.
 pub const MAX_INVENTORY: usize = 131_072;
 
 fn read_items(input: &mut Cursor<'_>) -> Result<Vec<Inventory>, DecodeError> {
@@ -179,10 +181,12 @@ macro_rules! inventory_messages {
 }
 
 inventory_messages! {
-    /// `inv`: announces what the sender has.
+    /// `inv`: announces transactions and blocks that the sender has. Also the answer to
+    /// [`GetBlockInvs`](super::GetBlockInvs).
     Inv;
-    /// `getdata`: asks for what was announced. At most 50 sync blocks at a time, by convention.
+    /// `getdata`: asks for transactions and blocks. Each item is answered by a message of its own, or named in a
+    /// [`NotFound`]. By kaspad's convention, at most 50 sync blocks at a time.
     GetData;
-    /// `notfound`: what the sender was asked for and does not have.
+    /// `notfound`: names the items that the sender was asked for and does not have.
     NotFound;
 }

@@ -5,12 +5,13 @@ use std::fmt;
 
 /// The largest payload that a [`FrameDecoder`](super::FrameDecoder) accepts, for each command.
 ///
-/// Starts as the limits of the protocol, see [`Command::payload_limit`], and can only be lowered from there. Each method
-/// replaces what an earlier call set for the same command, so call [`all`](Self::all) first and name exceptions after it.
-/// All limits are in bytes of payload, without the frame's header.
+/// Starts as the limits of the protocol, see [`Command::payload_limit`], and can only be lowered from there. Each
+/// method replaces what an earlier call set for the same command, so call [`all`](Self::all) first and name exceptions
+/// after it. All limits are in bytes of payload, without the frame's header.
 ///
-/// A frame over one of these limits gives [`FrameError::OverLimit`](super::FrameError::OverLimit) and its payload is skipped. A
-/// frame over the protocol's own limit gives [`FrameError::TypeLimit`](super::FrameError::TypeLimit), whatever is set here.
+/// A frame over one of these limits gives [`FrameError::OverLimit`](super::FrameError::OverLimit) and its payload is
+/// skipped. A frame over the protocol's own limit gives [`FrameError::TypeLimit`](super::FrameError::TypeLimit),
+/// whatever is set here.
 ///
 /// ```
 /// use kaspa_peer::wire::{Command, CustomMessage, Frame, FrameDecoder, FrameError, Network, PayloadLimits};
@@ -32,13 +33,15 @@ pub struct PayloadLimits {
 }
 
 impl PayloadLimits {
-    /// The limits of the protocol: those of [`Command::payload_limit`], and 32 MiB for custom commands. Also the default.
+    /// The limits of the protocol: those of [`Command::payload_limit`], and 32 MiB for custom commands. Also the
+    /// default.
     #[must_use]
     pub const fn protocol() -> Self {
         Self { max: Command::PAYLOAD_LIMITS }
     }
 
-    /// Limits every command, custom ones included, to `max` bytes or to its own limit in the protocol, whichever is lower.
+    /// Limits every command, custom ones included, to `max` bytes or to its own limit in the protocol, whichever is
+    /// lower.
     #[must_use]
     pub fn all(mut self, max: u32) -> Self {
         for (limit, protocol) in self.max.iter_mut().zip(Command::PAYLOAD_LIMITS) {
@@ -47,8 +50,8 @@ impl PayloadLimits {
         self
     }
 
-    /// Limits one command to `max` bytes or to its own limit in the protocol, whichever is lower. All custom commands share
-    /// one limit: any of them sets it.
+    /// Limits one command to `max` bytes or to its own limit in the protocol, whichever is lower. All custom commands
+    /// share one limit: any of them sets it.
     #[must_use]
     pub fn command(mut self, command: Command, max: u32) -> Self {
         if let Some(limit) = self.max.get_mut(command.index()) {

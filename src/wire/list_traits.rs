@@ -1,4 +1,4 @@
-//! Messages that are lists, as lists: to be gone through, collected and extended.
+//! `IntoIterator`, `Extend`, `FromIterator` and `From<Vec>` for the messages that are lists.
 
 use super::{Addr, BlockHeader, GetData, Hash, Headers, Inv, Inventory, Locator, NotFound, TimedAddress};
 use std::{slice, vec};
@@ -40,7 +40,8 @@ lists! {
     Addr addresses TimedAddress;
 }
 
-macro_rules! nothing_but_lists {
+/// For messages that have no other field than the list.
+macro_rules! only_lists {
     ($($list:ident $field:ident $item:ident;)*) => {$(
         impl From<Vec<$item>> for $list {
             fn from($field: Vec<$item>) -> Self {
@@ -56,7 +57,7 @@ macro_rules! nothing_but_lists {
     )*};
 }
 
-nothing_but_lists! {
+only_lists! {
     Inv items Inventory;
     GetData items Inventory;
     NotFound items Inventory;

@@ -1,15 +1,15 @@
-//! Finding out what two nodes have in common: locators, selected tips, and what lies between two blocks.
+//! The messages by which nodes find common blocks: `getblockinvs`, `getlocator`, `locator` and `selectedtip`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::{DecodeError, EncodeError, Hash};
 
-/// `getblockinvs`: asks for the inventory of the blocks between two blocks.
+/// `getblockinvs`: asks for the inventory of the blocks between two blocks. The answer is an [`Inv`](super::Inv).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetBlockInvs {
-    /// The block after which they start.
+    /// The block after which the inventory begins.
     pub low: Hash,
-    /// The block with which they end.
+    /// The block with which the inventory ends.
     pub high: Hash,
 }
 
@@ -28,13 +28,15 @@ impl Codec for GetBlockInvs {
     }
 }
 
-/// `getlocator`: asks for a locator of the blocks between two blocks. The high hash goes first over the wire.
+/// `getlocator`: asks for a locator of the blocks between two blocks. The answer is a [`Locator`].
+///
+/// On the wire, the high hash comes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GetLocator {
-    /// The block from which the locator goes down.
+    /// The block with which the locator begins.
     pub high: Hash,
-    /// The block with which it ends.
+    /// The lower end. kaspad's locators end above it if their next step would go below.
     pub low: Hash,
 }
 
@@ -53,16 +55,18 @@ impl Codec for GetLocator {
     }
 }
 
-/// `locator`: blocks from high to low with growing gaps, at most [`MAX`](Self::MAX).
+/// `locator`: hashes of blocks from high to low, with growing gaps.
+///
+/// A locator need not reach the lower end. The node that asked for it continues with the last hash as the new high one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Locator {
-    /// The blocks' hashes.
+    /// The hashes, at most [`MAX`](Self::MAX).
     pub hashes: Vec<Hash>,
 }
 
 impl Locator {
-    /// The most hashes one message can carry.
+    /// The most hashes that one message can carry, by the protocol.
     pub const MAX: usize = 500;
 }
 
@@ -86,7 +90,7 @@ impl Codec for Locator {
     }
 }
 
-/// `selectedtip`: the block that the sender's DAG view selects as its tip.
+/// `selectedtip`: the selected tip of the sender's DAG. Answers a [`GetSelectedTip`](super::GetSelectedTip).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SelectedTip {

@@ -88,8 +88,8 @@ macro_rules! messages {
         /// assert_eq!(Ping::try_from(message.clone()), Ok(Ping { nonce: 7 }));
         /// assert_eq!(Pong::try_from(message.clone()), Err(message), "another type");
         /// ```
-        // The large payloads of rare messages are boxed, because a message takes the space of the largest variant and is moved
-        // several times.
+        // The large payloads of rare messages are boxed, because a message takes the space of the largest variant and
+        // is moved several times.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
@@ -114,8 +114,8 @@ macro_rules! messages {
                 Self::decode_or(command, payload, |error| error)
             }
 
-            /// Like [`decode`](Self::decode), with the error converted by `refuse`. Converting the result afterwards would move
-            /// the message once more.
+            /// Like [`decode`](Self::decode), with the error converted by `refuse`. Converting the result afterwards
+            /// would move the message once more.
             #[inline]
             pub(crate) fn decode_or<E>(
                 command: Command,
@@ -198,8 +198,8 @@ macro_rules! messages {
 for_each_message!(messages);
 
 impl Message {
-    /// Like [`decode`](Self::decode), but takes the buffer and keeps it in the message if it is a `block`, a `tx` or a custom
-    /// message.
+    /// Like [`decode`](Self::decode), but takes the buffer and keeps it in the message if it is a `block`, a `tx` or a
+    /// custom message.
     ///
     /// # Errors
     ///

@@ -1,12 +1,12 @@
-//! The networks, and the number that keeps their frames apart.
+//! The networks, and the magic numbers that tell their frames apart.
 
 use super::ParseError;
 use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
-/// Which network a frame, and a node, belongs to.
+/// The network that a node and its frames belong to.
 ///
-/// Two networks are equal when their magic numbers are, so `Custom(0x3ddcf71d)` *is* the main network. They are ordered by
-/// these numbers, too.
+/// Networks are compared and ordered by their magic numbers, so `Custom(0x3ddcf71d)` equals `Mainnet`. Displays the
+/// name in lower case, or the magic number as `0xcafe0001`.
 ///
 /// ```
 /// use kaspa_peer::wire::Network;
@@ -22,7 +22,8 @@ pub enum Network {
     Mainnet,
     /// The public test network.
     Testnet,
-    /// The regression-test network, for one machine. On it, a loopback remote's malformed messages are tolerated.
+    /// The regression-test network, for tests on one machine. A peer tolerates malformed messages of a loopback remote
+    /// on it.
     Regtest,
     /// The simulation network.
     Simnet,
@@ -36,7 +37,7 @@ impl Network {
     /// The five public networks.
     pub const PUBLIC: [Self; 5] = [Self::Mainnet, Self::Testnet, Self::Regtest, Self::Simnet, Self::Devnet];
 
-    /// The number at the start of each frame of this network.
+    /// The magic number, which starts each frame of this network.
     #[must_use]
     pub const fn magic(self) -> u32 {
         match self {
@@ -49,13 +50,14 @@ impl Network {
         }
     }
 
-    /// The network with this magic number; [`Custom`](Self::Custom) when it is none of the public ones.
+    /// The network with this magic number: a public one, or else [`Custom`](Self::Custom).
     #[must_use]
     pub fn from_magic(magic: u32) -> Self {
         Self::PUBLIC.into_iter().find(|network| network.magic() == magic).unwrap_or(Self::Custom(magic))
     }
 
-    /// The port on which nodes of a public network listen. Regtest shares that of Testnet.
+    /// The TCP port on which nodes of a public network listen. Testnet and Regtest have the same. `None` for a custom
+    /// network.
     #[must_use]
     pub fn default_port(self) -> Option<u16> {
         match Self::from_magic(self.magic()) {
@@ -110,7 +112,7 @@ impl fmt::Display for Network {
 impl FromStr for Network {
     type Err = ParseError;
 
-    /// Takes the name of a public network in lower case, or a magic number as `0x` and up to eight hex digits.
+    /// Parses the name of a public network in lower case, or a magic number as `0x` and up to eight hex digits.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let digits = text.strip_prefix("0x").filter(|digits| digits.len() <= 8 && !digits.starts_with('+'));
         let number = || digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());

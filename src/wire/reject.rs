@@ -1,34 +1,36 @@
-//! `reject`: what was wrong with a message.
+//! `reject`, and its codes.
 
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size};
 use super::{Command, DecodeError, EncodeError, Hash, WireString};
 use std::fmt;
 
-/// Why a message was rejected. Codes without a name here are carried as they are.
+/// The reason of a [`Reject`], as a number. Numbers without a name are carried unchanged.
+///
+/// Displays as in kaspad, for example `REJECT_DUST`, and as `REJECT_0xee` for a number without a name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RejectCode(pub u8);
 
 impl RejectCode {
-    /// The message could not be read.
+    /// The message does not decode.
     pub const MALFORMED: Self = Self(0x01);
-    /// It breaks a rule.
+    /// The message, transaction or block breaks a rule.
     pub const INVALID: Self = Self(0x10);
-    /// The sender's version is no longer spoken.
+    /// The sender's protocol version is too old.
     pub const OBSOLETE: Self = Self(0x11);
-    /// It was there before.
+    /// The message, transaction or block was received before.
     pub const DUPLICATE: Self = Self(0x12);
-    /// Nobody asked for it; known to kaspad from v0.5.0 on.
+    /// The transaction or block was not requested. kaspad knows this code from v0.5.0 on.
     pub const NOT_REQUESTED: Self = Self(0x13);
-    /// It is valid and not relayed.
+    /// The transaction is valid, but of a kind that is not relayed.
     pub const NONSTANDARD: Self = Self(0x40);
-    /// An output is too small to be worth its cost.
+    /// An output of the transaction has too small a value.
     pub const DUST: Self = Self(0x41);
-    /// It pays too little.
+    /// The transaction's fee is too low.
     pub const INSUFFICIENT_FEE: Self = Self(0x42);
-    /// It goes against what is final.
+    /// The block contradicts a block that is final.
     pub const FINALITY: Self = Self(0x43);
-    /// Its difficulty is wrong.
+    /// The block's difficulty is wrong.
     pub const DIFFICULTY: Self = Self(0x44);
 }
 
@@ -68,30 +70,29 @@ impl fmt::Debug for RejectCode {
     }
 }
 
-/// `reject`: tells a peer what was wrong with a message of its.
+/// `reject`: tells a node why its message was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reject {
-    /// The command of the rejected message. Any string, at most 32 MiB with all else in the message; a well-behaved node
-    /// names a command.
+    /// The command of the rejected message. It may be any string, at most 32 MiB together with the rest of the message.
     pub command: WireString,
-    /// Why it was rejected.
+    /// The reason.
     pub code: RejectCode,
-    /// The same in words, at most 32 MiB with all else in the message.
+    /// The reason in words, at most 32 MiB together with the rest of the message.
     pub reason: WireString,
-    /// The rejected block's hash or transaction's id. Sent for `block` and `tx` only, and always for them:
-    /// a missing one goes out as [`Hash::ZERO`].
+    /// The hash of the rejected block, or the id of the rejected transaction. Encoded only if the command is `block` or
+    /// `tx`, and then `None` becomes [`Hash::ZERO`].
     pub hash: Option<Hash>,
 }
 
 impl Reject {
-    /// A rejection of a message other than a block or a transaction.
+    /// A reject without a hash. For `block` and `tx`, set [`hash`](Self::hash) too.
     #[must_use]
     pub fn new(command: impl Into<WireString>, code: RejectCode, reason: impl Into<WireString>) -> Self {
         Self { command: command.into(), code, reason: reason.into(), hash: None }
     }
 
-    /// Whether the rejected message is one that has a hash.
+    /// Whether the rejected message is a block or a transaction, so that a hash follows.
     pub(crate) fn names_object(&self) -> bool {
         Self::names_an_object(self.command.as_bytes())
     }

@@ -16,9 +16,9 @@ use super::{
 /// | [`GetLocator`] | [`Locator`] |
 /// | [`GetSelectedTip`] | [`SelectedTip`] |
 ///
-/// The protocol gives these messages no number that connects an answer with its request: the type of the answer is all that
-/// connects them. `getdata` is not in the table, since each of its items is answered by a message of its own, and `ping`
-/// is not, since its nonce connects it with its `pong`.
+/// The protocol gives these messages no number that connects an answer with its request: the type of the answer is all
+/// that connects them. `getdata` is not in the table, since each of its items is answered by a message of its own, and
+/// `ping` is not, since its nonce connects it with its `pong`.
 ///
 /// ```
 /// use kaspa_peer::wire::{GetSelectedTip, Message, MessageReader, Network, Request, write_message};

@@ -1,25 +1,26 @@
-//! What a node offers, as bits.
+//! The services that a node offers.
 
 use super::padded;
 use std::fmt;
 
 bitflags::bitflags! {
-    /// The services a node offers. Bits without a name are kept.
+    /// The services that a node offers, as bits. Bits without a name are carried unchanged.
     ///
-    /// Printed as the original prints them, lowest bit first: `SFNodeNetwork|SFNodeBloom|0x100`.
+    /// Displays as in kaspad, lowest bit first: `SFNodeNetwork|SFNodeBloom|0x100`.
     #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct Services: u64 {
-        /// A full node.
+        /// A full node, which serves blocks. kaspad chooses such nodes to synchronise from, so offer it only if you
+        /// answer `getlocator`, `getblockinvs` and `getdata`.
         const NETWORK = 1 << 0;
-        /// Answers `getutxos`.
+        /// Serves unspent outputs. The protocol has no message for it.
         const GET_UTXO = 1 << 1;
-        /// Takes bloom filters.
+        /// Accepts bloom filters.
         const BLOOM = 1 << 2;
-        /// Knows xthin blocks.
+        /// Serves xthin blocks. The protocol has no message for it.
         const XTHIN = 1 << 3;
-        /// Reserved by the original under this name.
+        /// Named by kaspad, without a meaning.
         const BIT5 = 1 << 4;
-        /// Serves committed filters.
+        /// Serves committed filters. The protocol has no message for it.
         const COMMITTED_FILTERS = 1 << 5;
 
         const _ = !0;
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn printed_as_the_original_prints_them() {
+    fn services_display_as_in_kaspad() {
         assert_eq!(Services::empty().to_string(), "0x0");
         assert_eq!((Services::BLOOM | Services::NETWORK).to_string(), "SFNodeNetwork|SFNodeBloom");
         assert_eq!(Services::from_bits_retain(0x120).to_string(), "SFNodeCF|0x100");

@@ -1,4 +1,4 @@
-//! The small messages: nothing, or one number.
+//! The messages with an empty payload, and those with one number.
 
 use super::DecodeError;
 use super::codec::{Codec, Cursor, Put};
@@ -25,13 +25,17 @@ macro_rules! empty_messages {
 }
 
 empty_messages! {
-    /// `verack`: the `version` was taken note of.
+    /// `verack`: acknowledges the remote's `version`.
     VerAck;
-    /// `filterclear`: forgets the bloom filter.
+    /// `filterclear`: removes the bloom filter.
     FilterClear;
-    /// `sendheaders`: asks to be told of new blocks by `headers` instead of `inv`.
+    /// `sendheaders`: asks the receiver to announce new blocks by `headers` instead of `inv`.
+    ///
+    /// kaspad knows this message only in v0.1.1. Later versions disconnect.
     SendHeaders;
-    /// `getseltip`: asks for the selected tip.
+    /// `getseltip`: asks for the selected tip. The answer is a [`SelectedTip`](super::SelectedTip).
+    ///
+    /// kaspad disconnects from a node that does not answer within 30 to 45 seconds.
     GetSelectedTip;
 }
 
@@ -41,7 +45,7 @@ macro_rules! nonce_messages {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name {
-            /// The number by which the answer is recognised.
+            /// The number that connects a `pong` with its `ping`. kaspad ignores a `pong` with nonce 0.
             pub nonce: u64,
         }
 
@@ -62,17 +66,17 @@ macro_rules! nonce_messages {
 }
 
 nonce_messages! {
-    /// `ping`: asks for a sign of life.
+    /// `ping`: asks for a [`Pong`] with the same nonce.
     Ping;
-    /// `pong`: answers a `ping` with its nonce.
+    /// `pong`: answers a [`Ping`], with its nonce.
     Pong;
 }
 
-/// `feefilter`: asks not to be told of transactions that pay less.
+/// `feefilter`: asks the receiver not to announce transactions with a lower fee.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FeeFilter {
-    /// The least fee of interest, in sompi for 1000 bytes. Negative values are carried as they are.
+    /// The minimum fee, in sompi per 1000 bytes. Negative values are carried unchanged.
     pub min_fee: i64,
 }
 

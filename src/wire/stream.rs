@@ -1,13 +1,13 @@
-//! Messages on any [`Read`] and [`Write`], for those who use [`wire`](super) alone.
+//! Reads and writes messages on any [`Read`] and [`Write`], without a peer.
 
 use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
 use std::io::{self, Read, Write};
 use std::iter::FusedIterator;
 
-/// The messages of a stream, one after the other.
+/// Reads messages from a stream or a file.
 ///
-/// Iterating gives each message or what is wrong with its frame, and ends where the stream does, or after an error that
-/// leaves the stream out of step.
+/// As an iterator, it gives each message or the error of its frame. It ends at the end of the stream, and after an
+/// error that leaves the stream out of step.
 ///
 /// ```
 /// use kaspa_peer::wire::{GetAddr, MessageReader, Network, Ping, write_message};
@@ -28,18 +28,18 @@ pub struct MessageReader<R> {
 }
 
 impl<R: Read> MessageReader<R> {
-    /// Reads messages of `network` from `source`, which needs no buffering.
+    /// Reads messages of `network` from `source`. It has a buffer of its own, so `source` needs none.
     #[must_use]
     pub fn new(source: R, network: Network) -> Self {
         Self { source, decoder: FrameDecoder::new(network), ended: false }
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// The next message, or `None` at the end of the stream.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Frame`] if what arrives is not a message, or if the stream ends inside a frame; [`ReadError::Io`] if
-    /// the stream fails. A read that was [interrupted](io::ErrorKind::Interrupted) is retried.
+    /// [`ReadError::Frame`] if what arrives is not a message, or if the stream ends inside a frame; [`ReadError::Io`]
+    /// if the stream fails. A read that was [interrupted](io::ErrorKind::Interrupted) is retried.
     pub fn read_message(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
@@ -82,15 +82,15 @@ fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -
     }
 }
 
-/// Reads one message and not a byte more.
+/// Reads one message, and no byte after it.
 ///
-/// Costs two reads a message; [`MessageReader`] is the faster way to read many. After an error that is
-/// [in step](FrameError::in_step) the refused frame has been skipped, so that the next message can be read.
+/// Takes at least two reads for each message. [`MessageReader`] is faster for many messages. After an error that is
+/// [in step](FrameError::in_step), the refused frame has been skipped, and the next call reads the next message.
 ///
 /// # Errors
 ///
-/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if the
-/// stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
+/// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if
+/// the stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {
@@ -98,7 +98,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(Some(frame)) => return Ok(frame.decode()?),
             Ok(None) => {}
             Err(error) => {
-                // The rest of the frame, as much of it as there is.
+                // Skip the rest of the frame, which may be cut short.
                 io::copy(&mut source.take(decoder.to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
@@ -111,7 +111,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
     }
 }
 
-/// Writes one message, in one write if the stream takes it.
+/// Writes one message, and flushes the stream. Passes the whole frame to one call of `write_all`.
 ///
 /// ```
 /// use kaspa_peer::wire::{Hash, Locator, Message, Network, Ping, WriteError, read_message, write_message};
@@ -123,14 +123,14 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
 /// let too_long = Locator { hashes: vec![Hash::ZERO; Locator::MAX + 1] };
 /// let refused = write_message(&mut stream, &too_long, Network::Simnet);
 /// assert!(matches!(refused, Err(WriteError::Encode(_))));
-/// assert_eq!(stream.len(), 24 + 8, "nothing of it was written");
+/// assert_eq!(stream.len(), 24 + 8, "nothing was written");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`WriteError::Encode`], with nothing written, when the protocol cannot carry the message; [`WriteError::Io`] when
-/// the stream fails.
+/// [`WriteError::Encode`] if the protocol cannot carry the message, with nothing written. [`WriteError::Io`] if the
+/// stream fails.
 pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     out: &mut W,
     message: &M,
@@ -140,4 +140,45 @@ pub fn write_message<W: Write + ?Sized, M: Encode + ?Sized>(
     encode_frame(message, network, &mut frame)?;
     out.write_all(&frame)?;
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Ping;
+
+    /// Is interrupted before every read.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(into) }
+        }
+    }
+
+    #[test]
+    fn interrupted_reads_are_retried() {
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, &Ping { nonce: 1 }, Network::Mainnet).unwrap();
+        write_message(&mut bytes, &Ping { nonce: 2 }, Network::Simnet).unwrap();
+
+        let mut reader = MessageReader::new(Interrupted(&bytes, false), Network::Simnet);
+        assert!(matches!(reader.next(), Some(Err(ReadError::Frame(FrameError::Network { .. })))));
+        assert!(matches!(reader.next(), Some(Ok(Message::Ping(Ping { nonce: 2 })))));
+        assert!(reader.next().is_none());
+
+        let mut source = Interrupted(&bytes, false);
+        let refused = read_message(&mut source, Network::Simnet);
+        assert!(matches!(refused, Err(ReadError::Frame(FrameError::Network { .. }))), "{refused:?}");
+        assert_eq!(read_message(&mut source, Network::Simnet).unwrap(), Ping { nonce: 2 }.into());
+    }
+
+    #[test]
+    fn a_reply_of_another_protocol_ends_the_messages() {
+        let mut reader = MessageReader::new(b"HTTP/1.1 400 OK\r\n".as_slice(), Network::Simnet);
+        let error = reader.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "not a kaspa node: the first four bytes are \"HTTP\"");
+        assert!(reader.next().is_none());
+    }
 }

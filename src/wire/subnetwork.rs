@@ -1,11 +1,14 @@
-//! Subnetworks: which transactions a node cares for.
+//! Subnetwork ids, and the subnetwork of a node.
 
+use super::codec::{Cursor, Put};
 use super::hash::{parse_reversed_hex, write_reversed_hex};
 use super::{DecodeError, ParseError};
-use crate::wire::codec::{Cursor, Put};
 use std::{fmt, str::FromStr};
 
-/// The id of a subnetwork, in the byte order of the wire; shown to people reversed, like a [`Hash`](super::Hash).
+/// The id of a subnetwork: 20 bytes.
+///
+/// Stored in the byte order of the wire. Displays and parses as hex digits in the reversed byte order, like a
+/// [`Hash`](super::Hash).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubnetworkId(pub(crate) [u8; 20]);
 
@@ -13,7 +16,7 @@ impl SubnetworkId {
     /// The size of an id, in bytes.
     pub const SIZE: usize = 20;
 
-    /// The subnetwork of ordinary transactions.
+    /// The subnetwork of ordinary transactions: 20 zero bytes.
     pub const NATIVE: Self = Self([0; 20]);
 
     /// The built-in subnetwork of coinbase transactions.
@@ -46,7 +49,8 @@ impl SubnetworkId {
         *self == Self::NATIVE
     }
 
-    /// Whether this is one of the two subnetworks whose transactions may not carry gas.
+    /// Whether this is [`COINBASE`](Self::COINBASE) or [`REGISTRY`](Self::REGISTRY), whose transactions cannot carry
+    /// gas.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         *self == Self::COINBASE || *self == Self::REGISTRY
@@ -86,25 +90,27 @@ impl fmt::Debug for SubnetworkId {
 impl FromStr for SubnetworkId {
     type Err = ParseError;
 
-    /// Takes exactly 40 hex digits in the reversed order.
+    /// Parses exactly 40 hex digits, in the reversed byte order.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         parse_reversed_hex(text).map(Self).ok_or_else(|| ParseError::new(text, "a subnetwork id", "40 hex digits"))
     }
 }
 
-/// The "is full node, and if not, which subnetwork" pair: `None` is a full node.
-pub(crate) fn read_choice(input: &mut Cursor<'_>) -> Result<Option<SubnetworkId>, DecodeError> {
+/// Reads a subnetwork choice: whether the node is a full node, and if not, its subnetwork. `None` is a full node.
+pub(super) fn read_choice(input: &mut Cursor<'_>) -> Result<Option<SubnetworkId>, DecodeError> {
     if input.bool("is full node")? {
         return Ok(None);
     }
     input.array("subnetwork").map(|&bytes| Some(SubnetworkId(bytes)))
 }
 
-pub(crate) fn choice_size(choice: Option<SubnetworkId>) -> usize {
+/// The size of a subnetwork choice on the wire, in bytes.
+pub(super) fn choice_size(choice: Option<SubnetworkId>) -> usize {
     1 + choice.map_or(0, |_| SubnetworkId::SIZE)
 }
 
-pub(crate) fn write_choice(choice: Option<SubnetworkId>, out: &mut Vec<u8>) {
+/// Appends a subnetwork choice.
+pub(super) fn write_choice(choice: Option<SubnetworkId>, out: &mut Vec<u8>) {
     out.put_bool(choice.is_none());
     if let Some(id) = choice {
         out.put_bytes(&id.0);

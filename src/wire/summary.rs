@@ -1,18 +1,20 @@
-//! A message in a few words.
+//! One-line summaries of messages, for logs.
 
 use super::{AddressScope, BlockHeader, Encode, Hash, Inventory, Message, Version, padded};
 use std::fmt::{self, Display, Formatter};
 
-/// Of a list, so many are shown.
+/// How many items of a list are shown.
 const SHOWN: usize = 3;
 
-/// What is in a message, in one line. Made by [`Message::summary`].
+/// A one-line summary of a message, made by [`Message::summary`].
 #[derive(Debug, Clone, Copy)]
 pub struct Summary<'a>(&'a Message);
 
 impl Message {
-    /// What is in the message, in one line that is safe to print: of a list how many there are and the first three, of
-    /// a block its hash. Empty where the command says it all. `Display` of the message itself has the command before it.
+    /// A one-line summary of the payload, safe to print. Shows the length of a list and its first three items, and the
+    /// hash of a block. Empty for messages with an empty payload.
+    ///
+    /// `Display` of the message itself writes the command and the summary.
     ///
     /// ```
     /// use kaspa_peer::wire::{Message, Ping, VerAck};
@@ -29,7 +31,7 @@ impl Message {
 }
 
 impl Summary<'_> {
-    /// Whether there is nothing to say.
+    /// Whether the summary is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(
@@ -135,7 +137,7 @@ fn scope(scope: AddressScope, f: &mut Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// How many, and the first few.
+/// Writes the length of a list, and its first items.
 fn list<I: ExactSizeIterator<Item: Display>>(mut items: I, noun: &str, f: &mut Formatter<'_>) -> fmt::Result {
     Counted(items.len(), noun).fmt(f)?;
     for (place, item) in items.by_ref().take(SHOWN).enumerate() {
@@ -144,7 +146,7 @@ fn list<I: ExactSizeIterator<Item: Display>>(mut items: I, noun: &str, f: &mut F
     f.write_str(if items.len() > 0 { ", …" } else { "" })
 }
 
-/// `1 hash`, `2 hashes`.
+/// A number and a noun: `1 hash`, `2 hashes`.
 struct Counted<'a>(usize, &'a str);
 
 impl Display for Counted<'_> {
@@ -165,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_list_the_first_three_are_shown() {
+    fn the_first_three_items_of_a_list_are_shown() {
         let inv = |count: u8| {
             Message::from(Inv::from((0..count).map(|n| Inventory::tx(Hash::from_bytes([n; 32]))).collect::<Vec<_>>()))
         };
@@ -178,17 +180,17 @@ mod tests {
     }
 
     #[test]
-    fn nouns_are_counted() {
+    fn nouns_take_the_plural() {
         assert_eq!(
             Message::from(Addr { scope: AddressScope::All, addresses: Vec::new() }).to_string(),
             "addr all subnetworks, 0 addresses"
         );
-        let unknown = CustomMessage::new("hello", vec![1]).unwrap();
-        assert_eq!(Message::from(unknown).to_string(), "hello 1 byte, an unknown command");
+        let custom = CustomMessage::new("hello", vec![1]).unwrap();
+        assert_eq!(Message::from(custom).to_string(), "hello 1 byte, an unknown command");
     }
 
     #[test]
-    fn a_summary_is_empty_when_it_says_so() {
+    fn the_summary_of_an_empty_payload_is_empty() {
         for message in [VerAck.into(), FilterClear.into(), SendHeaders.into(), Message::from(GetSelectedTip)] {
             assert!(message.summary().is_empty() && message.summary().to_string().is_empty());
             assert_eq!(message.to_string(), message.command().name());

@@ -8,11 +8,11 @@ use std::fmt;
 
 /// `tx`: a transaction, as validated bytes.
 ///
-/// Decoding walks the bytes once, checks everything, and keeps three offsets. So a transaction is one allocation, however
-/// many scripts it has.
+/// Decoding walks the bytes once, checks everything, and keeps three offsets. So a transaction is one allocation,
+/// however many scripts it has.
 ///
-/// Build one from [`TxFields`], or receive one. Either way every part is present and well-formed. Whether the transaction is
-/// valid in the DAG is not checked, for example whether its payload hash is that of its payload.
+/// Build one from [`TxFields`], or receive one. Either way every part is present and well-formed. Whether the
+/// transaction is valid in the DAG is not checked, for example whether its payload hash is that of its payload.
 ///
 /// ```
 /// use kaspa_peer::wire::{SubnetworkId, Transaction, TxFields, TxOutput};

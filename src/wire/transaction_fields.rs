@@ -13,7 +13,8 @@ pub struct TxInput {
     /// The script that proves the right to spend the output. At most 32 MiB, together with the rest of the transaction.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_with::bytes"))]
     pub signature_script: Vec<u8>,
-    /// The sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. This crate does not interpret it.
+    /// The sequence number: a relative lock time as of BIP 68, or `u64::MAX` for none. This crate does not interpret
+    /// it.
     pub sequence: u64,
 }
 
@@ -28,7 +29,8 @@ pub struct TxOutput {
     pub script: Vec<u8>,
 }
 
-/// The parts of a transaction, as plain data. Can be sent as they are, or built into a [`Transaction`](super::Transaction).
+/// The parts of a transaction, as plain data. Can be sent as they are, or built into a
+/// [`Transaction`](super::Transaction).
 ///
 /// The default is a native transaction of version 0 without inputs and outputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -40,18 +42,18 @@ pub struct TxFields {
     pub inputs: Vec<TxInput>,
     /// The outputs, at most [`MAX_TX_OUTPUTS`].
     pub outputs: Vec<TxOutput>,
-    /// The earliest point at which a block may include the transaction: a blue score if below 500 000 000, otherwise a time in
-    /// unix seconds. 0 for any block. This crate does not interpret it.
+    /// The earliest point at which a block may include the transaction: a blue score if below 500 000 000, otherwise a
+    /// time in unix seconds. 0 for any block. This crate does not interpret it.
     pub lock_time: u64,
     /// The subnetwork that the transaction belongs to.
     pub subnetwork: SubnetworkId,
-    /// The gas, of which a subnetwork limits the sum over its transactions in a block. Must be 0 for a native transaction and
-    /// in the built-in subnetworks.
+    /// The gas, of which a subnetwork limits the sum over its transactions in a block. Must be 0 for a native
+    /// transaction and in the built-in subnetworks.
     pub gas: u64,
     /// The hash of the payload. Must be `None` for a native transaction. For others, `None` stands for the true hash.
     pub payload_hash: Option<Hash>,
-    /// The payload. At most 32 MiB, together with the rest of the transaction. Must be `None` for a native transaction. For
-    /// others, `None` stands for an empty payload.
+    /// The payload. At most 32 MiB, together with the rest of the transaction. Must be `None` for a native transaction.
+    /// For others, `None` stands for an empty payload.
     #[cfg_attr(feature = "serde", serde(with = "super::serde_with::optional_bytes"))]
     pub payload: Option<Vec<u8>>,
 }
@@ -65,7 +67,8 @@ impl TxFields {
     pub(super) fn write_with_layout(&self, out: &mut Vec<u8>) -> TxLayout {
         let start = out.len();
         self.write(out);
-        // Checked fields write a well-formed transaction. Finding its parts again is simpler than computing where they went.
+        // Checked fields write a well-formed transaction. Finding its parts again is simpler than computing where they
+        // went.
         let mut input = Cursor::new(out.get(start..).unwrap_or_default());
         validate_tx(&mut input).unwrap_or_default()
     }

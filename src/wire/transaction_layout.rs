@@ -31,7 +31,8 @@ impl TxLayout {
 pub(super) const SMALLEST_TX: usize = 4 + 1 + 1 + 8 + SubnetworkId::SIZE;
 
 /// Validates the transaction at the cursor, moves the cursor past it, and returns where its parts are.
-// Always inlined, so that the result stays in registers: on its way through memory it costs a stall for each transaction.
+// Always inlined, so that the result stays in registers: on its way through memory it costs a stall for each
+// transaction.
 #[inline(always)]
 pub(super) fn validate_tx(input: &mut Cursor<'_>) -> Result<TxLayout, DecodeError> {
     let start = input.at();

@@ -56,7 +56,8 @@ impl<'a> TxRef<'a> {
         Outputs { rest, left }
     }
 
-    /// The earliest point at which a block may include the transaction, see [`TxFields::lock_time`](super::TxFields::lock_time).
+    /// The earliest point at which a block may include the transaction, see
+    /// [`TxFields::lock_time`](super::TxFields::lock_time).
     #[must_use]
     pub fn lock_time(self) -> u64 {
         self.tail().lock_time
@@ -107,8 +108,8 @@ impl<'a> TxRef<'a> {
         Hash::finish(hasher)
     }
 
-    /// The transaction's id, which outpoints, inventory and rejects use. Computed like the [`hash`](Self::hash), but with empty
-    /// signature scripts. For a coinbase transaction, the double SHA-256 of its whole encoding.
+    /// The transaction's id, which outpoints, inventory and rejects use. Computed like the [`hash`](Self::hash), but
+    /// with empty signature scripts. For a coinbase transaction, the double SHA-256 of its whole encoding.
     #[must_use]
     pub fn id(self) -> Hash {
         let mut hasher = Sha256::new();

@@ -5,9 +5,10 @@ use super::{EncodeError, WireString};
 use std::fmt;
 use thiserror::Error;
 
-/// What a node says it runs: at most 256 bytes, by convention `/name:version(comment; comment)/` once or more.
+/// The name and version of the software that a node runs, at most 256 bytes.
 ///
-/// What comes from the wire is kept as it is and shown sanitised, see [`WireString`].
+/// By convention it has one or more parts, each `name:version/` or `name:version(comment; comment)/`, after a `/`. A
+/// remote may send any bytes. They are kept unchanged and shown like a [`WireString`].
 ///
 /// ```
 /// use kaspa_peer::wire::UserAgent;
@@ -22,7 +23,7 @@ use thiserror::Error;
 pub struct UserAgent(WireString);
 
 impl UserAgent {
-    /// The longest user agent a `version` message can carry, in bytes.
+    /// The longest user agent that a `version` message can carry, in bytes, by the protocol.
     pub const MAX: usize = 256;
 
     /// A user agent of one part without comments: `/name:version/`.
@@ -93,19 +94,19 @@ impl UserAgent {
         Ok(Self(WireString::from_bytes(text)))
     }
 
-    /// A user agent of any bytes. One longer than [`MAX`](Self::MAX) cannot be sent.
+    /// A user agent of any bytes. Sending one longer than [`MAX`](Self::MAX) fails.
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self(WireString::from_bytes(bytes))
     }
 
-    /// The bytes as they came.
+    /// The bytes, unchanged.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The text, when it is UTF-8. Not sanitised.
+    /// The text if it is UTF-8. It is not sanitised, so do not print it.
     #[must_use]
     pub fn to_str(&self) -> Option<&str> {
         self.0.to_str()
@@ -134,14 +135,14 @@ impl fmt::Debug for UserAgent {
     }
 }
 
-/// A user agent that cannot be.
+/// The reason that a [`UserAgent`] cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UserAgentError {
     /// The name is empty.
-    #[error("a user agent needs a name")]
+    #[error("the name in a user agent is empty")]
     NoName,
-    /// A name, version or comment contains what separates them.
+    /// A name, version or comment contains a separator or a control character.
     #[error("{part:?} contains {found:?}: names, versions and comments may not contain / : ( ) or control characters")]
     Character {
         /// The name, version or comment.
@@ -150,7 +151,7 @@ pub enum UserAgentError {
         found: char,
     },
     /// The whole is longer than [`UserAgent::MAX`].
-    #[error("the user agent is {length} bytes long, at most {} can be sent", UserAgent::MAX)]
+    #[error("the user agent has {length} bytes; the protocol allows at most {}", UserAgent::MAX)]
     TooLong {
         /// Its length, in bytes.
         length: usize,

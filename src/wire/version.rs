@@ -1,4 +1,4 @@
-//! `version`: how two nodes introduce themselves.
+//! `version`: the message that introduces a node.
 
 use super::address::unix_time;
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, var_bytes_size};
@@ -6,34 +6,35 @@ use super::subnetwork::{choice_size, read_choice, write_choice};
 use super::{DecodeError, EncodeError, Hash, NetAddress, Services, SubnetworkId, UserAgent};
 use std::time::SystemTime;
 
-/// The newest protocol version that this crate speaks, which is also the oldest.
+/// The protocol version that this crate speaks. It is both the newest and the oldest that it supports.
 pub const PROTOCOL_VERSION: i32 = 1;
 
 /// `version`: the first message of each side of a connection.
 ///
-/// Bytes behind the last field are dropped on decoding, since a newer node may append fields.
+/// Decoding drops bytes after the last field, because newer nodes may append fields. The payload must still fit the
+/// protocol's limit of 394 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
-    /// The newest protocol version the sender speaks.
+    /// The newest protocol version that the sender speaks. The lower one of both sides is used.
     pub protocol_version: i32,
-    /// What the sender offers.
+    /// The services that the sender offers.
     pub services: Services,
     /// The sender's clock, in unix seconds.
     pub time: i64,
-    /// The subnetwork of a partial node; `None` for a full node.
+    /// The subnetwork of a partial node, or `None` for a full node.
     pub subnetwork: Option<SubnetworkId>,
-    /// The receiver's address as the sender sees it.
+    /// The receiver's address, as the sender sees it.
     pub receiver: NetAddress,
-    /// The sender's address; nodes leave it unspecified but for the services.
+    /// The sender's address. Nodes set only its services, and leave the address unspecified.
     pub sender: NetAddress,
-    /// A random number by which a node notices that it dialled itself.
+    /// A random number, by which a node detects a connection to itself.
     pub nonce: u64,
-    /// What the sender runs.
+    /// The software that the sender runs.
     pub user_agent: UserAgent,
-    /// The tip that the sender's DAG view selects.
+    /// The selected tip of the sender's DAG.
     pub selected_tip: Hash,
-    /// Whether the sender wants transactions relayed to it.
+    /// Whether the sender wants transactions announced to it.
     pub relay_transactions: bool,
 }
 
@@ -61,8 +62,8 @@ impl Version {
 }
 
 impl Default for Version {
-    /// A full node that speaks [`PROTOCOL_VERSION`], offers no services, wants transactions relayed, and says nothing else
-    /// of itself: time, nonce and selected tip are zero, the addresses unspecified, the user agent empty.
+    /// A full node that speaks [`PROTOCOL_VERSION`], offers no services and wants transactions announced. Time, nonce
+    /// and selected tip are zero, the addresses unspecified, and the user agent is empty.
     fn default() -> Self {
         Self {
             protocol_version: PROTOCOL_VERSION,
@@ -81,7 +82,7 @@ impl Default for Version {
 
 fn read_user_agent(input: &mut Cursor<'_>) -> Result<UserAgent, DecodeError> {
     let at = input.at();
-    // A string that is not all there is truncated first, too long second, as for the original.
+    // As in kaspad, a string that is both cut and too long is an error because it is cut.
     let bytes = input.var_bytes("user agent", MAX_VAR_BYTES)?;
     let (found, max) = (bytes.len() as u64, UserAgent::MAX as u64);
     if found > max {
@@ -143,7 +144,7 @@ mod tests {
     use crate::wire::{Encode, Payload};
 
     #[test]
-    fn a_new_version_has_the_time_and_the_nonce_and_goes_over_the_wire() {
+    fn a_new_version_has_the_time_and_the_nonce_and_can_be_sent() {
         let version = Version::new(7);
         assert_eq!(version, Version { nonce: 7, time: version.time, ..Version::default() });
         assert!(version.time > 1_577_836_800, "{}", version.time);

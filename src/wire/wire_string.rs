@@ -1,11 +1,12 @@
-//! Text as it comes over the wire: bytes, which somebody else chose.
+//! Text from the wire, and how values are displayed.
 
 use std::fmt::{self, Write};
 
-/// A string from the wire, kept as the bytes it came as, and shown so that it can do no harm.
+/// A string from the wire. Keeps its bytes unchanged, and shows them so that they cannot harm a terminal or a log.
 ///
-/// `Display` and `Debug` replace what is not UTF-8, escape control characters and those that reorder text, and cut
-/// after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) has the truth.
+/// `Display` and `Debug` replace bytes that are not UTF-8 by U+FFFD, escape characters that control the terminal,
+/// reorder text or are invisible, and stop after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) gives
+/// all bytes.
 ///
 /// ```
 /// use kaspa_peer::wire::WireString;
@@ -17,7 +18,7 @@ use std::fmt::{self, Write};
 pub struct WireString(Vec<u8>);
 
 impl WireString {
-    /// How many characters are shown before the rest is only counted.
+    /// How many characters are shown. After them, only the length in bytes is shown.
     pub const SHOWN: usize = 512;
 
     /// A string of these bytes.
@@ -26,13 +27,13 @@ impl WireString {
         Self(bytes.into())
     }
 
-    /// The bytes as they came.
+    /// The bytes, unchanged.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text, when it is UTF-8. Not sanitised.
+    /// The text if it is UTF-8. It is not sanitised, so do not print it.
     #[must_use]
     pub fn to_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
@@ -103,7 +104,7 @@ pub(crate) fn padded(
     if f.width().is_none() && f.precision().is_none() { write(f) } else { f.pad(&Unpadded(write).to_string()) }
 }
 
-/// Text that may have come over the wire by way of the program, shown like a [`WireString`].
+/// Text that the program may have taken from a remote, shown like a [`WireString`].
 pub(crate) struct Sanitised<'a>(pub &'a str);
 
 impl fmt::Display for Sanitised<'_> {
@@ -115,14 +116,14 @@ impl fmt::Display for Sanitised<'_> {
 impl fmt::Debug for WireString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        // Where it ends must be plain, too.
+        // Quotes and backslashes are escaped too, so that the text cannot seem to end early.
         write_sanitised(&self.0, |character| misleads(character) || matches!(character, '"' | '\\'), f)?;
         f.write_char('"')
     }
 }
 
 fn write_sanitised(bytes: &[u8], escaped: impl Fn(char) -> bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // Four bytes a character are enough for all that is shown; a long string is not converted whole.
+    // A character has at most four bytes, so the bytes after these are not shown.
     let shown = bytes.get(..4 * WireString::SHOWN).unwrap_or(bytes);
     let mut written = 0;
     for chunk in shown.utf8_chunks() {
@@ -138,8 +139,8 @@ fn write_sanitised(bytes: &[u8], escaped: impl Fn(char) -> bool, f: &mut fmt::Fo
     if shown.len() < bytes.len() { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
 }
 
-/// Characters that move the cursor, reorder or hide what stands around them, or cannot be seen themselves: controls,
-/// format characters and what Unicode calls default ignorable.
+/// Whether a character moves the cursor, reorders or hides text, or is invisible: control characters, format characters
+/// and Unicode's default ignorable characters.
 fn misleads(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -153,13 +154,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn terminal_controls_are_escaped() {
         let hostile = WireString::from("a\u{1b}]0;x\u{7}b\r\n\u{202e}c\u{9b}d");
         assert_eq!(hostile.to_string(), r"a\u{1b}]0;x\u{7}b\u{d}\u{a}\u{202e}c\u{9b}d");
     }
 
     #[test]
-    fn what_nobody_would_see_is_escaped() {
+    fn invisible_characters_are_escaped() {
         for hidden in ['\u{34f}', '\u{1160}', '\u{180e}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{1d17a}', '\u{e0101}']
         {
             let text = WireString::from(format!("a{hidden}b"));
@@ -168,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_in_quotes_cannot_end_them() {
+    fn quotes_and_backslashes_are_escaped_within_quotes() {
         let forger = WireString::from("a\", \"b\\");
         assert_eq!(format!("{forger:?}"), r#""a\u{22}, \u{22}b\u{5c}""#);
         assert_eq!(forger.to_string(), "a\", \"b\\");
     }
 
     #[test]
-    fn what_is_not_utf8_is_replaced_and_kept() {
+    fn bytes_that_are_not_utf8_are_replaced_when_shown_and_kept() {
         let odd = WireString::from_bytes([b'a', 0xff, b'b']);
         assert_eq!(odd.to_string(), "a\u{fffd}b");
         assert_eq!(odd.as_bytes(), [b'a', 0xff, b'b']);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_printed_in_a_table_honours_width_alignment_and_precision() {
+    fn types_that_are_printed_in_tables_honour_width_alignment_and_precision() {
         use crate::wire::*;
         let (hash, ping) = (Hash::of(b"hash"), Message::from(Ping { nonce: 7 }));
         let values: [&dyn fmt::Display; 18] = [

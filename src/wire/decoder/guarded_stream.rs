@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read};
 
-/// Wraps a stream for the helpers of the standard library, such as [`Read::read_to_end`]. They panic if a stream claims to
-/// have given more bytes than it was asked for, and retry for ever if it is interrupted without end.
+/// Wraps a stream for the helpers of the standard library, such as [`Read::read_to_end`]. They panic if a stream claims
+/// to have given more bytes than it was asked for, and retry for ever if it is interrupted without end.
 pub(super) struct GuardedStream<'a, R: ?Sized> {
     source: &'a mut R,
     interruption: Option<io::Error>,
@@ -14,8 +14,8 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
         Self { source, interruption: None }
     }
 
-    /// Turns the number of bytes that were read into the result of the read: 0 bytes are the end of the stream, unless it
-    /// was interrupted.
+    /// Turns the number of bytes that were read into the result of the read: 0 bytes are the end of the stream, unless
+    /// it was interrupted.
     #[inline]
     pub fn check(&mut self, count: usize) -> io::Result<usize> {
         match self.interruption.take() {
@@ -26,22 +26,29 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
 }
 
 impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
-    /// Gives 0 bytes if the stream is interrupted, so that a helper returns. [`check`](GuardedStream::check) tells the end
-    /// of the stream from an interruption.
+    /// Gives 0 bytes if the stream is interrupted, so that a helper returns. [`check`](GuardedStream::check) tells the
+    /// end of the stream from an interruption.
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.source.read(into) {
-            Ok(count) if count > into.len() => {
-                let message = "the stream claims to have given more bytes than it was asked for";
-                Err(io::Error::new(ErrorKind::InvalidData, message))
-            }
+            Ok(count) => check_count(count, into.len()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.interruption = Some(error);
                 Ok(0)
             }
-            result => result,
+            Err(error) => Err(error),
         }
     }
+}
+
+/// Fails if a stream claims to have given more bytes than the `room` that it was given.
+#[inline]
+pub(super) fn check_count(count: usize, room: usize) -> io::Result<usize> {
+    if count <= room {
+        return Ok(count);
+    }
+    let message = "the stream claims to have given more bytes than it was asked for";
+    Err(io::Error::new(ErrorKind::InvalidData, message))
 }
 
 #[cfg(test)]

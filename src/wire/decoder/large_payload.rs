@@ -1,4 +1,5 @@
-//! A large payload that is arriving. Memory grows with the bytes that arrive, not with the length that a header announces.
+//! A large payload that is arriving. Memory grows with the bytes that arrive, not with the length that a header
+//! announces.
 
 use std::{
     io::{self, Read},
@@ -11,8 +12,8 @@ const FIRST_PART: usize = 32 * 1024;
 /// Collects one payload.
 ///
 /// The payload is read in parts, each as large as all parts before it, and put together when it is complete. So at most
-/// twice as much is reserved as has arrived. If the remote has sent such a payload before, a single part is reserved, which
-/// saves the copy.
+/// twice as much is reserved as has arrived. If the remote has sent such a payload before, a single part is reserved,
+/// which saves the copy.
 pub(super) struct LargePayload {
     length: usize,
     arrived: usize,

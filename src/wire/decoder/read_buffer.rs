@@ -6,8 +6,8 @@ pub(super) const FIRST_SIZE: usize = 4 * 1024;
 /// The largest size that reads alone lead to. (A larger one happens only if more is fed at once.)
 pub(super) const LARGE_SIZE: usize = 256 * 1024;
 
-/// A large buffer shrinks after more than this many reads in a row that left it almost empty. The number is small, because a
-/// remote may send next to nothing for hours after a burst.
+/// A large buffer shrinks after more than this many reads in a row that left it almost empty. The number is small,
+/// because a remote may send next to nothing for hours after a burst.
 pub(super) const QUIET_READS: u32 = 4;
 
 /// Bytes that have arrived and are not yet taken, with free space after them.
@@ -60,8 +60,8 @@ impl ReadBuffer {
         self.memory.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Notes that `count` bytes were read into the free space, which had `room` bytes, and changes the size of the memory
-    /// accordingly.
+    /// Notes that `count` bytes were read into the free space, which had `room` bytes, and changes the size of the
+    /// memory accordingly.
     #[inline]
     pub fn filled(&mut self, count: usize, room: usize) {
         self.end += count;
@@ -80,6 +80,7 @@ impl ReadBuffer {
     }
 
     /// Moves the bytes to the front, and makes sure that at least `room` bytes are free after them.
+    #[inline]
     pub fn make_room(&mut self, room: usize) {
         if self.is_empty() {
             (self.start, self.end) = (self.origin, self.origin);
@@ -103,9 +104,9 @@ impl ReadBuffer {
     }
 }
 
-/// Zeroed memory with room for `size` bytes from the returned offset on. The offset of large memory is 128 bytes into a page:
-/// the allocator puts large blocks 16 bytes into one, and on some processors a read from a socket to there is several times
-/// slower.
+/// Zeroed memory with room for `size` bytes from the returned offset on. The offset of large memory is 128 bytes into a
+/// page: the allocator puts large blocks 16 bytes into one, and on some processors a read from a socket to there is
+/// several times slower.
 fn aligned(size: usize) -> (Vec<u8>, usize) {
     const PAGE: usize = 4096;
     const PLACE: usize = 128;

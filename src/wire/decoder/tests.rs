@@ -34,7 +34,8 @@ fn stream() -> (Vec<u8>, Vec<Part>) {
     (bytes, parts)
 }
 
-/// The frame that the byte at `arrived` belongs to: its offset, how many bytes of it come before that byte, and its part.
+/// The frame that the byte at `arrived` belongs to: its offset, how many bytes of it come before that byte, and its
+/// part.
 fn at(parts: &[Part], arrived: usize) -> (usize, usize, Part) {
     let mut start = 0;
     for &part in parts {
@@ -229,7 +230,7 @@ fn the_next_frame_is_announced_by_its_header() {
     assert_eq!(with(&begin(magic, b"\0ping\0\0\0\0\0\0\0", 8)).announced(), None);
     assert_eq!(with(&begin(Network::Mainnet.magic(), &block.to_field(), 8)).announced(), None);
 
-    // While a refused payload is skipped, and behind it.
+    // While a refused payload is skipped, and after it.
     let mut decoder = with(&begin(magic, &Command::Ping.to_field(), 9));
     assert!(decoder.next_frame().is_err());
     assert_eq!(decoder.announced(), None);
