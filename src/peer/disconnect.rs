@@ -14,9 +14,11 @@ pub enum DisconnectReason {
     /// This side: [`Peer::disconnect`](super::Peer::disconnect), or its last handle was dropped.
     #[error("disconnected by this side")]
     Local,
-    /// The remote closed the connection. (A reset is mostly an [`Io`](Self::Io) error, but this is what it looks like to
-    /// the reader when the writer was told of it first.) During the handshake it may have had a reason that it does not
-    /// tell: another network above all, or being dialled by itself.
+    /// The remote closed the connection after the handshake. During the handshake the reason is
+    /// [`HandshakeError::RemoteClosed`].
+    ///
+    /// A reset by the remote is mostly an [`Io`](Self::Io) error. It has this reason if the writer thread noticed the
+    /// reset before the reader thread did.
     #[error("closed by the remote{}", if *.inside_frame { " in the middle of a frame" } else { "" })]
     RemoteClosed {
         /// Whether part of a frame had arrived.
@@ -86,9 +88,12 @@ pub enum DisconnectReason {
         /// What the last points were for, in the program's words. Shown sanitised, since it may quote the remote.
         what: String,
     },
-    /// A listener's callback panicked.
-    #[error("a callback panicked")]
-    CallbackPanicked,
+    /// A listener callback, or other code of the program that a thread of the peer ran, panicked.
+    #[error("a callback panicked: {}", Sanitised(.message))]
+    CallbackPanicked {
+        /// The message of the panic, at most 512 bytes of it. `Display` shows it sanitised, because it may quote the remote.
+        message: String,
+    },
     /// The connection failed.
     #[error("{operation} failed: {}", Sanitised(.message))]
     Io {
@@ -103,6 +108,15 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
+    /// The remote closed the connection, during the handshake or after it.
+    pub(crate) fn remote_closed(inside_frame: bool, handshake_done: bool) -> Self {
+        if handshake_done {
+            Self::RemoteClosed { inside_frame }
+        } else {
+            Self::Handshake(HandshakeError::RemoteClosed { inside_frame })
+        }
+    }
+
     pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
         Self::Io { operation, kind: error.kind(), message: error.to_string() }
     }
@@ -171,9 +185,21 @@ pub enum HandshakeError {
         /// What it was.
         command: Command,
     },
-    /// What arrived was not a message.
+    /// The remote sent a malformed frame.
     #[error("malformed message: {0}")]
     Malformed(FrameError),
+    /// The remote closed the connection before the handshake was done, and sent no reason.
+    ///
+    /// Mostly the remote is on another network, has banned this node, has as many peers as it accepts, or is this node
+    /// itself. What answers may also be another kind of server.
+    #[error(
+        "the remote closed the connection{}; it may be on another network, or accept no more peers",
+        if *.inside_frame { " in the middle of a frame" } else { "" }
+    )]
+    RemoteClosed {
+        /// Whether part of a frame had arrived.
+        inside_frame: bool,
+    },
     /// The handshake was not finished in time.
     #[error("not finished within {limit:?}")]
     Timeout {

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use super::capture::Entry;
-use super::contain::contain;
+use super::panic::catch_panic;
 use super::logging::LIFE;
 use super::shared::Shared;
 use log::warn;
@@ -32,9 +32,9 @@ pub(super) fn leave(shared: &Shared, peer: &Peer) {
     let Some(reason) = shared.ended() else { return };
     // A panic in what records does not keep the listener from its last call.
     if let Some(capture) = &shared.settings().capture {
-        contain(|| capture.record(shared.id, Entry::Gone(&reason.to_string())));
+        let _ = catch_panic(|| capture.record(shared.id, Entry::Gone(&reason.to_string())));
     }
-    if contain(|| shared.settings().listener.on_disconnect(peer, reason)).is_none() {
+    if catch_panic(|| shared.settings().listener.on_disconnect(peer, reason)).is_err() {
         warn!(target: LIFE, "{shared}: on_disconnect panicked");
     }
 }

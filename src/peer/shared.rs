@@ -5,7 +5,7 @@
 
 use super::capture::Entry;
 use super::config::Settings;
-use super::contain::contain;
+use super::panic::catch_panic;
 use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
 use super::farewell::Farewell;
@@ -199,13 +199,13 @@ impl Shared {
         drop(self.quit.lock().take());
         let shutdown = self.shutdown.lock().take();
         // A program's stream, and its logger below, may panic; the rest must be done all the same.
-        contain(|| shutdown.map(|shutdown| shutdown()));
+        let _ = catch_panic(|| shutdown.map(|shutdown| shutdown()));
         drop(self.outbound.close());
         // Who waits holds the lock until it waits, so the news cannot slip in between.
         drop(self.state.lock());
         self.progress.notify_all();
         if let Some(reason) = self.ending.get() {
-            contain(|| info!(target: LIFE, "{self}: {reason}"));
+            let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
     }
 
@@ -228,7 +228,9 @@ impl Shared {
             }
         };
         // A panic of the program's ends the beginning, too: else the other thread would begin again.
-        let begun = self.begun.get_or_init(|| contain(begin).unwrap_or(Err(DisconnectReason::CallbackPanicked)));
+        let begun = self.begun.get_or_init(|| {
+            catch_panic(begin).unwrap_or_else(|message| Err(DisconnectReason::CallbackPanicked { message }))
+        });
         begun.clone()
     }
 

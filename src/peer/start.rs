@@ -1,7 +1,7 @@
 //! Starting the three threads of a peer, or none.
 
 use super::census::CENSUS;
-use super::contain::contain;
+use super::panic::catch_panic;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, threads, writer};
@@ -46,7 +46,7 @@ pub(super) fn start(
         pinger::run(&shared, &pinger_bell);
         let own = shared.threads.join_others();
         // With the last share goes the program's listener, which may do as it likes when it is dropped.
-        contain(|| drop(shared));
+        let _ = catch_panic(|| drop(shared));
         threads::leave(own);
         drop((alive, place));
     };

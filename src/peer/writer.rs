@@ -1,7 +1,7 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
 use super::capture::Entry;
-use super::contain::contain;
+use super::panic::catch_panic;
 use super::contents::{Contents, Frames};
 use super::disconnect::IoOperation;
 use super::farewell;
@@ -36,8 +36,8 @@ const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
-    if contain(|| writer.serve(ends)).is_none() {
-        shared.end(DisconnectReason::CallbackPanicked);
+    if let Err(message) = catch_panic(|| writer.serve(ends)) {
+        shared.end(DisconnectReason::CallbackPanicked { message });
     }
     farewell::leave(shared, &writer.peer);
 }
@@ -138,18 +138,18 @@ impl Writer<'_> {
 
     fn write_run(&mut self, mut run: Run) -> Result<(), Done> {
         let (bytes, contents, receipts) = run.split();
-        match contain(|| self.write_all(bytes, contents, |written| receipts.resolve(written))) {
-            Some(Ok(())) => {
+        match catch_panic(|| self.write_all(bytes, contents, |written| receipts.resolve(written))) {
+            Ok(Ok(())) => {
                 self.shared.outbound.written(run);
                 Ok(())
             }
-            Some(Err(done)) => {
+            Ok(Err(done)) => {
                 self.shared.outbound.put_back(run);
                 Err(done)
             }
-            None => {
+            Err(message) => {
                 // Before the run goes, so that its receipts find the reason.
-                self.shared.end(DisconnectReason::CallbackPanicked);
+                self.shared.end(DisconnectReason::CallbackPanicked { message });
                 Err(Done)
             }
         }

@@ -35,7 +35,7 @@ fn every_reason_is_read_back() {
         DisconnectReason::FrameTimeout { limit },
         DisconnectReason::RateExceeded { limit },
         DisconnectReason::Misbehaved { score: 100, what: message.clone() },
-        DisconnectReason::CallbackPanicked,
+        DisconnectReason::CallbackPanicked { message: message.clone() },
     ];
     let (ours, theirs) = (None, Some(SubnetworkId::COINBASE));
     let handshake = [
