@@ -1,6 +1,6 @@
 //! Connections that come, chat and are cut off, all in the hands of one thread.
 
-use kaspa_peer::wire::{Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput, CustomMessage};
+use kaspa_peer::wire::{CustomMessage, Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput};
 use kaspa_peer::{Config, Peer, Receipt};
 use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};

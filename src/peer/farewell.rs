@@ -2,8 +2,8 @@
 
 use super::Peer;
 use super::capture::Entry;
-use super::panic::catch_panic;
 use super::logging::LIFE;
+use super::panic::catch_panic;
 use super::shared::Shared;
 use log::warn;
 use std::sync::atomic::{AtomicUsize, Ordering};

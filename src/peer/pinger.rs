@@ -1,10 +1,10 @@
 //! Thread 3: the clock. Asleep until something is due.
 
 use super::DisconnectReason;
-use super::panic::catch_panic;
 use super::deadlines::Due;
 use super::logging::SENT;
 use super::outbound::{Lane, Patience};
+use super::panic::catch_panic;
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};

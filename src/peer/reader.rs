@@ -1,12 +1,12 @@
 //! Thread 1: socket → frame → message → state → callback.
 
 use super::capture::Entry;
-use super::panic::catch_panic;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::farewell;
 use super::handshake::Step;
 use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::{Lane, Patience};
+use super::panic::catch_panic;
 use super::rate::{Pace, Pacer};
 use super::shared::Shared;
 use super::stream::ReadHalf;

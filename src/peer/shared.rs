@@ -5,7 +5,6 @@
 
 use super::capture::Entry;
 use super::config::Settings;
-use super::panic::catch_panic;
 use super::current::PeerKey;
 use super::deadlines::{Commands, Deadlines};
 use super::farewell::Farewell;
@@ -13,6 +12,7 @@ use super::handshake::Handshake;
 use super::inventory::Announcements;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
+use super::panic::catch_panic;
 use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
 use super::score::Score;

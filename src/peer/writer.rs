@@ -1,11 +1,11 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
 use super::capture::Entry;
-use super::panic::catch_panic;
 use super::contents::{Contents, Frames};
 use super::disconnect::IoOperation;
 use super::farewell;
 use super::logging::{self, SENT};
+use super::panic::catch_panic;
 use super::run::Run;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
