@@ -131,7 +131,10 @@ impl<R: Read> CaptureReader<R> {
             3 => Captured::Gone(WireString::from_bytes(rest)),
             4 => Captured::Refused(WireString::from_bytes(rest)),
             kind => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record has the unknown kind {kind}")));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("a record has the unknown kind {kind}"),
+                ));
             }
         };
         let time = UNIX_EPOCH
