@@ -29,7 +29,6 @@ mod capture;
 mod close;
 mod config;
 mod connect;
-mod contain;
 mod dag;
 mod deadlines;
 mod disconnect;
@@ -48,6 +47,7 @@ mod listener;
 mod logging;
 mod nonces;
 mod outbound;
+mod panic;
 mod ping;
 mod pinger;
 mod push;
@@ -86,7 +86,7 @@ pub use score::ScoreLimit;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
-use crate::wire::{Encode, Frame, Hash, Inventory, Ping};
+use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping};
 use crossbeam_channel::{Receiver, bounded, select};
 use outbound::Wait;
 use shared::Shared;
@@ -124,10 +124,14 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// When the stream cannot be set up, a thread cannot be started, or the process has too many peers; the connection
+    /// If the address is a text that is not an address, the stream cannot be set up, a thread cannot be started, or the process has too many peers; the connection
     /// is closed then, and no callback was called.
-    pub fn inbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
-        start::start(stream, address.into(), Direction::Inbound, config)
+    pub fn inbound(
+        stream: impl Stream,
+        address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
+        config: &Config,
+    ) -> Result<Self, StartError> {
+        start::start(stream, address.try_into().map_err(Into::into)?, Direction::Inbound, config)
     }
 
     /// Starts a peer on a connection that this side made.
@@ -138,8 +142,12 @@ impl Peer {
     /// # Errors
     ///
     /// As [`inbound`](Self::inbound).
-    pub fn outbound(stream: impl Stream, address: impl Into<PeerAddress>, config: &Config) -> Result<Self, StartError> {
-        start::start(stream, address.into(), Direction::Outbound, config)
+    pub fn outbound(
+        stream: impl Stream,
+        address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
+        config: &Config,
+    ) -> Result<Self, StartError> {
+        start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
     }
 
     /// The peer's id; ids count up from 1 for each node.

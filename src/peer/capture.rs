@@ -1,31 +1,51 @@
-//! A record of what was said: frames, with their direction, peer and time.
+//! Captures: files that record the frames of peers, with direction, peer and time.
+
+mod output;
+mod reader;
+
+pub use reader::{CaptureReader, CaptureRecord, Captured};
 
 use super::logging::CAPTURE;
-use crate::wire::{HEADER_SIZE, MAX_PAYLOAD, Network, WireString};
+use crate::wire::{HEADER_SIZE, Network};
 use log::warn;
+use output::{Output, Refused};
 use parking_lot::Mutex;
 use std::{
     fmt,
-    io::{self, BufWriter, Read, Write},
-    iter::FusedIterator,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 const MAGIC: [u8; 8] = *b"KPCAP\0\0\x01";
 
-/// The head of a record, in bytes.
+/// The length of a record before its rest, in bytes.
 const HEAD: usize = 1 + 8 + 8 + 4;
 
-/// Records what the peers of a node say, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones write to the
-/// same place.
+/// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones record to the
+/// same output.
 ///
-/// It stops, with a warning in the log, when its limit is reached or writing fails; peers are not affected. But they wait
-/// while it is written, all of them: what can block for long, such as a pipe, is no place for a capture. Rotation is the program's: see
-/// [`continue_in`](Self::continue_in).
+/// Recording copies the record into a buffer of 8 MiB. A thread of the capture, `kpeer-capture`, writes it to the output,
+/// at the latest a second after it was recorded. When a peer ends, everything recorded of it is written before
+/// [`on_disconnect`](super::Listener::on_disconnect) runs, if that takes at most a second.
 ///
-/// Dropping the last clone writes what is still buffered, which can block, and no error of it is told: who wants to know
-/// calls [`flush`](Self::flush) first.
+/// No error of a capture ends a peer:
+///
+/// - If the limit is reached, or if writing fails or panics, the capture stops with a warning in the log.
+///   [`continue_in`](Self::continue_in) then records to another output.
+/// - If the buffer is full, because the output is slower than the traffic, a peer waits for at most a second. Then it drops
+///   the record, and so do all peers until the output has accepted something. The log has one warning for each output, and
+///   [`dropped`](Self::dropped) counts the records.
+///
+/// The output may use the capture that writes to it, for example to rotate files with [`written`](Self::written) and
+/// [`continue_in`](Self::continue_in). An output that keeps a clone of its own capture is never dropped.
+///
+/// Dropping the last clone writes what is still in the buffer, and waits for at most 10 s for that. It reports no error:
+/// call [`flush`](Self::flush) first to get it. A process that ends without dropping the last clone, or that is
+/// killed, loses up to a second of records.
 ///
 /// ```no_run
 /// use kaspa_peer::{Config, peer::Capture, wire::Network};
@@ -38,146 +58,161 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 ///
 /// # File format
 ///
-/// All numbers are little-endian; nothing is padded or compressed. A file begins with 12 bytes:
+/// All numbers are little-endian. Nothing is padded or compressed. A file begins with 12 bytes:
 ///
 /// | field | size | |
 /// |---|---|---|
 /// | magic | 7 bytes | `KPCAP` and two zero bytes |
 /// | version | u8 | 1 |
-/// | network | u32 | the number at the start of each of its frames, [`Network::magic`] |
+/// | network | u32 | [`Network::magic`], the number at the start of every frame |
 ///
-/// Records follow until the end of the file, each with a head of 21 bytes:
+/// Records follow until the end of the file. Each begins with 21 bytes:
 ///
 /// | field | size | |
 /// |---|---|---|
-/// | kind | u8 | what happened, see below |
+/// | kind | u8 | what happened, see the next table |
 /// | time | u64 | when it was recorded, in microseconds since 1970, by the system's clock |
 /// | peer | u64 | [`Peer::id`](super::Peer::id) |
-/// | length | u32 | of the rest, in bytes |
-/// | rest | length | according to the kind |
+/// | length | u32 | the length of the rest, in bytes |
+/// | rest | length | see the next table |
 ///
 /// | kind | rest |
 /// |---|---|
 /// | 0: a frame was received | the frame as it was on the wire, [`HEADER_SIZE`] bytes and its payload |
 /// | 1: a frame was sent | the same |
-/// | 2: a peer began | text: its address and direction |
-/// | 3: a peer is gone | text: the [`DisconnectReason`](super::DisconnectReason) as it is displayed |
-/// | 4: what arrived was no message | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
+/// | 2: a peer started | text: its address and direction |
+/// | 3: a peer ended | text: the [`DisconnectReason`](super::DisconnectReason) as it is displayed |
+/// | 4: a malformed frame was received | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
 ///
-/// What is limited is the file: the limit counts every byte of it, and the first record that does not fit is left out
-/// whole, with all that follow. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`] bytes long. Text is UTF-8 without
-/// control characters. A received frame had the right magic number and checksum; its payload may still be malformed, and a
-/// record of kind 4 comes after it then. Of what was refused before that, only the error is recorded.
+/// The limit counts every byte of the file. The first record that does not fit is left out, and so is every record after
+/// it. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is UTF-8 without control characters. A
+/// received frame had the right magic number and checksum. If its payload is malformed, a record of kind 4 follows. Of a
+/// frame whose header or checksum is wrong, only the error is recorded.
 ///
-/// Rotation is no part of the format: what [`continue_in`](Self::continue_in) begins is a file of its own, with its own
-/// 12 bytes. A reader must be ready for
+/// Every output of [`continue_in`](Self::continue_in) is a file of its own, with its own 12 bytes. A reader must expect
 ///
-/// - *an end inside a record*, when the program was killed or the disk was full: what stands before it is good.
-///   [`CaptureReader`] gives that, and then an error.
-/// - *a kind or a version that it does not know*: `CaptureReader` refuses either. A record of an unknown kind can be
-///   skipped by its length.
-/// - *a length beyond reason*, in a file that was damaged: `CaptureReader` refuses it. Nothing should be reserved for it.
-/// - *peers that take turns*: only what one thread of one peer did stands in its order. What is sent is recorded after it
-///   was written, so that an answer can stand before its question.
-/// - *peers without a beginning or an end*, in a file that was begun after them or ended before.
-/// - *the same id twice*, when two nodes share a capture: ids count up from 1 for each node.
-/// - *times that go back*, when the clock was set.
+/// - *a file that ends inside a record*, if the program was killed or the disk was full. The records before it are good:
+///   [`CaptureReader`] returns them, and then an error.
+/// - *an unknown kind or version*. `CaptureReader` refuses either. A record of an unknown kind can be skipped by its length.
+/// - *a length that is too large*, in a damaged file. `CaptureReader` refuses it. No memory should be reserved for it.
+/// - *records of different peers in any order*. Only the records of one thread of one peer are in order. A sent frame is
+///   recorded after it was written, so that the answer to a request can come before the request.
+/// - *peers without a start or an end*, in a file that was begun later or ended earlier, and *frames that are missing*, if
+///   records were [dropped](Self::dropped).
+/// - *the same id twice*, if two nodes share a capture. Ids count up from 1 for each node.
+/// - *times that go back*, if the clock was set.
 #[derive(Clone)]
 pub struct Capture {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Inner>,
 }
 
 struct Inner {
-    out: BufWriter<Box<dyn Write + Send>>,
     network: Network,
     limit: u64,
-    written: u64,
-    stopped: bool,
+    dropped: AtomicU64,
+    /// Locked only to read or replace the pointer.
+    output: Mutex<Arc<Output>>,
 }
 
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = self.inner.lock();
         f.debug_struct("Capture")
-            .field("written", &inner.written)
-            .field("limit", &inner.limit)
-            .field("stopped", &inner.stopped)
+            .field("network", &self.inner.network)
+            .field("written", &self.written())
+            .field("limit", &self.inner.limit)
+            .field("stopped", &self.is_stopped())
+            .field("dropped", &self.dropped())
             .finish()
     }
 }
 
-/// What is recorded.
+/// A record before it is encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entry<'a> {
     /// A frame that arrived: its header and its payload.
     Received(&'a [u8; HEADER_SIZE], &'a [u8]),
+    /// A frame that was written.
     Sent(&'a [u8]),
+    /// The start of a peer: its address and direction.
     Connected(&'a str),
+    /// The end of a peer: the reason.
     Gone(&'a str),
+    /// A malformed frame: the error.
     Refused(&'a str),
 }
 
 impl Capture {
-    /// Begins a capture of `network`, which stops before it would be longer than `limit` bytes. Writing is buffered; the
-    /// buffer is emptied whenever a peer goes.
+    /// Starts a capture of `network`, which stops before `out` would have more than `limit` bytes.
+    ///
+    /// Writes the first 12 bytes of the file, and starts the thread that writes the rest.
     ///
     /// # Errors
     ///
-    /// When the beginning of the file cannot be written.
+    /// If writing fails, or if the thread cannot be started.
     pub fn new(out: impl Write + Send + 'static, network: Network, limit: u64) -> io::Result<Self> {
-        let mut inner = Inner { out: BufWriter::new(Box::new(out)), network, limit, written: 0, stopped: false };
-        inner.begin()?;
-        Ok(Self { inner: Arc::new(Mutex::new(inner)) })
+        let output = Mutex::new(start(out, network, limit)?);
+        Ok(Self { inner: Arc::new(Inner { network, limit, dropped: AtomicU64::new(0), output }) })
     }
 
-    /// Goes on in another place, with the limit counted anew: how a program rotates its files.
+    /// Records to another output from now on, with the same limit, whatever became of the one before. This is how a program
+    /// rotates its files, and how it goes on after the disk was full.
+    ///
+    /// Before it returns, the output before is written to its end and dropped, if that takes at most 10 s; after
+    /// that, or in the output's own `write`, this happens later. Call [`flush`](Self::flush) first to learn
+    /// whether everything was written. What was buffered for an output that failed is lost.
     ///
     /// # Errors
     ///
-    /// When the old place cannot be completed, or the new one begun; nothing is recorded then until this is called again.
+    /// If the first bytes cannot be written to `out`, or if its thread cannot be started. The capture then stays
+    /// as it is.
     pub fn continue_in(&self, out: impl Write + Send + 'static) -> io::Result<()> {
-        let mut inner = self.inner.lock();
-        inner.stopped = true;
-        inner.out.flush()?;
-        inner.out = BufWriter::new(Box::new(out));
-        inner.written = 0;
-        inner.begin()?;
-        inner.stopped = false;
+        let next = start(out, self.inner.network, self.inner.limit)?;
+        let before = std::mem::replace(&mut *self.inner.output.lock(), next);
+        before.close();
         Ok(())
     }
 
-    /// The network whose traffic is recorded, which must be the node's.
+    /// The network whose traffic is recorded. It must be the network of the node.
     #[must_use]
     pub fn network(&self) -> Network {
-        self.inner.lock().network
+        self.inner.network
     }
 
-    /// How many bytes were recorded.
+    /// The number of bytes recorded to the current output, including those in the buffer.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.inner.lock().written
+        self.output().recorded()
     }
 
-    /// Whether nothing more is recorded: the limit was reached, or writing failed.
+    /// The number of records that were dropped because the buffer was full, for all outputs together.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.inner.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the capture has stopped: its limit was reached, or writing failed.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.inner.lock().stopped
+        self.output().is_stopped()
     }
 
-    /// Empties the buffer.
+    /// Waits until everything recorded so far is written to the output and the output is flushed.
     ///
     /// # Errors
     ///
-    /// When that cannot be written.
+    /// - The error with which writing to the current output failed, each time this is called.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut) if it takes longer than 10 s.
+    /// - [`Deadlock`](io::ErrorKind::Deadlock) if the output calls this in its own `write` or `flush`.
     pub fn flush(&self) -> io::Result<()> {
-        self.inner.lock().out.flush()
+        self.output().flush()
     }
 
+    fn output(&self) -> Arc<Output> {
+        Arc::clone(&self.inner.output.lock())
+    }
+
+    /// Records something. Waits at most about a second.
     pub(super) fn record(&self, peer: u64, entry: Entry<'_>) {
-        let mut inner = self.inner.lock();
-        if inner.stopped {
-            return;
-        }
         let (kind, parts): (u8, [&[u8]; 2]) = match entry {
             Entry::Received(header, payload) => (0, [header, payload]),
             Entry::Sent(frame) => (1, [frame, &[]]),
@@ -185,152 +220,42 @@ impl Capture {
             Entry::Gone(text) => (3, [text.as_bytes(), &[]]),
             Entry::Refused(text) => (4, [text.as_bytes(), &[]]),
         };
-        // Until it is done, so that a panic there ends one peer and not, one after the other, all that record.
-        inner.stopped = true;
-        let mut result = inner.append(kind, peer, parts);
-        if matches!(entry, Entry::Gone(_)) {
-            result = result.and_then(|()| inner.out.flush());
-        }
-        if result.is_err() {
-            // What was recorded before is not lost for that.
-            let _ = inner.out.flush();
-        }
-        inner.stopped = result.is_err();
-        drop(inner);
-        if let Err(error) = result {
-            warn!(target: CAPTURE, "capture stopped: {error}");
-        }
-    }
-}
-
-impl Inner {
-    fn begin(&mut self) -> io::Result<()> {
-        self.out.write_all(&MAGIC)?;
-        self.out.write_all(&self.network.magic().to_le_bytes())?;
-        self.written = (MAGIC.len() + 4) as u64;
-        self.out.flush()
-    }
-
-    fn append(&mut self, kind: u8, peer: u64, parts: [&[u8]; 2]) -> io::Result<()> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let size = (HEAD + length) as u64;
-        if self.written + size > self.limit {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, format!("its limit is {} bytes", self.limit)));
-        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        let length = u32::try_from(length).map_err(io::Error::other)?;
-        self.out.write_all(&[kind])?;
-        self.out.write_all(&time.to_le_bytes())?;
-        self.out.write_all(&peer.to_le_bytes())?;
-        self.out.write_all(&length.to_le_bytes())?;
-        parts.iter().try_for_each(|part| self.out.write_all(part))?;
-        self.written += size;
-        Ok(())
-    }
-}
-
-/// One thing that a capture recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CaptureRecord {
-    /// When it happened.
-    pub time: SystemTime,
-    /// Which peer it was.
-    pub peer: u64,
-    /// What happened.
-    pub what: Captured,
-}
-
-/// What a capture recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Captured {
-    /// A frame was received, with these bytes.
-    Received(Vec<u8>),
-    /// A frame was sent, with these bytes.
-    Sent(Vec<u8>),
-    /// A peer was made: its address and direction.
-    Connected(WireString),
-    /// A peer was gone: the reason.
-    Gone(WireString),
-    /// What arrived was not a message: the error.
-    Refused(WireString),
-}
-
-/// The records of a capture, one after the other.
-#[derive(Debug)]
-pub struct CaptureReader<R> {
-    source: R,
-    network: Network,
-    ended: bool,
-}
-
-impl<R: Read> CaptureReader<R> {
-    /// Reads a capture from `source`, which should be buffered.
-    ///
-    /// # Errors
-    ///
-    /// When `source` fails, or is no capture.
-    pub fn new(mut source: R) -> io::Result<Self> {
-        let (mut magic, mut network) = ([0; MAGIC.len()], [0; 4]);
-        source.read_exact(&mut magic)?;
-        source.read_exact(&mut network)?;
-        if magic != MAGIC {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a capture, or of another version"));
+        let [first, second] = parts;
+        // The longest rest is a frame, and a payload has at most 32 MiB. The error texts are short.
+        let Ok(length) = u32::try_from(first.len() + second.len()) else { return };
+        let mut head = [0; HEAD];
+        let fields = [&[kind][..], &time.to_le_bytes(), &peer.to_le_bytes(), &length.to_le_bytes()];
+        head.iter_mut().zip(fields.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        let last = matches!(entry, Entry::Gone(_));
+        loop {
+            let output = self.output();
+            match output.append([&head, first, second]) {
+                Ok(()) if last => output.wait_for_end_of_peer(),
+                Ok(()) | Err(Refused::Stopped) => {}
+                // `continue_in` has replaced the output meanwhile.
+                Err(Refused::Closed) => continue,
+                Err(Refused::LimitReached) => {
+                    warn!(target: CAPTURE, "capture stopped: its limit is {} bytes", self.inner.limit);
+                }
+                Err(Refused::Full { first_time }) => {
+                    self.inner.dropped.fetch_add(1, Ordering::Relaxed);
+                    if first_time {
+                        warn!(target: CAPTURE, "capture drops records: its buffer is full and its output accepts nothing");
+                    }
+                }
+            }
+            return;
         }
-        Ok(Self { source, network: Network::from_magic(u32::from_le_bytes(network)), ended: false })
-    }
-
-    /// The network whose traffic was recorded.
-    #[must_use]
-    pub fn network(&self) -> Network {
-        self.network
-    }
-
-    fn read(&mut self) -> io::Result<Option<CaptureRecord>> {
-        let mut kind = Vec::new();
-        self.source.by_ref().take(1).read_to_end(&mut kind)?;
-        let Some(&kind) = kind.first() else { return Ok(None) };
-        let (mut time, mut peer, mut length) = ([0; 8], [0; 8], [0; 4]);
-        self.source.read_exact(&mut time)?;
-        self.source.read_exact(&mut peer)?;
-        self.source.read_exact(&mut length)?;
-        let length = u32::from_le_bytes(length);
-        if length > MAX_PAYLOAD + HEADER_SIZE as u32 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of {length} bytes")));
-        }
-        let mut rest = Vec::new();
-        if self.source.by_ref().take(length.into()).read_to_end(&mut rest)? < length as usize {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let what = match kind {
-            0 => Captured::Received(rest),
-            1 => Captured::Sent(rest),
-            2 => Captured::Connected(WireString::from_bytes(rest)),
-            3 => Captured::Gone(WireString::from_bytes(rest)),
-            4 => Captured::Refused(WireString::from_bytes(rest)),
-            kind => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of kind {kind}"))),
-        };
-        let time = UNIX_EPOCH
-            .checked_add(Duration::from_micros(u64::from_le_bytes(time)))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a time that cannot be"))?;
-        Ok(Some(CaptureRecord { time, peer: u64::from_le_bytes(peer), what }))
     }
 }
 
-impl<R: Read> Iterator for CaptureReader<R> {
-    /// A record, or why there are no more.
-    type Item = io::Result<CaptureRecord>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let item = self.read().transpose();
-        self.ended = !matches!(item, Some(Ok(_)));
-        item
-    }
+/// Writes the first bytes of a capture, and starts the thread that writes the rest.
+fn start(mut out: impl Write + Send + 'static, network: Network, limit: u64) -> io::Result<Arc<Output>> {
+    let mut first = MAGIC.to_vec();
+    first.extend(network.magic().to_le_bytes());
+    out.write_all(&first)?;
+    out.flush()?;
+    Ok(Arc::new(Output::start(Box::new(out), first.len() as u64, limit)?))
 }
-
-impl<R: Read> FusedIterator for CaptureReader<R> {}

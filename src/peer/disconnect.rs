@@ -1,114 +1,143 @@
-//! Why a connection ended.
+//! The reason a connection ended.
 
-use crate::wire::{Command, FrameError, Sanitised, SubnetworkId};
-use std::{fmt, io, time::Duration};
-use thiserror::Error;
+use crate::wire::{Command, FrameError, Sanitised, SubnetworkId, padded};
+use std::{error::Error, fmt, io, time::Duration};
+use thiserror::Error as ThisError;
 
-/// Why a peer went away: one reason, the first there was, the same for everybody who asks.
+/// The reason a connection ended: the first one, if there were several.
 ///
-/// `Display` is for people; what stands in it from the wire is sanitised.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+/// `Display` is for people. Text from the remote in it is sanitised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// This side: [`Peer::disconnect`](super::Peer::disconnect), or its last handle was dropped.
-    #[error("disconnected by this side")]
+    /// This side disconnected: with [`Peer::disconnect`](super::Peer::disconnect), or because the last handle was dropped.
     Local,
-    /// The remote closed the connection. (A reset is mostly an [`Io`](Self::Io) error, but this is what it looks like to
-    /// the reader when the writer was told of it first.) During the handshake it may have had a reason that it does not
-    /// tell: another network above all, or being dialled by itself.
-    #[error("closed by the remote{}", if *.inside_frame { " in the middle of a frame" } else { "" })]
+    /// The remote closed the connection after the handshake. During the handshake the reason is
+    /// [`HandshakeError::RemoteClosed`].
+    ///
+    /// A reset by the remote is mostly an [`Io`](Self::Io) error. It has this reason if the writer thread noticed the
+    /// reset before the reader thread did.
     RemoteClosed {
         /// Whether part of a frame had arrived.
         inside_frame: bool,
     },
     /// The handshake failed.
-    #[error("handshake failed: {0}")]
     Handshake(HandshakeError),
-    /// No whole message arrived for the idle timeout.
-    #[error("idle: no message for {limit:?}")]
+    /// No complete message arrived for the idle timeout.
     Idle {
         /// The idle timeout.
         limit: Duration,
     },
-    /// The answer to a request did not come in time.
-    #[error("stalled: no answer to {request} for {limit:?}")]
+    /// A request was not answered within the limit of its stall rule.
     Stalled {
         /// The request.
         request: Command,
-        /// How long an answer to it may take.
+        /// The limit of the stall rule.
         limit: Duration,
     },
-    /// The remote's socket accepted no byte for the write timeout.
-    #[error("write stalled: the remote took nothing for {limit:?}")]
+    /// The remote accepted no byte for the write timeout.
     WriteStalled {
         /// The write timeout.
         limit: Duration,
     },
-    /// The remote sent what is not a message, after the handshake.
-    #[error("malformed message: {0}")]
+    /// The remote sent a malformed frame after the handshake.
     Malformed(FrameError),
     /// The remote broke a rule of the protocol, after the handshake.
-    #[error("protocol violation: {0}")]
     Protocol(ProtocolViolation),
-    /// The remote sent a bloom filter command, and this node does not offer the bloom service.
-    #[error("{command} without the bloom service")]
+    /// The remote sent a bloom filter command, although this node does not offer the bloom service.
     BloomNotOffered {
-        /// Which one.
+        /// The bloom filter command.
         command: Command,
     },
-    /// The remote sent a command that this crate does not know, and the configuration says to end on that.
-    #[error("unknown command {0}")]
+    /// The remote sent a custom command, and the configuration has [`CustomCommands::Disconnect`](super::CustomCommands).
     CustomCommand(Command),
-    /// An answer that the peer gives by itself found no room in the outbound queue: the remote asks and does not read.
-    #[error("no room in the outbound queue for an automatic {command}")]
+    /// The outbound queue had no room for an automatic answer: the remote sends requests and does not read.
     QueueFull {
         /// The answer.
         command: Command,
     },
-    /// One frame took too long to arrive.
-    #[error("a frame took longer than {limit:?}")]
+    /// A frame took longer to arrive than the frame timeout.
     FrameTimeout {
         /// The frame timeout.
         limit: Duration,
     },
-    /// The remote sent more than its rate limit for so long that the configuration says to end it.
-    #[error("rate limit exceeded for {limit:?}")]
+    /// The remote sent more than the rate limit for longer than [`RateLimit::end_after`](super::RateLimit::end_after).
     RateExceeded {
-        /// For how long it may.
+        /// How long it may.
         limit: Duration,
     },
-    /// The program gave the remote as many points for misbehaving as the configuration allows.
-    #[error("misbehaved: {} (score {score})", Sanitised(.what))]
+    /// The points that the program gave with [`Peer::misbehaved`](super::Peer::misbehaved) reached the score limit.
     Misbehaved {
         /// The score.
         score: u32,
-        /// What the last points were for, in the program's words. Shown sanitised, since it may quote the remote.
+        /// What the last points were given for, in the words of the program. `Display` shows it sanitised, because it may
+        /// quote the remote.
         what: String,
     },
-    /// A listener's callback panicked.
-    #[error("a callback panicked")]
-    CallbackPanicked,
-    /// The connection failed.
-    #[error("{operation} failed: {}", Sanitised(.message))]
+    /// A listener callback, or other code of the program that a thread of the peer ran, panicked.
+    CallbackPanicked {
+        /// The message of the panic, at most 512 bytes of it. `Display` shows it sanitised, because it may quote the remote.
+        message: String,
+    },
+    /// Reading or writing failed.
     Io {
-        /// What was tried.
+        /// What failed.
         operation: IoOperation,
-        /// The kind of failure.
+        /// The kind of the error.
         #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
         kind: io::ErrorKind,
-        /// The failure in words.
+        /// The text of the error.
         message: String,
     },
 }
 
 impl DisconnectReason {
+    /// The remote closed the connection, during the handshake or after it.
+    pub(crate) fn remote_closed(inside_frame: bool, handshake_done: bool) -> Self {
+        if handshake_done {
+            Self::RemoteClosed { inside_frame }
+        } else {
+            Self::Handshake(HandshakeError::RemoteClosed { inside_frame })
+        }
+    }
+
     pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
         Self::Io { operation, kind: error.kind(), message: error.to_string() }
     }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("disconnected by this side"),
+            Self::RemoteClosed { inside_frame: false } => f.write_str("closed by the remote"),
+            Self::RemoteClosed { inside_frame: true } => f.write_str("closed by the remote in the middle of a frame"),
+            Self::Handshake(error) => write!(f, "handshake failed: {error}"),
+            Self::Idle { limit } => write!(f, "idle: no message for {limit:?}"),
+            Self::Stalled { request, limit } => write!(f, "stalled: no answer to {request} for {limit:?}"),
+            Self::WriteStalled { limit } => write!(f, "write stalled: the remote accepted nothing for {limit:?}"),
+            Self::Malformed(error) => write!(f, "malformed message: {error}"),
+            Self::Protocol(violation) => write!(f, "protocol violation: {violation}"),
+            Self::BloomNotOffered { command } => write!(f, "{command} without the bloom service"),
+            Self::CustomCommand(command) => write!(f, "unknown command {command}"),
+            Self::QueueFull { command } => write!(f, "no room in the outbound queue for an automatic {command}"),
+            Self::FrameTimeout { limit } => write!(f, "a frame took longer than {limit:?}"),
+            Self::RateExceeded { limit } => write!(f, "rate limit exceeded for {limit:?}"),
+            Self::Misbehaved { score, what } => write!(f, "misbehaved: {} (score {score})", Sanitised(what)),
+            Self::CallbackPanicked { message } => write!(f, "a callback panicked: {}", Sanitised(message)),
+            Self::Io { operation, message, .. } => write!(f, "{operation} failed: {}", Sanitised(message)),
+        }
+    }
 }
 
-/// What was done to a connection when it failed.
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        padded(f, |f| self.write(f))
+    }
+}
+
+impl Error for DisconnectReason {}
+
+/// What a peer did with a connection when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -128,8 +157,8 @@ impl fmt::Display for IoOperation {
     }
 }
 
-/// What the remote did that no peer may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+/// A rule of the protocol that the remote broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ProtocolViolation {
@@ -141,12 +170,12 @@ pub enum ProtocolViolation {
     DuplicateVerAck,
 }
 
-/// Why two nodes did not come to terms.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+/// The reason a handshake failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, ThisError)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The remote is this node: its nonce is one that this node sent.
+    /// The remote is this node: the nonce in its `version` is one that this node sent.
     #[error("connected to self")]
     SelfConnection,
     /// The remote's protocol version is too low.
@@ -165,17 +194,29 @@ pub enum HandshakeError {
         /// The remote's subnetwork; `None` for a full node.
         theirs: Option<SubnetworkId>,
     },
-    /// The remote's first message was another than `version`. It was answered with a `reject`.
+    /// The first message of the remote was not `version`. It was answered with a `reject`.
     #[error("the first message is {command}, not version")]
     NotVersion {
-        /// What it was.
+        /// The command of the first message.
         command: Command,
     },
-    /// What arrived was not a message.
+    /// The remote sent a malformed frame.
     #[error("malformed message: {0}")]
     Malformed(FrameError),
-    /// The handshake was not finished in time.
-    #[error("not finished within {limit:?}")]
+    /// The remote closed the connection before the handshake was done, and sent no reason.
+    ///
+    /// Mostly the remote is on another network, has banned this node, has as many peers as it accepts, or is this node
+    /// itself. What answers may also be another kind of server.
+    #[error(
+        "the remote closed the connection{}; it may be on another network, or accept no more peers",
+        if *.inside_frame { " in the middle of a frame" } else { "" }
+    )]
+    RemoteClosed {
+        /// Whether part of a frame had arrived.
+        inside_frame: bool,
+    },
+    /// The handshake took longer than the handshake timeout.
+    #[error("not done within {limit:?}")]
     Timeout {
         /// The handshake timeout.
         limit: Duration,
@@ -190,5 +231,27 @@ impl fmt::Display for Subnetwork<'_> {
             Some(id) => id.fmt(f),
             None => f.write_str("a full node's"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_padded() {
+        assert_eq!(
+            format!("{:>21}|", DisconnectReason::RemoteClosed { inside_frame: false }),
+            " closed by the remote|"
+        );
+        assert_eq!(format!("{:<26}|", DisconnectReason::Local), "disconnected by this side |");
+        assert_eq!(format!("{:.12}|", DisconnectReason::Local), "disconnected|");
+    }
+
+    #[test]
+    fn a_close_during_the_handshake_has_a_reason_of_its_own() {
+        let reason = DisconnectReason::remote_closed(false, false).to_string();
+        assert!(reason.starts_with("handshake failed: the remote closed the connection; it may be"), "{reason}");
+        assert_eq!(DisconnectReason::remote_closed(true, true), DisconnectReason::RemoteClosed { inside_frame: true });
     }
 }

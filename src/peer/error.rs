@@ -2,7 +2,7 @@
 //! lent.
 
 use super::DisconnectReason;
-use crate::wire::{EncodeError, Network, UserAgentError};
+use crate::wire::{EncodeError, Network, ParseError, UserAgentError};
 use std::{io, time::Duration};
 use thiserror::Error;
 
@@ -136,6 +136,9 @@ pub enum ConfigError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The address is a text that does not parse, see [`PeerAddress`](super::PeerAddress).
+    #[error(transparent)]
+    Address(#[from] ParseError),
     /// The stream could not be set up.
     #[error("the connection could not be set up: {0}")]
     Stream(io::Error),

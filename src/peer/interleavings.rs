@@ -59,7 +59,7 @@ fn writer(queue: Arc<Outbound>, bell: Receiver<()>, over: Arc<Ending>, fatal: Op
                 match if wrote { queue.pop() } else { queue.pop_or_idle().ok() } {
                     Some(run) => {
                         if !write(&queue, run, fatal, &mut written) {
-                            end(&queue, &over, DisconnectReason::CallbackPanicked);
+                            end(&queue, &over, DisconnectReason::CallbackPanicked { message: String::new() });
                             return written;
                         }
                         wrote = true;
@@ -242,7 +242,7 @@ fn the_first_reason_is_the_one_that_all_are_told() {
     in_many_orders(move || {
         let (shared, _ends, shut) = peer();
         shared.outbound.open();
-        let reasons = [DisconnectReason::Local, DisconnectReason::CallbackPanicked];
+        let reasons = [DisconnectReason::Local, DisconnectReason::CallbackPanicked { message: String::new() }];
         let enders = reasons.map(|reason| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {

@@ -1,10 +1,10 @@
 //! Thread 3: the clock. Asleep until something is due.
 
 use super::DisconnectReason;
-use super::contain::contain;
 use super::deadlines::Due;
 use super::logging::SENT;
 use super::outbound::{Lane, Wait};
+use super::panic::catch_panic;
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};
@@ -14,8 +14,8 @@ use std::{sync::Arc, time::Instant};
 /// Pings, and ends the connection when it is time, until it has ended.
 pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
     // The program's logger can panic, and without its deadlines a peer must not go on.
-    if contain(|| serve(shared, bell)).is_none() {
-        shared.end(DisconnectReason::CallbackPanicked);
+    if let Err(message) = catch_panic(|| serve(shared, bell)) {
+        shared.end(DisconnectReason::CallbackPanicked { message });
     }
 }
 

@@ -1,11 +1,11 @@
 //! Thread 1: socket → frame → message → state → callback.
 
 use super::capture::Entry;
-use super::contain::contain;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::handshake::Step;
 use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::Lane;
+use super::panic::catch_panic;
 use super::rate::{Pace, Pacer};
 use super::shared::{LAST_REJECT, Shared};
 use super::stream::ReadHalf;
@@ -41,8 +41,8 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         introduced: false,
         now: Instant::now(),
     };
-    let reason = contain(|| reader.read());
-    shared.end(reason.unwrap_or(DisconnectReason::CallbackPanicked));
+    let reason = catch_panic(|| reader.read());
+    shared.end(reason.unwrap_or_else(|message| DisconnectReason::CallbackPanicked { message }));
 }
 
 struct Reader<'a> {
@@ -76,7 +76,7 @@ impl Reader<'_> {
         loop {
             let before = self.decoder.arrived();
             match self.source.with(|source| self.decoder.read_from(source)) {
-                Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
+                Ok(0) => return DisconnectReason::remote_closed(self.decoder.is_mid_frame(), self.introduced),
                 Ok(_) => {}
                 // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
                 // again at once would do nothing else.

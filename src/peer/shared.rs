@@ -5,13 +5,13 @@
 
 use super::capture::Entry;
 use super::config::Settings;
-use super::contain::contain;
 use super::deadlines::{Commands, Deadlines};
 use super::handshake::Handshake;
 use super::inventory::Announcements;
 use super::lifecycle::Lifecycle;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
+use super::panic::catch_panic;
 use super::ping::Pings;
 use super::questions::Questions;
 use super::receipt::Receipt;
@@ -180,12 +180,12 @@ impl Shared {
         }
         let shutdown = self.shutdown.lock().take();
         // The program's stream, and its logger below, may panic; the rest must be done all the same.
-        contain(|| shutdown.map(|shutdown| shutdown(reset)));
+        let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
         drop(announcements);
         if let Some(reason) = self.lifecycle.reason() {
-            contain(|| info!(target: LIFE, "{self}: {reason}"));
+            let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
     }
 

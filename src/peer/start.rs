@@ -1,10 +1,10 @@
 //! Starting the three threads of a peer, or none of them.
 
 use super::capture::Entry;
-use super::contain::contain;
 use super::lifecycle::THREADS;
 use super::logging::LIFE;
 use super::outbound::Lane;
+use super::panic::catch_panic;
 use super::shared::Shared;
 use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, writer};
@@ -32,10 +32,10 @@ pub(super) fn start(
         Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
         Direction::Inbound => Ok(()),
     };
-    match contain(introduce) {
-        Some(Ok(())) => {}
-        Some(Err(reason)) => shared.end(reason),
-        None => shared.end(DisconnectReason::CallbackPanicked),
+    match catch_panic(introduce) {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => shared.end(reason),
+        Err(message) => shared.end(DisconnectReason::CallbackPanicked { message }),
     }
     let wake_pinger = ends.pinger.clone();
     let bodies: [(&'static str, &str, Body); THREADS] = [
@@ -54,8 +54,8 @@ pub(super) fn start(
         }
     }
     let peer = Peer::counted(Arc::clone(&shared));
-    contain(|| info!(target: LIFE, "{shared}: connected"));
-    contain(|| shared.capture(Entry::Connected(&shared.to_string())));
+    let _ = catch_panic(|| info!(target: LIFE, "{shared}: connected"));
+    let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
     shared.lifecycle.start();
     Ok(peer)
 }
@@ -71,17 +71,17 @@ fn run(shared: Arc<Shared>, body: Body) {
         last_callback(&shared);
     }
     // With the last share goes the program's listener, whose destructor may do as it likes.
-    contain(|| drop(shared));
+    let _ = catch_panic(|| drop(shared));
     lifecycle.leave();
 }
 
 /// Runs on the thread that leaves last.
 fn last_callback(shared: &Arc<Shared>) {
     let reason = shared.end_reason();
-    contain(|| shared.capture(Entry::Gone(&reason.to_string())));
+    let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
     let peer = shared.own_handle();
-    if contain(|| shared.settings().listener.on_disconnect(&peer, &reason)).is_none() {
-        contain(|| warn!(target: LIFE, "{shared}: on_disconnect panicked"));
+    if let Err(message) = catch_panic(|| shared.settings().listener.on_disconnect(&peer, &reason)) {
+        let _ = catch_panic(|| warn!(target: LIFE, "{shared}: on_disconnect panicked: {message}"));
     }
 }
 

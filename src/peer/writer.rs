@@ -2,11 +2,11 @@
 
 use super::batch::Batch;
 use super::capture::Entry;
-use super::contain::contain;
 use super::disconnect::IoOperation;
 use super::frame_list::{FrameList, Frames};
 use super::logging::{self, SENT};
 use super::outbound::Idle;
+use super::panic::catch_panic;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer};
@@ -36,8 +36,8 @@ const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
-    if contain(|| writer.serve(ends)).is_none() {
-        shared.end(DisconnectReason::CallbackPanicked);
+    if let Err(message) = catch_panic(|| writer.serve(ends)) {
+        shared.end(DisconnectReason::CallbackPanicked { message });
     }
     // A panic may have come from the stream's `write`.
     shared.outbound.progress().end_write(0);
@@ -138,18 +138,18 @@ impl Writer<'_> {
     }
 
     fn write_batch(&mut self, batch: Batch) -> Result<(), Done> {
-        match contain(|| self.write_all(batch.bytes(), batch.frames(), batch.has_positions)) {
-            Some(Ok(())) => {
+        match catch_panic(|| self.write_all(batch.bytes(), batch.frames(), batch.has_positions)) {
+            Ok(Ok(())) => {
                 self.shared.outbound.written(batch);
                 Ok(())
             }
-            Some(Err(done)) => {
+            Ok(Err(done)) => {
                 self.shared.outbound.not_written(batch);
                 Err(done)
             }
-            None => {
+            Err(message) => {
                 // Before the batch goes, so that its receipts find the reason.
-                self.shared.end(DisconnectReason::CallbackPanicked);
+                self.shared.end(DisconnectReason::CallbackPanicked { message });
                 Err(Done)
             }
         }

@@ -4,7 +4,7 @@ use super::recorder::Recorder;
 use super::remote::Remote;
 use super::{DEADLINE, builder, sockets, version};
 use kaspa_peer::peer::Stream;
-use kaspa_peer::wire::Version;
+use kaspa_peer::wire::{ParseError, Version};
 use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,10 @@ pub fn new_peer_with(listener: impl Listener, direction: Direction, builder: Con
 pub fn start_peer(address: Option<&str>, direction: Direction, config: &Config) -> (Peer, Remote) {
     let (dialled, accepted) = sockets();
     let (ours, theirs) = if direction == Direction::Outbound { (dialled, accepted) } else { (accepted, dialled) };
-    let address = address.map_or_else(|| PeerAddress::from(ours.peer_addr().unwrap()), PeerAddress::from);
+    let address = match address {
+        Some(address) => address.parse().unwrap(),
+        None => PeerAddress::from(ours.peer_addr().unwrap()),
+    };
     let peer = match direction {
         Direction::Inbound => Peer::inbound(ours, address, config),
         Direction::Outbound => Peer::outbound(ours, address, config),
@@ -131,7 +134,7 @@ pub fn new_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Loca
 /// Like [`new_pair`], over other streams and with other addresses.
 pub fn new_pair_over(
     [dialled, accepted]: [impl Stream; 2],
-    [to, from]: [impl Into<PeerAddress>; 2],
+    [to, from]: [impl TryInto<PeerAddress, Error: Into<ParseError>>; 2],
     dialler: ConfigBuilder,
     acceptor: ConfigBuilder,
 ) -> (Local, Local) {

@@ -19,7 +19,7 @@ fn our_version(direction: Direction, builder: ConfigBuilder) -> Version {
 }
 
 /// The `version` that the node sends to a remote that it dialled at `address`.
-fn our_version_to(address: impl Into<PeerAddress>, builder: ConfigBuilder) -> Version {
+fn our_version_to(address: PeerAddress, builder: ConfigBuilder) -> Version {
     let (ours, stream) = sockets();
     let _peer = Peer::outbound(ours, address, &builder.build().unwrap()).unwrap();
     Remote::new(stream, Network::Simnet).expect()
@@ -116,7 +116,8 @@ fn a_user_agent_that_cannot_be_sent_is_refused_by_the_builder() {
 fn the_receiver_is_the_address_that_was_dialled() {
     let receiver = |address: &str, proxy: Option<&str>| {
         let builder = builder().services(Services::BLOOM);
-        let receiver = our_version_to(address, proxy.into_iter().fold(builder, ConfigBuilder::proxy)).receiver;
+        let receiver =
+            our_version_to(address.parse().unwrap(), proxy.into_iter().fold(builder, ConfigBuilder::proxy)).receiver;
         assert_eq!(receiver.services, Services::NETWORK);
         (receiver.ip.to_string(), receiver.port)
     };

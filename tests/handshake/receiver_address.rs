@@ -81,7 +81,7 @@ fn a_peer_has_the_address_that_was_dialled() {
     let (local, mut remote) = new_peer_at(Some(name), Direction::Outbound, builder());
     remote.expect::<Version>();
     assert_eq!(local.peer.address(), &PeerAddress::Host { host: "node.example.org".into(), port: 16111 });
-    assert_eq!(local.peer.stats().address, PeerAddress::from(name));
+    assert_eq!(local.peer.stats().address, name.parse().unwrap());
     assert_eq!(local.peer.to_string(), "node.example.org:16111 (outbound)");
     let (local, _remote) = new_peer_at(Some("[2001:db8::7]:16111"), Direction::Inbound, builder());
     assert_eq!(local.peer.to_string(), "[2001:db8::7]:16111 (inbound)");

@@ -104,7 +104,7 @@ fn a_node_that_dials_itself_disconnects() {
     let outbound = Peer::outbound(dialled, to, &node).unwrap();
     assert_eq!(inbound.wait_for_disconnect(), Ok(refused(HandshakeError::SelfConnection)));
     // The accepting end sends nothing, so the dialling end receives no version in which it could recognise itself.
-    assert_eq!(outbound.wait_for_disconnect(), Ok(DisconnectReason::RemoteClosed { inside_frame: false }));
+    assert_eq!(outbound.wait_for_disconnect(), Ok(refused(HandshakeError::RemoteClosed { inside_frame: false })));
     assert_eq!(inbound.stats().sent.total().messages, 0);
     assert_eq!(recorder.commands(), [""; 0]);
 }
@@ -365,7 +365,7 @@ fn a_remote_that_only_closes_receives_nothing() {
             remote.send_bytes(&simnet_frame(&version())[..bytes]);
             remote.shut_down_sending();
             let reason = ended_silently(&mut remote, &local);
-            assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: bytes > 0 });
+            assert_eq!(reason, refused(HandshakeError::RemoteClosed { inside_frame: bytes > 0 }));
 
             let (local, mut remote) = connected_peer_in(direction, builder());
             remote.send_bytes(&simnet_frame(&Ping { nonce: 1 })[..bytes]);

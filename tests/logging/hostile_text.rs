@@ -195,7 +195,8 @@ fn all_types_with_text_show_it_harmlessly() {
     shown(&HOSTILE.parse::<Command>().unwrap_err());
     shown(&HOSTILE.parse::<Network>().unwrap_err());
     shown(&HOSTILE.parse::<kaspa_peer::wire::Hash>().unwrap_err());
-    shown(&PeerAddress::from(HOSTILE));
+    shown(&HOSTILE.parse::<PeerAddress>().unwrap());
+    shown(&format!("{HOSTILE}:x").parse::<PeerAddress>().unwrap_err());
     shown(&PeerAddress::from((HOSTILE, 7)));
     let mut found = [0; 12];
     found.copy_from_slice(&hostile()[..12]);
@@ -211,5 +212,6 @@ fn all_types_with_text_show_it_harmlessly() {
         shown(&DisconnectReason::Malformed(error));
     }
     let (operation, kind) = (kaspa_peer::peer::IoOperation::Read, io::ErrorKind::Other);
+    shown(&DisconnectReason::CallbackPanicked { message: HOSTILE.into() });
     shown(&DisconnectReason::Io { operation, kind, message: HOSTILE.into() });
 }

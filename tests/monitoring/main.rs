@@ -4,6 +4,7 @@
 mod common;
 
 mod capture;
+mod capture_outputs;
 #[cfg(feature = "serde")]
 mod serde_of_statistics_and_reasons;
 mod statistics;

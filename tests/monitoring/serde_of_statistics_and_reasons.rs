@@ -35,7 +35,7 @@ fn every_reason_is_read_back() {
         DisconnectReason::FrameTimeout { limit },
         DisconnectReason::RateExceeded { limit },
         DisconnectReason::Misbehaved { score: 100, what: message.clone() },
-        DisconnectReason::CallbackPanicked,
+        DisconnectReason::CallbackPanicked { message: message.clone() },
     ];
     let (ours, theirs) = (None, Some(SubnetworkId::COINBASE));
     let handshake = [
@@ -44,6 +44,7 @@ fn every_reason_is_read_back() {
         HandshakeError::IncompatibleSubnetworks { ours, theirs },
         HandshakeError::NotVersion { command },
         HandshakeError::Malformed(FrameError::Command { found: *b"bad command\x1b" }),
+        HandshakeError::RemoteClosed { inside_frame: true },
         HandshakeError::Timeout { limit },
     ];
     reasons.extend(handshake.map(DisconnectReason::Handshake));
@@ -65,8 +66,8 @@ fn statistics_are_read_back() {
     let stats = serde_json::to_value(inb.peer.stats()).unwrap();
     assert_eq!(stats["received"]["commands"]["ping"], json!({"messages": 1, "bytes": 32}));
     assert_eq!(stats["received"]["unknown"], json!({"messages": 1, "bytes": 29}));
-    for address in [PeerAddress::from("node.onion:5"), PeerAddress::from("[::1]:6")] {
-        round_trip(&(address, Direction::Inbound));
+    for address in ["node.onion:5", "[::1]:6"] {
+        round_trip(&(address.parse::<PeerAddress>().unwrap(), Direction::Inbound));
     }
 }
 

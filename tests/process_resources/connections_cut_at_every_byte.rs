@@ -8,7 +8,7 @@ use crate::common::remote::Remote;
 use crate::common::{builder, version};
 use kaspa_peer::peer::IoOperation;
 use kaspa_peer::wire::{Encode, Frame, Hash, Inv, Inventory, Network, Ping, VerAck};
-use kaspa_peer::{Direction, DisconnectReason};
+use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::time::Duration;
@@ -62,7 +62,13 @@ fn a_connection_cut_at_any_byte_has_a_typed_reason_and_leaves_nothing_behind() {
                 remote.send_bytes(&bytes[..at]);
                 cut_off(remote, cut);
                 let reason = end_reason(&local.peer);
-                let closed = DisconnectReason::RemoteClosed { inside_frame: !ends.contains(&at) };
+                let inside_frame = !ends.contains(&at);
+                // The second frame is the `verack`.
+                let closed = if at >= ends[2] {
+                    DisconnectReason::RemoteClosed { inside_frame }
+                } else {
+                    DisconnectReason::Handshake(HandshakeError::RemoteClosed { inside_frame })
+                };
                 let reset = matches!(
                     reason,
                     DisconnectReason::Io { operation: IoOperation::Read | IoOperation::Write, kind, .. }
