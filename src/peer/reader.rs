@@ -42,6 +42,9 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         now: Instant::now(),
     };
     let reason = catch_panic(|| reader.read());
+    if shared.is_ending_with_reject() {
+        let _ = shared.lifecycle.quitting().recv_timeout(LAST_REJECT);
+    }
     shared.end(reason.unwrap_or_else(|message| DisconnectReason::CallbackPanicked { message }));
 }
 
@@ -132,7 +135,6 @@ impl Reader<'_> {
                 return Err(reason.clone());
             }
             if self.shared.is_ending_with_reject() {
-                let _ = self.shared.lifecycle.quitting().recv_timeout(LAST_REJECT);
                 return Err(self.shared.end_reason());
             }
             let before = self.decoder.position();
@@ -326,12 +328,10 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Queues the last message and waits until it is written. The wait is bounded by
-    /// [`LAST_REJECT`](super::shared::LAST_REJECT), because the remote may not read.
+    /// Queues the last message. [`run`] waits until it is written, for a bounded time, because the remote may not read.
     fn last_reject(&self, reject: &Reject, reason: &DisconnectReason) {
-        match self.shared.end_with(reject, reason.clone()) {
-            Ok(()) => drop(self.shared.lifecycle.quitting().recv_timeout(LAST_REJECT)),
-            Err(error) => debug!(target: SENT, "{}: the reject was not queued: {error}", self.shared),
+        if let Err(error) = self.shared.end_with(reject, reason.clone()) {
+            debug!(target: SENT, "{}: the reject was not queued: {error}", self.shared);
         }
     }
 }

@@ -8,3 +8,5 @@ mod disconnect_under_load;
 mod disconnecting;
 mod last_callback;
 mod listener_destructor;
+mod orderly_end;
+mod thread_local_destructors;

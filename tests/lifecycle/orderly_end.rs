@@ -1,0 +1,131 @@
+//! `close` writes what is queued, and `disconnect_with` writes a last reject, before the connection ends.
+
+use crate::common::blocking::Gate;
+use crate::common::frames::{frame_of_size, message_of_size};
+use crate::common::local::{connected_peer, end_reason, new_peer_with};
+use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::wire::{FeeFilter, Message, Network, Ping, Pong, Reject, RejectCode, Version};
+use kaspa_peer::{CloseError, Direction, DisconnectReason, Listener, Peer, QueueError};
+use std::thread;
+use std::time::Duration;
+
+fn banned() -> Reject {
+    Reject::new("version", RejectCode::OBSOLETE, "banned")
+}
+
+/// Rejects the remote in a callback.
+struct Rejects {
+    in_version: bool,
+}
+
+impl Listener for Rejects {
+    fn on_version(&self, peer: &Peer, _: Version) {
+        if self.in_version {
+            peer.disconnect_with(&banned()).unwrap();
+            assert!(matches!(peer.disconnect_with(&banned()), Err(QueueError::Closed(DisconnectReason::Local))));
+        }
+    }
+
+    fn on_fee_filter(&self, peer: &Peer, _: FeeFilter) {
+        peer.disconnect_with(&banned()).unwrap();
+    }
+
+    fn on_ping(&self, _: &Peer, _: Ping) {
+        panic!("a callback after disconnect_with");
+    }
+}
+
+#[test]
+fn a_reject_from_any_callback_reaches_the_remote() {
+    for in_version in [true, false] {
+        for direction in BOTH {
+            let (peer, mut remote) = new_peer_with(Rejects { in_version }, direction, builder());
+            if in_version {
+                remote.send(&version());
+            } else {
+                remote.shake_hands(&version());
+                remote.send(&FeeFilter { min_fee: 1 });
+            }
+            // The remote may have sent more before it reads the reject.
+            remote.try_send(&Ping { nonce: 1 });
+            assert_eq!(remote.read_until_closed().last(), Some(&Message::from(banned())), "{direction}, {in_version}");
+            assert_eq!(end_reason(&peer), DisconnectReason::Local);
+        }
+    }
+}
+
+#[test]
+fn a_reject_ends_the_connection_though_the_remote_does_not_read() {
+    let (local, _remote) = connected_peer(builder().queue_limit(64 << 20));
+    let frame = frame_of_size(30_000_000, Network::Simnet);
+    let receipt = local.peer.queue_frame(&frame).unwrap();
+    local.peer.disconnect_with(&banned()).unwrap();
+    assert_eq!(local.end_reason(), DisconnectReason::Local);
+    assert!(receipt.wait().is_err());
+}
+
+#[test]
+fn closing_writes_what_is_queued_and_refuses_the_rest() {
+    let (local, mut remote) = connected_peer(builder());
+    let reader = thread::spawn(move || remote.read_until_closed());
+    let messages: Vec<_> = (0..50).map(|size| message_of_size(10_000 + size)).collect();
+    let receipts: Vec<_> = messages.iter().map(|message| local.peer.queue_message(message).unwrap()).collect();
+    assert_eq!(local.peer.close(DEADLINE), Ok(()));
+    assert!(receipts.iter().all(|receipt| receipt.try_wait() == Some(Ok(()))));
+    let expected: Vec<Message> = messages.into_iter().map(Message::from).collect();
+    assert_eq!(reader.join().unwrap(), expected);
+    assert_eq!(local.end_reason(), DisconnectReason::Local);
+    assert!(matches!(local.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(_))));
+}
+
+#[test]
+fn while_a_peer_closes_it_answers_pings_and_takes_no_new_messages() {
+    let (local, mut remote) = connected_peer(builder().queue_limit(64 << 20));
+    local.peer.queue_frame(&frame_of_size(30_000_000, Network::Simnet)).unwrap();
+    thread::scope(|scope| {
+        let closing = scope.spawn(|| local.peer.close(DEADLINE));
+        let mut accepted = 0;
+        while local.peer.queue_message(&FeeFilter { min_fee: 1 }).is_ok() {
+            accepted += 1;
+            thread::yield_now();
+        }
+        remote.send(&Ping { nonce: 7 });
+        local.recorder.wait_for::<Ping>();
+        let Message::Custom(_) = remote.read() else { panic!("the queued message comes first") };
+        assert_eq!(closing.join().unwrap(), Ok(()));
+        // Whether the pong left before the end is not promised.
+        let mut rest = remote.read_until_closed();
+        rest.retain(|message| *message != Message::from(Pong { nonce: 7 }));
+        assert_eq!(rest, vec![Message::from(FeeFilter { min_fee: 1 }); accepted]);
+    });
+}
+
+#[test]
+fn closing_says_what_was_not_sent_in_time() {
+    let (local, _remote) = connected_peer(builder().queue_limit(64 << 20));
+    let frame = frame_of_size(30_000_000, Network::Simnet);
+    local.peer.queue_frame(&frame).unwrap();
+    local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
+    let waited = Duration::from_millis(50);
+    let bytes = frame.as_bytes().len() + 24 + 8;
+    assert_eq!(local.peer.close(waited), Err(CloseError::NotSent { waited, messages: 2, bytes }));
+    assert_eq!(local.end_reason(), DisconnectReason::Local);
+}
+
+#[test]
+fn closing_in_a_callback_of_the_same_peer_is_an_error_and_changes_nothing() {
+    struct Closes(Gate);
+    impl Listener for Closes {
+        fn on_fee_filter(&self, peer: &Peer, _: FeeFilter) {
+            assert_eq!(peer.close(DEADLINE), Err(CloseError::InCallback));
+            self.0.open();
+        }
+    }
+    let gate = Gate::default();
+    let (peer, mut remote) = new_peer_with(Closes(gate.clone()), Direction::Inbound, builder());
+    remote.shake_hands(&version());
+    remote.send(&FeeFilter { min_fee: 1 });
+    gate.pass();
+    remote.messages_before_pong(1);
+    assert!(peer.is_connected());
+}
