@@ -37,7 +37,6 @@ const SPARE_BUFFERS: usize = 3;
 pub(super) struct Outbound {
     queue: Mutex<Queue>,
     progress: SendProgress,
-    wake_writer: Sender<()>,
     limit: usize,
     high_water_mark: usize,
 }
@@ -61,6 +60,8 @@ struct Queue {
     spare: Vec<SpareBuffer>,
     /// The writer found nothing and waits for a wake-up.
     writer_idle: bool,
+    /// `None` after the end, so that a handle of an ended peer does not keep the channel.
+    wake_writer: Option<Sender<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -137,9 +138,8 @@ impl Outbound {
     pub fn new(limit: usize, high_water_mark: usize) -> (Self, Receiver<()>) {
         let (wake_writer, woken) = bounded(1);
         let queue = Self {
-            queue: Mutex::new(Queue { writer_idle: true, ..Queue::default() }),
+            queue: Mutex::new(Queue { writer_idle: true, wake_writer: Some(wake_writer), ..Queue::default() }),
             progress: SendProgress::default(),
-            wake_writer,
             limit,
             high_water_mark: high_water_mark.max(1),
         };
@@ -181,12 +181,9 @@ impl Outbound {
         if queue.bytes < self.high_water_mark {
             queue.waiting.wake_first();
         }
-        let wake = queue.take_wake_up(lane);
+        let wake_up = queue.take_wake_up(lane);
         drop(queue);
-        if wake {
-            // If a wake-up waits already, it is enough.
-            let _ = self.wake_writer.try_send(());
-        }
+        wake(wake_up);
         Ok(position)
     }
 
@@ -209,8 +206,15 @@ impl Outbound {
         queue.open = true;
         let mut held = mem::take(&mut queue.held);
         queue.batches.append(&mut held);
+        let wake_up = queue.wake_writer.clone();
         drop(queue);
-        let _ = self.wake_writer.try_send(());
+        wake(wake_up);
+    }
+
+    /// Wakes the writer for something that is not in the queue.
+    pub fn wake_writer(&self) {
+        let wake_up = self.queue.lock().wake_writer.clone();
+        wake(wake_up);
     }
 
     pub fn is_open(&self) -> bool {
@@ -227,8 +231,9 @@ impl Outbound {
         queue.append(command, Queued::Small(frame), Lane::Handshake);
         queue.stage = Stage::Finishing(reason);
         queue.waiting.wake_first();
+        let wake_up = queue.wake_writer.clone();
         drop(queue);
-        let _ = self.wake_writer.try_send(());
+        wake(wake_up);
         Ok(())
     }
 
@@ -318,8 +323,9 @@ impl Outbound {
         let garbage = [mem::take(&mut queue.batches), mem::take(&mut queue.held)];
         let spare = mem::take(&mut queue.spare);
         queue.waiting.wake_first();
+        let wake_up = queue.wake_writer.take();
         drop(queue);
-        drop(spare);
+        drop((spare, wake_up));
         self.progress.close();
         garbage
     }
@@ -371,9 +377,18 @@ impl Queue {
         self.last_position
     }
 
-    /// Whether the writer must be woken for a frame of this lane. A writer that is writing looks again by itself.
-    fn take_wake_up(&mut self, lane: Lane) -> bool {
-        (self.open || lane == Lane::Handshake) && mem::take(&mut self.writer_idle)
+    /// The channel to wake the writer with, if it must be woken for a frame of this lane. A writer that is writing looks
+    /// again by itself.
+    fn take_wake_up(&mut self, lane: Lane) -> Option<Sender<()>> {
+        let wakes = (self.open || lane == Lane::Handshake) && mem::take(&mut self.writer_idle);
+        if wakes { self.wake_writer.clone() } else { None }
+    }
+}
+
+/// Wakes the writer, outside the lock. If a wake-up waits in the channel already, it is enough.
+fn wake(wake_up: Option<Sender<()>>) {
+    if let Some(wake_up) = wake_up {
+        let _ = wake_up.try_send(());
     }
 }
 

@@ -71,9 +71,6 @@ pub(super) struct Shared {
     pub score: Mutex<Score>,
     clock: Mutex<Clock>,
     pub outbound: Arc<Outbound>,
-    /// Rings when announcements wait for the trickle timer.
-    pub trickle_bell: Sender<()>,
-    pinger_bell: Sender<()>,
     /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
     shutdown: Mutex<Option<Shutdown>>,
 }
@@ -105,14 +102,15 @@ pub(super) struct LastRequests {
 
 struct Clock {
     deadlines: Deadlines,
-    /// Until when the pinger sleeps.
+    /// The deadline until which the pinger sleeps.
     wake_at: Option<Instant>,
+    /// `None` after the end, so that a handle of an ended peer does not keep the channel.
+    wake_pinger: Option<Sender<()>>,
 }
 
 /// The ends of the channels that the threads own.
 pub(super) struct Ends {
     pub work: Receiver<()>,
-    pub trickle: Receiver<()>,
     pub pinger: Receiver<()>,
 }
 
@@ -121,8 +119,7 @@ impl Shared {
         let settings = config.settings();
         let half_life = settings.score_limit.and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
-        let (trickle_bell, trickle) = bounded(1);
-        let (pinger_bell, pinger) = bounded(1);
+        let (wake_pinger, pinger) = bounded(1);
         let announcements =
             Announcements::new(settings.known_inventory, settings.inventory_queue, settings.trickle_interval);
         let state = State {
@@ -149,13 +146,15 @@ impl Shared {
             state: Mutex::new(state),
             sent: Mutex::default(),
             score: Mutex::new(Score::new(half_life, Instant::now())),
-            clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
+            clock: Mutex::new(Clock {
+                deadlines: Deadlines::new(settings, Instant::now()),
+                wake_at: None,
+                wake_pinger: Some(wake_pinger),
+            }),
             outbound: Arc::new(outbound),
-            trickle_bell,
-            pinger_bell,
             shutdown: Mutex::new(Some(shutdown)),
         };
-        (shared, Ends { work, trickle, pinger })
+        (shared, Ends { work, pinger })
     }
 
     /// Records something, if anything is recorded.
@@ -183,7 +182,8 @@ impl Shared {
         let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
-        drop(announcements);
+        let wake_pinger = self.clock.lock().wake_pinger.take();
+        drop((announcements, wake_pinger));
         if let Some(reason) = self.lifecycle.reason() {
             let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
@@ -294,9 +294,11 @@ impl Shared {
             (next, None) => next.is_some(),
             (None, _) => false,
         };
+        let wake_up = if earlier { clock.wake_pinger.clone() } else { None };
         drop(clock);
-        if earlier {
-            let _ = self.pinger_bell.try_send(());
+        if let Some(wake_up) = wake_up {
+            // If a wake-up waits in the channel already, it is enough.
+            let _ = wake_up.try_send(());
         }
         result
     }

@@ -47,7 +47,7 @@ impl Shared {
         };
         drop(announcements);
         if ring {
-            let _ = self.trickle_bell.try_send(());
+            self.outbound.wake_writer();
         }
         Ok(())
     }

@@ -66,7 +66,6 @@ impl Writer<'_> {
             let Ok(Timers { trickle, release }) = self.write_everything() else { return };
             select! {
                 recv(ends.work) -> woken => if woken.is_err() { return },
-                recv(ends.trickle) -> woken => if woken.is_err() { return },
                 recv(trickle) -> _ => {}
                 recv(release) -> _ => self.shared.outbound.release_spare(),
                 recv(self.shared.lifecycle.quitting()) -> _ => return,

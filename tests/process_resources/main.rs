@@ -13,6 +13,7 @@ mod memory_after_a_flood;
 #[cfg(target_os = "linux")]
 mod memory_maps_of_ended_peers;
 mod memory_of_claimed_payloads;
+mod memory_of_ended_peers;
 mod process;
 #[cfg(target_os = "linux")]
 mod threads;

@@ -5,5 +5,6 @@ mod common;
 
 mod faulty_streams;
 mod memory_pipes;
+mod resets;
 #[cfg(unix)]
 mod unix_sockets;
