@@ -93,9 +93,24 @@ pub enum ConfigError {
     /// The protocol version is below 1, which nobody speaks.
     #[error("protocol version {0}: the lowest there is, is 1")]
     ProtocolVersion(i32),
-    /// A duration is zero, so that the timer would always have run out. Use `None` where a timer is to be off.
-    #[error("{0} must not be zero")]
-    ZeroDuration(&'static str),
+    /// A timeout or an interval is too short. Use `None` to turn a timer off.
+    #[error("{name} is {value:?}, but must be at least {min:?}")]
+    TooShort {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: Duration,
+        /// The shortest value.
+        min: Duration,
+    },
+    /// The stack of the threads is too small.
+    #[error("a stack_size of {found} bytes is too small: threads need at least {min}")]
+    StackSize {
+        /// The setting, in bytes.
+        found: usize,
+        /// The smallest size, in bytes.
+        min: usize,
+    },
     /// A limit is zero, so that nothing would be allowed. Use `None` where there is to be no limit.
     #[error("{0} must not be zero")]
     ZeroLimit(&'static str),

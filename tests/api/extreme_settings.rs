@@ -15,7 +15,7 @@ const MAX: Duration = Duration::MAX;
 const LEAST: Duration = Duration::from_millis(1);
 
 fn rule(limit: Duration) -> StallRule {
-    StallRule { request: Command::Ping, answers: vec![Command::Pong], limit }
+    StallRule::new(Command::Ping, [Command::Pong], limit)
 }
 
 /// A conversation to which every setting applies.
@@ -129,22 +129,38 @@ fn the_smallest_ping_interval_and_frame_timeout_allow_a_conversation() {
 }
 
 #[test]
-fn durations_of_zero_are_refused() {
-    let zero = Duration::ZERO;
-    let refused = [
-        builder().handshake_timeout(zero),
-        builder().idle_timeout(zero),
-        builder().frame_timeout(zero),
-        builder().write_timeout(zero),
-        builder().ping_interval(zero),
-        builder().trickle_interval(zero),
-        builder().stall_rules([rule(zero)]),
-        builder().score_limit(ScoreLimit { half_life: Some(zero), ..ScoreLimit::default() }),
-        builder().rate_limit(RateLimit { end_after: Some(zero), ..RateLimit::default() }),
-    ];
-    for builder in refused {
-        assert!(matches!(builder.build(), Err(ConfigError::ZeroDuration(_))));
+fn durations_below_a_millisecond_are_refused() {
+    for value in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(999)] {
+        let refused = [
+            ("handshake_timeout", builder().handshake_timeout(value)),
+            ("idle_timeout", builder().idle_timeout(value)),
+            ("frame_timeout", builder().frame_timeout(value)),
+            ("write_timeout", builder().write_timeout(value)),
+            ("ping_interval", builder().ping_interval(value)),
+            ("trickle_interval", builder().trickle_interval(value)),
+            ("the limit of a stall rule", builder().stall_rules([rule(value)])),
+            (
+                "the half life of a score limit",
+                builder().score_limit(ScoreLimit { half_life: Some(value), ..ScoreLimit::default() }),
+            ),
+            (
+                "the end_after of a rate limit",
+                builder().rate_limit(RateLimit { end_after: Some(value), ..RateLimit::default() }),
+            ),
+        ];
+        for (name, builder) in refused {
+            assert_eq!(builder.build().unwrap_err(), ConfigError::TooShort { name, value, min: LEAST });
+        }
+        let error = builder().build().unwrap().with_stall_rules([rule(value)]).unwrap_err();
+        assert!(matches!(error, ConfigError::TooShort { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_stack_that_is_too_small_is_refused() {
+    let error = builder().stack_size(64 * 1024 - 1).build().unwrap_err();
+    assert_eq!(error, ConfigError::StackSize { found: 65_535, min: 65_536 });
+    converse(builder().stack_size(64 * 1024));
 }
 
 #[test]
