@@ -233,8 +233,8 @@
 //! use kaspa_peer::{DisconnectReason, RateLimit, ScoreLimit};
 //!
 //! let config = Config::builder(Network::Simnet)
-//!     .rate_limit(RateLimit { messages_per_second: Some(500), ..RateLimit::default() })
-//!     .score_limit(ScoreLimit { threshold: 100, half_life: None })
+//!     .rate_limit(RateLimit::default().messages_per_second(500))
+//!     .score_limit(ScoreLimit::new(100))
 //!     .build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
 //! # let door = TcpListener::bind("127.0.0.1:0")?;

@@ -13,6 +13,7 @@ use std::{
 /// A number of messages, and of their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Count {
     /// The number of messages.
     pub messages: u64,
@@ -21,6 +22,12 @@ pub struct Count {
 }
 
 impl Count {
+    /// A count of `messages` with `bytes` bytes in total.
+    #[must_use]
+    pub const fn new(messages: u64, bytes: u64) -> Self {
+        Self { messages, bytes }
+    }
+
     pub(super) fn one(bytes: usize) -> Self {
         Self { messages: 1, bytes: bytes as u64 }
     }

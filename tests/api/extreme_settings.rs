@@ -42,13 +42,8 @@ fn converse(ours: ConfigBuilder) {
 
 #[test]
 fn the_largest_settings_allow_a_conversation() {
-    let limit = RateLimit {
-        messages_per_second: Some(u32::MAX),
-        bytes_per_second: Some(u32::MAX),
-        burst: MAX,
-        end_after: Some(MAX),
-    };
-    let score = ScoreLimit { threshold: u32::MAX, half_life: Some(MAX) };
+    let limit = RateLimit::default().messages_per_second(u32::MAX).bytes_per_second(u32::MAX).burst(MAX).end_after(MAX);
+    let score = ScoreLimit::new(u32::MAX).half_life(MAX);
     let all = builder()
         .protocol_version(i32::MAX)
         .max_custom_payload(u32::MAX)
@@ -83,8 +78,8 @@ fn the_smallest_settings_that_allow_a_conversation_do() {
         .trickle_interval(LEAST)
         .stall_rules([])
         .known_inventory(0)
-        .rate_limit(RateLimit { burst: Duration::ZERO, ..RateLimit::default() })
-        .score_limit(ScoreLimit { threshold: u32::MAX, half_life: None });
+        .rate_limit(RateLimit::default().burst(Duration::ZERO))
+        .score_limit(ScoreLimit::new(u32::MAX));
     converse(all);
 }
 
@@ -107,8 +102,7 @@ fn the_smallest_timeouts_end_a_peer() {
 
 #[test]
 fn the_smallest_rate_limit_ends_a_peer() {
-    let limit =
-        RateLimit { bytes_per_second: Some(1), burst: Duration::ZERO, end_after: Some(LEAST), ..RateLimit::default() };
+    let limit = RateLimit::default().bytes_per_second(1).burst(Duration::ZERO).end_after(LEAST);
     // The reader pauses for minutes after the first message, so the handshake may time out first.
     let config = builder().rate_limit(limit).handshake_timeout(Duration::from_millis(300));
     let (local, mut remote) = new_peer(Direction::Inbound, config);
@@ -139,14 +133,8 @@ fn durations_below_a_millisecond_are_refused() {
             ("ping_interval", builder().ping_interval(value)),
             ("trickle_interval", builder().trickle_interval(value)),
             ("the limit of a stall rule", builder().stall_rules([rule(value)])),
-            (
-                "the half life of a score limit",
-                builder().score_limit(ScoreLimit { half_life: Some(value), ..ScoreLimit::default() }),
-            ),
-            (
-                "the end_after of a rate limit",
-                builder().rate_limit(RateLimit { end_after: Some(value), ..RateLimit::default() }),
-            ),
+            ("the half life of a score limit", builder().score_limit(ScoreLimit::default().half_life(value))),
+            ("the end_after of a rate limit", builder().rate_limit(RateLimit::default().end_after(value))),
         ];
         for (name, builder) in refused {
             assert_eq!(builder.build().unwrap_err(), ConfigError::TooShort { name, value, min: LEAST });

@@ -48,7 +48,7 @@ fn unusual() -> ConfigBuilder {
         .known_inventory(8)
         .inventory_queue(9)
         .stack_size(100_000)
-        .rate_limit(RateLimit { messages_per_second: Some(1), ..RateLimit::default() })
+        .rate_limit(RateLimit::default().messages_per_second(1))
         .score_limit(ScoreLimit::default())
 }
 
