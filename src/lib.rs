@@ -17,8 +17,8 @@
 //! use kaspa_peer::{Config, Peer};
 //! use std::net::{TcpListener, TcpStream};
 //!
-//! let alice = Config::builder(Network::Simnet).user_agent("alice", "1.0.0", ["tour"]).build()?;
-//! let bob = Config::builder(Network::Simnet).user_agent("bob", "1.0.0", ["tour"]).build()?;
+//! let alice = Config::builder(Network::Simnet).user_agent("alice", "1.0.0").build()?;
+//! let bob = Config::builder(Network::Simnet).user_agent("bob", "1.0.0").build()?;
 //!
 //! let door = TcpListener::bind("127.0.0.1:0")?;
 //! let address = door.local_addr()?;
@@ -28,7 +28,7 @@
 //!
 //! to_bob.wait_for_handshake()?;
 //! let remote = to_bob.remote().ok_or("no version")?;
-//! assert_eq!(remote.user_agent.to_string(), "/kaspa-peer:0.1.0/bob:1.0.0(tour)/");
+//! assert_eq!(remote.user_agent.to_string(), "/kaspa-peer:0.1.0/bob:1.0.0/");
 //! to_bob.queue_message(&FeeFilter { min_fee: 1000 })?;
 //! println!("{:?} there and back", to_bob.ping()?);
 //! # assert_eq!(to_alice.stats().received.of(kaspa_peer::wire::Command::FeeFilter).messages, 1);
@@ -233,8 +233,8 @@
 //! use kaspa_peer::{DisconnectReason, RateLimit, ScoreLimit};
 //!
 //! let config = Config::builder(Network::Simnet)
-//!     .rate_limit(RateLimit { messages_per_second: Some(500), ..RateLimit::default() })
-//!     .score_limit(ScoreLimit { threshold: 100, half_life: None })
+//!     .rate_limit(RateLimit::default().messages_per_second(500))
+//!     .score_limit(ScoreLimit::new(100))
 //!     .build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
 //! # let door = TcpListener::bind("127.0.0.1:0")?;

@@ -73,7 +73,7 @@ pub use address::{Direction, PeerAddress};
 pub use ask::AskError;
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use close::CloseError;
-pub use config::{Config, ConfigBuilder, CustomCommands, StallRule};
+pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames, StallRule};
 pub use connect::{AttemptError, ConnectError};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};

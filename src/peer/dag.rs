@@ -1,8 +1,12 @@
-//! What the peer asks about the caller's block DAG.
+//! The program's block DAG, as far as its peers need it.
 
 use crate::wire::Hash;
+use std::sync::Arc;
 
-/// A view of the caller's block DAG. The default knows no block.
+/// A view of the program's block DAG, see [`ConfigBuilder::dag`](super::ConfigBuilder::dag). The default methods describe an
+/// empty DAG.
+///
+/// Peers call these methods on their own threads. A view that the rest of the program also uses can be an `Arc`.
 ///
 /// ```
 /// use kaspa_peer::wire::{Hash, Network};
@@ -25,9 +29,9 @@ use crate::wire::Hash;
 /// let genesis = Hash::of(b"genesis");
 /// let config = Config::builder(Network::Simnet).dag(Genesis(genesis)).build()?;
 /// # let other = Config::builder(Network::Simnet).dag(Genesis(genesis)).build()?;
-/// # let door = TcpListener::bind("127.0.0.1:0")?;
-/// # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-/// # let (stream, from) = door.accept()?;
+/// # let server = TcpListener::bind("127.0.0.1:0")?;
+/// # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+/// # let (stream, from) = server.accept()?;
 /// let peer = Peer::inbound(stream, from, &config)?;
 /// peer.wait_for_handshake()?; // with a remote of the same DAG
 /// assert_eq!(peer.remote().ok_or("no version")?.selected_tip, genesis);
@@ -37,18 +41,34 @@ use crate::wire::Hash;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait DagView: Send + Sync + 'static {
-    /// The selected tip, told to each remote in our `version`; [`Hash::ZERO`] when there is none. It answers no `getseltip`:
-    /// that is for [`Listener::on_get_selected_tip`](super::Listener::on_get_selected_tip).
+    /// The selected tip, which each remote receives in our `version` and in answer to `getseltip`. [`Hash::ZERO`] if there is
+    /// none. [`ConfigBuilder::answer_selected_tip`](super::ConfigBuilder::answer_selected_tip) turns the answers off.
     fn selected_tip(&self) -> Hash {
         Hash::ZERO
     }
 
-    /// Whether a block is in the DAG.
+    /// Whether the DAG contains a block.
     fn is_known(&self, block: &Hash) -> bool {
         let _ = block;
         false
     }
 }
 
-/// Knows no block.
+/// An empty DAG.
 impl DagView for () {}
+
+macro_rules! forward {
+    ($($pointer:ident)*) => {$(
+        impl<T: DagView + ?Sized> DagView for $pointer<T> {
+            fn selected_tip(&self) -> Hash {
+                (**self).selected_tip()
+            }
+
+            fn is_known(&self, block: &Hash) -> bool {
+                (**self).is_known(block)
+            }
+        }
+    )*};
+}
+
+forward! { Arc Box }

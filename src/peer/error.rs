@@ -1,45 +1,44 @@
-//! What a call can fail with. In every case but a bad message, what was to be sent stays the caller's: it was only
-//! lent.
+//! The errors of calls: queueing, waiting, building a configuration, starting a peer.
 
 use super::DisconnectReason;
 use crate::wire::{EncodeError, Network, ParseError, UserAgentError};
 use std::{io, time::Duration};
 use thiserror::Error;
 
-/// Why a message was not queued. It was only lent, so the caller still has it.
+/// The reason a message was not queued. Queueing borrows the message, so the caller still has it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The outbound queue has no room: the remote takes messages more slowly than they are queued. Try again later, use
-    /// [`Peer::send_message`](super::Peer::send_message), which waits, or let the message go.
+    /// The outbound queue has no room: the remote reads messages more slowly than they are queued. Try again later, use
+    /// [`Peer::send_message`](super::Peer::send_message), which waits, or drop the message.
     #[error("the outbound queue is full: {queued} of {limit} bytes are waiting")]
     Full {
-        /// How many bytes are waiting to be written.
+        /// How many bytes wait to be written.
         queued: usize,
-        /// How many may wait.
+        /// How many bytes may wait, see [`queue_limit`](super::ConfigBuilder::queue_limit).
         limit: usize,
     },
-    /// The to-be-announced queue has no room. Nothing of the batch was taken.
+    /// The queue of announcements has no room. None of the items was queued.
     #[error("the inventory queue is full: {queued} of {limit} items are waiting")]
     InventoryFull {
-        /// How many items are waiting.
+        /// How many items wait to be announced.
         queued: usize,
-        /// How many may wait.
+        /// How many items may wait, see [`inventory_queue`](super::ConfigBuilder::inventory_queue).
         limit: usize,
     },
-    /// There was no room for the whole time that the caller was ready to wait.
+    /// The outbound queue had no room within the timeout of the call.
     #[error("no room in the outbound queue within {waited:?}")]
     Timeout {
-        /// How long that was.
+        /// The timeout.
         waited: Duration,
     },
-    /// The peer is gone.
-    #[error("the peer is gone: {0}")]
+    /// The peer has ended.
+    #[error("the peer has ended: {0}")]
     Closed(DisconnectReason),
-    /// The message cannot be sent to anybody.
+    /// The message cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The frame was encoded for another network; encode the message for the peer's.
+    /// The frame was encoded for another network than the peer's. Encode the message for the network of the peer.
     #[error("the frame is for {frame}, the peer is on {peer}")]
     Network {
         /// The frame's network.
@@ -47,30 +46,31 @@ pub enum QueueError {
         /// The peer's network.
         peer: Network,
     },
-    /// There is no room, and to wait for it in one of the peer's own callbacks could last for ever: the remote may wait
-    /// for this side to read.
+    /// The outbound queue has no room, and the call was made in a callback of the same peer, where waiting could last for ever:
+    /// the remote may not read before this side does.
     #[error("no room in the outbound queue, and a callback may not wait for it: queue from another thread")]
     InCallback,
 }
 
-/// Why waiting for a peer gave no result.
+/// The reason that waiting for a peer gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The peer went away first.
-    #[error("the peer is gone: {0}")]
+    /// The peer ended first.
+    #[error("the peer has ended: {0}")]
     Closed(DisconnectReason),
-    /// It did not happen in the time the caller was ready to wait.
+    /// It did not happen within the timeout of the call.
     #[error("nothing within {waited:?}")]
     Timeout {
-        /// How long that was.
+        /// The timeout.
         waited: Duration,
     },
-    /// The message to wait for could not be queued.
+    /// The message whose effect the call waits for could not be queued.
     #[error(transparent)]
     Queue(QueueError),
-    /// Waiting for a peer in one of its own callbacks would last for ever: the callback is what it would wait for.
-    #[error("a peer's own callback cannot wait for it: wait on another thread")]
+    /// The call was made in a callback of the same peer, where waiting would last for ever: the peer cannot go on
+    /// before the callback returns.
+    #[error("a callback cannot wait for its own peer: wait on another thread")]
     InCallback,
 }
 
@@ -83,38 +83,53 @@ impl From<QueueError> for WaitError {
     }
 }
 
-/// Why a configuration was refused.
+/// The reason a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The user agent cannot be sent.
     #[error(transparent)]
     UserAgent(#[from] UserAgentError),
-    /// The protocol version is below 1, which nobody speaks.
-    #[error("protocol version {0}: the lowest there is, is 1")]
+    /// The protocol version is below 1, the lowest version.
+    #[error("protocol_version is {0}, but must be at least 1")]
     ProtocolVersion(i32),
-    /// A duration is zero, so that the timer would always have run out. Use `None` where a timer is to be off.
-    #[error("{0} must not be zero")]
-    ZeroDuration(&'static str),
-    /// A limit is zero, so that nothing would be allowed. Use `None` where there is to be no limit.
+    /// A timeout or an interval is too short. Use `None` to turn a timer off.
+    #[error("{name} is {value:?}, but must be at least {min:?}")]
+    TooShort {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: Duration,
+        /// The shortest value.
+        min: Duration,
+    },
+    /// The stack of the threads is too small.
+    #[error("a stack_size of {found} bytes is too small: threads need at least {min}")]
+    StackSize {
+        /// The setting, in bytes.
+        found: usize,
+        /// The smallest size, in bytes.
+        min: usize,
+    },
+    /// A limit is zero, which would allow nothing. Use `None` for no limit.
     #[error("{0} must not be zero")]
     ZeroLimit(&'static str),
-    /// The native subnetwork is not one a partial node can have: a full node has `None`.
-    #[error("a partial node cannot be of the native subnetwork; a full node has no subnetwork")]
+    /// The subnetwork is the native one, which no partial node can have. A full node has `None`.
+    #[error("a partial node cannot have the native subnetwork; use None for a full node")]
     NativeSubnetwork,
-    /// A stall rule without an answer could never be satisfied.
+    /// A stall rule has no answers, so that every remote would stall.
     #[error("the stall rule for {0} names no answer")]
     NoAnswer(crate::wire::Command),
-    /// More stall rules than can be watched.
-    #[error("{found} stall rules, at most {max} can be watched")]
+    /// There are too many stall rules.
+    #[error("{found} stall rules are too many: the limit is {max}")]
     StallRules {
-        /// How many there are.
+        /// The number of rules.
         found: usize,
-        /// How many there may be.
+        /// The largest number of rules.
         max: usize,
     },
-    /// The capture was begun for another network, so that nobody could read what would be in it. Give
-    /// [`Capture::new`](super::Capture::new) the node's.
+    /// The capture is for another network than the node's. Pass the network of the node to
+    /// [`Capture::new`](super::Capture::new).
     #[error("the capture is of {capture}, the node is on {node}: begin the capture with the node's network")]
     CaptureNetwork {
         /// The capture's network.
@@ -122,17 +137,17 @@ pub enum ConfigError {
         /// The node's network.
         node: Network,
     },
-    /// The high-water mark lies above the queue's limit.
-    #[error("the high-water mark of {high_water_mark} bytes is above the queue's limit of {limit}")]
+    /// The high-water mark is above the limit of the queue.
+    #[error("the high_water_mark of {high_water_mark} bytes is above the queue_limit of {limit} bytes")]
     HighWaterMark {
-        /// Where senders begin to wait, in bytes.
+        /// The high-water mark, in bytes.
         high_water_mark: usize,
-        /// What may wait at most, in bytes.
+        /// The limit of the queue, in bytes.
         limit: usize,
     },
 }
 
-/// Why a peer could not be started. The connection was closed.
+/// The reason a peer could not be started. The connection was closed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -142,19 +157,19 @@ pub enum StartError {
     /// The stream could not be set up.
     #[error("the connection could not be set up: {0}")]
     Stream(io::Error),
-    /// The process has so many peers that more could exhaust its memory maps, which would abort it. On Linux a peer takes
-    /// 12 of `vm.max_map_count`, of which a tenth is left to the rest of the program: by default 4914 peers have room.
-    #[error("this process has {limit} peers, for more of them raise vm.max_map_count, or start another process")]
+    /// The process has so many peers that another one could use up its memory maps, which would abort it. On Linux a peer takes
+    /// 12 of `vm.max_map_count`, and a tenth of these is left to the rest of the program: by default this allows 4914 peers.
+    #[error("this process has {limit} peers: for more of them raise vm.max_map_count, or start another process")]
     TooManyPeers {
-        /// How many there may be.
+        /// The largest number of peers.
         limit: usize,
     },
-    /// A thread could not be started: the process has too many, or no memory.
+    /// A thread could not be started: the process has too many threads, or no memory for another stack.
     #[error("the {thread} thread could not be started: {error}")]
     Thread {
-        /// Which of `reader`, `writer` and `pinger`.
+        /// The thread: `reader`, `writer` or `pinger`.
         thread: &'static str,
-        /// Why.
+        /// The error of the system.
         error: io::Error,
     },
 }

@@ -1,27 +1,33 @@
-//! Callbacks: what a peer tells the program.
+//! The listener: the callbacks by which a peer reports to the program.
 
 use super::{DisconnectReason, Peer};
 use crate::wire::{unboxed, *};
 use std::io;
+use std::sync::Arc;
 
 macro_rules! listener {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
-        /// What a peer tells the program. Every method has a default that does nothing; implement those of interest.
+        /// The callbacks by which a peer reports to the program. Every method has a default that does nothing.
         ///
-        /// The methods for messages and [`on_read`](Self::on_read) run one after the other on the peer's reader thread,
-        /// in the order in which things arrived: while one runs, nothing more is read from that remote, and no deadline
-        /// of its is counted but that of the handshake and the write timeout. [`on_write`](Self::on_write) runs on its writer thread, at the same time as those.
-        /// [`on_disconnect`](Self::on_disconnect) is the last of all, when the others have returned.
+        /// A peer calls the methods for messages, [`on_handshake`](Self::on_handshake) and [`on_read`](Self::on_read) one after the
+        /// other on its reader thread, in the order in which the messages arrived. While one of them runs, nothing more is read from that
+        /// remote. It calls [`on_write`](Self::on_write) on its writer thread, at the same time as those.
+        /// [`on_disconnect`](Self::on_disconnect) is the last callback, after all others have returned.
         ///
-        /// They may queue messages, disconnect, and keep clones of the peer; they cannot wait for their own peer (that
-        /// is refused with an error). A listener that keeps a `Peer` whose configuration holds the listener makes a
-        /// cycle, and two callbacks that wait for each other's peers wait for ever: neither is prevented.
+        /// Time in callbacks does not count as silence of the remote, up to the length of the timeout in question. The
+        /// handshake timeout and the write timeout include it.
         ///
-        /// The threads have stacks of 256 KiB: what recurses deeply is for another one.
+        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for its own peer returns an
+        /// error. Two mistakes are not detected: a listener that keeps a `Peer` whose configuration holds that listener
+        /// is never dropped, and two callbacks that wait for each other's peers wait for ever.
         ///
-        /// A panic in a method ends the peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
+        /// The stacks of these threads have 256 KiB, see [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
         ///
-        /// One listener can serve any number of peers. Programs that prefer a loop use [`events`](super::events()).
+        /// A panic in a method ends that peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
+        ///
+        /// One listener can serve any number of peers, and an `Arc` of it can be shared with the rest of the program. For a listener for
+        /// each connection, see [`Config::with_listener`](super::Config::with_listener). Programs that prefer a loop to callbacks use
+        /// [`events`](super::events()).
         ///
         /// ```
         /// use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
@@ -29,7 +35,7 @@ macro_rules! listener {
         /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
         /// # use std::net::{TcpListener, TcpStream};
         ///
-        /// /// Counts what is announced.
+        /// /// Counts announced inventory items.
         /// #[derive(Default)]
         /// struct Announced(AtomicUsize);
         ///
@@ -40,22 +46,22 @@ macro_rules! listener {
         /// }
         ///
         /// let announced = Arc::new(Announced::default());
-        /// let config = Config::builder(Network::Simnet).shared_listener(announced.clone()).build()?;
+        /// let config = Config::builder(Network::Simnet).listener(announced.clone()).build()?;
         /// # let other = Config::builder(Network::Simnet).build()?;
-        /// # let door = TcpListener::bind("127.0.0.1:0")?;
-        /// # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-        /// # let (stream, from) = door.accept()?;
+        /// # let server = TcpListener::bind("127.0.0.1:0")?;
+        /// # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+        /// # let (stream, from) = server.accept()?;
         /// let peer = Peer::inbound(stream, from, &config)?;
         /// # remote.queue_message(&Inv { items: vec![Inventory::tx(Hash::ZERO); 2] })?;
         /// # remote.queue_message(&Inv { items: vec![Inventory::block(Hash::ZERO)] })?;
         /// # remote.ping()?;
-        /// // … when the remote has announced two transactions and a block:
+        /// // After the remote has announced two transactions and a block:
         /// assert_eq!(announced.0.load(Ordering::Relaxed), 3);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
         #[allow(unused_variables)]
         pub trait Listener: Send + Sync + 'static {
-            /// Any message arrived. Called before the method of its type.
+            /// A message arrived. Called before the method of its type.
             fn on_message(&self, peer: &Peer, message: &Message) {}
 
             $(
@@ -66,16 +72,20 @@ macro_rules! listener {
             /// A message arrived whose command this crate does not know.
             fn on_custom(&self, peer: &Peer, message: CustomMessage) {}
 
-            /// A frame was read: how many bytes it took, and its type or what is wrong with it. Called before the
-            /// message's own methods.
+            /// The handshake is done: both sides have sent `version` and `verack`. Called once, after the callbacks of the remote's
+            /// `verack` and before those of any later message. Never called if the handshake fails.
+            fn on_handshake(&self, peer: &Peer) {}
+
+            /// A frame of `bytes` bytes was read: its command, or the error if it is malformed. Called before the
+            /// methods of the message.
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
-            /// A frame was written, `bytes` long, or not, because of `error`. Called on the peer's writer thread; while
-            /// it runs, nothing more is written to that remote.
+            /// A frame of `bytes` bytes was written, or was not because of `error`. Called on the writer thread. While it
+            /// runs, nothing more is written to that remote.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
-            /// Hands the message to [`on_message`](Self::on_message), then to the method of its type. Implement it instead of
-            /// those to take every message by value, or to pass each on to another listener.
+            /// Calls [`on_message`](Self::on_message), then the method of the message's type. Implement this method instead of those to
+            /// take every message by value, or to pass each one on to another listener.
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {
@@ -84,13 +94,53 @@ macro_rules! listener {
                 }
             }
 
-            /// The peer is gone. Called once, after every other call for this peer has returned.
+            /// The peer has ended. Called once, after every other callback of this peer has returned.
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
+        }
+
+        listener!(@forward Arc $($type, $hook;)*);
+        listener!(@forward Box $($type, $hook;)*);
+    };
+    (@forward $pointer:ident $($type:ident, $hook:ident;)*) => {
+        impl<T: Listener + ?Sized> Listener for $pointer<T> {
+            fn on_message(&self, peer: &Peer, message: &Message) {
+                (**self).on_message(peer, message);
+            }
+
+            $(
+                fn $hook(&self, peer: &Peer, message: $type) {
+                    (**self).$hook(peer, message);
+                }
+            )*
+
+            fn on_custom(&self, peer: &Peer, message: CustomMessage) {
+                (**self).on_custom(peer, message);
+            }
+
+            fn on_handshake(&self, peer: &Peer) {
+                (**self).on_handshake(peer);
+            }
+
+            fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {
+                (**self).on_read(peer, bytes, frame);
+            }
+
+            fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
+                (**self).on_write(peer, command, bytes, error);
+            }
+
+            fn deliver(&self, peer: &Peer, message: Message) {
+                (**self).deliver(peer, message);
+            }
+
+            fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
+                (**self).on_disconnect(peer, reason);
+            }
         }
     };
 }
 
 for_each_message!(listener);
 
-/// Listens to nothing.
+/// A listener that does nothing.
 impl Listener for () {}

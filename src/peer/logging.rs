@@ -1,39 +1,39 @@
-//! What goes to the log, under which target and at which level. The targets are named, so that they stay the same when
-//! a module moves.
+//! The targets of log records, and the records of messages. The targets have names of their own, so that they stay the same
+//! when a module moves.
 
 use crate::wire::{Command, HEADER_SIZE, Message};
 use log::{Level, LevelFilter, debug, log_enabled, trace};
 use std::fmt::{self, Display};
 
-/// A peer's life: connected, introduced, gone.
+/// Start, handshake and end of peers.
 pub(super) const LIFE: &str = "kaspa_peer::life";
 
-/// What arrives, and what is wrong with it.
+/// Received messages, and malformed frames.
 pub(super) const RECEIVED: &str = "kaspa_peer::received";
 
-/// What is sent, or is not.
+/// Sent messages, and messages that could not be sent.
 pub(super) const SENT: &str = "kaspa_peer::sent";
 
-/// Captures.
+/// Captures that stop or drop records.
 pub(super) const CAPTURE: &str = "kaspa_peer::capture";
 
-/// Whether messages are logged at all: the one thing that is asked for each of them.
+/// Whether messages are logged. Asked for each message, so it must be cheap.
 #[inline]
 pub(super) fn messages() -> bool {
     log::max_level() >= LevelFilter::Debug
 }
 
-/// A message arrived: a line, and at `trace` all that is in it.
+/// Logs a received message: one line, and at `trace` everything in it.
 #[cold]
 pub(super) fn received(peer: &impl Display, command: Command, size: usize, message: &Message) {
     debug!(target: RECEIVED, "{peer}: received {command}, {size} bytes{}", Content(message));
     trace!(target: RECEIVED, "{peer}: received {message:?}");
 }
 
-/// A frame was written: a line, and at `trace` all that is in it.
+/// Logs a written frame: one line, and at `trace` everything in it.
 #[cold]
 pub(super) fn sent(peer: &impl Display, command: Command, frame: &[u8]) {
-    // It is decoded for the log alone.
+    // The frame is decoded only for the log.
     if !log_enabled!(target: SENT, Level::Debug) {
         return;
     }
@@ -47,7 +47,7 @@ pub(super) fn sent(peer: &impl Display, command: Command, frame: &[u8]) {
     }
 }
 
-/// What is in a message, if there is anything, set off from what is before it.
+/// The summary of a message after a colon, or nothing if the summary is empty.
 struct Content<'a>(&'a Message);
 
 impl Display for Content<'_> {

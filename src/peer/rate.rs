@@ -2,32 +2,64 @@
 
 use std::time::{Duration, Instant};
 
-/// A limit on what one remote sends, as a token bucket: the rates hold on average, and `burst` worth of them may come at once.
+/// A limit on what one remote may send, as a token bucket: the rates hold on average, and as much as they allow in `burst` may
+/// arrive at once.
 ///
-/// Who sends more is read more slowly, which its own kernel notices. Only with `end_after` is it disconnected for it.
+/// A remote that sends more is read more slowly, so that its own writes block. It is disconnected only with `end_after`.
 ///
 /// ```
 /// use kaspa_peer::{Config, RateLimit, wire::Network};
 ///
-/// let limit = RateLimit { messages_per_second: Some(500), ..RateLimit::default() };
+/// let limit = RateLimit::default().messages_per_second(500);
 /// let config = Config::builder(Network::Simnet).rate_limit(limit).build()?;
 /// # Ok::<(), kaspa_peer::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RateLimit {
     /// How many messages a second, at least 1; `None` for any number.
     pub messages_per_second: Option<u32>,
     /// How many bytes a second, at least 1; `None` for any number.
     pub bytes_per_second: Option<u32>,
-    /// How much may come at once, as the time in which the rates allow it.
+    /// How much may arrive at once, as the time in which the rates allow it.
     pub burst: Duration,
-    /// Disconnect a remote that has sent as much as it may, or more, for so long without a break; `None` for never. A
-    /// break is half a second without, or as long as frees half of the burst.
+    /// How long a remote may be at its limit or above it without a break before it is disconnected, at least 1 ms; `None`
+    /// for any time. A break is half a second below the limit, or half of `burst` if that is longer.
     pub end_after: Option<Duration>,
 }
 
+impl RateLimit {
+    /// Sets the number of messages a second.
+    #[must_use]
+    pub const fn messages_per_second(mut self, messages: u32) -> Self {
+        self.messages_per_second = Some(messages);
+        self
+    }
+
+    /// Sets the number of bytes a second.
+    #[must_use]
+    pub const fn bytes_per_second(mut self, bytes: u32) -> Self {
+        self.bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// Sets how much may arrive at once.
+    #[must_use]
+    pub const fn burst(mut self, burst: Duration) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// Sets how long a remote may be at its limit before it is disconnected.
+    #[must_use]
+    pub const fn end_after(mut self, limit: Duration) -> Self {
+        self.end_after = Some(limit);
+        self
+    }
+}
+
 impl Default for RateLimit {
-    /// No limit, a burst of 10 s, and no end.
+    /// No rates, a burst of 10 s, and no disconnect.
     fn default() -> Self {
         Self { messages_per_second: None, bytes_per_second: None, burst: Duration::from_secs(10), end_after: None }
     }

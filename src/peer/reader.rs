@@ -12,8 +12,8 @@ use super::stream::ReadHalf;
 use super::tally::Stamp;
 use super::{CustomCommands, DisconnectReason, Listener, Peer};
 use crate::wire::{
-    Command, Encode, FrameDecoder, FrameError, Message, Network, PayloadLimits, Pong, Reject, RejectCode, SelectedTip,
-    Services, VerAck,
+    Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
+    VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
@@ -34,8 +34,7 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         shared,
         peer: &peer,
         listener,
-        decoder: FrameDecoder::new(shared.settings().network)
-            .with_limits(PayloadLimits::protocol().custom(shared.settings().max_custom_payload)),
+        decoder: FrameDecoder::new(shared.settings().network).with_limits(shared.settings().payload_limits.clone()),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         introduced: false,

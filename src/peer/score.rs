@@ -2,15 +2,38 @@
 
 use std::time::{Duration, Instant};
 
-/// When the points that a program gave a remote with [`Peer::misbehaved`](super::Peer::misbehaved) end the connection.
+/// The number of points, given with [`Peer::misbehaved`](super::Peer::misbehaved), at which a remote is disconnected.
 ///
-/// Banning, by address or otherwise, is the program's; it hears of the end like of any other.
+/// The library bans no address. A program that does learns the reason of the disconnect as usual.
+///
+/// ```
+/// use kaspa_peer::ScoreLimit;
+/// use std::time::Duration;
+///
+/// assert_eq!(ScoreLimit::default(), ScoreLimit::new(100).half_life(Duration::from_secs(60)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ScoreLimit {
     /// The score at which the peer is disconnected, at least 1.
     pub threshold: u32,
-    /// In what time half of the points are forgiven; `None` for never.
+    /// The time in which half of the points are forgiven, at least 1 ms; `None` if none ever is.
     pub half_life: Option<Duration>,
+}
+
+impl ScoreLimit {
+    /// A limit without a half life.
+    #[must_use]
+    pub const fn new(threshold: u32) -> Self {
+        Self { threshold, half_life: None }
+    }
+
+    /// Sets the time in which half of the points are forgiven.
+    #[must_use]
+    pub const fn half_life(mut self, half_life: Duration) -> Self {
+        self.half_life = Some(half_life);
+        self
+    }
 }
 
 impl Default for ScoreLimit {

@@ -1,4 +1,4 @@
-//! `serde`, where what is derived would not do: traffic by command, and kinds of input and output errors by name.
+//! Implementations of `serde` traits that cannot be derived: for [`Traffic`], and for kinds of I/O errors.
 
 use super::stats::{Count, Traffic};
 use crate::wire::Command;
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Traffic as it is written: commands of which there was none are left out.
+/// The serialised form of [`Traffic`]. Commands without messages are left out.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Written {
     commands: BTreeMap<Command, Count>,
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Traffic {
     }
 }
 
-/// For `#[serde(with)]`: kinds by the names they have in Rust. One that this crate does not know becomes `Other`.
+/// For `#[serde(with)]`: serialises a kind as its name in Rust. An unknown name becomes `Other`.
 pub(super) mod error_kind {
     use super::*;
     use std::io::ErrorKind;

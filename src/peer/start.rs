@@ -139,7 +139,7 @@ mod tests {
                 let ours = TcpStream::connect(door.local_addr().unwrap()).unwrap();
                 let (mut theirs, address) = door.accept().unwrap();
                 let calls = Arc::new(Calls::default());
-                let config = Config::builder(Network::Simnet).shared_listener(calls.clone()).build().unwrap();
+                let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
                 ROOM.set(room);
                 let result = start(ours, address.into(), direction, &config);
                 ROOM.set(usize::MAX);

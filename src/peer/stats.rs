@@ -1,4 +1,4 @@
-//! What was counted, in one consistent snapshot.
+//! The statistics of a peer: one consistent snapshot.
 
 use super::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
@@ -10,17 +10,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Messages and their bytes, headers included.
+/// A number of messages, and of their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Count {
-    /// How many messages.
+    /// The number of messages.
     pub messages: u64,
-    /// How many bytes they took on the wire.
+    /// Their bytes on the wire, headers included.
     pub bytes: u64,
 }
 
 impl Count {
+    /// A count of `messages` with `bytes` bytes in total.
+    #[must_use]
+    pub const fn new(messages: u64, bytes: u64) -> Self {
+        Self { messages, bytes }
+    }
+
     pub(super) fn one(bytes: usize) -> Self {
         Self { messages: 1, bytes: bytes as u64 }
     }
@@ -29,7 +36,7 @@ impl Count {
 impl AddAssign for Count {
     /// Saturates.
     fn add_assign(&mut self, other: Self) {
-        // What was counted fits; what was read back from somewhere may be any number.
+        // Counts of a peer cannot overflow, but counts that were deserialised can be any numbers.
         self.messages = self.messages.saturating_add(other.messages);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
@@ -57,14 +64,14 @@ impl<'a> Sum<&'a Self> for Count {
     }
 }
 
-/// The known commands, and all unknown ones.
+/// One entry for each known command, and one for all custom commands.
 pub(super) const COMMANDS: usize = Command::ALL.len() + 1;
 
-/// What went one way, as a whole and per command.
+/// The traffic in one direction, in total and by command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Traffic {
     counts: [Count; COMMANDS],
-    /// Bytes of frames that were no messages.
+    /// Malformed frames, and the bytes read of them.
     pub(super) malformed: Count,
 }
 
@@ -88,31 +95,31 @@ impl Traffic {
         }
     }
 
-    /// Everything, malformed frames included as bytes but not as messages.
+    /// The total. Malformed frames count as bytes, but not as messages.
     #[must_use]
     pub fn total(&self) -> Count {
         self.counts.iter().sum::<Count>() + Count { messages: 0, bytes: self.malformed.bytes }
     }
 
-    /// The messages of one command. All unknown commands are counted as one.
+    /// The messages of one command. All custom commands are counted together.
     #[must_use]
     pub fn of(&self, command: Command) -> Count {
         self.counts.get(command.index()).copied().unwrap_or_default()
     }
 
-    /// The messages of all commands that this crate does not know.
+    /// The messages of all custom commands.
     #[must_use]
     pub fn custom(&self) -> Count {
         self.counts.last().copied().unwrap_or_default()
     }
 
-    /// Frames that were no messages, and the bytes read of them.
+    /// Malformed frames, and the bytes read of them.
     #[must_use]
     pub fn malformed(&self) -> Count {
         self.malformed
     }
 
-    /// The known commands of which there was at least one message.
+    /// The known commands with at least one message, and their counts.
     #[must_use]
     pub fn iter(&self) -> Counts<'_> {
         Counts(Command::ALL.into_iter().zip(&self.counts))
@@ -128,7 +135,7 @@ impl<'a> IntoIterator for &'a Traffic {
     }
 }
 
-/// The known commands of which there was at least one message, with their counts. Made by [`Traffic::iter`].
+/// An iterator over the known commands with at least one message, and their counts. Returned by [`Traffic::iter`].
 #[derive(Debug, Clone)]
 pub struct Counts<'a>(Zip<array::IntoIter<Command, { Command::ALL.len() }>, slice::Iter<'a, Count>>);
 
@@ -142,39 +149,39 @@ impl Iterator for Counts<'_> {
 
 impl FusedIterator for Counts<'_> {}
 
-/// What is known of a peer at one moment. See [`Peer::stats`](super::Peer::stats).
+/// The state and the counters of a peer at one moment. Returned by [`Peer::stats`](super::Peer::stats).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// The peer's id; they count up from 1 for each node.
+    /// The id of the peer. Ids count up from 1 for each node.
     pub id: u64,
-    /// Where the peer is.
+    /// The address of the remote.
     pub address: PeerAddress,
-    /// Which side made the connection.
+    /// Which side dialled.
     pub direction: Direction,
-    /// When the peer was made.
+    /// When the peer was started.
     pub connected_at: SystemTime,
-    /// Whether both sides have said `version` and `verack`.
+    /// Whether both sides have sent `version` and `verack`.
     pub handshake_done: bool,
-    /// What the remote said in its `version`; `None` before that.
+    /// The content of the `version` of the remote; `None` before it arrived.
     pub remote: Option<Remote>,
-    /// What arrived.
+    /// The messages that arrived.
     pub received: Traffic,
-    /// What was written.
+    /// The messages that were written.
     pub sent: Traffic,
-    /// When something arrived last.
+    /// When the last frame arrived.
     pub last_receive: Option<SystemTime>,
-    /// When something was written last.
+    /// When the last frame was written.
     pub last_send: Option<SystemTime>,
-    /// The nonce of the last `ping` sent; `None` when it has been answered, or there was none. A `pong` of nonce 0 answers
-    /// none.
+    /// The nonce of the last `ping` that was sent; `None` if it was answered, or if none was sent. A `pong` with nonce 0
+    /// answers no `ping`.
     pub last_ping_nonce: Option<u64>,
     /// When the last `ping` was sent.
     pub last_ping: Option<SystemTime>,
     /// The round-trip time of the last `ping` that was answered.
     pub last_rtt: Option<Duration>,
-    /// The shortest round-trip time so far.
+    /// The shortest round-trip time so far; `None` before the first.
     pub min_rtt: Option<Duration>,
     /// How many bytes wait to be written.
     pub queued_bytes: usize,
@@ -184,31 +191,31 @@ pub struct Stats {
     pub inventory_known: usize,
     /// How many inventory items wait to be announced.
     pub inventory_queued: usize,
-    /// Whether the remote asked for new blocks as `headers`.
+    /// Whether the remote has asked to have new blocks announced as `headers`.
     pub wants_headers: bool,
-    /// How many points the program gave the remote for misbehaving, less those forgiven.
+    /// The points that the program gave the remote for misbehaving, less those forgiven.
     pub score: u32,
 }
 
-/// What a remote said in its `version`.
+/// The content of the `version` of a remote.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Remote {
-    /// What it runs.
+    /// The user agent.
     pub user_agent: UserAgent,
-    /// What it offers.
+    /// The services that it offers.
     pub services: Services,
-    /// The newest protocol version it speaks.
+    /// The newest protocol version that it speaks.
     pub advertised_version: i32,
-    /// The version both sides speak.
+    /// The protocol version of this connection: the newest that both sides speak.
     pub negotiated_version: i32,
-    /// Its subnetwork; `None` for a full node.
+    /// The subnetwork of a partial node; `None` for a full node.
     pub subnetwork: Option<SubnetworkId>,
-    /// Whether it wants transactions announced.
+    /// Whether it wants transactions to be announced.
     pub relay_transactions: bool,
-    /// Its clock minus ours, in seconds: negative when it is behind.
+    /// Its clock minus ours, in seconds: negative if it is behind.
     pub time_offset: i64,
-    /// Its selected tip, as last heard.
+    /// Its selected tip: from its `version`, or from a later `selectedtip`.
     pub selected_tip: Hash,
 }

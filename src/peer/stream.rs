@@ -1,4 +1,4 @@
-//! What a peer can run over.
+//! The connections that a peer can use.
 
 use socket2::SockRef;
 #[cfg(unix)]
@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-/// A connection that can be read and written at the same time, and shut down meanwhile.
+/// A connection that can be read and written at the same time, and shut down by a third thread.
 ///
-/// Implemented for [`TcpStream`] and, on Unix, `UnixStream`. Implement it for anything else that can be split into a
-/// blocking reader and a blocking writer: a TLS session, a pipe pair, an in-memory channel.
+/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test. Implement
+/// it for anything else that can be split into a blocking reader and a blocking writer: a TLS session, a pair of
+/// pipes, a channel in memory.
 ///
 /// ```
 /// use kaspa_peer::peer::{Halves, Stream};
@@ -23,7 +24,7 @@ use std::{
 /// use std::net::{Shutdown, TcpListener, TcpStream};
 /// use std::time::Duration;
 ///
-/// /// A connection whose first bytes were read already, to see which network the remote is on.
+/// /// A connection whose first bytes were read already, to find out which network the remote is on.
 /// struct Opened([u8; 4], TcpStream);
 ///
 /// impl Stream for Opened {
@@ -38,11 +39,11 @@ use std::{
 /// }
 ///
 /// # let other = Config::builder(Network::Simnet).build()?;
-/// let door = TcpListener::bind("127.0.0.1:0")?;
-/// # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-/// let (mut socket, from) = door.accept()?;
+/// let server = TcpListener::bind("127.0.0.1:0")?;
+/// # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+/// let (mut socket, from) = server.accept()?;
 /// let mut first = [0; 4];
-/// socket.set_read_timeout(Some(Duration::from_secs(10)))?; // it may say nothing
+/// socket.set_read_timeout(Some(Duration::from_secs(10)))?; // the remote may send nothing
 /// socket.read_exact(&mut first)?;
 /// let network = Network::from_magic(u32::from_le_bytes(first));
 /// let config = Config::builder(network).build()?;
@@ -54,20 +55,21 @@ use std::{
 pub trait Stream {
     /// Splits the stream. Called once, before anything is read or written.
     ///
-    /// A write must give up with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] when the remote accepted
-    /// nothing for `patience`, a part of the write timeout: the peer tries again until all of that is over, since not
-    /// every system notices a slow remote's progress while it waits. `None` means that it may wait for ever.
+    /// A write must fail with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] if the remote accepts
+    /// no byte for `write_timeout`. This is only a part of the configured write timeout: the peer tries again until the
+    /// configured time is over, because not every system reports the progress of a slow remote to a waiting write. With `None` a
+    /// write may wait for ever.
     ///
     /// # Errors
     ///
-    /// When the stream cannot be split or set up. The peer is not started then.
-    fn split(self, patience: Option<Duration>) -> io::Result<Halves>;
+    /// If the stream cannot be split or set up. The peer is not started then.
+    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves>;
 }
 
-/// A stream, split for the threads of a peer.
+/// A stream that is split for the threads of a peer.
 ///
-/// It is a [`Stream`] itself, so that what has two ends needs no type of its own. Here a remote says what is in memory,
-/// and nobody hears the answers:
+/// It is a [`Stream`] itself, so that a pair of a reader and a writer needs no type of its own. Here the messages of the remote
+/// come from memory, and the answers are thrown away:
 ///
 /// ```
 /// use kaspa_peer::peer::Halves;
@@ -75,10 +77,10 @@ pub trait Stream {
 /// use kaspa_peer::{Config, DisconnectReason, HandshakeError, Peer};
 /// use std::io::{self, Cursor};
 ///
-/// let mut said = Vec::new();
-/// write_message(&mut said, &Ping { nonce: 1 }, Network::Simnet)?;
+/// let mut sent = Vec::new();
+/// write_message(&mut sent, &Ping { nonce: 1 }, Network::Simnet)?;
 /// let config = Config::builder(Network::Simnet).build()?;
-/// let peer = Peer::inbound(Halves::new(Cursor::new(said), io::sink(), || {}), "memory", &config)?;
+/// let peer = Peer::inbound(Halves::new(Cursor::new(sent), io::sink(), || {}), "memory", &config)?;
 /// let expected = HandshakeError::NotVersion { command: Command::Ping };
 /// assert_eq!(peer.wait_for_disconnect()?, DisconnectReason::Handshake(expected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -91,10 +93,11 @@ pub struct Halves {
 }
 
 impl Halves {
-    /// A stream of what the remote sends, what is sent to the remote, and a way to end both.
+    /// A stream from its parts: `reader` returns the bytes of the remote, `writer` accepts the bytes for the remote, and `shutdown`
+    /// ends both.
     ///
-    /// What is written is flushed at once, and counts as sent when that is done. `shutdown` must make what waits in `reader` and `writer` return, and everything later too. It is called at least
-    /// once, from any thread, and must not block.
+    /// The peer flushes after every write. Bytes count as sent when they are flushed. `shutdown` must make calls that wait in `reader` and
+    /// `writer` return, and every later call too. It is called at least once, from any thread, and must not block.
     #[must_use]
     pub fn new(
         reader: impl Read + Send + 'static,
@@ -116,14 +119,14 @@ impl fmt::Debug for Halves {
 }
 
 impl Stream for Halves {
-    /// Gives the halves as they are; the writer's timeout is up to who made them.
+    /// Returns the halves as they are. The code that made them has to set the timeout of the writer.
     fn split(self, _: Option<Duration>) -> io::Result<Halves> {
         Ok(self)
     }
 }
 
-/// What the remote sends. A socket is read by reference: so all of a peer shares one descriptor, and nothing stands
-/// between the socket and the buffer it is read into.
+/// The reading half. A socket is shared with the writing half, so that a peer needs one descriptor, and is read directly into the
+/// buffer of the decoder.
 pub(super) enum ReadHalf {
     Tcp(Arc<TcpStream>),
     #[cfg(unix)]
@@ -159,11 +162,11 @@ where
 }
 
 impl Stream for TcpStream {
-    fn split(self, patience: Option<Duration>) -> io::Result<Halves> {
+    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
         self.set_nodelay(true)?;
         self.set_read_timeout(None)?;
-        self.set_write_timeout(patience)?;
+        self.set_write_timeout(write_timeout)?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Tcp(Arc::clone(&stream)),
@@ -182,10 +185,10 @@ impl Stream for TcpStream {
 
 #[cfg(unix)]
 impl Stream for UnixStream {
-    fn split(self, patience: Option<Duration>) -> io::Result<Halves> {
+    fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
         self.set_read_timeout(None)?;
-        self.set_write_timeout(patience)?;
+        self.set_write_timeout(write_timeout)?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Unix(Arc::clone(&stream)),

@@ -111,11 +111,11 @@ fn defaults_are_empty() {
 
 #[test]
 fn counts_add_up_and_saturate() {
-    let counts = [Count { messages: 1, bytes: 10 }, Count { messages: 2, bytes: 20 }];
-    assert_eq!(counts[0] + counts[1], Count { messages: 3, bytes: 30 });
+    let counts = [Count::new(1, 10), Count::new(2, 20)];
+    assert_eq!(counts[0] + counts[1], Count::new(3, 30));
     assert_eq!(counts.iter().sum::<Count>(), counts.into_iter().sum());
-    assert_eq!(counts.into_iter().sum::<Count>(), Count { messages: 3, bytes: 30 });
-    let most = Count { messages: u64::MAX, bytes: u64::MAX };
+    assert_eq!(counts.into_iter().sum::<Count>(), Count::new(3, 30));
+    let most = Count::new(u64::MAX, u64::MAX);
     assert_eq!(counts[0] + most, most);
 }
 

@@ -15,7 +15,7 @@ const MAX: Duration = Duration::MAX;
 const LEAST: Duration = Duration::from_millis(1);
 
 fn rule(limit: Duration) -> StallRule {
-    StallRule { request: Command::Ping, answers: vec![Command::Pong], limit }
+    StallRule::new(Command::Ping, [Command::Pong], limit)
 }
 
 /// A conversation to which every setting applies.
@@ -42,13 +42,8 @@ fn converse(ours: ConfigBuilder) {
 
 #[test]
 fn the_largest_settings_allow_a_conversation() {
-    let limit = RateLimit {
-        messages_per_second: Some(u32::MAX),
-        bytes_per_second: Some(u32::MAX),
-        burst: MAX,
-        end_after: Some(MAX),
-    };
-    let score = ScoreLimit { threshold: u32::MAX, half_life: Some(MAX) };
+    let limit = RateLimit::default().messages_per_second(u32::MAX).bytes_per_second(u32::MAX).burst(MAX).end_after(MAX);
+    let score = ScoreLimit::new(u32::MAX).half_life(MAX);
     let all = builder()
         .protocol_version(i32::MAX)
         .max_custom_payload(u32::MAX)
@@ -83,8 +78,8 @@ fn the_smallest_settings_that_allow_a_conversation_do() {
         .trickle_interval(LEAST)
         .stall_rules([])
         .known_inventory(0)
-        .rate_limit(RateLimit { burst: Duration::ZERO, ..RateLimit::default() })
-        .score_limit(ScoreLimit { threshold: u32::MAX, half_life: None });
+        .rate_limit(RateLimit::default().burst(Duration::ZERO))
+        .score_limit(ScoreLimit::new(u32::MAX));
     converse(all);
 }
 
@@ -107,8 +102,7 @@ fn the_smallest_timeouts_end_a_peer() {
 
 #[test]
 fn the_smallest_rate_limit_ends_a_peer() {
-    let limit =
-        RateLimit { bytes_per_second: Some(1), burst: Duration::ZERO, end_after: Some(LEAST), ..RateLimit::default() };
+    let limit = RateLimit::default().bytes_per_second(1).burst(Duration::ZERO).end_after(LEAST);
     // The reader pauses for minutes after the first message, so the handshake may time out first.
     let config = builder().rate_limit(limit).handshake_timeout(Duration::from_millis(300));
     let (local, mut remote) = new_peer(Direction::Inbound, config);
@@ -129,22 +123,32 @@ fn the_smallest_ping_interval_and_frame_timeout_allow_a_conversation() {
 }
 
 #[test]
-fn durations_of_zero_are_refused() {
-    let zero = Duration::ZERO;
-    let refused = [
-        builder().handshake_timeout(zero),
-        builder().idle_timeout(zero),
-        builder().frame_timeout(zero),
-        builder().write_timeout(zero),
-        builder().ping_interval(zero),
-        builder().trickle_interval(zero),
-        builder().stall_rules([rule(zero)]),
-        builder().score_limit(ScoreLimit { half_life: Some(zero), ..ScoreLimit::default() }),
-        builder().rate_limit(RateLimit { end_after: Some(zero), ..RateLimit::default() }),
-    ];
-    for builder in refused {
-        assert!(matches!(builder.build(), Err(ConfigError::ZeroDuration(_))));
+fn durations_below_a_millisecond_are_refused() {
+    for value in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(999)] {
+        let refused = [
+            ("handshake_timeout", builder().handshake_timeout(value)),
+            ("idle_timeout", builder().idle_timeout(value)),
+            ("frame_timeout", builder().frame_timeout(value)),
+            ("write_timeout", builder().write_timeout(value)),
+            ("ping_interval", builder().ping_interval(value)),
+            ("trickle_interval", builder().trickle_interval(value)),
+            ("the limit of a stall rule", builder().stall_rules([rule(value)])),
+            ("the half life of a score limit", builder().score_limit(ScoreLimit::default().half_life(value))),
+            ("the end_after of a rate limit", builder().rate_limit(RateLimit::default().end_after(value))),
+        ];
+        for (name, builder) in refused {
+            assert_eq!(builder.build().unwrap_err(), ConfigError::TooShort { name, value, min: LEAST });
+        }
+        let error = builder().build().unwrap().with_stall_rules([rule(value)]).unwrap_err();
+        assert!(matches!(error, ConfigError::TooShort { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_stack_that_is_too_small_is_refused() {
+    let error = builder().stack_size(64 * 1024 - 1).build().unwrap_err();
+    assert_eq!(error, ConfigError::StackSize { found: 65_535, min: 65_536 });
+    converse(builder().stack_size(64 * 1024));
 }
 
 #[test]

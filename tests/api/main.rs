@@ -1,7 +1,8 @@
-//! The conventions of Rust libraries that the public API follows, and the extremes of its settings.
+//! The conventions of Rust libraries that the public API follows, and the settings of a node.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod conventions;
 mod extreme_settings;
+mod settings;

@@ -4,6 +4,7 @@
 mod common;
 
 mod event_channel;
+mod listener_pointers;
 mod on_write;
 mod panics;
 mod slow_callbacks;

@@ -20,7 +20,7 @@ fn a_callback_longer_than_every_timeout_does_not_end_its_peer() {
     retry_if_late(growing(2 * SHORT), |limit, watch| {
         let (other, mut other_remote) = connected_peer(builder());
         let gate = Gate::default();
-        let stall = StallRule { request: Command::GetSelectedTip, answers: vec![Command::SelectedTip], limit };
+        let stall = StallRule::new(Command::GetSelectedTip, [Command::SelectedTip], limit);
         let config = builder().idle_timeout(limit).frame_timeout(limit).stall_rules([stall]).ping_interval(limit / 8);
         let (peer, mut remote) = new_peer_with(blocks_on_fee_filter(&gate), Direction::Inbound, config);
         let ping = raw_frame(Network::Simnet, "ping", &[1; 8]);

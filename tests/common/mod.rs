@@ -40,7 +40,7 @@ pub fn sockets() -> (TcpStream, TcpStream) {
 
 /// The builder of a node on simnet, with the default settings.
 pub fn builder() -> ConfigBuilder {
-    Config::builder(Network::Simnet).user_agent("test", "0.0.1", [""; 0])
+    Config::builder(Network::Simnet).user_agent("test", "0.0.1")
 }
 
 /// A plausible `version` for a remote that a test controls.

@@ -86,12 +86,11 @@ fn the_sender_has_services_but_no_address() {
 fn the_user_agent_names_the_library_and_then_the_program() {
     let library = concat!("/kaspa-peer:", env!("CARGO_PKG_VERSION"), "/");
     let start = || Config::builder(Network::Simnet);
-    let none: [&str; 0] = [];
     let cases = [
-        (start().user_agent("watch", "1.0", none), "watch:1.0/"),
-        (start().user_agent("watch", "1.0", ["one"]), "watch:1.0(one)/"),
-        (start().user_agent("watch", "1.0", ["one", "two"]), "watch:1.0(one; two)/"),
-        (start().user_agent("frame", "2", none).user_agent("watch", "1.0", ["one"]), "frame:2/watch:1.0(one)/"),
+        (start().user_agent("watch", "1.0"), "watch:1.0/"),
+        (start().user_agent_with_comments("watch", "1.0", ["one"]), "watch:1.0(one)/"),
+        (start().user_agent_with_comments("watch", "1.0", ["one", "two"]), "watch:1.0(one; two)/"),
+        (start().user_agent("frame", "2").user_agent_with_comments("watch", "1.0", ["one"]), "frame:2/watch:1.0(one)/"),
     ];
     for (config, program) in cases {
         let sent = our_version(Direction::Inbound, config).user_agent;
@@ -102,12 +101,12 @@ fn the_user_agent_names_the_library_and_then_the_program() {
 #[test]
 fn a_user_agent_that_cannot_be_sent_is_refused_by_the_builder() {
     let library = concat!("/kaspa-peer:", env!("CARGO_PKG_VERSION"), "/").len();
-    let named = |name: String| Config::builder(Network::Simnet).user_agent(name, "1", [""; 0]);
+    let named = |name: String| Config::builder(Network::Simnet).user_agent(name, "1");
     let longest = "x".repeat(256 - library - ":1/".len());
     assert_eq!(our_version(Direction::Outbound, named(longest.clone())).user_agent.as_bytes().len(), 256);
     assert!(matches!(named(longest + "x").build(), Err(ConfigError::UserAgent(_))));
     for bad in ["a/b", "a:b", "a(b", "a)b"] {
-        let comment = Config::builder(Network::Simnet).user_agent("name", "1", [bad]);
+        let comment = Config::builder(Network::Simnet).user_agent_with_comments("name", "1", [bad]);
         assert!(matches!(comment.build(), Err(ConfigError::UserAgent(_))), "{bad}");
     }
 }

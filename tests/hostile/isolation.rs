@@ -45,7 +45,7 @@ fn config() -> Config {
         .idle_timeout(Duration::from_secs(60))
         .ping_interval(Duration::from_millis(50))
         .queue_limit(200_000)
-        .score_limit(ScoreLimit { threshold: 100, half_life: None })
+        .score_limit(ScoreLimit::new(100))
         .build()
         .unwrap()
 }

@@ -8,8 +8,8 @@ use kaspa_peer::wire::{Addr, AddressScope, Command, FeeFilter, GetAddr, Inv, Inv
 #[test]
 fn both_sides_receive_the_others_version() {
     let (outbound, inbound) = connected_pair(
-        builder().user_agent("dialler", "1.0", ["here"]).services(Services::NETWORK),
-        builder().user_agent("acceptor", "2.0", [""; 0]).relay_transactions(false),
+        builder().user_agent_with_comments("dialler", "1.0", ["here"]).services(Services::NETWORK),
+        builder().user_agent("acceptor", "2.0").relay_transactions(false),
     );
     let seen = outbound.peer.remote().unwrap();
     assert!(seen.user_agent.to_string().ends_with("/acceptor:2.0/"), "{}", seen.user_agent);

@@ -43,7 +43,7 @@ fn on_disconnect_follows_the_callbacks_of_written_messages() {
         let listener = Arc::new(SlowOnWrite::default());
         let file = MemoryFile::default();
         let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
-        let config = builder().shared_listener(listener.clone()).capture(capture).build().unwrap();
+        let config = builder().listener(listener.clone()).capture(capture).build().unwrap();
         let (peer, mut remote) = new_peer_of(&config, direction);
         // Both wait for the handshake, and are written as one batch after it.
         for min_fee in [1, 2] {

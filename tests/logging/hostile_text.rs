@@ -152,7 +152,7 @@ fn custom_commands() {
 
 /// The program quotes the remote.
 fn misbehaviour() {
-    let limit = kaspa_peer::ScoreLimit { threshold: 1, half_life: None };
+    let limit = kaspa_peer::ScoreLimit::new(1);
     let (local, _remote) = new_peer(Direction::Inbound, builder().score_limit(limit));
     local.peer.misbehaved(1, HOSTILE);
     let reason = end_reason(&local.peer);

@@ -164,9 +164,9 @@ fn a_payload_that_ends_at_a_field_boundary_is_malformed() {
 /// The original silently drops a user agent of more than 256 bytes.
 #[test]
 fn a_user_agent_that_is_too_long_is_refused_by_the_builder() {
-    let error = builder().user_agent("x".repeat(256), "1", [""; 0]).build().unwrap_err();
+    let error = builder().user_agent("x".repeat(256), "1").build().unwrap_err();
     assert!(matches!(error, ConfigError::UserAgent(UserAgentError::TooLong { length }) if length > 256));
-    let error = builder().user_agent("x", "1", ["no/slash"]).build().unwrap_err();
+    let error = builder().user_agent_with_comments("x", "1", ["no/slash"]).build().unwrap_err();
     assert!(matches!(error, ConfigError::UserAgent(UserAgentError::Character { found: '/', .. })));
 }
 

@@ -133,7 +133,7 @@ fn the_caller_dials_and_listens_and_may_use_a_proxy() {
 
 #[test]
 fn the_user_agent_is_configurable() {
-    let (_out, inb) = connected_pair(builder().user_agent("name", "1.2.3", ["a", "b"]), builder());
+    let (_out, inb) = connected_pair(builder().user_agent_with_comments("name", "1.2.3", ["a", "b"]), builder());
     let agent = inb.peer.remote().unwrap().user_agent.to_string();
     assert!(agent.starts_with("/kaspa-peer:") && agent.ends_with("/name:1.2.3(a; b)/"), "{agent}");
 }
@@ -227,7 +227,7 @@ fn bloom_filter_commands_without_the_service_are_ignored_in_older_versions() {
 
 #[test]
 fn statistics_are_a_snapshot() {
-    let (out, inb) = connected_pair(builder(), builder().user_agent("seen", "1", [""; 0]));
+    let (out, inb) = connected_pair(builder(), builder().user_agent("seen", "1"));
     out.peer.ping().unwrap();
     let stats = out.peer.stats();
     let (sent, received) = (stats.sent.total(), stats.received.total());
@@ -270,7 +270,7 @@ fn a_disconnect_can_be_waited_for() {
 
 #[test]
 fn a_configuration_is_flexible_and_refuses_impossible_values() {
-    let refused = Config::builder(Network::Mainnet).user_agent("a/b", "1", [""; 0]).build();
+    let refused = Config::builder(Network::Mainnet).user_agent("a/b", "1").build();
     assert!(matches!(refused, Err(kaspa_peer::ConfigError::UserAgent(_))));
     assert!(Config::builder(Network::Mainnet).idle_timeout(Duration::ZERO).build().is_err());
     assert!(Config::builder(Network::Mainnet).protocol_version(0).build().is_err());

@@ -7,7 +7,7 @@ use kaspa_peer::wire::{Addr, AddressScope, Encode, Message, Ping, Pong};
 use kaspa_peer::{DisconnectReason, Peer, QueueError, ScoreLimit};
 use std::thread;
 
-const LIMIT: ScoreLimit = ScoreLimit { threshold: 100, half_life: None };
+const LIMIT: ScoreLimit = ScoreLimit::new(100);
 
 fn misbehaved(score: u32, what: &str) -> DisconnectReason {
     DisconnectReason::Misbehaved { score, what: what.into() }
@@ -61,7 +61,7 @@ fn points_added_in_a_callback_end_the_peer() {
 
 #[test]
 fn points_from_several_threads_add_up() {
-    let (local, _remote) = connected_peer(builder().score_limit(ScoreLimit { threshold: 8000, half_life: None }));
+    let (local, _remote) = connected_peer(builder().score_limit(ScoreLimit::new(8000)));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..999).for_each(|_| drop(local.peer.misbehaved(1, "a little").to_string())));

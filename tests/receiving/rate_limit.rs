@@ -22,7 +22,7 @@ fn pings(count: u64) -> Vec<u8> {
 
 #[test]
 fn messages_over_the_limit_are_delayed_and_not_lost() {
-    let limit = RateLimit { messages_per_second: Some(50), burst: 200 * MS, ..RateLimit::default() };
+    let limit = RateLimit::default().messages_per_second(50).burst(200 * MS);
     let (local, mut remote) = limited(limit);
     let start = Instant::now();
     // Forty messages take 40/50 s, of which the burst allows 200 ms at once. The reader does not read the next message before.
@@ -37,7 +37,7 @@ fn messages_over_the_limit_are_delayed_and_not_lost() {
 #[test]
 fn a_flood_is_read_no_faster_than_the_rate() {
     const RATE: u32 = 400_000;
-    let limit = RateLimit { bytes_per_second: Some(RATE), burst: 100 * MS, ..RateLimit::default() };
+    let limit = RateLimit::default().bytes_per_second(RATE).burst(100 * MS);
     let (local, remote) = limited(limit);
     let start = Instant::now();
     let mut flooding = remote.stream.try_clone().unwrap();
@@ -61,8 +61,8 @@ fn a_flood_is_read_no_faster_than_the_rate() {
 
 #[test]
 fn a_remote_that_stays_over_the_limit_is_disconnected_if_configured() {
-    let end_after = Some(300 * MS);
-    let limit = RateLimit { messages_per_second: Some(1000), burst: 10 * MS, end_after, ..RateLimit::default() };
+    let end_after = 300 * MS;
+    let limit = RateLimit::default().messages_per_second(1000).burst(10 * MS).end_after(end_after);
     let (local, mut remote) = limited(limit);
     let pings = pings(500);
     let reason = repeat_until_ended(&local.peer, || remote.try_send_bytes(&pings));
@@ -71,7 +71,7 @@ fn a_remote_that_stays_over_the_limit_is_disconnected_if_configured() {
 
 #[test]
 fn a_pause_for_the_rate_limit_does_not_count_as_idle_time() {
-    let limit = RateLimit { messages_per_second: Some(20), burst: MS, ..RateLimit::default() };
+    let limit = RateLimit::default().messages_per_second(20).burst(MS);
     let config = builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None);
     let (local, mut remote) = new_peer(Direction::Inbound, config);
     let start = Instant::now();
@@ -85,7 +85,7 @@ fn a_pause_for_the_rate_limit_does_not_count_as_idle_time() {
 #[test]
 fn disconnect_interrupts_a_pause_for_the_rate_limit() {
     // This message makes the reader pause for about an hour.
-    let limit = RateLimit { bytes_per_second: Some(1), burst: Duration::from_secs(1000), ..RateLimit::default() };
+    let limit = RateLimit::default().bytes_per_second(1).burst(Duration::from_secs(1000));
     let (local, mut remote) = limited(limit);
     remote.send(&message_of_size(4000));
     local.recorder.wait_for_count("filler".parse().unwrap(), 1);
@@ -95,13 +95,8 @@ fn disconnect_interrupts_a_pause_for_the_rate_limit() {
 
 #[test]
 fn messages_within_the_limit_are_not_delayed_and_do_not_disconnect() {
-    let end_after = Some(MS);
-    let limit = RateLimit {
-        messages_per_second: Some(100_000),
-        bytes_per_second: Some(u32::MAX),
-        end_after,
-        ..RateLimit::default()
-    };
+    let end_after = MS;
+    let limit = RateLimit::default().messages_per_second(100_000).bytes_per_second(u32::MAX).end_after(end_after);
     let (local, mut remote) = limited(limit);
     remote.send_bytes(&pings(5000));
     (1..=5000).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
@@ -111,12 +106,7 @@ fn messages_within_the_limit_are_not_delayed_and_do_not_disconnect() {
 #[test]
 fn large_messages_cannot_evade_the_disconnect() {
     // Each message takes two seconds at this rate, and several reads.
-    let limit = RateLimit {
-        bytes_per_second: Some(500_000),
-        burst: 10 * MS,
-        end_after: Some(Duration::from_secs(1)),
-        ..RateLimit::default()
-    };
+    let limit = RateLimit::default().bytes_per_second(500_000).burst(10 * MS).end_after(Duration::from_secs(1));
     let (local, mut remote) = limited(limit);
     let reason = repeat_until_ended(&local.peer, || remote.try_send(&message_of_size(1_000_000)));
     assert_eq!(reason, DisconnectReason::RateExceeded { limit: Duration::from_secs(1) });

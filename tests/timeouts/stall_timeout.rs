@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(150);
 
 /// The default rules with another limit.
 fn rules(limit: Duration) -> Vec<StallRule> {
-    StallRule::defaults().into_iter().map(|rule| StallRule { limit, ..rule }).collect()
+    StallRule::defaults().into_iter().map(|rule| StallRule::new(rule.request, rule.answers, limit)).collect()
 }
 
 /// Every request with a default rule, and the messages that answer it.
@@ -140,7 +140,7 @@ fn a_request_without_a_rule_has_no_timeout() {
 
 #[test]
 fn a_rule_of_the_program_is_applied() {
-    let rule = StallRule { request: Command::GetAddr, answers: vec![Command::Addr], limit: SHORT };
+    let rule = StallRule::new(Command::GetAddr, [Command::Addr], SHORT);
     let (local, _remote) = connected_peer(builder().stall_rules([rule]));
     local.peer.queue_message(&kaspa_peer::wire::GetAddr::all()).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::Stalled { request: Command::GetAddr, limit: SHORT });

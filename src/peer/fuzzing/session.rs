@@ -11,7 +11,7 @@ use crate::peer::ping::Pings;
 use crate::peer::rate::{Pace, Pacer};
 use crate::peer::score::Score;
 use crate::peer::{Config, Direction, DisconnectReason, HandshakeError, RateLimit, StallRule};
-use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network, PayloadLimits};
+use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network};
 use crossbeam_channel::{Receiver, bounded};
 use std::{
     collections::{HashSet, VecDeque},
@@ -130,8 +130,7 @@ impl Session {
             now,
             start: now,
             wire: Vec::new(),
-            decoder: FrameDecoder::new(NETWORK)
-                .with_limits(PayloadLimits::protocol().custom(settings.max_custom_payload)),
+            decoder: FrameDecoder::new(NETWORK).with_limits(settings.payload_limits.clone()),
             fed: 0,
             handshake: Handshake::new(direction, None, settings.protocol_version),
             deadlines: Deadlines::new(settings, now),

@@ -1,0 +1,283 @@
+//! The builder of a configuration.
+
+use super::settings::Settings;
+use super::{Config, CustomCommands, Node, OversizeFrames, StallRule, UserAgentPart};
+use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
+use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Collects the settings of a [`Config`]. Every setting has a default, which its method names.
+///
+/// ```
+/// use kaspa_peer::{Config, ConfigError, wire::Network};
+/// use std::time::Duration;
+///
+/// let builder = Config::builder(Network::Testnet)
+///     .user_agent("monitor", "0.3.0")
+///     .handshake_timeout(Duration::from_secs(10))
+///     .idle_timeout(None)
+///     .queue_limit(1024 * 1024);
+/// assert!(builder.clone().build().is_ok());
+///
+/// // A setting that makes no sense is refused here.
+/// let error = builder.ping_interval(Duration::ZERO).build().unwrap_err();
+/// assert_eq!(error.to_string(), "ping_interval is 0ns, but must be at least 1ms");
+/// # Ok::<(), ConfigError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is configured before build()"]
+pub struct ConfigBuilder {
+    pub(super) settings: Settings,
+    pub(super) user_agent: Vec<UserAgentPart>,
+}
+
+impl fmt::Debug for ConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigBuilder").field("network", &self.settings.network).finish_non_exhaustive()
+    }
+}
+
+impl ConfigBuilder {
+    pub(super) fn new(network: Network) -> Self {
+        Self { settings: Settings::new(network), user_agent: Vec::new() }
+    }
+
+    /// Adds the name and version of the program to the user agent, after those of this library. Each call adds one more part,
+    /// for example for a framework and a program. Default: only the library.
+    pub fn user_agent(self, name: impl Into<String>, version: impl Into<String>) -> Self {
+        self.user_agent_with_comments(name, version, [""; 0])
+    }
+
+    /// Like [`user_agent`](Self::user_agent), with comments, which follow the version in parentheses.
+    pub fn user_agent_with_comments<C: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        version: impl Into<String>,
+        comments: impl IntoIterator<Item = C>,
+    ) -> Self {
+        let comments = comments.into_iter().map(Into::into).collect();
+        self.user_agent.push(UserAgentPart { name: name.into(), version: version.into(), comments });
+        self
+    }
+
+    /// The services that the node offers. Default: none.
+    pub fn services(mut self, services: Services) -> Self {
+        self.settings.services = services;
+        self
+    }
+
+    /// The subnetwork of a partial node. Default: `None`, a full node.
+    pub fn subnetwork(mut self, subnetwork: impl Into<Option<SubnetworkId>>) -> Self {
+        self.settings.subnetwork = subnetwork.into();
+        self
+    }
+
+    /// The newest protocol version that the node speaks, at least 1. Default: [`PROTOCOL_VERSION`](crate::wire::PROTOCOL_VERSION).
+    pub fn protocol_version(mut self, version: i32) -> Self {
+        self.settings.protocol_version = version;
+        self
+    }
+
+    /// Whether remotes should announce transactions to this node. Default: true.
+    pub fn relay_transactions(mut self, relay: bool) -> Self {
+        self.settings.relay_transactions = relay;
+        self
+    }
+
+    /// The proxy through which the program dials, as `host:port`. Its address is then never sent to a remote. The program
+    /// dials itself: this setting makes no connection. Default: none.
+    pub fn proxy(mut self, address: impl Into<String>) -> Self {
+        self.settings.proxy = Some(address.into());
+        self
+    }
+
+    /// The listener whose callbacks the peers call. A listener that the rest of the program also uses can be an `Arc`.
+    /// Default: one that does nothing.
+    pub fn listener(mut self, listener: impl Listener) -> Self {
+        self.settings.listener = Arc::new(listener);
+        self
+    }
+
+    /// The view of the program's block DAG. Default: one that knows no block, and has no selected tip.
+    ///
+    /// With a view, `getseltip` is answered automatically, see [`answer_selected_tip`](Self::answer_selected_tip).
+    pub fn dag(mut self, dag: impl DagView) -> Self {
+        self.settings.dag = Arc::new(dag);
+        self.settings.has_dag = true;
+        self
+    }
+
+    /// Whether peers answer each `ping` with a `pong`. Default: true. Turn this off in tests of how a node treats a
+    /// remote that does not answer.
+    pub fn automatic_pongs(mut self, automatic: bool) -> Self {
+        self.settings.automatic_pongs = automatic;
+        self
+    }
+
+    /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true. Without
+    /// an answer, kaspad disconnects within a minute.
+    pub fn answer_selected_tip(mut self, answer: bool) -> Self {
+        self.settings.answer_selected_tip = answer;
+        self
+    }
+
+    /// What peers do with custom commands. Default: [`CustomCommands::Deliver`].
+    pub fn custom_commands(mut self, policy: CustomCommands) -> Self {
+        self.settings.custom_commands = policy;
+        self
+    }
+
+    /// The largest payload that is accepted, for each command. Default: the limits of the protocol, and 1 MiB for custom commands.
+    /// [`oversize_frames`](Self::oversize_frames) says what happens to a larger frame.
+    ///
+    /// ```
+    /// use kaspa_peer::peer::OversizeFrames;
+    /// use kaspa_peer::wire::{Command, Network, PayloadLimits};
+    /// use kaspa_peer::Config;
+    ///
+    /// // A crawler that never wants a block.
+    /// let limits = PayloadLimits::protocol().all(64 * 1024);
+    /// let config = Config::builder(Network::Mainnet).payload_limits(limits).oversize_frames(OversizeFrames::Skip).build()?;
+    /// assert_eq!(config.payload_limits().of(Command::Block), 64 * 1024);
+    /// # Ok::<(), kaspa_peer::ConfigError>(())
+    /// ```
+    pub fn payload_limits(mut self, limits: PayloadLimits) -> Self {
+        self.settings.payload_limits = limits;
+        self
+    }
+
+    /// The largest payload of custom commands, in bytes. Changes only this part of [`payload_limits`](Self::payload_limits).
+    /// Default: 1 MiB.
+    pub fn max_custom_payload(mut self, bytes: u32) -> Self {
+        self.settings.payload_limits = self.settings.payload_limits.custom(bytes);
+        self
+    }
+
+    /// What peers do with a frame whose payload is larger than [`payload_limits`](Self::payload_limits) allow. Default:
+    /// [`OversizeFrames::Disconnect`].
+    pub fn oversize_frames(mut self, policy: OversizeFrames) -> Self {
+        self.settings.oversize_frames = policy;
+        self
+    }
+
+    /// The protocol version from which on a bloom filter command ends a peer, if the node does not offer
+    /// [`Services::BLOOM`]. With a lower negotiated version the command is ignored. Default: 1.
+    pub fn bloom_version(mut self, version: i32) -> Self {
+        self.settings.bloom_version = version;
+        self
+    }
+
+    /// How long the handshake may take, until the `verack` of the remote has arrived. At least 1 ms. Default: 30 s.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.settings.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a peer stays connected after the handshake while no complete message arrives. `None` for any time, otherwise at
+    /// least 1 ms. No frame can take longer than this either. Default: 5 min.
+    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.idle_timeout = limit.into();
+        self
+    }
+
+    /// How long a frame may take to arrive, from its first byte to its last. It ends a remote that sends a byte now and then.
+    /// `None` for no limit but the idle timeout, otherwise at least 1 ms. Default: 5 min.
+    pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.frame_timeout = limit.into();
+        self
+    }
+
+    /// How long a remote may accept no byte of what is written. A slow remote that accepts some bytes stays connected.
+    /// `None` for any time, otherwise at least 1 ms. Less than a few seconds can end a remote that is only busy. Default: 30 s.
+    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.write_timeout = limit.into();
+        self
+    }
+
+    /// How often peers send a `ping`. The first one follows an interval after the handshake. `None` for never, otherwise
+    /// at least 1 ms. Default: 2 min.
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.settings.ping_interval = interval.into();
+        self
+    }
+
+    /// How long announcements are collected before they are sent together. At least 1 ms. Default: 100 ms.
+    pub fn trickle_interval(mut self, interval: Duration) -> Self {
+        self.settings.trickle_interval = interval;
+        self
+    }
+
+    /// The requests that must be answered, and in which time. At most [`StallRule::MAX`] rules, and none turns this off.
+    /// Default: [`StallRule::defaults`].
+    pub fn stall_rules(mut self, rules: impl IntoIterator<Item = StallRule>) -> Self {
+        self.settings.stall_rules = rules.into_iter().collect();
+        self
+    }
+
+    /// How many bytes may wait to be written to one remote. With more, queueing fails with
+    /// [`QueueError::Full`](crate::QueueError::Full). One message of any size is accepted while at most 4 KiB wait, and the
+    /// pongs for a few hundred pings are always accepted. Default: 8 MiB.
+    ///
+    /// Also lowers the [high-water mark](Self::high_water_mark), if it is above this.
+    pub fn queue_limit(mut self, bytes: usize) -> Self {
+        self.settings.queue_limit = bytes;
+        self.settings.high_water_mark = self.settings.high_water_mark.min(bytes);
+        self
+    }
+
+    /// How many bytes may wait before [`Peer::send_message`](crate::Peer::send_message) waits. A higher mark is slower, because
+    /// it uses more memory than the caches of the processor hold. At most the queue's limit. Default: 256 KiB.
+    pub fn high_water_mark(mut self, bytes: usize) -> Self {
+        self.settings.high_water_mark = bytes;
+        self
+    }
+
+    /// How many inventory items a peer remembers as known to the remote; 0 for none. It forgets the least recently
+    /// announced item first. Default: 1000.
+    pub fn known_inventory(mut self, items: usize) -> Self {
+        self.settings.known_inventory = items;
+        self
+    }
+
+    /// How many inventory items may wait to be announced to one remote. Default: 500 000, which take 18 MB.
+    pub fn inventory_queue(mut self, items: usize) -> Self {
+        self.settings.inventory_queue = items;
+        self
+    }
+
+    /// The stack size of each of the three threads of a peer, in bytes, at least 64 KiB. Callbacks run on these stacks: raise
+    /// this if a callback recurses deeply or has large local variables. Default: 256 KiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.settings.stack_size = bytes;
+        self
+    }
+
+    /// The capture that records the traffic of the peers. It must be for the network of this node. Default: `None`.
+    pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.settings.capture = capture.into();
+        self
+    }
+
+    /// The limit on what each remote may send. Default: `None`, no limit.
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.settings.rate_limit = limit.into();
+        self
+    }
+
+    /// The points given with [`Peer::misbehaved`](crate::Peer::misbehaved) that end a peer. Default: `None`: points are counted and
+    /// never forgiven, and end no peer.
+    pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
+        self.settings.score_limit = limit.into();
+        self
+    }
+
+    /// Checks the settings, and makes a node.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used, see [`ConfigError`].
+    pub fn build(self) -> Result<Config, ConfigError> {
+        self.settings.check()?;
+        Ok(Config { node: Arc::new(Node::new(self.user_agent)?), settings: Arc::new(self.settings) })
+    }
+}
