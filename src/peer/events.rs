@@ -21,8 +21,10 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A message arrived. (A `verack` is the end of a handshake.)
+    /// A message arrived.
     Message(Message),
+    /// The handshake is done. Comes after the message `verack`.
+    Handshake,
     /// The peer is gone. The last event of a peer.
     Disconnected(DisconnectReason),
 }
@@ -90,6 +92,29 @@ pub fn events(capacity: usize) -> (EventListener, Receiver<Event>) {
     (EventListener { events, slots: bounded(capacity.clamp(1, MOST_EVENTS)) }, receiver)
 }
 
+impl EventListener {
+    /// Sends an event once there is a slot for it.
+    fn send(&self, peer: &Peer, kind: EventKind) {
+        let (take, free) = &self.slots;
+        let mut slot = None;
+        loop {
+            select! {
+                send(take, ()) -> _ => {
+                    slot = Some(Slot(free.clone()));
+                    break;
+                }
+                // The program may read no more; the end of the connection ends the wait.
+                recv(peer.quitting()) -> _ => return,
+                // No event waits, so the program itself keeps as many as there are slots. It can have one more at a time;
+                // and if the receiver is gone, the event is dropped.
+                default(RECHECK) => if self.events.is_empty() { break },
+            }
+        }
+        // An error means that the receiver is dropped: the event goes with it.
+        drop(self.events.send(Event { peer: peer.clone(), kind, _slot: slot }));
+    }
+}
+
 impl Listener for EventListener {
     /// For a listener that passes on what it is told.
     fn on_message(&self, peer: &Peer, message: &Message) {
@@ -98,26 +123,11 @@ impl Listener for EventListener {
 
     /// Takes the message itself, so that a block is not copied.
     fn deliver(&self, peer: &Peer, message: Message) {
-        let (take, free) = &self.slots;
-        loop {
-            select! {
-                send(take, ()) -> _ => break,
-                // The program may read no more; the end of the connection ends the wait.
-                recv(peer.quitting()) -> _ => return,
-                default(RECHECK) => {
-                    // No event waits, so the program itself keeps as many as there are slots. It can have one more at a
-                    // time; and if the receiver is gone, the event is dropped.
-                    if self.events.is_empty() {
-                        drop(self.events.send(Event { peer: peer.clone(), kind: EventKind::Message(message), _slot: None }));
-                        return;
-                    }
-                }
-            }
-        }
-        let kind = EventKind::Message(message);
-        let _slot = Some(Slot(free.clone()));
-        // Without a receiver nobody wants to know.
-        drop(self.events.send(Event { peer: peer.clone(), kind, _slot }));
+        self.send(peer, EventKind::Message(message));
+    }
+
+    fn on_handshake(&self, peer: &Peer) {
+        self.send(peer, EventKind::Handshake);
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {

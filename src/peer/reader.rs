@@ -10,7 +10,7 @@ use super::rate::{Pace, Pacer};
 use super::shared::{LAST_REJECT, Shared};
 use super::stream::ReadHalf;
 use super::tally::Stamp;
-use super::{CustomCommands, DisconnectReason, Listener, Peer};
+use super::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
     VerAck,
@@ -161,7 +161,14 @@ impl Reader<'_> {
                     };
                     match (then, decoded) {
                         (_, Err(error)) => self.refuse(size, error, clock)?,
-                        (Then::Deliver, Ok(message)) => self.listener.deliver(self.peer, message),
+                        (Then::Deliver, Ok(message)) => {
+                            let is_verack = matches!(message, Message::VerAck(_));
+                            self.listener.deliver(self.peer, message);
+                            // There is only one: a second would have ended the connection.
+                            if is_verack {
+                                self.listener.on_handshake(self.peer);
+                            }
+                        }
                         (Then::Introduce { send_version }, Ok(message)) => {
                             self.listener.deliver(self.peer, message);
                             self.introduce(send_version)?;
@@ -275,7 +282,9 @@ impl Reader<'_> {
             self.shared.questions.arrived(message);
         }
         match message {
-            Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
+            Message::Ping(ping) if self.shared.settings().automatic_pongs => {
+                self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?;
+            }
             Message::GetSelectedTip(_) if self.shared.answers_selected_tip() => {
                 let hash = self.shared.settings().dag.selected_tip();
                 self.shared.answer(Lane::Answer, &SelectedTip { hash })?;
@@ -310,6 +319,10 @@ impl Reader<'_> {
         self.listener.on_read(self.peer, size, Err(&error));
         if !self.introduced {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
+        }
+        if let (FrameError::OverLimit { .. }, OversizeFrames::Skip) = (&error, self.shared.settings().oversize_frames) {
+            debug!(target: RECEIVED, "{}: skipped: {error}", self.shared);
+            return Ok(());
         }
         let local = self.shared.settings().network == Network::Regtest && self.shared.address.is_loopback();
         if local && error.in_step() {

@@ -379,7 +379,7 @@ impl Shared {
 
     /// Whether the peer answers `getseltip` by itself.
     pub fn answers_selected_tip(&self) -> bool {
-        false
+        self.settings().has_dag && self.settings().answer_selected_tip
     }
 
     pub fn offers(&self, services: Services) -> bool {

@@ -11,9 +11,6 @@ use super::{pinger, reader, writer};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 
-/// Callbacks run on these stacks; the peer itself needs a fraction of them.
-const STACK_SIZE: usize = 256 * 1024;
-
 type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 pub(super) fn start(
@@ -44,7 +41,9 @@ pub(super) fn start(
         ("reader", "read", Box::new(move |shared| reader::run(shared, source))),
     ];
     for (started, (name, short, body)) in bodies.into_iter().enumerate() {
-        let thread = thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(STACK_SIZE);
+        let thread = thread::Builder::new()
+            .name(format!("kpeer-{}-{short}", shared.id))
+            .stack_size(config.settings().stack_size);
         let of_thread = Arc::clone(&shared);
         if let Err(error) = spawn(thread, move || run(of_thread, body)) {
             shared.lifecycle.cancel(THREADS - started);
