@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait to be written. A longer record is accepted if nothing else waits.
+/// How many bytes may wait to be written. A record of any size is accepted while at most half of that waits, so that small records
+/// of other peers do not keep a large one out.
 const BUFFER: usize = 8 * 1024 * 1024;
 
 /// The thread writes as soon as it has this much,
@@ -90,7 +91,7 @@ struct State {
 impl State {
     fn has_room(&self, size: usize) -> bool {
         let waiting = self.buffer.len() + self.taken;
-        waiting == 0 || waiting.saturating_add(size) <= BUFFER
+        waiting <= BUFFER / 2 || waiting.saturating_add(size) <= BUFFER
     }
 }
 
