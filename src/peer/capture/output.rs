@@ -59,7 +59,7 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the thread: `due` or `closed` has changed.
     work: Condvar,
-    /// Wakes those who wait for the thread.
+    /// Wakes the threads that wait for this thread.
     progress: Condvar,
 }
 
@@ -76,7 +76,7 @@ struct State {
     flushed: u64,
     /// Nothing more is recorded.
     stopped: bool,
-    /// A peer has waited for the thread in vain, and the thread has made no progress since. Nobody else waits then.
+    /// A peer has waited until its timeout, and the output has accepted nothing since. Other peers do not wait then.
     blocked: bool,
     /// Whether a record was dropped.
     has_dropped: bool,
@@ -89,7 +89,7 @@ struct State {
 }
 
 impl State {
-    fn has_room(&self, size: usize) -> bool {
+    fn accepts(&self, size: usize) -> bool {
         let waiting = self.buffer.len() + self.taken;
         waiting <= BUFFER / 2 || waiting.saturating_add(size) <= BUFFER
     }
@@ -124,7 +124,7 @@ impl Output {
         let mut state = self.0.state.lock();
         if !self.0.is_own_thread() {
             let must_wait =
-                |state: &mut State| !state.has_room(size) && !state.blocked && !state.stopped && !state.closed;
+                |state: &mut State| !state.accepts(size) && !state.blocked && !state.stopped && !state.closed;
             if self.0.progress.wait_while_for(&mut state, must_wait, PEER_WAIT).timed_out() {
                 state.blocked = true;
             }
@@ -140,7 +140,7 @@ impl Output {
             self.0.write_now(&mut state);
             return Err(Refused::LimitReached);
         }
-        if !state.has_room(size) {
+        if !state.accepts(size) {
             return Err(Refused::Full { first_time: !mem::replace(&mut state.has_dropped, true) });
         }
         parts.iter().for_each(|part| state.buffer.extend_from_slice(part));
