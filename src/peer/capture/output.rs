@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 /// of other peers do not keep a large one out.
 const BUFFER: usize = 8 * 1024 * 1024;
 
-/// The thread writes as soon as it has this much,
+/// The thread writes without delay if this many bytes wait.
 const BATCH: usize = 64 * 1024;
 
-/// or when the oldest record has waited this long. Less than a second, so that the write itself ends within one.
+/// How long a record waits for others at most. Less than a second, so that it is written within one.
 const DELAY: Duration = Duration::from_millis(500);
 
 /// Longer batches are written in parts, so that peers that wait for the buffer can go on after each part.
@@ -32,6 +32,7 @@ const PEER_WAIT: Duration = Duration::from_secs(1);
 /// How long `flush`, `continue_in` and dropping the last clone wait.
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 
+/// The stack of the thread, on which the `write` of the program runs.
 const STACK_SIZE: usize = 256 * 1024;
 
 thread_local! {
