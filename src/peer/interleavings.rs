@@ -232,7 +232,7 @@ fn peer() -> (Arc<Shared>, Ends, Arc<AtomicUsize>) {
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let (_alive, gone) = bounded(0);
-    let (shared, ends) = Shared::new(&config, Direction::Outbound, "192.0.2.1:1".into(), shutdown, gone);
+    let (shared, ends) = Shared::new(&config, Direction::Outbound, "192.0.2.1:1".parse().unwrap(), shutdown, gone);
     (Arc::new(shared), ends, shut)
 }
 

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod addresses;
 mod conventions;
 mod extreme_settings;
 mod settings;

@@ -1,13 +1,11 @@
 //! Settings can be read back, and one node can have different settings for different peers.
 
-use crate::common::local::{connected_peer_of, end_reason, new_peer_of};
+use crate::common::local::{connected_peer_of, end_reason};
 use crate::common::recorder::Recorder;
-use crate::common::{BOTH, builder, sockets};
+use crate::common::{builder, sockets};
 use kaspa_peer::peer::{CustomCommands, OversizeFrames};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, Hash, Message, PayloadLimits, Services, SubnetworkId};
-use kaspa_peer::{
-    ConfigBuilder, DagView, DisconnectReason, HandshakeError, Peer, RateLimit, ScoreLimit, StallRule, StartError,
-};
+use kaspa_peer::{ConfigBuilder, DagView, DisconnectReason, HandshakeError, Peer, RateLimit, ScoreLimit, StallRule};
 use std::time::Duration;
 
 const S: Duration = Duration::from_secs(1);
@@ -131,17 +129,4 @@ fn stall_rules_can_differ_between_the_peers_of_a_node() {
     }
     assert_eq!(end_reason(&strict), DisconnectReason::Stalled { request: Command::FeeFilter, limit });
     assert_eq!(lenient.disconnect_reason(), None);
-}
-
-#[test]
-fn a_text_that_is_not_an_address_starts_no_peer() {
-    let config = builder().build().unwrap();
-    for address in ["127.0.0.1:70000", "", ":16111", "node.example:"] {
-        let (ours, _theirs) = sockets();
-        let error = Peer::outbound(ours, address, &config).unwrap_err();
-        assert!(matches!(error, StartError::Address(_)) && error.to_string().contains(address), "{error}");
-    }
-    for direction in BOTH {
-        assert_eq!(new_peer_of(&config, direction).0.direction(), direction);
-    }
 }

@@ -1,5 +1,6 @@
 //! A panic in a callback ends that peer, and nothing else.
 
+use crate::common::blocking::on_fee_filter;
 use crate::common::local::{connected_peer_of, end_reason, is_callback_panic, new_peer_of};
 use crate::common::remote::Remote;
 use crate::common::{BOTH, DEADLINE, builder, version};
@@ -88,6 +89,24 @@ fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause:
 #[test]
 fn a_panic_in_the_callback_of_one_command_ends_the_peer() {
     check_end(Callback::FeeFilter, is_callback_panic, |remote, _| remote.send(&TRIGGER));
+}
+
+#[test]
+fn the_reason_carries_the_message_of_the_panic() {
+    let listener = on_fee_filter(|_| panic!("bug {} in the program", 7));
+    let (peer, mut remote) = connected_peer_of(&builder().listener(listener).build().unwrap());
+    remote.send(&TRIGGER);
+    let message = "bug 7 in the program".to_owned();
+    assert_eq!(end_reason(&peer), DisconnectReason::CallbackPanicked { message });
+    assert_eq!(peer.disconnect_reason().unwrap().to_string(), "a callback panicked: bug 7 in the program");
+}
+
+#[test]
+fn the_reason_shows_the_message_of_the_panic_sanitised() {
+    let listener = on_fee_filter(|_| panic!("\u{1b}[2J"));
+    let (peer, mut remote) = connected_peer_of(&builder().listener(listener).build().unwrap());
+    remote.send(&TRIGGER);
+    assert_eq!(end_reason(&peer).to_string(), r"a callback panicked: \u{1b}[2J");
 }
 
 #[test]

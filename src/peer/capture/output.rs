@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait to be written. A longer record is accepted if nothing else waits.
+/// How many bytes may wait to be written. A record of any size is accepted while at most half of that waits, so that small records
+/// of other peers do not keep a large one out.
 const BUFFER: usize = 8 * 1024 * 1024;
 
-/// The thread writes as soon as it has this much,
+/// The thread writes without delay if this many bytes wait.
 const BATCH: usize = 64 * 1024;
 
-/// or when the oldest record has waited this long. Less than a second, so that the write itself ends within one.
+/// How long a record waits for others at most. Less than a second, so that it is written within one.
 const DELAY: Duration = Duration::from_millis(500);
 
 /// Longer batches are written in parts, so that peers that wait for the buffer can go on after each part.
@@ -31,6 +32,7 @@ const PEER_WAIT: Duration = Duration::from_secs(1);
 /// How long `flush`, `continue_in` and dropping the last clone wait.
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 
+/// The stack of the thread, on which the `write` of the program runs.
 const STACK_SIZE: usize = 256 * 1024;
 
 thread_local! {
@@ -58,7 +60,7 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the thread: `due` or `closed` has changed.
     work: Condvar,
-    /// Wakes those who wait for the thread.
+    /// Wakes the threads that wait for this thread.
     progress: Condvar,
 }
 
@@ -75,7 +77,7 @@ struct State {
     flushed: u64,
     /// Nothing more is recorded.
     stopped: bool,
-    /// A peer has waited for the thread in vain, and the thread has made no progress since. Nobody else waits then.
+    /// A peer has waited until its timeout, and the output has accepted nothing since. Other peers do not wait then.
     blocked: bool,
     /// Whether a record was dropped.
     has_dropped: bool,
@@ -88,9 +90,9 @@ struct State {
 }
 
 impl State {
-    fn has_room(&self, size: usize) -> bool {
+    fn accepts(&self, size: usize) -> bool {
         let waiting = self.buffer.len() + self.taken;
-        waiting == 0 || waiting.saturating_add(size) <= BUFFER
+        waiting <= BUFFER / 2 || waiting.saturating_add(size) <= BUFFER
     }
 }
 
@@ -123,7 +125,7 @@ impl Output {
         let mut state = self.0.state.lock();
         if !self.0.is_own_thread() {
             let must_wait =
-                |state: &mut State| !state.has_room(size) && !state.blocked && !state.stopped && !state.closed;
+                |state: &mut State| !state.accepts(size) && !state.blocked && !state.stopped && !state.closed;
             if self.0.progress.wait_while_for(&mut state, must_wait, PEER_WAIT).timed_out() {
                 state.blocked = true;
             }
@@ -139,7 +141,7 @@ impl Output {
             self.0.write_now(&mut state);
             return Err(Refused::LimitReached);
         }
-        if !state.has_room(size) {
+        if !state.accepts(size) {
             return Err(Refused::Full { first_time: !mem::replace(&mut state.has_dropped, true) });
         }
         parts.iter().for_each(|part| state.buffer.extend_from_slice(part));
