@@ -30,7 +30,6 @@ mod contain;
 mod contents;
 mod current;
 mod dag;
-mod deadlines;
 mod disconnect;
 mod error;
 mod events;
@@ -38,22 +37,17 @@ mod farewell;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod handshake;
 #[cfg(all(test, shuttle))]
 mod interleavings;
-mod inventory;
 mod listener;
 mod logging;
-mod nonces;
 mod outbound;
-mod ping;
 mod pinger;
 mod push;
-mod rate;
 mod reader;
 mod receipt;
+mod rules;
 mod run;
-mod score;
 #[cfg(feature = "serde")]
 mod serde_impls;
 mod shared;
@@ -68,15 +62,15 @@ mod writer;
 
 pub use address::{Direction, PeerAddress};
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
-pub use config::{Config, ConfigBuilder, StallRule, CustomCommands};
+pub use config::{Config, ConfigBuilder, CustomCommands, StallRule};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
 pub use events::{Event, EventKind, EventListener, events};
 pub use listener::Listener;
-pub use rate::RateLimit;
 pub use receipt::Receipt;
-pub use score::ScoreLimit;
+pub use rules::rate_limit::RateLimit;
+pub use rules::score::ScoreLimit;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 

@@ -1,6 +1,6 @@
 //! What a node is, and how its peers behave: validated once, cheap to clone.
 
-use super::nonces::Nonces;
+use super::rules::nonces::Nonces;
 use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Command, Network, PROTOCOL_VERSION, Services, SubnetworkId, UserAgent};
 use parking_lot::Mutex;

@@ -2,9 +2,9 @@
 
 use super::DisconnectReason;
 use super::contain::contain;
-use super::deadlines::Due;
 use super::logging::SENT;
 use super::outbound::{Lane, Patience};
+use super::rules::deadlines::Due;
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};

@@ -7,15 +7,15 @@ use super::capture::Entry;
 use super::config::Settings;
 use super::contain::contain;
 use super::current::PeerKey;
-use super::deadlines::{Commands, Deadlines};
 use super::farewell::Farewell;
-use super::handshake::Handshake;
-use super::inventory::Announcements;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
-use super::ping::Pings;
 use super::receipt::{Ending, Receipt, Unsent};
-use super::score::Score;
+use super::rules::deadlines::{Commands, Deadlines};
+use super::rules::handshake::Handshake;
+use super::rules::inventory::Announcements;
+use super::rules::ping::Pings;
+use super::rules::score::Score;
 use super::stats::{Remote, Traffic};
 use super::sync::{Condvar, Mutex};
 use super::tally::Tally;
@@ -358,7 +358,7 @@ impl Shared {
     }
 
     /// For the pinger: what is due, or until when to sleep.
-    pub fn next_due(&self, now: Instant) -> Result<super::deadlines::Due, Option<Instant>> {
+    pub fn next_due(&self, now: Instant) -> Result<super::rules::deadlines::Due, Option<Instant>> {
         let mut clock = self.clock.lock();
         match clock.deadlines.due(now) {
             Some(due) => Ok(due),

@@ -1,9 +1,9 @@
 //! Announcing: blocks go out at once, everything else when the trickle timer says.
 
 use super::QueueError;
-use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::logging::SENT;
 use super::outbound::Patience;
+use super::rules::inventory::{Announcements, TRICKLE_BATCH};
 use super::shared::Shared;
 use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;

@@ -1,7 +1,7 @@
 //! Any messages in any order, and what the handshake makes of them.
 
 use super::Choices;
-use crate::peer::handshake::{Handshake, Step};
+use crate::peer::rules::handshake::{Handshake, Step};
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Encode, Message, RejectCode, SubnetworkId, Version};
 

@@ -4,12 +4,12 @@
 //! what they should say: of time above all.
 
 use super::{Choices, handshaking::OWN_NONCES};
-use crate::peer::deadlines::{Deadlines, Due};
-use crate::peer::handshake::{Handshake, Step};
-use crate::peer::inventory::{Announcements, TRICKLE_BATCH};
-use crate::peer::ping::Pings;
-use crate::peer::rate::{Pace, Pacer};
-use crate::peer::score::Score;
+use crate::peer::rules::deadlines::{Deadlines, Due};
+use crate::peer::rules::handshake::{Handshake, Step};
+use crate::peer::rules::inventory::{Announcements, TRICKLE_BATCH};
+use crate::peer::rules::ping::Pings;
+use crate::peer::rules::rate_limit::{Pace, Pacer};
+use crate::peer::rules::score::Score;
 use crate::peer::{Config, Direction, DisconnectReason, HandshakeError, RateLimit, StallRule};
 use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network, PayloadLimits};
 use crossbeam_channel::{Receiver, bounded};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// When the points that a program gave a remote with [`Peer::misbehaved`](super::Peer::misbehaved) end the connection.
+/// When the points that a program gave a remote with [`Peer::misbehaved`](crate::Peer::misbehaved) end the connection.
 ///
 /// Banning, by address or otherwise, is the program's; it hears of the end like of any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ impl Default for ScoreLimit {
 
 /// The points of one remote.
 #[derive(Debug)]
-pub(super) struct Score {
+pub(in crate::peer) struct Score {
     half_life: Option<Duration>,
     points: f64,
     at: Instant,

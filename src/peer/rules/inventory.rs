@@ -8,11 +8,11 @@ use std::{
 };
 
 /// The most items of one trickled `inv`.
-pub(super) const TRICKLE_BATCH: usize = 1000;
+pub(in crate::peer) const TRICKLE_BATCH: usize = 1000;
 
 /// What is known and what waits.
 #[derive(Debug)]
-pub(super) struct Announcements {
+pub(in crate::peer) struct Announcements {
     known: Known,
     waiting: VecDeque<Inventory>,
     limit: usize,

@@ -1,9 +1,9 @@
 //! All that must happen until some time: pure, given the time. The pinger asks what is due; the others say what
 //! happened.
 
-use super::DisconnectReason;
-use super::config::{Settings, StallRule};
-use super::disconnect::HandshakeError;
+use crate::peer::DisconnectReason;
+use crate::peer::config::{Settings, StallRule};
+use crate::peer::disconnect::HandshakeError;
 use crate::wire::Command;
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use std::{
 
 /// What is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Due {
+pub(in crate::peer) enum Due {
     /// Send a ping.
     Ping,
     /// Disconnect.
@@ -21,7 +21,7 @@ pub(super) enum Due {
 
 /// The deadlines of one peer.
 #[derive(Debug)]
-pub(super) struct Deadlines {
+pub(in crate::peer) struct Deadlines {
     handshake: Option<(Instant, Duration)>,
     idle: Option<Instant>,
     idle_limit: Option<Duration>,
@@ -197,7 +197,7 @@ fn after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
 
 /// A set of commands; all unknown ones are one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Commands(u32);
+pub(in crate::peer) struct Commands(u32);
 
 impl Commands {
     pub fn from_bits(bits: u32) -> Self {

@@ -1,6 +1,6 @@
 //! Who may say what before two nodes have come to terms. Pure: told what arrived, it says what to do.
 
-use super::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
+use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
 
 /// The lowest protocol version there is.
@@ -8,7 +8,7 @@ const MINIMUM_VERSION: i32 = 1;
 
 /// How far the two nodes are.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(in crate::peer) struct Handshake {
     direction: Direction,
     subnetwork: Option<SubnetworkId>,
     protocol_version: i32,
@@ -26,7 +26,7 @@ enum Stage {
 
 /// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::peer) enum Step {
     /// Hand it to the listener, no more.
     Deliver,
     /// Hand it to the listener, then answer: with our `version` if that has not gone out yet, and our `verack`.
@@ -111,7 +111,7 @@ fn not_version(command: Command) -> Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{GetAddr, Hash, NetAddress, Ping, Services, CustomMessage, UserAgent, VerAck};
+    use crate::wire::{CustomMessage, GetAddr, Hash, NetAddress, Ping, Services, UserAgent, VerAck};
     use std::net::Ipv6Addr;
 
     const A: SubnetworkId = SubnetworkId::from_bytes([0xa; 20]);
