@@ -99,20 +99,22 @@ impl Reader<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
             let mut heard = false;
             let arrived = self.decoder.arrived() - before;
-            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, arrived));
+            let result = self.work_through(&mut heard);
             let now = Instant::now();
-            let place = self.decoder.frame_under_way();
+            let number = self.decoder.frame_under_way();
+            let arriving = self.decoder.announced().map(|(command, _)| command);
             self.shared.with_deadlines(|deadlines| {
                 deadlines.idle(now, heard);
-                deadlines.mid_frame(place, now);
+                deadlines.mid_frame(number, arriving, now);
             });
-            if let Err(reason) = result {
+            // Behind the deadlines: a pause does not move them.
+            if let Err(reason) = result.and_then(|messages| self.pace(messages, arrived)) {
                 return reason;
             }
         }
     }
 
-    /// Slows a remote down that sends more than it may. Time spent here is not its silence.
+    /// Slows down a remote that sends more than it may.
     fn pace(&mut self, messages: u64, bytes: u64) -> Ends {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
         let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {

@@ -11,7 +11,7 @@ use super::farewell::Farewell;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused, SMALL_FRAME};
 use super::receipt::{Ending, Receipt, Unsent};
-use super::rules::deadlines::{Commands, Deadlines};
+use super::rules::deadlines::{Commands, Deadlines, Due};
 use super::rules::handshake::Handshake;
 use super::rules::inventory::Announcements;
 use super::rules::ping::Pings;
@@ -336,10 +336,10 @@ impl Shared {
         result
     }
 
-    /// A request is about to be written whose answer has a deadline.
-    pub fn requested(&self, request: Command, now: Instant) {
+    /// The writer is about to write a request whose answer has a deadline.
+    pub fn about_to_write(&self, request: Command) {
         self.with_deadlines(|deadlines| {
-            deadlines.requested(request, now);
+            deadlines.about_to_write(request);
             self.awaited.store(deadlines.awaited().bits(), Ordering::Release);
         });
     }
@@ -357,9 +357,13 @@ impl Shared {
         });
     }
 
-    /// For the pinger: what is due, or until when to sleep.
-    pub fn next_due(&self, now: Instant) -> Result<super::rules::deadlines::Due, Option<Instant>> {
+    /// What is due, for the pinger, or until when it can sleep.
+    pub fn next_due(&self, now: Instant) -> Result<Due, Option<Instant>> {
         let mut clock = self.clock.lock();
+        // Whatever woke the pinger: if the time it asked for is long past, it woke up late.
+        if let Some(asked) = clock.wake_at.take() {
+            clock.deadlines.woke(asked, now);
+        }
         match clock.deadlines.due(now) {
             Some(due) => Ok(due),
             None => {

@@ -157,7 +157,7 @@ impl Writer<'_> {
 
     /// Writes whole frames, counts them, says so to `tell`, and reports them: who is told finds them counted.
     fn write_all(&mut self, bytes: &[u8], contents: &Contents, mut tell: impl FnMut(usize)) -> Result<(), Done> {
-        let asked = self.before(bytes, contents);
+        let asks = self.before(bytes, contents);
         let mut written = 0;
         let mut untold = contents.frames(bytes);
         let result = loop {
@@ -165,14 +165,15 @@ impl Writer<'_> {
                 Ok(count) => written += count,
                 Err(error) => break Err(error),
             }
-            self.account(untold.take_within(written), || tell(written));
+            let frames = untold.take_within(written);
+            if asks {
+                self.start_deadlines(frames.clone());
+            }
+            self.account(frames, || tell(written));
             if written == bytes.len() {
                 break Ok(());
             }
         };
-        if let Some(at) = asked {
-            self.shared.with_deadlines(|deadlines| deadlines.written(at, Instant::now()));
-        }
         result.map_err(|error| {
             for (command, frame) in untold {
                 self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
@@ -216,25 +217,31 @@ impl Writer<'_> {
         }
     }
 
-    /// Pings and requests are timed from here, before they are written: the answer cannot be there first. Gives when, if
-    /// there is a request.
-    fn before(&self, bytes: &[u8], contents: &Contents) -> Option<Instant> {
-        let mut now = None;
+    /// Notes pings and requests before they are written, because the answer can be there before the write returns. Returns
+    /// whether there is a request whose answer has a deadline.
+    fn before(&self, bytes: &[u8], contents: &Contents) -> bool {
         if contents.commands().any(|command| command == Command::Ping) {
-            let now = *now.get_or_insert_with(Instant::now);
+            let now = Instant::now();
             for (_, ping) in contents.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
                 let nonce = ping.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
                 let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
         }
-        let mut asked = None;
+        let mut asks = false;
         for request in contents.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
-            let now = *now.get_or_insert_with(Instant::now);
-            self.shared.requested(request, now);
-            asked = Some(now);
+            self.shared.about_to_write(request);
+            asks = true;
         }
-        asked
+        asks
+    }
+
+    /// Starts the deadlines of the requests among frames that are wholly written.
+    fn start_deadlines(&self, frames: Frames<'_>) {
+        let now = Instant::now();
+        for (request, _) in frames.counts().filter(|(command, _)| self.shared.timed_requests.contains(*command)) {
+            self.shared.with_deadlines(|deadlines| deadlines.written(request, now));
+        }
     }
 
     /// Counts and reports frames that are written; tells of them in between.
