@@ -9,7 +9,7 @@ use super::outbound::{Lane, Patience};
 use super::rules::handshake::Step;
 use super::rules::rate_limit::{Pace, Pacer};
 use super::shared::Shared;
-use super::stream::ReadHalf;
+use super::stream::{self, ReadHalf};
 use super::tally::Stamp;
 use super::{CustomCommands, DisconnectReason, Listener, Peer};
 use crate::wire::{
@@ -27,6 +27,9 @@ use std::{
 /// How long the reader waits for its last `reject` to be written before it disconnects all the same.
 const LAST_REJECT: Duration = Duration::from_secs(2);
 
+/// The largest payload, in bytes, until the handshake is done.
+const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
+
 /// How long the reader waits when the connection had nothing to read and did not wait for it.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -39,15 +42,21 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         peer: &peer,
         listener,
         decoder: FrameDecoder::new(shared.settings().network)
-            .with_limits(PayloadLimits::protocol().custom(shared.settings().max_custom_payload)),
+            .with_limits(handshake_limits(shared.settings().max_custom_payload)),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
+        has_version: false,
         introduced: false,
         now: Instant::now(),
     };
     let reason = contain(|| shared.begin().err().unwrap_or_else(|| reader.read()));
     shared.end(reason.unwrap_or(DisconnectReason::CallbackPanicked));
     farewell::leave(shared, &peer);
+}
+
+/// The largest payloads during the handshake. A remote that has not introduced itself can make this side hold no more.
+fn handshake_limits(max_custom_payload: u32) -> PayloadLimits {
+    PayloadLimits::protocol().all(HANDSHAKE_PAYLOAD).custom(max_custom_payload.min(HANDSHAKE_PAYLOAD))
 }
 
 struct Reader<'a> {
@@ -57,6 +66,8 @@ struct Reader<'a> {
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
+    /// Whether the remote's `version` was accepted.
+    has_version: bool,
     /// Whether the handshake is done.
     introduced: bool,
     /// When the bytes that are worked through arrived.
@@ -83,15 +94,16 @@ impl Reader<'_> {
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::RemoteClosed { inside_frame: self.decoder.is_mid_frame() },
                 Ok(_) => {}
-                // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
-                // again at once would do nothing else.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-                    ) =>
-                {
-                    let _ = self.shared.quitting.recv_timeout(MOMENT);
+                // Nothing is lost. The pause keeps a stream that never waits from occupying a core, and ends with the
+                // connection: the stream's own shutdown may not wake this thread.
+                Err(error) if stream::can_be_repeated(&error, self.waited(), stream::READ_TIMEOUT) => {
+                    if self.shared.quitting.recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected) {
+                        return self.shared.end_reason();
+                    }
+                    if self.decoder.arrived() == before {
+                        self.now = Instant::now();
+                        continue;
+                    }
                 }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
@@ -112,6 +124,11 @@ impl Reader<'_> {
                 return reason;
             }
         }
+    }
+
+    /// How long the last read took, at most.
+    fn waited(&self) -> Duration {
+        self.now.elapsed()
     }
 
     /// Slows down a remote that sends more than it may.
@@ -138,6 +155,7 @@ impl Reader<'_> {
             if let Some(reason) = self.shared.ended() {
                 return Err(reason.clone());
             }
+            self.check_announced()?;
             let before = self.decoder.position();
             match self.decoder.next_frame() {
                 Ok(None) => {
@@ -180,6 +198,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Refuses a frame by its header, before the payload is read, if the handshake does not allow such a message yet.
+    #[inline]
+    fn check_announced(&self) -> Ends {
+        if self.has_version {
+            return Ok(());
+        }
+        let Some((command, _)) = self.decoder.announced() else { return Ok(()) };
+        let Some((reject, reason)) = self.shared.state.lock().handshake.refuses(command) else { return Ok(()) };
+        self.shared.capture(Entry::Refused(&reason.to_string()));
+        self.last_reject(&reject);
+        Err(reason)
+    }
+
     /// How many bytes the decoder is past a position. Positions only grow, and a frame fits a usize.
     fn passed(&self, before: u64) -> usize {
         usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
@@ -201,16 +232,18 @@ impl Reader<'_> {
         if self.shared.is_awaited(command) {
             self.shared.answered(command);
         }
-        self.shared.received.add(command, size, clock);
-        let step = self.note(message);
+        let step = self.note(size, command, message, clock);
         if step == Step::Finished {
-            // Before anything of the program's runs: the remote has kept its deadline.
+            let custom = self.shared.settings().max_custom_payload;
+            self.decoder.set_limits(PayloadLimits::protocol().custom(custom));
+            // Before any callback: the remote has met its deadline.
             self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
             self.shared.progress.notify_all();
         }
         self.listener.on_read(self.peer, size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
+            Step::Skip => self.deliver(message).map(|_| Then::Ignore),
             Step::Introduced { negotiated, send_version } => {
                 debug!(target: LIFE, "{}: speaks version {negotiated}", self.shared);
                 Ok(Then::Introduce { send_version })
@@ -228,14 +261,16 @@ impl Reader<'_> {
         }
     }
 
-    /// What a message changes, before anybody is told of it. Most change nothing, which is found out without a lock.
+    /// Counts a message and applies it to the state, before any callback. Most messages change nothing, and need no lock.
     #[inline]
-    fn note(&mut self, message: &Message) -> Step {
+    fn note(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         if !self.introduced || matches!(message, Message::Version(_) | Message::VerAck(_)) {
-            let step = self.shake_hands(message);
+            let step = self.shake_hands(size, command, message, clock);
             if step != Step::Deliver {
                 return step;
             }
+        } else {
+            self.shared.received.add(command, size, clock);
         }
         match message {
             Message::Pong(pong) => self.shared.state.lock().pings.answered(pong.nonce, self.now),
@@ -247,14 +282,18 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn shake_hands(&mut self, message: &Message) -> Step {
-        if let Some(reason) = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now)) {
+    fn shake_hands(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
+        let overdue = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now));
+        let mut state = self.shared.state.lock();
+        // Under the lock of the handshake, so that a snapshot has the message and its consequences, or neither.
+        self.shared.received.add(command, size, clock);
+        if let Some(reason) = overdue {
             return Step::End(None, reason);
         }
-        let mut state = self.shared.state.lock();
         let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
         if let (Step::Introduced { negotiated, .. }, Message::Version(version)) = (&step, message) {
             Shared::introduce(&mut state, version, *negotiated);
+            self.has_version = true;
         }
         self.introduced = state.handshake.is_done();
         step

@@ -423,8 +423,9 @@ impl Shared {
             let mut announcements = self.announcements.lock();
             (announcements.known_len(), announcements.waiting_len())
         };
-        let (received, last_receive) = self.received.get();
         let state = self.state.lock();
+        // The reader counts `version` and `verack` under this lock.
+        let (received, last_receive) = self.received.get();
         let sent = self.sent.lock();
         let (queued_bytes, queued_messages) = self.outbound.size();
         Stats {

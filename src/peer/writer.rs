@@ -9,7 +9,7 @@ use super::logging::{self, SENT};
 use super::run::Run;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
-use super::{DisconnectReason, Peer};
+use super::{DisconnectReason, Peer, stream};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::{debug, error};
@@ -199,13 +199,12 @@ impl Writer<'_> {
     /// Tries until it works, until it fails, or until nothing has come of it for the whole write timeout.
     fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
+        let limit = self.shared.settings().write_timeout;
         loop {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(error) if stream::can_be_repeated(&error, begun.elapsed(), patience(limit)) => {
                     let since = *since.get_or_insert(begun);
-                    let limit = self.shared.settings().write_timeout;
                     // Nothing is ever sent there; it ends with the connection.
                     let ended = self.shared.quitting.recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
                     if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
@@ -262,8 +261,9 @@ impl Writer<'_> {
     }
 
     fn failed(&self, error: &io::Error) -> Done {
-        match (error.kind(), self.shared.settings().write_timeout) {
-            (io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, Some(limit)) => {
+        match self.shared.settings().write_timeout {
+            // Such an error is only final after the write timeout.
+            Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }
             _ if self.shared.ended().is_none() => {
