@@ -4,7 +4,7 @@ use crate::common::frames::{message_of_size, raw_frame};
 use crate::common::local::{Local, end_reason, new_peer};
 use crate::common::remote::Remote;
 use crate::common::{builder, version, wait_until};
-use kaspa_peer::wire::{Command, FrameError, Message, Network, Reject};
+use kaspa_peer::wire::{Command, FrameError, Message, Network};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 
 /// The header of a frame that claims a payload of this size.
@@ -24,8 +24,8 @@ fn a_header_of_another_message_is_enough_to_be_rejected() {
         let (local, mut remote) = new_inbound();
         remote.send_bytes(&header(command.name(), length));
         let messages = remote.read_until_closed();
-        let [Message::Reject(Reject { command: rejected, .. })] = &messages[..] else { panic!("{messages:?}") };
-        assert_eq!(rejected.to_str(), Some(command.name()));
+        let [Message::Reject(reject)] = &messages[..] else { panic!("{messages:?}") };
+        assert_eq!(reject.command.to_str(), Some(command.name()));
         let reason = DisconnectReason::Handshake(HandshakeError::NotVersion { command });
         assert_eq!(end_reason(&local.peer), reason);
         assert_eq!(local.recorder.commands(), [""; 0]);

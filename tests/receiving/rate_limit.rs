@@ -1,6 +1,6 @@
 //! A rate limit slows reading down, and ends the peer only if the configuration says so.
 
-use crate::common::frames::{message_of_size, raw_frame};
+use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
 use crate::common::local::{Local, connected_peer, end_reason, new_peer, repeat_until_ended};
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
@@ -75,7 +75,7 @@ fn a_pause_for_the_rate_limit_does_not_move_the_idle_timeout() {
     let config = builder().rate_limit(limit).idle_timeout(500 * MS).ping_interval(None);
     let (local, mut remote) = new_peer(Direction::Inbound, config);
     // This message makes the reader pause for about an hour.
-    remote.shake_hands_and_send(&version(), &frame_of_size(4000, Network::Simnet).as_bytes());
+    remote.shake_hands_and_send(&version(), frame_of_size(4000, Network::Simnet).as_bytes());
     assert_eq!(end_reason(&local.peer), DisconnectReason::Idle { limit: 500 * MS });
 }
 
