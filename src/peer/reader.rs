@@ -314,7 +314,7 @@ impl Reader<'_> {
     fn deliver(&mut self, message: &Message) -> Ends<Then> {
         match message {
             Message::Ping(ping) => self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?,
-            Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
+            Message::Inv(inv) => self.shared.note_announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
                 if !self.shared.offers(Services::BLOOM) =>
             {

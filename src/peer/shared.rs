@@ -420,7 +420,7 @@ impl Shared {
 
     pub fn stats(&self) -> Stats {
         let (inventory_known, inventory_queued) = {
-            let mut announcements = self.announcements.lock();
+            let announcements = self.announcements.lock();
             (announcements.known_len(), announcements.waiting_len())
         };
         let state = self.state.lock();

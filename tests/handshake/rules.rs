@@ -278,12 +278,13 @@ type Check = fn(&FrameError) -> bool;
 /// Frames that are malformed, and a check of the error for each.
 fn malformed() -> [(Vec<u8>, Check); 3] {
     let other_network = kaspa_peer::wire::Frame::encode(&VerAck, Network::Mainnet).unwrap().as_bytes().to_vec();
-    let mut flipped = simnet_frame(&Ping { nonce: 1 });
+    // The only known command that the remote may send before its `version`.
+    let mut flipped = simnet_frame(&version());
     flipped[24] ^= 1;
     let oversize = [&flipped[..16], &[0xff; 8]].concat();
     [
         (other_network, |error| matches!(error, FrameError::Network { .. })),
-        (flipped, |error| matches!(error, FrameError::Checksum { command: Command::Ping, .. })),
+        (flipped, |error| matches!(error, FrameError::Checksum { command: Command::Version, .. })),
         (oversize, |error| matches!(error, FrameError::Oversize { .. })),
     ]
 }
