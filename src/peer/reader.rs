@@ -2,6 +2,7 @@
 
 use super::capture::Entry;
 use super::contain::contain;
+use super::counters::Stamp;
 use super::disconnect::{HandshakeError, IoOperation};
 use super::farewell;
 use super::logging::{self, LIFE, RECEIVED, SENT};
@@ -10,7 +11,6 @@ use super::rules::handshake::Step;
 use super::rules::rate_limit::{Pace, Pacer};
 use super::shared::Shared;
 use super::stream::{self, ReadHalf};
-use super::tally::Stamp;
 use super::{CustomCommands, DisconnectReason, Listener, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, PayloadLimits, Pong, Reject, RejectCode, Services,
@@ -19,7 +19,6 @@ use crate::wire::{
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };

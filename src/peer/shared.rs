@@ -6,6 +6,7 @@
 use super::capture::Entry;
 use super::config::Settings;
 use super::contain::contain;
+use super::counters::Counters;
 use super::current::PeerKey;
 use super::farewell::Farewell;
 use super::logging::LIFE;
@@ -16,9 +17,8 @@ use super::rules::handshake::Handshake;
 use super::rules::inventory::Announcements;
 use super::rules::ping::Pings;
 use super::rules::score::Score;
-use super::stats::{Remote, Traffic};
+use super::stats::Remote;
 use super::sync::{Condvar, Mutex};
-use super::tally::Tally;
 use super::threads::{self, Threads};
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
@@ -67,12 +67,13 @@ pub(super) struct Shared {
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcements>,
-    /// What the reader counts.
-    pub received: Tally,
+    /// The reader's counters.
+    pub received: Counters,
+    /// The writer's counters.
+    pub sent: Counters,
     pub state: Mutex<State>,
     /// Told when the handshake is done or the peer is gone.
     pub progress: Condvar,
-    pub sent: Mutex<Sent>,
     pub score: Mutex<Score>,
     clock: Mutex<Clock>,
     pub outbound: Outbound,
@@ -95,13 +96,6 @@ pub(super) struct State {
     pub remote: Option<Remote>,
     pub pings: Pings,
     pub wants_headers: bool,
-}
-
-/// What the writer keeps up to date.
-#[derive(Default)]
-pub(super) struct Sent {
-    pub traffic: Traffic,
-    pub last_send: Option<SystemTime>,
 }
 
 /// What was asked for last, so that the same is not asked for twice in a row.
@@ -162,10 +156,10 @@ impl Shared {
             farewell: Farewell::default(),
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
-            received: Tally::default(),
+            received: Counters::default(),
+            sent: Counters::default(),
             state: Mutex::new(state),
             progress: Condvar::new(),
-            sent: Mutex::default(),
             score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock { deadlines: Deadlines::new(settings, Instant::now()), wake_at: None }),
             outbound,
@@ -426,7 +420,7 @@ impl Shared {
         let state = self.state.lock();
         // The reader counts `version` and `verack` under this lock.
         let (received, last_receive) = self.received.get();
-        let sent = self.sent.lock();
+        let (sent, last_send) = self.sent.get();
         let (queued_bytes, queued_messages) = self.outbound.size();
         Stats {
             id: self.id,
@@ -436,9 +430,9 @@ impl Shared {
             handshake_done: state.handshake.is_done(),
             remote: state.remote.clone(),
             received,
-            sent: sent.traffic,
+            sent,
             last_receive,
-            last_send: sent.last_send,
+            last_send,
             last_ping_nonce: state.pings.last_nonce(),
             last_ping: state.pings.last_sent(),
             last_rtt: state.pings.last_rtt(),

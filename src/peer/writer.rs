@@ -3,6 +3,7 @@
 use super::capture::Entry;
 use super::contain::contain;
 use super::contents::{Contents, Frames};
+use super::counters::Stamp;
 use super::disconnect::IoOperation;
 use super::farewell;
 use super::logging::{self, SENT};
@@ -245,10 +246,7 @@ impl Writer<'_> {
 
     /// Counts and reports frames that are written; tells of them in between.
     fn account(&self, frames: Frames<'_>, tell: impl FnOnce()) {
-        let mut sent = self.shared.sent.lock();
-        frames.clone().counts().for_each(|(command, count)| sent.traffic.add(command, count));
-        sent.last_send = Some(SystemTime::now());
-        drop(sent);
+        self.shared.sent.add_all(frames.clone().counts(), Stamp::of(SystemTime::now()));
         tell();
         let listener = &*self.shared.settings().listener;
         for (command, frame) in frames {
