@@ -29,8 +29,8 @@ mod capture;
 mod close;
 mod config;
 mod connect;
+mod counters;
 mod dag;
-mod deadlines;
 mod disconnect;
 mod error;
 mod events;
@@ -38,24 +38,19 @@ mod frame_list;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod handshake;
 #[cfg(all(test, shuttle))]
 mod interleavings;
-mod inventory;
 mod lifecycle;
 mod listener;
 mod logging;
-mod nonces;
 mod outbound;
 mod panic;
-mod ping;
 mod pinger;
 mod push;
 mod questions;
-mod rate;
 mod reader;
 mod receipt;
-mod score;
+mod rules;
 mod send_progress;
 #[cfg(feature = "serde")]
 mod serde_impls;
@@ -64,7 +59,6 @@ mod start;
 mod stats;
 mod stream;
 mod sync;
-mod tally;
 mod thread_identity;
 mod trickle;
 mod writer;
@@ -80,9 +74,9 @@ pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViol
 pub use error::{ConfigError, QueueError, StartError, WaitError};
 pub use events::{Event, EventKind, EventListener, events};
 pub use listener::Listener;
-pub use rate::RateLimit;
 pub use receipt::Receipt;
-pub use score::ScoreLimit;
+pub use rules::rate_limit::RateLimit;
+pub use rules::score::ScoreLimit;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 

@@ -8,7 +8,7 @@ pub use builder::ConfigBuilder;
 pub(super) use settings::Settings;
 pub use stall_rule::StallRule;
 
-use super::nonces::Nonces;
+use super::rules::nonces::Nonces;
 use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId, UserAgent, UserAgentError};
 use parking_lot::Mutex;

@@ -6,10 +6,10 @@
 //!
 //! A test that waits for something that never comes fails as a deadlock, or when it has taken too many steps.
 
-use super::deadlines::Due;
-use super::handshake::Step;
 use super::outbound::{Lane, Outbound, Patience, Queued, Refused};
 use super::receipt::{Ending, Receipt};
+use super::rules::deadlines::Due;
+use super::rules::handshake::Step;
 use super::run::Run;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;

@@ -1,10 +1,10 @@
 //! Thread 3: the clock. Asleep until something is due.
 
 use super::DisconnectReason;
-use super::deadlines::Due;
 use super::logging::SENT;
 use super::outbound::{Lane, Wait};
 use super::panic::catch_panic;
+use super::rules::deadlines::Due;
 use super::shared::Shared;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};

@@ -1,15 +1,15 @@
 //! Thread 1: socket → frame → message → state → callback.
 
 use super::capture::Entry;
+use super::counters::Stamp;
 use super::disconnect::{HandshakeError, IoOperation};
-use super::handshake::Step;
 use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::Lane;
 use super::panic::catch_panic;
-use super::rate::{Pace, Pacer};
+use super::rules::handshake::Step;
+use super::rules::rate_limit::{Pace, Pacer};
 use super::shared::{LAST_REJECT, Shared};
-use super::stream::ReadHalf;
-use super::tally::Stamp;
+use super::stream::{self, ReadHalf};
 use super::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
@@ -18,10 +18,13 @@ use crate::wire::{
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+/// The largest payload, in bytes, until the handshake is done. A remote that has not introduced itself can make this side
+/// hold no more.
+const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 
 /// How long the reader waits when the connection had nothing to read and did not wait for it.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -34,9 +37,11 @@ pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         shared,
         peer: &peer,
         listener,
-        decoder: FrameDecoder::new(shared.settings().network).with_limits(shared.settings().payload_limits.clone()),
+        decoder: FrameDecoder::new(shared.settings().network)
+            .with_limits(shared.settings().payload_limits.clone().at_most(HANDSHAKE_PAYLOAD)),
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
+        has_version: false,
         introduced: false,
         now: Instant::now(),
     };
@@ -54,6 +59,8 @@ struct Reader<'a> {
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
+    /// Whether the remote's `version` was accepted.
+    has_version: bool,
     /// Whether the handshake is done.
     introduced: bool,
     /// When the bytes that are worked through arrived.
@@ -80,15 +87,16 @@ impl Reader<'_> {
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::remote_closed(self.decoder.is_mid_frame(), self.introduced),
                 Ok(_) => {}
-                // Somebody else's timeout on the same socket; nothing is lost. If it does not block at all, asking
-                // again at once would do nothing else.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-                    ) =>
-                {
-                    let _ = self.shared.lifecycle.quitting().recv_timeout(MOMENT);
+                // Nothing is lost. The pause keeps a stream that never waits from occupying a core, and ends with the
+                // connection: the stream's own shutdown may not wake this thread.
+                Err(error) if stream::can_be_repeated(&error, self.waited(), stream::READ_TIMEOUT) => {
+                    if self.shared.lifecycle.quitting().recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected) {
+                        return self.shared.end_reason();
+                    }
+                    if self.decoder.arrived() == before {
+                        self.now = Instant::now();
+                        continue;
+                    }
                 }
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
@@ -96,20 +104,27 @@ impl Reader<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
             let mut heard = false;
             let arrived = self.decoder.arrived() - before;
-            let result = self.work_through(&mut heard).and_then(|messages| self.pace(messages, arrived));
+            let result = self.work_through(&mut heard);
             let now = Instant::now();
-            let place = self.decoder.frame_under_way();
+            let number = self.decoder.frame_under_way();
+            let arriving = self.decoder.announced().map(|(command, _)| command);
             self.shared.with_deadlines(|deadlines| {
                 deadlines.idle(now, heard);
-                deadlines.mid_frame(place, now);
+                deadlines.mid_frame(number, arriving, now);
             });
-            if let Err(reason) = result {
+            // Behind the deadlines: a pause does not move them.
+            if let Err(reason) = result.and_then(|messages| self.pace(messages, arrived)) {
                 return reason;
             }
         }
     }
 
-    /// Slows a remote down that sends more than it may. Time spent here is not its silence.
+    /// How long the last read took, at most.
+    fn waited(&self) -> Duration {
+        self.now.elapsed()
+    }
+
+    /// Slows down a remote that sends more than it may.
     fn pace(&mut self, messages: u64, bytes: u64) -> Ends {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
         let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {
@@ -136,6 +151,7 @@ impl Reader<'_> {
             if self.shared.is_ending_with_reject() {
                 return Err(self.shared.end_reason());
             }
+            self.check_announced()?;
             let before = self.decoder.position();
             match self.decoder.next_frame() {
                 Ok(None) => {
@@ -185,6 +201,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Refuses a frame by its header, before the payload is read, if the handshake does not allow such a message yet.
+    #[inline]
+    fn check_announced(&self) -> Ends {
+        if self.has_version {
+            return Ok(());
+        }
+        let Some((command, _)) = self.decoder.announced() else { return Ok(()) };
+        let Some((reject, reason)) = self.shared.state.lock().handshake.refuses(command) else { return Ok(()) };
+        self.shared.capture(Entry::Refused(&reason.to_string()));
+        self.last_reject(&reject, &reason);
+        Err(reason)
+    }
+
     /// How many bytes the decoder is past a position. Positions only grow, and a frame fits a usize.
     fn passed(&self, before: u64) -> usize {
         usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
@@ -206,16 +235,17 @@ impl Reader<'_> {
         if self.shared.is_awaited(command) {
             self.shared.answered(command);
         }
-        self.shared.received.add(command, size, clock);
-        let step = self.note(message);
+        let step = self.note(size, command, message, clock);
         if step == Step::Finished {
-            // Before anything of the program's runs: the remote has kept its deadline.
+            self.decoder.set_limits(self.shared.settings().payload_limits.clone());
+            // Before any callback: the remote has met its deadline.
             self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
             self.shared.lifecycle.handshake_done();
         }
         self.listener.on_read(self.peer, size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
+            Step::Skip => self.deliver(message).map(|_| Then::Ignore),
             Step::Introduced { negotiated, send_version } => {
                 debug!(target: LIFE, "{}: speaks version {negotiated}", self.shared);
                 Ok(Then::Introduce { send_version })
@@ -233,14 +263,16 @@ impl Reader<'_> {
         }
     }
 
-    /// What a message changes, before anybody is told of it. Most change nothing, which is found out without a lock.
+    /// Counts a message and applies it to the state, before any callback. Most messages change nothing, and need no lock.
     #[inline]
-    fn note(&mut self, message: &Message) -> Step {
+    fn note(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         if !self.introduced || matches!(message, Message::Version(_) | Message::VerAck(_)) {
-            let step = self.shake_hands(message);
+            let step = self.shake_hands(size, command, message, clock);
             if step != Step::Deliver {
                 return step;
             }
+        } else {
+            self.shared.received.add(command, size, clock);
         }
         match message {
             Message::Pong(pong) => self.shared.state.lock().pings.answered(pong.nonce, self.now),
@@ -252,14 +284,18 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn shake_hands(&mut self, message: &Message) -> Step {
-        if let Some(reason) = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now)) {
+    fn shake_hands(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
+        let overdue = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now));
+        let mut state = self.shared.state.lock();
+        // Under the lock of the handshake, so that a snapshot has the message and its consequences, or neither.
+        self.shared.received.add(command, size, clock);
+        if let Some(reason) = overdue {
             return Step::End(None, reason);
         }
-        let mut state = self.shared.state.lock();
         let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
         if let (Step::Introduced { negotiated, .. }, Message::Version(version)) = (&step, message) {
             Shared::introduce(&mut state, version, *negotiated);
+            self.has_version = true;
         }
         self.introduced = state.handshake.is_done();
         step
@@ -289,7 +325,7 @@ impl Reader<'_> {
                 let hash = self.shared.settings().dag.selected_tip();
                 self.shared.answer(Lane::Answer, &SelectedTip { hash })?;
             }
-            Message::Inv(inv) => self.shared.announcements.lock().announced(&inv.items),
+            Message::Inv(inv) => self.shared.note_announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
                 if !self.shared.offers(Services::BLOOM) =>
             {

@@ -5,20 +5,20 @@
 
 use super::capture::Entry;
 use super::config::Settings;
-use super::deadlines::{Commands, Deadlines};
-use super::handshake::Handshake;
-use super::inventory::Announcements;
+use super::counters::Counters;
 use super::lifecycle::Lifecycle;
 use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
 use super::panic::catch_panic;
-use super::ping::Pings;
 use super::questions::Questions;
 use super::receipt::Receipt;
-use super::score::Score;
-use super::stats::{Remote, Traffic};
+use super::rules::deadlines::{Commands, Deadlines, Due};
+use super::rules::handshake::Handshake;
+use super::rules::inventory::Announcements;
+use super::rules::ping::Pings;
+use super::rules::score::Score;
+use super::stats::Remote;
 use super::sync::Mutex;
-use super::tally::Tally;
 use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Reject, Services, Version,
@@ -64,10 +64,11 @@ pub(super) struct Shared {
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcements>,
-    /// What the reader counts.
-    pub received: Tally,
+    /// The reader's counters.
+    pub received: Counters,
+    /// The writer's counters.
+    pub sent: Counters,
     pub state: Mutex<State>,
-    pub sent: Mutex<Sent>,
     pub score: Mutex<Score>,
     clock: Mutex<Clock>,
     pub outbound: Arc<Outbound>,
@@ -84,13 +85,6 @@ pub(super) struct State {
     pub remote: Option<Remote>,
     pub pings: Pings,
     pub wants_headers: bool,
-}
-
-/// What the writer keeps up to date.
-#[derive(Default)]
-pub(super) struct Sent {
-    pub traffic: Traffic,
-    pub last_send: Option<SystemTime>,
 }
 
 /// What was asked for last, so that the same is not asked for twice in a row.
@@ -142,9 +136,9 @@ impl Shared {
             ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
             announcements: Mutex::new(announcements),
-            received: Tally::default(),
+            received: Counters::default(),
+            sent: Counters::default(),
             state: Mutex::new(state),
-            sent: Mutex::default(),
             score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock {
                 deadlines: Deadlines::new(settings, Instant::now()),
@@ -303,10 +297,10 @@ impl Shared {
         result
     }
 
-    /// A request is about to be written whose answer has a deadline.
-    pub fn requested(&self, request: Command, now: Instant) {
+    /// The writer is about to write a request whose answer has a deadline.
+    pub fn about_to_write(&self, request: Command) {
         self.with_deadlines(|deadlines| {
-            deadlines.requested(request, now);
+            deadlines.about_to_write(request);
             self.awaited.store(deadlines.awaited().bits(), Ordering::Release);
         });
     }
@@ -324,9 +318,13 @@ impl Shared {
         });
     }
 
-    /// For the pinger: what is due, or until when to sleep.
-    pub fn next_due(&self, now: Instant) -> Result<super::deadlines::Due, Option<Instant>> {
+    /// What is due, for the pinger, or until when it can sleep.
+    pub fn next_due(&self, now: Instant) -> Result<Due, Option<Instant>> {
         let mut clock = self.clock.lock();
+        // Whatever woke the pinger: if the time it asked for is long past, it woke up late.
+        if let Some(asked) = clock.wake_at.take() {
+            clock.deadlines.woke(asked, now);
+        }
         match clock.deadlines.due(now) {
             Some(due) => Ok(due),
             None => {
@@ -388,12 +386,13 @@ impl Shared {
 
     pub fn stats(&self) -> Stats {
         let (inventory_known, inventory_queued) = {
-            let mut announcements = self.announcements.lock();
+            let announcements = self.announcements.lock();
             (announcements.known_len(), announcements.waiting_len())
         };
-        let (received, last_receive) = self.received.get();
         let state = self.state.lock();
-        let sent = self.sent.lock();
+        // The reader counts `version` and `verack` under this lock.
+        let (received, last_receive) = self.received.get();
+        let (sent, last_send) = self.sent.get();
         let (queued_bytes, queued_messages) = self.outbound.size();
         Stats {
             id: self.id,
@@ -403,9 +402,9 @@ impl Shared {
             handshake_done: state.handshake.is_done(),
             remote: state.remote.clone(),
             received,
-            sent: sent.traffic,
+            sent,
             last_receive,
-            last_send: sent.last_send,
+            last_send,
             last_ping_nonce: state.pings.last_nonce(),
             last_ping: state.pings.last_sent(),
             last_rtt: state.pings.last_rtt(),

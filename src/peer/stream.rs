@@ -145,6 +145,25 @@ impl ReadHalf {
     }
 }
 
+/// Where shutting a socket down does not wake a thread that reads it, a read gives up after this time, so that the reader
+/// notices the end of the connection.
+pub(super) const READ_TIMEOUT: Option<Duration> = if cfg!(windows) { Some(Duration::from_secs(1)) } else { None };
+
+/// Whether a read or a write that failed can simply be repeated: it was interrupted, or it waited for the timeout of the
+/// stream, `limit`, in the `waited` time.
+///
+/// `ETIMEDOUT` from the system is no such timeout: the connection itself has failed, for example because keep-alive probes were
+/// not answered. On Windows the timeout of a socket has the same error, so there the time decides.
+pub(super) fn can_be_repeated(error: &io::Error, waited: Duration, limit: Option<Duration>) -> bool {
+    match error.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => true,
+        io::ErrorKind::TimedOut if error.raw_os_error().is_none() => true,
+        // The system's timers are coarse, and may end a wait a little early.
+        io::ErrorKind::TimedOut => cfg!(windows) && limit.is_some_and(|limit| waited >= limit / 2),
+        _ => false,
+    }
+}
+
 /// The writing side of a socket that is shared with the reading side.
 struct WriteHalf<T>(Arc<T>);
 
@@ -165,7 +184,7 @@ impl Stream for TcpStream {
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
         self.set_nodelay(true)?;
-        self.set_read_timeout(None)?;
+        self.set_read_timeout(READ_TIMEOUT)?;
         self.set_write_timeout(write_timeout)?;
         let stream = Arc::new(self);
         Ok(Halves {

@@ -1,13 +1,16 @@
 //! Announcing: blocks go out at once, everything else when the trickle timer says.
 
 use super::QueueError;
-use super::inventory::{Announcements, TRICKLE_BATCH};
 use super::logging::SENT;
 use super::outbound::Wait;
+use super::rules::inventory::{Announcements, TRICKLE_BATCH};
 use super::shared::Shared;
 use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;
 use std::time::Instant;
+
+/// How many announced items are noted under one lock.
+const SLICE: usize = 256;
 
 /// What the trickle timer says.
 pub(super) enum Trickle {
@@ -17,6 +20,15 @@ pub(super) enum Trickle {
 }
 
 impl Shared {
+    /// Notes what the remote announced, in slices, so that a caller who announces something never waits for all of them.
+    pub fn note_announced(&self, items: &[Inventory]) {
+        // Older items would be forgotten at once.
+        let newest = items.len().saturating_sub(self.settings().known_inventory);
+        for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
+            self.announcements.lock().announced(slice);
+        }
+    }
+
     /// Announces blocks at once and queues the rest for the trickle timer.
     pub fn queue_inventory(&self, items: &[Inventory]) -> Result<(), QueueError> {
         if let Some(reason) = self.ended() {

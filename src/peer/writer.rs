@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::capture::Entry;
+use super::counters::Stamp;
 use super::disconnect::IoOperation;
 use super::frame_list::{FrameList, Frames};
 use super::logging::{self, SENT};
@@ -9,7 +10,7 @@ use super::outbound::Idle;
 use super::panic::catch_panic;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
-use super::{DisconnectReason, Peer};
+use super::{DisconnectReason, Peer, stream};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::{debug, error};
@@ -154,10 +155,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes whole frames. After each write it counts the frames that are whole, resolves their receipts, and calls the
-    /// listener, in this order: a program that learns of a message finds it counted.
+    /// Writes whole frames. After each write it starts the deadlines of the requests that are whole, counts the frames,
+    /// resolves their receipts, and calls the listener, in this order: a program that learns of a message finds it counted.
     fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
-        let asked = self.before(bytes, frames);
+        let asks = self.before(bytes, frames);
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
@@ -171,14 +172,15 @@ impl Writer<'_> {
                     break Err(error);
                 }
             }
-            self.account(unreported.take_within(written), has_positions);
+            let whole = unreported.take_within(written);
+            if asks {
+                self.start_deadlines(whole.clone());
+            }
+            self.account(whole, has_positions);
             if written == bytes.len() {
                 break Ok(());
             }
         };
-        if let Some(at) = asked {
-            self.shared.with_deadlines(|deadlines| deadlines.written(at, Instant::now()));
-        }
         result.map_err(|error| {
             for (command, frame) in unreported {
                 self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
@@ -204,13 +206,13 @@ impl Writer<'_> {
     /// Tries until it works, until it fails, or until nothing has come of it for the whole write timeout.
     fn retry<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
+        let limit = self.shared.settings().write_timeout;
         loop {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && self.shared.ended().is_none() => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(error) if stream::can_be_repeated(&error, begun.elapsed(), write_attempt(limit)) => {
                     let since = *since.get_or_insert(begun);
-                    let limit = self.shared.settings().write_timeout;
                     // Nothing is ever sent there; it ends with the connection.
                     let ended =
                         self.shared.lifecycle.quitting().recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
@@ -223,38 +225,38 @@ impl Writer<'_> {
         }
     }
 
-    /// Pings and requests are timed from here, before they are written: the answer cannot be there first. Gives when, if
-    /// there is a request.
-    fn before(&self, bytes: &[u8], frames: &FrameList) -> Option<Instant> {
-        let mut now = None;
+    /// Notes pings and requests before they are written, because the answer can be there before the write returns. Returns
+    /// whether there is a request whose answer has a deadline.
+    fn before(&self, bytes: &[u8], frames: &FrameList) -> bool {
         if frames.commands().any(|command| command == Command::Ping) {
-            let now = *now.get_or_insert_with(Instant::now);
+            let now = Instant::now();
             for (_, ping) in frames.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
                 let nonce = ping.get(HEADER_SIZE..).and_then(|payload| payload.first_chunk());
                 let nonce = nonce.copied().map(u64::from_le_bytes).unwrap_or_default();
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
         }
-        let mut asked = None;
+        let mut asks = false;
         for request in frames.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
-            let now = *now.get_or_insert_with(Instant::now);
-            self.shared.requested(request, now);
-            asked = Some(now);
+            self.shared.about_to_write(request);
+            asks = true;
         }
-        asked
+        asks
+    }
+
+    /// Starts the deadlines of the requests among frames that are wholly written.
+    fn start_deadlines(&self, frames: Frames<'_>) {
+        let now = Instant::now();
+        for (request, _) in frames.counts().filter(|(command, _)| self.shared.timed_requests.contains(*command)) {
+            self.shared.with_deadlines(|deadlines| deadlines.written(request, now));
+        }
     }
 
     /// Counts frames that are written, resolves their receipts, and calls the listener.
     fn account(&self, frames: Frames<'_>, has_positions: bool) {
-        let mut messages = 0;
-        let mut sent = self.shared.sent.lock();
-        for (command, count) in frames.clone().counts() {
-            messages += count.messages;
-            sent.traffic.add(command, count);
-        }
-        sent.last_send = Some(SystemTime::now());
-        drop(sent);
+        self.shared.sent.add_all(frames.clone().counts(), Stamp::of(SystemTime::now()));
         if has_positions {
+            let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
             self.shared.outbound.progress().end_write(messages);
         }
         let listener = &*self.shared.settings().listener;
@@ -268,8 +270,9 @@ impl Writer<'_> {
     }
 
     fn failed(&self, error: &io::Error) -> Done {
-        match (error.kind(), self.shared.settings().write_timeout) {
-            (io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, Some(limit)) => {
+        match self.shared.settings().write_timeout {
+            // Such an error is only final after the write timeout.
+            Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }
             _ if self.shared.ended().is_none() => {

@@ -68,6 +68,15 @@ impl PayloadLimits {
         self
     }
 
+    /// Lowers every limit that is above `max` bytes to `max`.
+    #[must_use]
+    pub fn at_most(mut self, max: u32) -> Self {
+        for limit in &mut self.max {
+            *limit = (*limit).min(max);
+        }
+        self
+    }
+
     /// The largest payload of a command, in bytes.
     #[inline]
     #[must_use]
@@ -99,6 +108,12 @@ mod tests {
 
     fn custom(name: &str) -> Command {
         name.parse().unwrap()
+    }
+
+    #[test]
+    fn limits_are_lowered_and_never_raised() {
+        let limits = PayloadLimits::protocol().command(Command::Addr, 100).at_most(1000);
+        assert_eq!([Command::Addr, Command::Block, Command::Ping].map(|command| limits.of(command)), [100, 1000, 8]);
     }
 
     #[test]

@@ -257,3 +257,24 @@ fn frames_that_could_not_be_written_are_reported_but_not_counted() {
     assert_eq!(written, [(Command::FeeFilter, 32, true), last]);
     assert_eq!(local.peer.stats().sent.of(last.0).messages, 0);
 }
+
+#[test]
+fn a_snapshot_that_says_the_handshake_is_done_has_its_messages_counted() {
+    for _ in 0..200 {
+        let (local, mut remote) = new_peer(Direction::Inbound, builder());
+        let remote = std::thread::spawn(move || {
+            remote.shake_hands(&version());
+            remote
+        });
+        loop {
+            let stats = local.peer.stats();
+            let received = |command| stats.received.of(command).messages;
+            assert_eq!(stats.remote.is_some(), received(Command::Version) == 1);
+            assert_eq!(stats.handshake_done, received(Command::VerAck) == 1);
+            if stats.handshake_done {
+                break;
+            }
+        }
+        drop(remote.join().unwrap());
+    }
+}

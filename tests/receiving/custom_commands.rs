@@ -79,7 +79,7 @@ fn they_can_be_sent() {
 }
 
 #[test]
-fn they_are_delivered_during_the_handshake() {
+fn they_are_delivered_between_the_version_and_the_verack_and_skipped_before() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     remote.send(&custom("first", b""));
     remote.send(&version());
@@ -89,7 +89,7 @@ fn they_are_delivered_during_the_handshake() {
     remote.send(&VerAck);
     local.peer.wait_for_handshake().unwrap();
     local.recorder.wait_for::<VerAck>();
-    assert_eq!(local.recorder.commands(), ["first", "version", "second", "verack"]);
+    assert_eq!(local.recorder.commands(), ["version", "second", "verack"]);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn during_the_handshake_a_malformed_frame_is_neither_tolerated_nor_rejected() {
                 remote.send(&version());
                 answers = 2;
             }
-            remote.send_bytes(&raw_frame(network, "ping", &[1; 7]));
+            remote.send_bytes(&raw_frame(network, "version", &[1; 7]));
             let reason = end_reason(&local.peer);
             assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::Malformed(_))), "{reason}");
             let received = remote.read_until_closed();

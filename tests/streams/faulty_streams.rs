@@ -5,7 +5,7 @@ use crate::common::local::{end_reason, is_callback_panic};
 use crate::common::recorder::Recorder;
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, sockets, version, wait_until};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::wire::{Command, FeeFilter, Frame, Network, VerAck};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, StartError, WaitError};
@@ -124,6 +124,66 @@ fn a_stream_that_does_not_block_is_read_at_most_about_once_a_millisecond() {
     assert!(start.elapsed() >= Duration::from_millis(180), "200 reads in {:?}", start.elapsed());
     peer.disconnect();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
+}
+
+#[test]
+fn a_stream_that_is_always_interrupted_ends_with_the_connection() {
+    fn interrupted() -> io::Result<usize> {
+        Err(ErrorKind::Interrupted.into())
+    }
+
+    let (peer, _) = scripted((), interrupted, Out { accepted: 0, then: |_| interrupted() });
+    peer.wait_for_handshake().unwrap();
+    peer.disconnect();
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
+    // Its shutdown does not wake the reader.
+    let config = config(());
+    let reader = Script { bytes: io::Cursor::default(), then: interrupted, reads: Arc::default(), end: never() };
+    let peer = Peer::inbound(Halves::new(reader, io::sink(), || {}), "nowhere:1", &config).unwrap();
+    peer.disconnect();
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
+}
+
+#[test]
+fn a_shutdown_that_does_not_wake_the_reader_is_enough_if_reads_time_out() {
+    let (ours, theirs) = sockets();
+    ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let (reader, writer) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
+    let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Write)));
+    let peer = Peer::inbound(halves, "like-windows:1", &config(())).unwrap();
+    let mut remote = Remote::new(theirs, Network::Simnet);
+    remote.shake_hands(&version());
+    peer.wait_for_handshake().unwrap();
+    peer.disconnect();
+    // The remote is still there and silent.
+    assert_eq!(end_reason(&peer), DisconnectReason::Local);
+    assert_eq!(remote.read_until_closed(), []);
+}
+
+/// The error of a connection whose remote has not confirmed anything for too long.
+#[cfg(target_os = "linux")]
+fn connection_timed_out() -> io::Result<usize> {
+    Err(io::Error::from_raw_os_error(110))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_that_the_system_gave_up_is_no_timeout_of_the_stream() {
+    let is_timed_out = |peer: &Peer, expected| {
+        let reason = end_reason(peer);
+        let right = matches!(
+            &reason,
+            DisconnectReason::Io { operation, kind: ErrorKind::TimedOut, .. } if *operation == expected
+        );
+        assert!(right, "{reason}");
+    };
+    let (peer, _) = scripted((), connection_timed_out, io::sink());
+    is_timed_out(&peer, IoOperation::Read);
+    let accepted = handshake().len() * 4;
+    let (peer, _) = scripted((), times_out, Out { accepted, then: |_| connection_timed_out() });
+    peer.wait_for_handshake().unwrap();
+    peer.queue_message(&message_of_size(100_000)).unwrap();
+    is_timed_out(&peer, IoOperation::Write);
 }
 
 #[test]
@@ -263,12 +323,7 @@ impl Write for Reluctant {
 }
 
 fn reluctant(nth: u32, limit: Duration) -> Peer {
-    let reader = Script {
-        bytes: io::Cursor::new(handshake()),
-        then: times_out,
-        reads: Arc::default(),
-        end: crossbeam_channel::never(),
-    };
+    let reader = Script { bytes: io::Cursor::new(handshake()), then: times_out, reads: Arc::default(), end: never() };
     let halves = Halves::new(reader, Reluctant { calls: 0, nth }, || {});
     let config = builder().write_timeout(limit).build().unwrap();
     let peer = Peer::inbound(halves, "nowhere:1", &config).unwrap();

@@ -1,18 +1,23 @@
 //! The stall timeout ends a peer whose remote does not answer a request in time.
 
-use crate::common::blocking::{FEE_FILTER, Gate, OnMessage, blocks_on_fee_filter};
+use crate::common::blocking::{BlocksWriter, FEE_FILTER, Gate, OnMessage, blocks_on_fee_filter, on_fee_filter};
+use crate::common::frames::{message_of_size, simnet_frame};
 use crate::common::local::{
     connected_peer, connected_peer_with, end_reason, new_peer_with, wait_until_another_peer_is_idle,
 };
 use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{builder, version, wait_until};
-use kaspa_peer::peer::StallRule;
+use crate::common::{builder, sockets, version, wait_until};
+use kaspa_peer::peer::{Halves, StallRule};
 use kaspa_peer::wire::{
     Block, BlockFields, Command, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv, MerkleBlock,
-    Message, NotFound, Ping, Pong, SelectedTip, Transaction, TxFields,
+    Message, Network, NotFound, Ping, Pong, SelectedTip, SendHeaders, Transaction, TxFields, TxOutput,
 };
-use kaspa_peer::{Direction, DisconnectReason, Peer};
+use kaspa_peer::{Direction, DisconnectReason, Peer, RateLimit};
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -228,4 +233,107 @@ fn a_request_made_in_the_callback_of_an_answer_has_a_timeout() {
     remote.expect::<GetSelectedTip>();
     gate.open();
     assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
+}
+
+/// Ends of a peer with an unanswered `getseltip` and a remote that sends `feefilter`s until then.
+fn end_while_fee_filters_arrive(
+    config: kaspa_peer::ConfigBuilder,
+    listener: impl kaspa_peer::Listener,
+) -> DisconnectReason {
+    let (peer, mut remote) = connected_peer_with(listener, config);
+    peer.queue_message(&GetSelectedTip).unwrap();
+    remote.expect::<GetSelectedTip>();
+    let many = simnet_frame(&FEE_FILTER).repeat(1000);
+    let flood = std::thread::spawn(move || while remote.try_send_bytes(&many) {});
+    let reason = end_reason(&peer);
+    flood.join().unwrap();
+    reason
+}
+
+#[test]
+fn a_remote_that_keeps_the_reader_busy_is_found_stalled() {
+    let stalled = DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT };
+    let config = || builder().stall_rules(rules(SHORT));
+    assert_eq!(end_while_fee_filters_arrive(config(), ()), stalled, "a flood");
+    let slow = on_fee_filter(|_| std::thread::sleep(Duration::from_millis(1)));
+    assert_eq!(end_while_fee_filters_arrive(config(), slow), stalled, "callbacks without end");
+    let limit = RateLimit { messages_per_second: Some(1000), burst: SHORT / 10, ..RateLimit::default() };
+    assert_eq!(end_while_fee_filters_arrive(config().rate_limit(limit), ()), stalled, "a rate limit");
+}
+
+/// A write half that accepts everything until the test says so, and then a thousand bytes every few milliseconds.
+struct Slow {
+    socket: TcpStream,
+    is_slow: Arc<AtomicBool>,
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !self.is_slow.load(Ordering::SeqCst) {
+            return self.socket.write(bytes);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        self.socket.write(&bytes[..bytes.len().min(1000)])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
+    let (ours, theirs) = sockets();
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let gate = Gate::default();
+    let config = builder()
+        .stall_rules(rules(SHORT))
+        .listener(BlocksWriter { gate: gate.clone(), ..BlocksWriter::default() })
+        .build()
+        .unwrap();
+    let (reader, socket) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
+    let writer = Slow { socket, is_slow: is_slow.clone() };
+    let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Both)));
+    let peer = Peer::inbound(halves, "slow:1", &config).unwrap();
+    let mut remote = Remote::new(theirs, Network::Simnet);
+    remote.shake_hands(&version());
+    peer.wait_for_handshake().unwrap();
+    // While the writer is blocked, a large message and the request behind it become one batch.
+    peer.queue_message(&SendHeaders).unwrap();
+    gate.wait_for_arrival();
+    for _ in 0..5 {
+        peer.queue_message(&message_of_size(8000)).unwrap();
+    }
+    peer.queue_message(&GetSelectedTip).unwrap();
+    is_slow.store(true, Ordering::SeqCst);
+    gate.open();
+    // Forty writes of 20 ms take five times as long as the timeout, and the remote can answer only then.
+    while !matches!(remote.read(), Message::GetSelectedTip(_)) {}
+    assert_eq!(peer.disconnect_reason(), None);
+    // From here on it runs.
+    assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
+}
+
+#[test]
+fn a_large_answer_that_is_arriving_is_not_stalled() {
+    let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
+    local.peer.queue_message(&GetData::default()).unwrap();
+    remote.expect::<GetData>();
+    let output = TxOutput { value: 1, script: vec![0; 200_000] };
+    let tx = Transaction::new(&TxFields { outputs: vec![output], ..TxFields::default() }).unwrap();
+    // Twenty pieces, so that the answer takes at least twice as long as the timeout.
+    for piece in simnet_frame(&tx).chunks(10_000) {
+        remote.send_bytes(piece);
+        std::thread::sleep(SHORT / 8);
+    }
+    let answers = || local.peer.stats().received.of(Command::Tx).messages;
+    wait_until("the answer is read", || answers() > 0 || local.peer.disconnect_reason().is_some());
+    assert_eq!(local.peer.disconnect_reason(), None);
+    // An answer whose rest never arrives is up to the frame timeout.
+    let config = builder().stall_rules(rules(SHORT)).frame_timeout(3 * SHORT);
+    let (local, mut remote) = connected_peer(config);
+    local.peer.queue_message(&GetData::default()).unwrap();
+    remote.expect::<GetData>();
+    remote.send_bytes(&simnet_frame(&tx)[..1000]);
+    assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * SHORT });
 }

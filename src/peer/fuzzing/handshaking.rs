@@ -1,7 +1,7 @@
 //! Any messages in any order, and what the handshake makes of them.
 
 use super::Choices;
-use crate::peer::handshake::{Handshake, Step};
+use crate::peer::rules::handshake::{Handshake, Step};
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Encode, Message, RejectCode, SubnetworkId, Version};
 
@@ -32,7 +32,7 @@ pub fn handshake(input: &[u8]) {
         match step {
             Step::Introduced { .. } => versions += 1,
             Step::Finished => veracks += 1,
-            Step::Deliver => {}
+            Step::Deliver | Step::Skip => {}
             // The peer is gone then; all the same nothing may change any more.
             Step::End(..) => {
                 let done = it.is_done();
@@ -54,7 +54,7 @@ impl Side {
                     if reject.code == RejectCode::DUPLICATE)
             }
             Message::Version(version) => self.check_version(version, step),
-            Message::Custom(_) => *step == Step::Deliver,
+            Message::Custom(_) => *step == if introduced { Step::Deliver } else { Step::Skip },
             _ if !introduced => {
                 matches!(step, Step::End(Some(reject), DisconnectReason::Handshake(HandshakeError::NotVersion { command }))
                     if *command == message.command() && reject.code == RejectCode::MALFORMED)

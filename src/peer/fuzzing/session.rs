@@ -4,12 +4,12 @@
 //! what they should say: of time above all.
 
 use super::{Choices, handshaking::OWN_NONCES};
-use crate::peer::deadlines::{Deadlines, Due};
-use crate::peer::handshake::{Handshake, Step};
-use crate::peer::inventory::{Announcements, TRICKLE_BATCH};
-use crate::peer::ping::Pings;
-use crate::peer::rate::{Pace, Pacer};
-use crate::peer::score::Score;
+use crate::peer::rules::deadlines::{Deadlines, Due};
+use crate::peer::rules::handshake::{Handshake, Step};
+use crate::peer::rules::inventory::{Announcements, TRICKLE_BATCH};
+use crate::peer::rules::ping::Pings;
+use crate::peer::rules::rate_limit::{Pace, Pacer};
+use crate::peer::rules::score::Score;
 use crate::peer::{Config, Direction, DisconnectReason, HandshakeError, RateLimit, StallRule};
 use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network};
 use crossbeam_channel::{Receiver, bounded};
@@ -70,17 +70,19 @@ struct Session {
 /// What the pure parts should say, reckoned another way.
 struct Account {
     config: Config,
-    /// Callbacks run: of the time that passes, only the handshake's and the ping's counts.
+    /// Whether callbacks run.
     busy: bool,
     introduced: bool,
     done: bool,
     /// For how long the remote has not said anything; likewise below.
-    silent: Duration,
-    /// The frame that is on its way: where it begins, and for how long it has been.
-    frame: Option<(u64, Duration)>,
+    silent: Taken,
+    /// The frame that is arriving: where it begins, and for how long it has been.
+    frame: Option<(u64, Taken)>,
+    /// The command of the frame that is arriving.
+    arriving: Option<Command>,
     since_ping: Duration,
     /// By rule, for how long the answer has been due.
-    requests: Vec<Option<Duration>>,
+    requests: Vec<Option<Taken>>,
     last_words: Option<Instant>,
     /// The set of known things, when it is large enough for all.
     known: Option<HashSet<Inventory>>,
@@ -88,6 +90,24 @@ struct Account {
     last_ping: Option<(u64, Instant)>,
     waiters: Vec<Waiter>,
     min_rtt: Option<Duration>,
+}
+
+/// How long something takes already, and how much of that time callbacks ran.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    total: Duration,
+    callbacks: Duration,
+}
+
+impl Taken {
+    fn pass(&mut self, time: Duration, busy: bool) {
+        self.total += time;
+        self.callbacks += if busy { time } else { Duration::ZERO };
+    }
+
+    fn is_over(&self, limit: Duration) -> bool {
+        self.total - self.callbacks.min(limit) >= limit
+    }
 }
 
 struct Waiter {
@@ -142,8 +162,9 @@ impl Session {
                 busy: false,
                 introduced: false,
                 done: false,
-                silent: Duration::ZERO,
+                silent: Taken::default(),
                 frame: None,
+                arriving: None,
                 since_ping: Duration::ZERO,
                 requests: vec![None; settings.stall_rules.len()],
                 last_words: None,
@@ -266,12 +287,13 @@ impl Session {
                 }
             }
         }
-        self.pace(messages, bytes.len() as u64, choices)?;
         let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
+        let arriving = self.decoder.announced().map(|(command, _)| command);
         self.deadlines.idle(self.now, heard);
-        self.deadlines.mid_frame(place, self.now);
-        self.account.heard(heard, place);
-        self.settle()
+        self.deadlines.mid_frame(place, arriving, self.now);
+        self.account.heard(heard, place, arriving);
+        self.settle()?;
+        self.pace(messages, bytes.len() as u64, choices)
     }
 
     /// The next frame: `Some(None)` for one that is refused and tolerated.
@@ -318,10 +340,12 @@ impl Session {
                 assert!(self.account.introduced && !self.account.done);
                 self.account.done = true;
                 self.deadlines.introduced(read_at);
-                self.account.since_ping = self.now - read_at;
+                let taken = self.now - read_at;
+                self.account.silent = Taken { total: taken, callbacks: taken };
+                self.account.since_ping = taken;
             }
             Step::Deliver => {
-                assert!(self.account.introduced || matches!(message, Message::Custom(_)));
+                assert!(self.account.introduced);
                 match message {
                     Message::Pong(pong) => self.pong(pong.nonce),
                     Message::Inv(inv) => {
@@ -331,6 +355,7 @@ impl Session {
                     _ => {}
                 }
             }
+            Step::Skip => assert!(!self.account.introduced && matches!(message, Message::Custom(_))),
             Step::End(..) => return Break(()),
         }
         assert_eq!(self.handshake.is_done(), self.account.done);
@@ -363,7 +388,8 @@ impl Session {
     // ---- what the writer and the program do
 
     fn request(&mut self, command: Command) {
-        self.deadlines.requested(command, self.now);
+        self.deadlines.about_to_write(command);
+        self.deadlines.written(command, self.now);
         self.account.requested(command);
     }
 
@@ -485,18 +511,15 @@ impl Session {
 impl Account {
     fn pass(&mut self, time: Duration) {
         self.since_ping += time;
-        if self.busy {
-            return;
-        }
-        self.silent += time;
-        self.frame.iter_mut().for_each(|(_, taken)| *taken += time);
-        self.requests.iter_mut().flatten().for_each(|taken| *taken += time);
+        let frame = self.frame.as_mut().map(|(_, taken)| taken);
+        let requests = self.requests.iter_mut().flatten();
+        requests.chain(frame).chain([&mut self.silent]).for_each(|taken| taken.pass(time, self.busy));
     }
 
     fn requested(&mut self, request: Command) {
         for (rule, taken) in self.config.settings().stall_rules.iter().zip(&mut self.requests) {
             if rule.request == request {
-                *taken = Some(Duration::ZERO);
+                *taken = Some(Taken::default());
             }
         }
     }
@@ -510,29 +533,34 @@ impl Account {
     }
 
     /// All that had arrived is worked through.
-    fn heard(&mut self, heard: bool, place: Option<u64>) {
+    fn heard(&mut self, heard: bool, place: Option<u64>, arriving: Option<Command>) {
         self.busy = false;
+        self.arriving = arriving;
         if heard {
-            self.silent = Duration::ZERO;
+            self.silent = Taken::default();
         }
         self.frame = place.map(|place| match self.frame {
             Some((same, taken)) if same == place => (place, taken),
-            _ => (place, Duration::ZERO),
+            _ => (place, Taken::default()),
         });
     }
 
     fn is_idle(&self) -> bool {
-        self.done && self.config.settings().idle_timeout.is_some_and(|limit| self.silent >= limit)
+        self.done && self.config.settings().idle_timeout.is_some_and(|limit| self.silent.is_over(limit))
     }
 
     fn is_frame_late(&self) -> bool {
         let limit = self.config.settings().frame_timeout;
-        self.frame.zip(limit).is_some_and(|((_, taken), limit)| taken >= limit)
+        self.frame.zip(limit).is_some_and(|((_, taken), limit)| taken.is_over(limit))
     }
 
     fn stalled(&self) -> impl Iterator<Item = &StallRule> {
-        let rules = self.config.settings().stall_rules.iter().zip(&self.requests);
-        rules.filter(|(rule, taken)| taken.is_some_and(|taken| taken >= rule.limit)).map(|(rule, _)| rule)
+        let settings = self.config.settings();
+        let is_frame_judged = settings.frame_timeout.is_some() && self.frame.is_some();
+        let arriving = self.arriving.filter(|_| is_frame_judged);
+        let rules = settings.stall_rules.iter().zip(&self.requests);
+        let judged = rules.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)));
+        judged.filter(|(rule, taken)| taken.is_some_and(|taken| taken.is_over(rule.limit))).map(|(rule, _)| rule)
     }
 
     fn is_handshake_late(&self, now: Instant, start: Instant) -> bool {
@@ -552,21 +580,19 @@ impl Account {
         assert!(!self.is_ping_due(), "no ping for {:?}", self.since_ping);
         assert!(!self.is_handshake_late(now, start));
         assert!(self.last_words.is_none_or(|until| until > now));
-        if !self.busy {
-            assert!(!self.is_idle(), "silent for {:?}", self.silent);
-            assert!(!self.is_frame_late(), "{:?}", self.frame);
-            assert_eq!(self.stalled().next(), None);
-        }
+        assert!(!self.is_idle(), "silent for {:?}", self.silent);
+        assert!(!self.is_frame_late(), "{:?}", self.frame);
+        assert_eq!(self.stalled().next(), None);
     }
 
     fn check_end(&self, reason: &DisconnectReason, now: Instant, start: Instant) {
         let right = match reason {
             DisconnectReason::Local => self.last_words.is_some_and(|until| until <= now),
             DisconnectReason::Handshake(HandshakeError::Timeout { .. }) => self.is_handshake_late(now, start),
-            DisconnectReason::Idle { .. } => !self.busy && self.is_idle(),
-            DisconnectReason::FrameTimeout { .. } => !self.busy && self.is_frame_late(),
+            DisconnectReason::Idle { .. } => self.is_idle(),
+            DisconnectReason::FrameTimeout { .. } => self.is_frame_late(),
             DisconnectReason::Stalled { request, limit } => {
-                !self.busy && self.stalled().any(|rule| rule.request == *request && rule.limit == *limit)
+                self.stalled().any(|rule| rule.request == *request && rule.limit == *limit)
             }
             _ => false,
         };

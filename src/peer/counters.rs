@@ -1,5 +1,5 @@
-//! What the reader counts for each message, without a lock: taking one costs as much as all the rest it does with a
-//! small message.
+//! The counters of messages and bytes, one set for each direction. They need no lock: taking one would cost the reader as much
+//! as all the rest it does with a small message.
 
 use super::stats::{COMMANDS, Count, Traffic};
 use crate::wire::Command;
@@ -9,16 +9,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Counts that one thread keeps and any may read as a whole.
+/// Counters that one thread changes, and any thread can read at one moment.
 ///
-/// `changes` is odd while a count is being changed. Who reads compares it before and after, and looks again when it was
-/// odd or is another.
+/// `changes` is odd while a counter is being changed. A reading thread compares it before and after, and reads again if it
+/// was odd or has changed.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Counters {
     changes: AtomicU64,
     counts: [Pair; COMMANDS],
     malformed: Pair,
-    /// When something was counted last, in nanoseconds since 1970; 0 when nothing was.
+    /// When something was counted last, in nanoseconds since 1970. 0 if nothing was.
     last: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ impl Pair {
     }
 }
 
-impl Default for Tally {
+impl Default for Counters {
     fn default() -> Self {
         Self {
             changes: AtomicU64::new(0),
@@ -51,19 +51,27 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
-    /// Counts a message. Only the thread that keeps the counts may call this and what follows.
+impl Counters {
+    /// Counts a message. Only one thread may call this and the methods that follow.
     #[inline]
     pub fn add(&self, command: Command, bytes: usize, at: Stamp) {
+        self.add_all([(command, Count::one(bytes))], at);
+    }
+
+    /// Counts several messages at one moment.
+    #[inline]
+    pub fn add_all(&self, counts: impl IntoIterator<Item = (Command, Count)>, at: Stamp) {
         self.change(|| {
-            if let Some(sum) = self.counts.get(command.index()) {
-                sum.add(Count::one(bytes));
+            for (command, count) in counts {
+                if let Some(sum) = self.counts.get(command.index()) {
+                    sum.add(count);
+                }
             }
             self.last.store(at.0, Ordering::Relaxed);
         });
     }
 
-    /// Counts a frame that was no message.
+    /// Counts a malformed frame.
     pub fn add_malformed(&self, bytes: usize, at: Stamp) {
         self.change(|| {
             self.malformed.add(Count::one(bytes));
@@ -85,7 +93,7 @@ impl Tally {
         self.changes.store(before.wrapping_add(2), Ordering::Release);
     }
 
-    /// All counts at one moment, and when something was counted last.
+    /// All counters at one moment, and when something was counted last.
     pub fn get(&self) -> (Traffic, Option<SystemTime>) {
         loop {
             let before = self.changes.load(Ordering::Acquire);
@@ -129,16 +137,28 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     #[test]
+    fn several_messages_are_counted_at_once() {
+        let counters = Counters::default();
+        let now = SystemTime::now();
+        let count = Count { messages: 3, bytes: 96 };
+        counters
+            .add_all([(Command::Ping, count), (Command::Pong, Count::one(32)), (Command::Ping, count)], Stamp::of(now));
+        let (traffic, last) = counters.get();
+        assert_eq!(traffic.of(Command::Ping), Count { messages: 6, bytes: 192 });
+        assert_eq!((traffic.of(Command::Pong), last), (Count::one(32), Some(now)));
+    }
+
+    #[test]
     fn what_was_counted_is_read() {
-        let tally = Tally::default();
-        assert_eq!(tally.get(), (Traffic::default(), None));
+        let counters = Counters::default();
+        assert_eq!(counters.get(), (Traffic::default(), None));
         let now = SystemTime::now();
         let unknown = "hello".parse().unwrap();
-        tally.add(Command::Ping, 32, Stamp::of(now));
-        tally.add(unknown, 30, Stamp::of(now));
-        tally.add_malformed(24, Stamp::of(now));
-        tally.add_skipped(8);
-        let (traffic, last) = tally.get();
+        counters.add(Command::Ping, 32, Stamp::of(now));
+        counters.add(unknown, 30, Stamp::of(now));
+        counters.add_malformed(24, Stamp::of(now));
+        counters.add_skipped(8);
+        let (traffic, last) = counters.get();
         assert_eq!(traffic.of(Command::Ping), Count { messages: 1, bytes: 32 });
         assert_eq!(traffic.of(unknown), Count { messages: 1, bytes: 30 });
         assert_eq!(traffic.malformed(), Count { messages: 1, bytes: 32 });
@@ -155,24 +175,24 @@ mod tests {
 
     #[test]
     fn messages_and_bytes_are_of_one_moment() {
-        let tally = Tally::default();
+        let counters = Counters::default();
         let done = AtomicBool::new(false);
         let now = Stamp::of(SystemTime::now());
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..200_000 {
-                    tally.add(Command::Ping, 32, now);
-                    tally.add(Command::Pong, 32, now);
+                    counters.add(Command::Ping, 32, now);
+                    counters.add(Command::Pong, 32, now);
                 }
                 done.store(true, Ordering::Release);
             });
             while !done.load(Ordering::Acquire) {
-                let (traffic, _) = tally.get();
+                let (traffic, _) = counters.get();
                 let (ping, pong) = (traffic.of(Command::Ping), traffic.of(Command::Pong));
                 assert_eq!((ping.bytes, pong.bytes), (32 * ping.messages, 32 * pong.messages));
                 assert!(ping.messages - pong.messages <= 1, "{} pings, {} pongs", ping.messages, pong.messages);
             }
         });
-        assert_eq!(tally.get().0.total(), Count { messages: 400_000, bytes: 400_000 * 32 });
+        assert_eq!(counters.get().0.total(), Count { messages: 400_000, bytes: 400_000 * 32 });
     }
 }

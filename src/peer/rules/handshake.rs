@@ -1,6 +1,6 @@
 //! Who may say what before two nodes have come to terms. Pure: told what arrived, it says what to do.
 
-use super::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
+use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
 
 /// The lowest protocol version there is.
@@ -8,7 +8,7 @@ const MINIMUM_VERSION: i32 = 1;
 
 /// How far the two nodes are.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(in crate::peer) struct Handshake {
     direction: Direction,
     subnetwork: Option<SubnetworkId>,
     protocol_version: i32,
@@ -26,9 +26,11 @@ enum Stage {
 
 /// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::peer) enum Step {
     /// Hand it to the listener, no more.
     Deliver,
+    /// Ignore it: before the remote's `version` a custom command is nothing but tolerated.
+    Skip,
     /// Hand it to the listener, then answer: with our `version` if that has not gone out yet, and our `verack`.
     Introduced {
         /// The version both sides speak.
@@ -71,15 +73,20 @@ impl Handshake {
             (Stage::Done, Message::VerAck(_)) => {
                 Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
             }
-            (_, Message::Custom(_)) | (Stage::VerAck | Stage::Done, _) => Step::Deliver,
+            (Stage::VerAck | Stage::Done, _) => Step::Deliver,
+            (Stage::Version, Message::Custom(_)) => Step::Skip,
             (Stage::Version, other) => {
-                let command = crate::wire::Encode::command(other);
-                Step::End(
-                    Some(not_version(command)),
-                    DisconnectReason::Handshake(HandshakeError::NotVersion { command }),
-                )
+                let (reject, reason) = refuse(crate::wire::Encode::command(other));
+                Step::End(Some(reject), reason)
             }
         }
+    }
+
+    /// Whether a frame may not even arrive, judged by the command in its header; and then the reject and the reason. So the
+    /// payload is never read.
+    pub fn refuses(&self, announced: Command) -> Option<(Reject, DisconnectReason)> {
+        let legal = matches!(announced, Command::Version | Command::Custom(_));
+        (self.stage == Stage::Version && !legal).then(|| refuse(announced))
     }
 
     fn accept(&self, version: &Version, sent_nonce: impl FnOnce(u64) -> bool) -> Result<i32, HandshakeError> {
@@ -104,8 +111,10 @@ impl Handshake {
     }
 }
 
-fn not_version(command: Command) -> Reject {
-    Reject::new(command.name(), RejectCode::MALFORMED, "A version message must precede all others")
+/// What follows from a first message of another type.
+fn refuse(command: Command) -> (Reject, DisconnectReason) {
+    let reject = Reject::new(command.name(), RejectCode::MALFORMED, "A version message must precede all others");
+    (reject, DisconnectReason::Handshake(HandshakeError::NotVersion { command }))
 }
 
 #[cfg(test)]
@@ -217,11 +226,25 @@ mod tests {
     }
 
     #[test]
-    fn unknown_commands_are_let_through_at_any_time() {
+    fn before_the_version_only_a_version_may_arrive() {
+        let mut it = handshake(Direction::Inbound);
+        let hello = "hello".parse().unwrap();
+        for command in Command::ALL {
+            assert_eq!(it.refuses(command).is_some(), command != Command::Version, "{command}");
+        }
+        assert_eq!(it.refuses(hello), None);
+        step(&mut it, &version(1, None));
+        for command in Command::ALL {
+            assert_eq!(it.refuses(command), None, "{command}");
+        }
+    }
+
+    #[test]
+    fn custom_commands_are_skipped_before_the_version_and_delivered_after_it() {
         let Ok(Command::Custom(command)) = "hello".parse() else { panic!("hello is known") };
         let message = Message::from(CustomMessage { command, payload: vec![] });
         let mut it = handshake(Direction::Inbound);
-        assert_eq!(step(&mut it, &message), Step::Deliver);
+        assert_eq!(step(&mut it, &message), Step::Skip);
         step(&mut it, &version(1, None));
         assert_eq!(step(&mut it, &message), Step::Deliver);
         assert_eq!(step(&mut it, &VerAck.into()), Step::Finished);

@@ -70,7 +70,7 @@ const BREAK: Duration = Duration::from_millis(500);
 
 /// What the limit says of what just arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(in crate::peer) enum Pace {
     /// Read on.
     Free,
     /// Read on after that long.
@@ -81,7 +81,7 @@ pub(super) enum Pace {
 
 /// The state of one remote's limit.
 #[derive(Debug)]
-pub(super) struct Pacer {
+pub(in crate::peer) struct Pacer {
     limit: RateLimit,
     /// Until when what has arrived would be used up at the rates: for messages and bytes.
     spent_until: [Instant; 2],

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The last ping, and what the pongs so far told.
 #[derive(Debug, Default)]
-pub(super) struct Pings {
+pub(in crate::peer) struct Pings {
     last_nonce: Option<u64>,
     last_sent: Option<(Instant, SystemTime)>,
     last_rtt: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The number of points, given with [`Peer::misbehaved`](super::Peer::misbehaved), at which a remote is disconnected.
+/// When the points that a program gave a remote with [`Peer::misbehaved`](crate::Peer::misbehaved) end the connection.
 ///
 /// The library bans no address. A program that does learns the reason of the disconnect as usual.
 ///
@@ -45,7 +45,7 @@ impl Default for ScoreLimit {
 
 /// The points of one remote.
 #[derive(Debug)]
-pub(super) struct Score {
+pub(in crate::peer) struct Score {
     half_life: Option<Duration>,
     points: f64,
     at: Instant,

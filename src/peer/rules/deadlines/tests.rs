@@ -1,9 +1,10 @@
-//! The deadlines with made-up time.
+//! The deadlines, with times that the tests make up.
 
 use super::*;
 use crate::Config;
 use crate::ConfigBuilder;
 use crate::wire::Network;
+use proptest::prelude::*;
 
 const SEC: Duration = Duration::from_secs(1);
 
@@ -32,6 +33,12 @@ fn due_at(it: &mut Deadlines, at: Instant) -> Option<Due> {
 fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, heard: bool) {
     it.busy(from);
     it.idle(to, heard);
+}
+
+/// Writes a request, all of it at once.
+fn ask(it: &mut Deadlines, request: Command, now: Instant) {
+    it.about_to_write(request);
+    it.written(request, now);
 }
 
 fn idle(limit: Duration) -> Option<Due> {
@@ -89,7 +96,7 @@ fn a_late_ping_puts_off_the_next() {
 #[test]
 fn pings_go_on_while_a_callback_runs() {
     let now = Instant::now();
-    let mut it = introduced(now, |builder| builder.idle_timeout(SEC).ping_interval(2 * SEC));
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
     it.busy(now);
     assert_eq!(due_at(&mut it, now + 2 * SEC), Some(Due::Ping));
 }
@@ -105,57 +112,13 @@ fn idle_restarts_with_a_whole_message() {
 }
 
 #[test]
-fn idle_is_not_impressed_by_a_part_of_a_message() {
+fn a_part_of_a_message_does_not_restart_idle() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     for second in 1..5 {
         callbacks(&mut it, now + second * SEC, now + second * SEC, false);
     }
     assert_eq!(due_at(&mut it, now + 5 * SEC), idle(5 * SEC));
-}
-
-#[test]
-fn idle_is_shifted_by_what_callbacks_take() {
-    let now = Instant::now();
-    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
-    callbacks(&mut it, now + SEC, now + 3 * SEC, false);
-    callbacks(&mut it, now + 4 * SEC, now + 14 * SEC, false);
-    assert_eq!(due_at(&mut it, now + 17 * SEC), idle(5 * SEC));
-}
-
-#[test]
-fn an_answer_has_its_time_from_when_the_request_was_written() {
-    let now = Instant::now();
-    let rules = [
-        rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC),
-        rule(Command::GetData, &[Command::Block], 5 * SEC),
-        rule(Command::GetHeaders, &[Command::Headers], SEC),
-    ];
-    let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.requested(Command::GetData, now);
-    it.requested(Command::GetSelectedTip, now + SEC);
-    it.requested(Command::GetHeaders, now + SEC);
-    it.answered(Command::Headers);
-    it.written(now + SEC, now + 4 * SEC);
-    assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC), "what was written earlier");
-    it.answered(Command::Block);
-    assert_eq!(due_at(&mut it, now + 7 * SEC), stalled(Command::GetSelectedTip, 3 * SEC));
-    it.answered(Command::SelectedTip);
-    assert_eq!(it.next(), None, "an answer that was quicker is not asked for again");
-}
-
-#[test]
-fn nothing_is_due_and_nobody_woken_while_a_callback_runs() {
-    let now = Instant::now();
-    let rules = [rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC)];
-    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC).stall_rules(rules));
-    it.requested(Command::GetSelectedTip, now);
-    assert_eq!(it.next(), Some(now + 3 * SEC));
-    it.busy(now + 2 * SEC);
-    assert_eq!(it.next(), None, "only the callback's end changes anything");
-    assert_eq!(it.due(now + 1000 * SEC), None);
-    it.idle(now + 1000 * SEC, false);
-    assert_eq!(due_at(&mut it, now + 1001 * SEC), stalled(Command::GetSelectedTip, 3 * SEC));
 }
 
 #[test]
@@ -175,25 +138,13 @@ fn a_frame_has_one_deadline_from_its_first_byte() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
     assert_eq!(it.next(), None, "nothing is on its way");
-    it.mid_frame(Some(100), now);
-    it.mid_frame(Some(100), now + 4 * SEC);
+    it.mid_frame(Some(100), None, now);
+    it.mid_frame(Some(100), None, now + 4 * SEC);
     assert_eq!(due_at(&mut it, now + 5 * SEC), frame_timeout(5 * SEC));
-    it.mid_frame(Some(200), now + 4 * SEC);
+    it.mid_frame(Some(200), None, now + 4 * SEC);
     assert_eq!(due_at(&mut it, now + 9 * SEC), frame_timeout(5 * SEC), "the next frame");
-    it.mid_frame(None, now + 8 * SEC);
+    it.mid_frame(None, None, now + 8 * SEC);
     assert_eq!(it.next(), None, "whole");
-}
-
-#[test]
-fn a_frame_is_not_charged_for_callbacks() {
-    let now = Instant::now();
-    let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
-    it.mid_frame(Some(100), now);
-    it.busy(now + SEC);
-    assert_eq!((it.next(), it.due(now + 100 * SEC)), (None, None));
-    it.idle(now + 100 * SEC, false);
-    it.mid_frame(Some(100), now + 100 * SEC);
-    assert_eq!(due_at(&mut it, now + 104 * SEC), frame_timeout(5 * SEC));
 }
 
 #[test]
@@ -209,7 +160,7 @@ fn every_default_rule_has_its_answers() {
     for (request, answers, limit) in expected {
         for answer in Command::ALL {
             let mut it = introduced(now, |builder| builder.stall_rules(StallRule::defaults()));
-            it.requested(request, now + SEC);
+            ask(&mut it, request, now + SEC);
             assert_eq!(it.next(), Some(now + SEC + limit));
             it.answered(answer);
             if answers.contains(&answer) {
@@ -221,7 +172,7 @@ fn every_default_rule_has_its_answers() {
     }
     for request in Command::ALL {
         let mut it = introduced(now, |builder| builder.stall_rules(StallRule::defaults()));
-        it.requested(request, now);
+        ask(&mut it, request, now);
         assert_eq!(it.next().is_some(), expected.iter().any(|rule| rule.0 == request), "{request}");
     }
 }
@@ -232,15 +183,15 @@ fn a_repeated_request_restarts_its_rule_and_no_other() {
     let rules =
         [rule(Command::GetData, &[Command::Block], 10 * SEC), rule(Command::GetHeaders, &[Command::Headers], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.requested(Command::GetData, now);
-    it.requested(Command::GetHeaders, now + 2 * SEC);
-    it.requested(Command::GetData, now + 8 * SEC);
+    ask(&mut it, Command::GetData, now);
+    ask(&mut it, Command::GetHeaders, now + 2 * SEC);
+    ask(&mut it, Command::GetData, now + 8 * SEC);
     assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetHeaders, 10 * SEC));
     it.answered(Command::Headers);
     assert_eq!(due_at(&mut it, now + 18 * SEC), stalled(Command::GetData, 10 * SEC));
     it.answered(Command::Block);
     assert_eq!(it.next(), None);
-    it.requested(Command::GetData, now + 20 * SEC);
+    ask(&mut it, Command::GetData, now + 20 * SEC);
     assert_eq!(due_at(&mut it, now + 30 * SEC), stalled(Command::GetData, 10 * SEC));
 }
 
@@ -252,10 +203,10 @@ fn one_request_can_have_two_rules_and_one_answer_can_clear_both() {
         rule(Command::GetData, &[Command::Tx], 5 * SEC),
     ];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetData, now);
     it.answered(Command::Block);
     assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC));
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetData, now);
     it.answered(Command::Tx);
     assert_eq!(it.next(), None);
 }
@@ -265,22 +216,10 @@ fn a_stall_is_shifted_by_what_callbacks_take() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetData, now);
     callbacks(&mut it, now + SEC, now + 4 * SEC, true);
     callbacks(&mut it, now + 5 * SEC, now + 6 * SEC, false);
     assert_eq!(due_at(&mut it, now + 14 * SEC), stalled(Command::GetData, 10 * SEC));
-}
-
-#[test]
-fn a_request_written_while_a_callback_runs_gets_the_rest_of_it() {
-    let now = Instant::now();
-    let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
-    let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.busy(now);
-    it.requested(Command::GetData, now + 3 * SEC);
-    assert_eq!((it.next(), it.due(now + 100 * SEC)), (None, None));
-    it.idle(now + 100 * SEC, true);
-    assert_eq!(due_at(&mut it, now + 110 * SEC), stalled(Command::GetData, 10 * SEC));
 }
 
 #[test]
@@ -290,7 +229,7 @@ fn a_request_written_after_the_read_was_timed_is_not_shifted_back() {
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
     it.busy(now);
     // The writer looked at the clock later than the reader, and got in before it.
-    it.requested(Command::GetData, now + 2 * SEC);
+    ask(&mut it, Command::GetData, now + 2 * SEC);
     it.idle(now + SEC, true);
     assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetData, 10 * SEC));
 }
@@ -309,9 +248,9 @@ fn last_words_end_with_their_own_reason() {
 fn what_is_off_is_never_due() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder);
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetData, now);
     callbacks(&mut it, now, now + SEC, true);
-    it.mid_frame(Some(1), now);
+    it.mid_frame(Some(1), None, now);
     assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
 }
 
@@ -322,9 +261,9 @@ fn limits_beyond_the_end_of_time_are_off() {
     let mut it = introduced(now, |builder| {
         builder.handshake_timeout(max).idle_timeout(max).frame_timeout(max).ping_interval(max).stall_rules(rules)
     });
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetData, now);
     callbacks(&mut it, now, now + SEC, true);
-    it.mid_frame(Some(1), now);
+    it.mid_frame(Some(1), None, now);
     assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
 }
 
@@ -335,17 +274,15 @@ fn of_what_is_due_at_once_the_end_comes_before_a_ping() {
         [rule(Command::GetData, &[Command::Block], 5 * SEC), rule(Command::GetHeaders, &[Command::Headers], 5 * SEC)];
     let mut it =
         introduced(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(5 * SEC).stall_rules(rules.clone()));
-    it.requested(Command::GetHeaders, now);
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetHeaders, now);
+    ask(&mut it, Command::GetData, now);
     it.last_words(now + 5 * SEC, DisconnectReason::Local);
     let late = now + 100 * SEC;
     assert_eq!(it.due(late), Some(Due::End(DisconnectReason::Local)));
     assert_eq!(it.due(late), idle(5 * SEC));
-    it.busy(late);
-    assert_eq!(it.due(late), Some(Due::Ping));
     let mut it = introduced(now, |builder| builder.ping_interval(5 * SEC).stall_rules(rules));
-    it.requested(Command::GetHeaders, now);
-    it.requested(Command::GetData, now);
+    ask(&mut it, Command::GetHeaders, now);
+    ask(&mut it, Command::GetData, now);
     assert_eq!(it.due(late), stalled(Command::GetData, 5 * SEC), "rules in their order");
 }
 
@@ -360,8 +297,8 @@ fn only_what_answers_a_waiting_request_is_awaited() {
     ];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
     assert_eq!(it.awaited(), Commands::default());
-    it.requested(Command::GetData, now);
-    it.requested(hello, now);
+    ask(&mut it, Command::GetData, now);
+    ask(&mut it, hello, now);
     for command in Command::ALL {
         let answers = matches!(command, Command::Block | Command::Tx);
         assert_eq!(it.awaited().contains(command), answers, "{command}");
@@ -379,9 +316,182 @@ fn what_answers_two_waiting_requests_is_awaited() {
     let now = Instant::now();
     let rules = [Command::GetData, Command::GetBlockInvs].map(|request| rule(request, &[Command::Inv], SEC));
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.requested(Command::GetData, now);
-    it.requested(Command::GetBlockInvs, now);
+    ask(&mut it, Command::GetData, now);
+    ask(&mut it, Command::GetBlockInvs, now);
     assert!(it.awaited().contains(Command::Inv));
     it.answered(Command::Inv);
     assert!(!it.awaited().contains(Command::Inv));
+}
+
+#[test]
+fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+    let make = |rules: &[StallRule]| {
+        introduced(now, |builder| builder.idle_timeout(5 * SEC).frame_timeout(5 * SEC).stall_rules(rules.to_vec()))
+    };
+    // One long callback: judged while it runs, once the credit is used up.
+    let mut it = make(&[]);
+    it.busy(now + SEC);
+    assert_eq!(
+        (it.next(), it.due(now + 5 * SEC)),
+        (Some(now + 5 * SEC), None),
+        "the pinger looks, and sees a callback"
+    );
+    assert_eq!(due_at(&mut it, now + 10 * SEC), idle(5 * SEC));
+    // Many short ones, of a second each two seconds: five of them move it by five seconds, and no more.
+    for check_frame in [false, true] {
+        let mut it = introduced(now, |builder| match check_frame {
+            true => builder.frame_timeout(5 * SEC),
+            false => builder.stall_rules(rules.clone()),
+        });
+        ask(&mut it, Command::GetData, now);
+        it.mid_frame(Some(1), None, now);
+        for second in [0, 2, 4, 6, 8] {
+            callbacks(&mut it, now + second * SEC, now + (second + 1) * SEC, true);
+            it.mid_frame(Some(1), None, now + (second + 1) * SEC);
+            assert_eq!(it.due(now + (second + 1) * SEC), None);
+        }
+        it.busy(now + 9 * SEC);
+        let expected = if check_frame { frame_timeout(5 * SEC) } else { stalled(Command::GetData, 5 * SEC) };
+        assert_eq!(due_at(&mut it, now + 10 * SEC), expected);
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_before_a_callback_is_not_moved_by_it() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    it.busy(now + 5 * SEC);
+    assert_eq!(it.next(), Some(now + 5 * SEC));
+    assert_eq!(it.due(now + 6 * SEC), idle(5 * SEC));
+}
+
+#[test]
+fn a_request_written_while_a_callback_runs_is_credited_from_then_on() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    it.busy(now);
+    ask(&mut it, Command::GetData, now + 3 * SEC);
+    it.idle(now + 7 * SEC, true);
+    assert_eq!(due_at(&mut it, now + 17 * SEC), stalled(Command::GetData, 10 * SEC));
+}
+
+#[test]
+fn an_answer_has_its_time_from_when_the_request_is_wholly_written() {
+    let now = Instant::now();
+    let rules = [
+        rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC),
+        rule(Command::GetData, &[Command::Block], 5 * SEC),
+        rule(Command::GetHeaders, &[Command::Headers], SEC),
+    ];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    for request in [Command::GetSelectedTip, Command::GetData, Command::GetHeaders] {
+        it.about_to_write(request);
+    }
+    assert_eq!((it.next(), it.due(now + 1000 * SEC)), (None, None), "nothing is written yet");
+    assert!(it.awaited().contains(Command::Headers), "but an answer can come");
+    it.answered(Command::Headers);
+    it.written(Command::GetHeaders, now + SEC);
+    assert_eq!(it.next(), None, "the answer was quicker than the write");
+    it.written(Command::GetSelectedTip, now + 4 * SEC);
+    assert_eq!(due_at(&mut it, now + 7 * SEC), stalled(Command::GetSelectedTip, 3 * SEC), "the other is half written");
+    it.answered(Command::SelectedTip);
+    it.written(Command::GetData, now + 8 * SEC);
+    assert_eq!(due_at(&mut it, now + 13 * SEC), stalled(Command::GetData, 5 * SEC));
+}
+
+#[test]
+fn a_repeat_that_is_not_written_yet_leaves_the_deadline_of_the_first() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    ask(&mut it, Command::GetData, now);
+    it.about_to_write(Command::GetData);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC));
+}
+
+#[test]
+fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block, Command::Tx], 5 * SEC)];
+    let mut it = introduced(now, |builder| builder.frame_timeout(60 * SEC).stall_rules(rules.clone()));
+    ask(&mut it, Command::GetData, now);
+    it.mid_frame(Some(1), Some(Command::Tx), now + 4 * SEC);
+    assert_eq!(it.due(now + 30 * SEC), None);
+    assert_eq!(due_at(&mut it, now + 64 * SEC), frame_timeout(60 * SEC));
+    // The frame is refused, or turns out to be something else: the request is judged again.
+    it.mid_frame(None, None, now + 40 * SEC);
+    assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
+    it.mid_frame(Some(2), Some(Command::Addr), now + 40 * SEC);
+    assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
+    // It is complete.
+    it.answered(Command::Tx);
+    it.mid_frame(None, None, now + 40 * SEC);
+    assert_eq!(it.next(), None);
+    // Without a frame timeout nothing else would judge it.
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    ask(&mut it, Command::GetData, now);
+    it.mid_frame(Some(1), Some(Command::Tx), now + 4 * SEC);
+    assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC));
+}
+
+#[test]
+fn a_pinger_that_wakes_up_late_gives_the_reader_time_to_catch_up() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+    let make = || {
+        let mut it =
+            introduced(now, |builder| builder.idle_timeout(6 * SEC).frame_timeout(7 * SEC).stall_rules(rules.clone()));
+        ask(&mut it, Command::GetData, now);
+        it.mid_frame(Some(1), None, now);
+        it
+    };
+    let mut it = make();
+    it.woke(now + 5 * SEC, now + 100 * SEC);
+    assert_eq!(it.due(now + 100 * SEC), None);
+    assert_eq!(due_at(&mut it, now + 101 * SEC), stalled(Command::GetData, 5 * SEC));
+    it.answered(Command::Block);
+    assert_eq!(due_at(&mut it, now + 102 * SEC), idle(6 * SEC));
+    let mut it = make();
+    it.woke(now + 5 * SEC, now + 5 * SEC + PUNCTUAL);
+    assert_eq!(it.due(now + 5 * SEC + PUNCTUAL), stalled(Command::GetData, 5 * SEC), "punctual enough");
+    let mut it = make();
+    it.woke(now + 5 * SEC, now);
+    assert_eq!(it.next(), Some(now + 5 * SEC), "woken early");
+    // The handshake is not judged by what arrives late.
+    let mut it = deadlines(now, |builder| builder);
+    it.woke(now + 30 * SEC, now + 40 * SEC);
+    assert_eq!(it.due(now + 40 * SEC), handshake_timeout());
+}
+
+proptest! {
+    /// Whatever the reader is busy with, and however the time is cut, an unanswered request stalls after its limit at the
+    /// earliest and twice its limit at the latest.
+    #[test]
+    fn a_busy_reader_delays_a_stall_by_at_most_the_limit(
+        spans in prop::collection::vec((any::<bool>(), 0..3000_u64), 1..60),
+    ) {
+        let start = Instant::now();
+        let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+        let mut it = introduced(start, |builder| builder.stall_rules(rules));
+        ask(&mut it, Command::GetData, start);
+        let (mut now, mut callbacks) = (start, Duration::ZERO);
+        for (busy, span) in spans {
+            if busy {
+                it.busy(now);
+            }
+            for _ in 0..span {
+                now += Duration::from_millis(1);
+                callbacks += Duration::from_millis(u64::from(busy));
+                let over = now - start - callbacks.min(5 * SEC) >= 5 * SEC;
+                prop_assert_eq!(it.next().is_some_and(|next| next <= now) && it.due(now).is_some(), over);
+                if over {
+                    return Ok(());
+                }
+            }
+            it.idle(now, true);
+        }
+    }
 }

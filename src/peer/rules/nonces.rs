@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 const REMEMBERED: usize = 50;
 
 /// What one node sent.
-pub(super) struct Nonces {
+pub(in crate::peer) struct Nonces {
     /// The node's, not the thread's: each peer has a new thread, on which the first random number takes longer than all
     /// else in a `version`.
     rng: StdRng,
