@@ -40,6 +40,7 @@ fn connected_peer(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
     remote.expect::<VerAck>();
     remote.send(&VerAck);
     assert_eq!(*message(&next(events)), VerAck.into());
+    assert_eq!(next(events).kind, EventKind::Handshake);
     (remote, peer)
 }
 
@@ -57,9 +58,14 @@ fn the_event_of_the_end_follows_those_of_all_messages() {
         let received: Vec<Event> = events.try_iter().collect();
         let mut expected: Vec<Message> = vec![version().into(), VerAck.into()];
         expected.extend((0..10).map(|min_fee| FeeFilter { min_fee }.into()));
-        assert_eq!(received[..12].iter().map(message).cloned().collect::<Vec<_>>(), expected);
-        assert_eq!(end_reason(&received[12]), reason);
-        assert_eq!(received.len(), 13);
+        let messages = received.iter().filter_map(|event| match &event.kind {
+            EventKind::Message(message) => Some(message.clone()),
+            _ => None,
+        });
+        assert_eq!(messages.collect::<Vec<_>>(), expected);
+        assert_eq!(received[2].kind, EventKind::Handshake, "right after the verack");
+        assert_eq!(end_reason(&received[13]), reason);
+        assert_eq!(received.len(), 14);
         assert!(received.iter().all(|event| event.peer.id() == peer.id()));
     }
 }

@@ -71,7 +71,7 @@ fn values_that_decoding_would_refuse_are_refused() {
     let script = "00".repeat(MAX_PAYLOAD as usize);
     let mut large = serde_json::to_value(TxFields::default()).unwrap();
     large["outputs"] = json!([{"value": 1, "script": script}]);
-    assert!(refused::<Transaction>(large).contains("at most"));
+    assert!(refused::<Transaction>(large).contains("limit"));
     assert!(refused::<Hash>(json!("00")).contains("expected"));
     assert!(refused::<FilterAdd>(json!({"data": "0"})).contains("hex"));
     assert!(refused::<WireString>(json!({"hex": "zz"})).contains("hex"));
