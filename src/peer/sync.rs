@@ -9,6 +9,18 @@ pub(super) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(all(test, shuttle))]
 pub(super) use scheduled::{Condvar, Mutex, MutexGuard};
 
+/// Unlocks, and if another thread waits for the lock, that thread gets it.
+#[cfg(not(all(test, shuttle)))]
+pub(super) fn unlock_fair<T>(guard: parking_lot::MutexGuard<'_, T>) {
+    parking_lot::MutexGuard::unlock_fair(guard);
+}
+
+/// Unlocks. The scheduler decides which thread goes on.
+#[cfg(all(test, shuttle))]
+pub(super) fn unlock_fair<T>(guard: scheduled::MutexGuard<'_, T>) {
+    drop(guard);
+}
+
 /// As much of parking_lot as is used here.
 #[cfg(all(test, shuttle))]
 mod scheduled {

@@ -5,12 +5,13 @@ use super::logging::SENT;
 use super::outbound::Wait;
 use super::rules::inventory::{Announcements, TRICKLE_BATCH};
 use super::shared::Shared;
+use super::sync::unlock_fair;
 use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;
 use std::time::Instant;
 
 /// How many announced items are noted under one lock.
-const SLICE: usize = 256;
+const SLICE: usize = 128;
 
 /// What the trickle timer says.
 pub(super) enum Trickle {
@@ -25,7 +26,9 @@ impl Shared {
         // Older items would be forgotten at once.
         let newest = items.len().saturating_sub(self.settings().known_inventory);
         for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
-            self.announcements.lock().announced(slice);
+            let mut announcements = self.announcements.lock();
+            announcements.announced(slice);
+            unlock_fair(announcements);
         }
     }
 
