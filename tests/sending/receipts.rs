@@ -74,7 +74,7 @@ fn receipts_have_the_reason_when_this_side_disconnects() {
     );
     assert_eq!(last.try_wait(), None);
     local.peer.disconnect();
-    assert_eq!(last.try_wait(), Some(Err(WaitError::Closed(DisconnectReason::Local))), "at once");
+    assert_eq!(last.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
     assert!(count_written(&receipts, &local.end_reason()) < receipts.len());
 }
 

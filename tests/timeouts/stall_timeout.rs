@@ -257,7 +257,7 @@ fn a_remote_that_keeps_the_reader_busy_is_found_stalled() {
     assert_eq!(end_while_fee_filters_arrive(config(), ()), stalled, "a flood");
     let slow = on_fee_filter(|_| std::thread::sleep(Duration::from_millis(1)));
     assert_eq!(end_while_fee_filters_arrive(config(), slow), stalled, "callbacks without end");
-    let limit = RateLimit { messages_per_second: Some(1000), burst: SHORT / 10, ..RateLimit::default() };
+    let limit = RateLimit::default().messages_per_second(1000).burst(SHORT / 10);
     assert_eq!(end_while_fee_filters_arrive(config().rate_limit(limit), ()), stalled, "a rate limit");
 }
 
