@@ -18,31 +18,30 @@ use std::time::{Duration, Instant};
 pub const WAITING: usize = 4;
 
 /// The listener of a guest.
-pub struct Guest {
+pub struct Client {
     /// Gone with the peer: what was said is heard to its end, and then that this was the end.
     said: Mutex<Option<Sender<Message>>>,
     output: Output,
     tip: Hash,
-    goods: Goods,
+    responses: Responses,
 }
 
 /// What the guest does have to offer: a few messages, by what they are asked for as.
-pub type Goods = Arc<Mutex<HashMap<Hash, Message>>>;
+pub type Responses = Arc<Mutex<HashMap<Hash, Message>>>;
 
 /// What is heard of a peer, one after the other.
-#[allow(dead_code)] // Not everybody looks into it.
-pub enum Heard {
+pub enum Received {
     Message(Message),
     Gone(DisconnectReason),
     /// Nothing, until the deadline.
     Silence,
 }
 
-impl Guest {
+impl Client {
     /// A guest who names `tip`, and what is said to it. Who does not want to hear that drops it.
-    pub fn new(output: &Output, tip: Hash, goods: &Goods) -> (Self, Receiver<Message>) {
+    pub fn new(output: &Output, tip: Hash, responses: &Responses) -> (Self, Receiver<Message>) {
         let (said, heard) = bounded(WAITING);
-        (Self { said: Mutex::new(Some(said)), output: output.clone(), tip, goods: Arc::clone(goods) }, heard)
+        (Self { said: Mutex::new(Some(said)), output: output.clone(), tip, responses: Arc::clone(responses) }, heard)
     }
 
     /// Passes it on, unless the connection ends while nobody listens.
@@ -57,10 +56,10 @@ impl Guest {
     }
 
     fn data(&self, peer: &Peer, items: &[Inventory]) {
-        let goods = self.goods.lock();
+        let responses = self.responses.lock();
         let mut missing = Vec::new();
         for item in items {
-            match goods.get(&item.hash) {
+            match responses.get(&item.hash) {
                 Some(message) => note(peer, peer.queue_message(message)),
                 None => missing.push(*item),
             }
@@ -78,7 +77,7 @@ fn note(peer: &Peer, result: Result<(), QueueError>) {
     }
 }
 
-impl Listener for Guest {
+impl Listener for Client {
     fn on_message(&self, peer: &Peer, message: &Message) {
         self.output.message(peer, message);
         match message {
@@ -105,9 +104,9 @@ impl Listener for Guest {
 }
 
 /// The view of somebody who has only one block.
-pub struct Only(pub Hash);
+pub struct OnlyTip(pub Hash);
 
-impl DagView for Only {
+impl DagView for OnlyTip {
     fn selected_tip(&self) -> Hash {
         self.0
     }
@@ -118,12 +117,11 @@ impl DagView for Only {
 }
 
 /// What is heard next of a peer.
-#[allow(dead_code)] // Not everybody waits.
-pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Heard {
+pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Received {
     match heard.recv_deadline(deadline) {
-        Ok(message) => Heard::Message(message),
-        Err(RecvTimeoutError::Timeout) => Heard::Silence,
+        Ok(message) => Received::Message(message),
+        Err(RecvTimeoutError::Timeout) => Received::Silence,
         // The guest lets go of its end when there is a reason for it.
-        Err(RecvTimeoutError::Disconnected) => Heard::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local)),
+        Err(RecvTimeoutError::Disconnected) => Received::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local)),
     }
 }

@@ -1,44 +1,20 @@
-//! Dials a node and shows who is there and what it says; see `--help`.
+//! `kpeer connect`: dials a node, and shows who is there and what it says.
 
-#[path = "../shared/args.rs"]
-mod args;
-#[path = "../shared/dial.rs"]
-mod dial;
 mod exercise;
-#[path = "../shared/genesis.rs"]
-mod genesis;
-mod goods;
-#[path = "../shared/guest.rs"]
-mod guest;
-#[path = "../shared/output.rs"]
-mod output;
+mod samples;
 
-use args::{Failure, Node};
+use crate::client::{Client, OnlyTip, Responses};
+use crate::dial::DialOptions;
+use crate::genesis;
+use crate::options::{self, Failure, NodeOptions};
+use crate::output::{Detail, Output, Record};
+use clap::Args;
 use exercise::Exercise;
-use guest::{Goods, Guest, Only};
 use kaspa_peer::wire::{AddressScope, GetAddr, Services};
 use kaspa_peer::{Peer, WaitError};
-use output::{Detail, Output, Record};
-use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "\
-Dials a kaspa node, shows who is there, and follows what it says.
-
-Usage: connect ADDR [options]
-
-ADDR is an address or a host name, with the network's port unless one is given.
-Asks for addresses and shows every message until interrupted, or until the node
-goes away.
-
-Options:
-  --for SECONDS      end after that long
-  --exercise         try the 23 ordinary messages instead, and end
-  --wait SECONDS     how long an answer may take in the exercise, 10 unless given
-  --without-headers  leave getheaders, headers and sendheaders out of the exercise:
-                     kaspad from v0.1.2 on does not know them, and ends on them
-{NODE_OPTIONS}
-
+const HELP: &str = "\
 Offers nothing unless told otherwise, in the exercise SFNodeNetwork; names the
 network's genesis block as its tip.
 
@@ -79,66 +55,58 @@ when not, when the node went away, or when nobody reads the output any more; 2 w
 it was called wrongly.
 ";
 
-struct Options {
-    node: Node,
+/// Dials a kaspa node, shows who is there, and follows what it says
+///
+/// Asks for addresses and prints every message until interrupted or until the node disconnects.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// An address or a host name, with the network's port if none is given
+    #[arg(value_name = "ADDR")]
     address: String,
+    /// End after that long
+    #[arg(long = "for", value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true)]
     duration: Option<Duration>,
+    /// Try the 23 ordinary messages instead, and end
+    #[arg(long)]
     exercise: bool,
+    /// How long an answer may take in the exercise
+    #[arg(
+        long, value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true,
+        default_value = "10"
+    )]
     wait: Duration,
-    headers: bool,
+    /// Leave getheaders, headers and sendheaders out of the exercise: kaspad from v0.1.2 on does not know them, and disconnects
+    #[arg(long)]
+    without_headers: bool,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
 }
 
-impl Options {
-    /// `None` when help is wanted.
-    fn from_args() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-        let (node, wait) = (Node::new(), Duration::from_secs(10));
-        let mut options = Self { node, address: String::new(), duration: None, exercise: false, wait, headers: true };
-        let mut address = None;
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Short('h') | Long("help") => return Ok(None),
-                Long("for") => options.duration = Some(arguments.value()?.parse_with(args::seconds)?),
-                Long("exercise") => options.exercise = true,
-                Long("wait") => options.wait = arguments.value()?.parse_with(args::seconds)?,
-                Long("without-headers") => options.headers = false,
-                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
-                Value(value) if address.is_none() => address = Some(value.string()?),
-                other => return Err(other.unexpected()),
-            }
-        }
-        options.address = address.ok_or("the address of a node is missing")?;
-        Ok(Some(options))
-    }
-}
-
-fn main() -> ExitCode {
-    args::run("connect", USAGE, Options::from_args(), |options| options.node.json, connect)
-}
-
-fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
+pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let network = options.node.network;
     let tip = genesis::block(network)?.hash();
-    let goods = Goods::default();
+    let responses = Responses::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
-    let (guest, heard) = Guest::new(&output.with(detail), tip, &goods);
+    let (client, received) = Client::new(&output.with(detail), tip, &responses);
     // The guest shows what is said. Who follows that has no use for it, and what nobody hears would be in the pong's way.
-    let heard = options.exercise.then_some(heard);
+    let received = options.exercise.then_some(received);
     let services = if options.exercise { Services::NETWORK } else { Services::empty() };
-    let mut builder = options.node.builder("connect", services)?.dag(Only(tip)).listener(guest);
+    let mut builder = options.node.builder("connect", services)?.dag(OnlyTip(tip)).listener(client);
     if options.exercise {
         // What does not come is noticed by the exercise itself.
         builder = builder.stall_rules([]);
     }
-    let config = builder.build()?;
+    let config = options.dial.configure(builder).build()?;
 
-    let (stream, address) = dial::dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial(&options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     output.connected(&peer);
     let Ok(()) = peer.wait_for_handshake() else { return Ok(gone(&peer)) };
-    if let Some(heard) = heard {
-        let passed = Exercise::new(&peer, &heard, &goods, output, &options)?.run()?;
+    if let Some(received) = received {
+        let passed = Exercise::new(&peer, &received, &responses, output, &options)?.run()?;
         peer.disconnect();
         peer.wait_for_disconnect()?;
         return Ok(passed);
@@ -147,7 +115,7 @@ fn connect(options: Options, output: &Output) -> Result<bool, Failure> {
     match peer.ping() {
         Ok(rtt) => show_ping(&peer, rtt, output),
         Err(WaitError::Closed(_)) => return Ok(gone(&peer)),
-        Err(error) => eprintln!("connect: no pong: {error}"),
+        Err(error) => eprintln!("kpeer connect: no pong: {error}"),
     }
     peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
     match options.duration {

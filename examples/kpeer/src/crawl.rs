@@ -1,48 +1,26 @@
-//! Walks a network: asks each node for others, from seeds on, with a bounded pool of blocking workers; see `--help`.
+//! `kpeer crawl`: walks a network from seeds on, and asks each node for addresses of others, with a bounded pool of
+//! blocking workers.
 
-#[path = "../shared/args.rs"]
-mod args;
-#[path = "../shared/dial.rs"]
-mod dial;
-#[path = "../shared/output.rs"]
-#[allow(dead_code)] // Of connections nothing is said.
-mod output;
 mod report;
 mod visit;
 
-use args::{Failure, Node};
+use crate::dial::{self, DialOptions};
+use crate::options::{self, Failure, NodeOptions};
+use crate::output::{Output, Record};
+use clap::Args;
 use crossbeam_channel::unbounded;
 use indicatif::{ProgressBar, ProgressStyle};
 use kaspa_peer::Config;
 use kaspa_peer::wire::Services;
-use output::{Output, Record};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, thread};
 use visit::{Curious, Visit, visit};
 
-const USAGE: &str = "\
-Walks a kaspa network, and says what was found.
-
-Usage: crawl ADDR… [options]
-
-ADDR is an address or a host name, with the network's port unless one is given.
-Asks the nodes there for addresses of others, those for still others, and so on. A
-node that answers nobody it did not dial itself is reached, and knows of nobody.
-
-Options:
-  --threads K        how many nodes to visit at a time, 16 unless given
-  --max N            how many nodes to visit at all, 1000 unless given
-  --timeout SECONDS  how long to wait for each answer, 5 unless given
-  --public-only      of what nodes name, dial only addresses of the public internet;
-                     strangers may well name some of this machine and its networks
-  --dot FILE         write who knows whom, for Graphviz; who was not reached is gray
-{NODE_OPTIONS}
-
+const HELP: &str = "\
 Offers nothing unless told otherwise. While it runs, a terminal shows how far it is.
 
 The objects of --json are one of
@@ -57,61 +35,54 @@ Exit status: 0 when a node was reached; 1 when none was, it could not go on, or
 nobody reads the output any more; 2 when it was called wrongly.
 ";
 
-struct Options {
-    node: Node,
+/// Walks a kaspa network, and prints what was found
+///
+/// Asks the nodes at ADDR for addresses of others, those for still others, and so on. A node that answers nobody it did not dial itself is reached, and knows of nobody.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// An address or a host name, with the network's port if none is given
+    #[arg(value_name = "ADDR", required = true)]
     seeds: Vec<String>,
+    /// How many nodes to visit at a time
+    #[arg(long, value_name = "K", default_value = "16")]
     threads: usize,
+    /// How many nodes to visit at all
+    #[arg(long, value_name = "N", default_value = "1000")]
     max: usize,
+    /// How long to wait for each answer
+    #[arg(
+        long, value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true, default_value = "5"
+    )]
     timeout: Duration,
+    /// Of what nodes name, dial only addresses of the public internet; strangers may well name addresses of this machine and its networks
+    #[arg(long)]
     public_only: bool,
+    /// Write a graph of which node knows which, for Graphviz; nodes that were not reached are gray
+    #[arg(long, value_name = "FILE")]
     dot: Option<String>,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
 }
 
-impl Options {
-    /// `None` when help is wanted.
-    fn from_args() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-        let (node, timeout) = (Node::new(), Duration::from_secs(5));
-        let mut options =
-            Self { node, seeds: Vec::new(), threads: 16, max: 1000, timeout, public_only: false, dot: None };
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Short('h') | Long("help") => return Ok(None),
-                Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
-                Long("max") => options.max = arguments.value()?.parse()?,
-                // No wait at all is refused by the system.
-                Long("timeout") => {
-                    options.timeout = arguments.value()?.parse_with(args::seconds)?.max(Duration::from_millis(1));
-                }
-                Long("public-only") => options.public_only = true,
-                Long("dot") => options.dot = Some(arguments.value()?.string()?),
-                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
-                Value(seed) => options.seeds.push(seed.string()?),
-                other => return Err(other.unexpected()),
-            }
-        }
-        if options.seeds.is_empty() {
-            return Err("an address to start from is missing".into());
-        }
-        Ok(Some(options))
-    }
-}
-
-fn main() -> ExitCode {
-    args::run("crawl", USAGE, Options::from_args(), |options| options.node.json, run)
-}
-
-fn run(options: Options, output: &Output) -> Result<bool, Failure> {
+pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
+    // No wait at all is refused by the system.
+    let options = Options { threads: options.threads.max(1), timeout: options.timeout.max(Duration::from_millis(1)), ..options };
     let mut seeds = Vec::new();
     for seed in &options.seeds {
         let name = dial::with_port(seed, options.node.network);
+        if options.dial.proxy.is_some() && name.parse::<SocketAddr>().is_err() {
+            // Looking it up here would tell the name to more than the proxy.
+            return Err(format!("{name}: with --proxy, the nodes to start from must be addresses").into());
+        }
         seeds.extend(name.to_socket_addrs().map_err(|error| format!("{name}: {error}"))?);
     }
     let curious = Arc::new(Curious::default());
     let config = options
-        .node
-        .builder("crawl", Services::empty())?
+        .dial
+        .configure(options.node.builder("crawl", Services::empty())?)
         .handshake_timeout(options.timeout)
         .shared_listener(Arc::clone(&curious) as Arc<dyn kaspa_peer::Listener>)
         .build()?;
@@ -139,12 +110,12 @@ fn crawl(
     let (tell, results) = unbounded::<(SocketAddr, Result<Visit, String>)>();
     for number in 0..options.threads {
         let (tasks, tell, timeout) = (tasks.clone(), tell.clone(), options.timeout);
-        let (config, curious) = (config.clone(), Arc::clone(curious));
+        let (config, curious, dial) = (config.clone(), Arc::clone(curious), options.dial.clone());
         // A worker ends when there is no more work to come.
         thread::Builder::new().name(format!("crawl-{number}")).spawn(move || {
             for address in tasks {
                 // Every visit is waited for, so one that goes wrong must be told, too.
-                let result = panic::catch_unwind(AssertUnwindSafe(|| visit(address, &config, &curious, timeout)));
+                let result = panic::catch_unwind(AssertUnwindSafe(|| visit(address, &dial, &config, &curious, timeout)));
                 if tell.send((address, result.unwrap_or_else(|_| Err("the visit panicked".into())))).is_err() {
                     return;
                 }

@@ -1,6 +1,6 @@
 //! A block DAG to serve from: who is whose parent in memory, the blocks in memory or in a file.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use crate::dag_file::{self, BlockStore};
 use crate::genesis;
 use kaspa_peer::wire::{Block, BlockHeader, Hash, Network, Transaction};

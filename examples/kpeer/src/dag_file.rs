@@ -4,7 +4,7 @@
 //! other, parents before children. The genesis block is not in it: it is the one parent that the file does not
 //! contain. `inspect` reads it, too.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
 use parking_lot::Mutex;
 use std::collections::HashSet;

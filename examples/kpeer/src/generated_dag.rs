@@ -3,7 +3,7 @@
 //! It has the shape of a real one, on top of the network's real genesis block, but no work was done for its blocks and
 //! its transactions spend nothing that exists. A kaspad that is offered it refuses the first block.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use crate::dag::Dag;
 use crate::genesis;
 use kaspa_peer::wire::{

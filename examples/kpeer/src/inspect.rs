@@ -1,19 +1,19 @@
-//! Says what the frames in a file or on standard input are; see `--help`.
+//! `kpeer inspect`: prints the frames in a file or on standard input.
 //!
-//! `frames` finds the frames in a stream, `capture` the records in a capture; `json` and `text` show them; `replay` says
+//! `frames` finds the frames in a stream, `capture` the records in a capture; `json` and `text` print them; `replay` sends
 //! them again.
 
 mod capture;
-#[path = "../shared/dial.rs"]
-mod dial;
 mod frames;
 mod json;
 mod replay;
 mod text;
 
+use crate::options;
+use clap::Args;
 use capture::{Filter, Records};
 use frames::{Found, Frames, network_of};
-use kaspa_peer::wire::{HEADER_SIZE, Network};
+use kaspa_peer::wire::{Command, HEADER_SIZE, Network};
 use replay::Side;
 use std::error::Error;
 use std::fs::File;
@@ -22,37 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "\
-Says what kaspa peer-to-peer frames are.
-
-Usage: inspect [--network NAME] [--json] [FILE]
-       inspect [--command NAME] [--peer N] [--since SECONDS] [--json] CAPTURE
-       inspect … --replay ADDR [--side sent|received] CAPTURE
-
-Reads FILE, or standard input when there is none or it is `-`: the raw bytes of
-one direction of a connection; hex with one stream a line (blanks within a line
-do not matter); or a capture of a node's peers, as the library records it and
-`--capture FILE` of the other programs. Which it is shows in the first bytes.
-
-Options:
-  --network NAME  mainnet, testnet, regtest, simnet, devnet, or a magic number
-                  like 0xcafe0001; unless given, the public network of the first
-                  frame (in hex, of each line's first), or else mainnet
-  --json          one JSON object a frame, one a line, instead of text
-
-Of a capture, show only:
-  --command NAME  frames of this command, or of several, parted by commas
-  --peer N        what has to do with the peer of this id
-  --since SECONDS what is so much later than the file's first record
-and say it again:
-  --replay ADDR   shake hands with the node at ADDR and send it what one side
-                  said, but for version, verack, ping and pong; what comes back is
-                  shown as text
-  --side SIDE     which: what was `sent` (unless given) or what was `received`,
-                  of the first peer unless --peer says which
-
-  -h, --help      this
-
+const HELP: &str = "\
 A bad frame is reported and the next one read, as long as it is known where that
 begins; in hex, the rest of the line is left out.
 
@@ -84,84 +54,53 @@ was called wrongly, or when something could not be read to its end, or written. 
 comes before that is shown, or said.
 ";
 
-struct Options {
-    network: Option<Network>,
-    json: bool,
-    filter: Filter,
-    replay: Option<String>,
-    side: Option<Side>,
-    /// Standard input when there is none.
+/// Prints what kaspa peer-to-peer frames are
+///
+/// Reads FILE, or standard input when there is none or it is `-`: the raw bytes of one direction of a connection; hex with one stream a line (blanks within a line do not matter); or a capture of a node's peers, as the library records it and `--capture FILE` of the other subcommands. Which it is shows in the first bytes.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// The file to read
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// mainnet, testnet, regtest, simnet, devnet, or a magic number like 0xcafe0001; unless given, the public network of the first frame (in hex, of each line's first), or else mainnet
+    #[arg(long, value_name = "NAME")]
+    network: Option<Network>,
+    /// Print one JSON object a frame, one a line, instead of text
+    #[arg(long, conflicts_with = "replay")]
+    json: bool,
+    /// Of a capture, print only frames of these commands, separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    command: Vec<Command>,
+    /// Of a capture, print only what has to do with the peer of this id
+    #[arg(long, value_name = "N")]
+    peer: Option<u64>,
+    /// Of a capture, print only what is so much later than its first record
+    #[arg(long, value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true)]
+    since: Option<Duration>,
+    /// Shake hands with the node at ADDR and send it what one side of a capture sent, except version, verack, ping and pong; what comes back is printed as text
+    #[arg(long, value_name = "ADDR")]
+    replay: Option<String>,
+    /// Which side to replay, what was `sent` (the default) or what was `received`, of the first peer unless --peer says which
+    #[arg(long, value_name = "SIDE", requires = "replay")]
+    side: Option<Side>,
 }
 
-impl Options {
-    /// `None` when help is wanted.
-    fn from_args() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-        let filter = Filter::default();
-        let mut options = Self { network: None, json: false, filter, replay: None, side: None, file: None };
-        let mut file = None;
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Short('h') | Long("help") => return Ok(None),
-                Long("network") => options.network = Some(arguments.value()?.parse()?),
-                Long("json") => options.json = true,
-                Long("command") => {
-                    for name in arguments.value()?.string()?.split(',') {
-                        options.filter.commands.push(name.trim().parse().map_err(lexopt_error)?);
-                    }
-                }
-                Long("peer") => options.filter.peer = Some(arguments.value()?.parse()?),
-                Long("since") => {
-                    let seconds = arguments.value()?.parse()?;
-                    options.filter.since = Duration::try_from_secs_f64(seconds).map_err(lexopt_error)?;
-                }
-                Long("replay") => options.replay = Some(arguments.value()?.string()?),
-                Long("side") => options.side = Some(arguments.value()?.parse()?),
-                Value(value) if file.is_none() => file = Some(value),
-                other => return Err(other.unexpected()),
-            }
-        }
-        let (replays, sides) = (options.replay.is_some(), options.side.is_some());
-        if (options.json && replays) || (sides && !replays) {
-            return Err("--json is not for --replay, and --side is for nothing else".into());
-        }
-        options.file = file.filter(|file| file != "-").map(PathBuf::from);
-        Ok(Some(options))
-    }
-}
-
-fn lexopt_error(error: impl Error + Send + Sync + 'static) -> lexopt::Error {
-    lexopt::Error::Custom(Box::new(error))
-}
-
-fn main() -> ExitCode {
-    let mut options = match Options::from_args() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            // Whoever closes the pipe has read enough.
-            let _ = io::stdout().write_all(USAGE.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("inspect: {error}\nTry `inspect --help`.");
-            return ExitCode::from(2);
-        }
-    };
+pub fn run(mut options: Options) -> ExitCode {
+    options.file = options.file.filter(|file| file != Path::new("-"));
     let mut report = Report { out: BufWriter::new(io::stdout().lock()), json: options.json, bad: false };
-    match inspect(&mut options, &mut report) {
+    match inspect(&options, &mut report) {
         Err(Failure::Read(error)) => {
             let file = options.file.as_deref().unwrap_or(Path::new("standard input"));
-            eprintln!("inspect: {}: {error}", file.display());
+            eprintln!("kpeer inspect: {}: {error}", file.display());
             ExitCode::from(2)
         }
         Err(Failure::Node(error)) => {
-            eprintln!("inspect: {error}");
+            eprintln!("kpeer inspect: {error}");
             ExitCode::FAILURE
         }
         Err(Failure::Write(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("inspect: {error}");
+            eprintln!("kpeer inspect: {error}");
             ExitCode::from(2)
         }
         _ => ExitCode::from(u8::from(report.bad)),
@@ -175,7 +114,8 @@ enum Failure {
     Node(Box<dyn Error + Send + Sync>),
 }
 
-fn inspect<W: Write>(options: &mut Options, report: &mut Report<W>) -> Result<(), Failure> {
+fn inspect<W: Write>(options: &Options, report: &mut Report<W>) -> Result<(), Failure> {
+    let filter = Filter { commands: options.command.clone(), peer: options.peer, since: options.since.unwrap_or_default() };
     let mut input: Box<dyn Read + Send> = match &options.file {
         Some(file) => Box::new(File::open(file).map_err(Failure::Read)?),
         None => Box::new(io::stdin()),
@@ -183,7 +123,7 @@ fn inspect<W: Write>(options: &mut Options, report: &mut Report<W>) -> Result<()
     let mut start = Vec::new();
     input.by_ref().take(HEADER_SIZE as u64).read_to_end(&mut start).map_err(Failure::Read)?;
     if start.starts_with(capture::MAGIC) {
-        let records = Records::new(BufReader::new(start.chain(input)), std::mem::take(&mut options.filter));
+        let records = Records::new(BufReader::new(start.chain(input)), filter);
         let records = records.map_err(Failure::Read)?;
         return match &options.replay {
             None => capture::show(records, report),
@@ -193,7 +133,7 @@ fn inspect<W: Write>(options: &mut Options, report: &mut Report<W>) -> Result<()
             }
         };
     }
-    if options.filter.is_set() || options.replay.is_some() || options.side.is_some() {
+    if filter.is_set() || options.replay.is_some() || options.side.is_some() {
         let error = "not a capture, which --command, --peer, --since, --replay and --side are for";
         return Err(Failure::Read(io::Error::new(io::ErrorKind::InvalidInput, error)));
     }

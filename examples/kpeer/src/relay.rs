@@ -1,37 +1,44 @@
-//! A hub: what one peer announces is fetched once, and announced to all the others; see `--help`.
+//! `kpeer relay`: a hub that fetches once what one peer announces, and announces it to all the others.
 
-#[path = "shared/args.rs"]
-mod args;
-#[path = "shared/dial.rs"]
-mod dial;
-#[path = "shared/door.rs"]
-mod door;
-#[path = "shared/output.rs"]
-mod output;
-
-use args::{Failure, Node};
+use crate::dial::{self, DialOptions};
+use crate::options::{Failure, NodeOptions};
+use crate::output::{Output, Record};
+use crate::{accept, interrupt};
+use clap::Args;
+use crossbeam_channel::RecvTimeoutError;
 use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DisconnectReason, Listener, Peer, QueueError};
-use output::{Output, Record};
 use parking_lot::Mutex;
-use std::{collections::HashMap, net::TcpListener, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, net::TcpListener, sync::Arc, thread, time::Duration};
 
-const USAGE: &str = "\
-Fetches once what one peer announces, announces it to all the others, and serves it.
+const HELP: &str = "\
+Offers SFNodeNetwork unless told otherwise. Checks nothing, keeps 64 MiB, takes
+125 guests at a time. Ctrl-C ends it.
 
-Usage: relay [--listen ADDR] [--connect ADDR]… [options]
-
-Listens on a free port of this machine and offers SFNodeNetwork unless told
-otherwise. Checks nothing, keeps 64 MiB, takes 125 guests at a time. Ctrl-C ends it.
-{NODE_OPTIONS}
-
-The objects of --json are connected, version, disconnected and failed as of `listen`,
-{\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10 seconds and last
-{\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}, dropped being the slow ones.
+The objects of --json are connected, version, disconnected and failed as of
+`listen`, {\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10
+seconds and last {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0},
+dropped being the slow ones.
 
 Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
 ";
+
+/// Fetches once what one peer announces, announces it to all the others, and serves it
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Dial this node; can be given more than once
+    #[arg(long, value_name = "ADDR")]
+    connect: Vec<String>,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
+}
 
 /// How many bytes of transactions and blocks are kept, and how many of either are remembered as announced or kept.
 const STORE_BYTES: usize = 64 << 20;
@@ -150,44 +157,24 @@ impl Listener for Shared {
     }
 }
 
-fn options() -> Result<Option<(Node, String, Vec<String>)>, lexopt::Error> {
-    use lexopt::prelude::*;
-    let (mut node, mut listen, mut connect) = (Node::new(), "127.0.0.1:0".to_owned(), Vec::new());
-    let mut arguments = lexopt::Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(None),
-            Long("listen") => listen = arguments.value()?.string()?,
-            Long("connect") => connect.push(arguments.value()?.string()?),
-            Long(other) => node.take(other.to_owned(), &mut arguments)?,
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some((node, listen, connect)))
-}
-
-fn main() -> ExitCode {
-    args::run("relay", USAGE, options(), |(node, ..)| node.json, run)
-}
-
-fn run((node, listen, connect): (Node, String, Vec<String>), output: &Output) -> Result<bool, Failure> {
+pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) -> Result<bool, Failure> {
     let hub = Arc::new(Shared(Mutex::new(Hub { output: output.clone(), ..Hub::default() })));
-    let config = node.builder("relay", Services::NETWORK)?.shared_listener(hub.clone()).build()?;
+    let builder = node.builder("relay", Services::NETWORK)?.shared_listener(hub.clone());
+    let config = dial.configure(builder).build()?;
     let mut dialled = Vec::new();
     for address in connect {
-        let (stream, address) = dial::dial(&address, node.network)?;
+        let (stream, address) = dial.dial(&address, node.network)?;
         dialled.push(Peer::outbound(stream, address, &config)?);
     }
-    let door = TcpListener::bind(dial::with_port(&listen, node.network))?;
-    let address = door.local_addr()?;
-    let (stop, stopped) = crossbeam_channel::bounded(1);
-    ctrlc::set_handler(move || _ = stop.try_send(()))?;
+    let listener = TcpListener::bind(dial::with_port(&listen, node.network))?;
+    let address = listener.local_addr()?;
+    let interrupted = interrupt::channel()?;
     output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
     let guests = output.clone();
-    // Ends with the process; the program owns the door, not the library.
-    thread::spawn(move || door::accept("relay", &door, &config, false, &guests));
+    // Ends with the process; the program owns the listening socket, not the library.
+    thread::spawn(move || accept::accept("relay", &listener, &config, false, &guests));
 
-    while stopped.recv_timeout(Duration::from_secs(10)).is_err() {
+    while interrupted.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
         hub.0.lock().status();
     }
     let peers: Vec<Peer> = hub.0.lock().peers.values().cloned().collect();

@@ -1,4 +1,4 @@
-//! Keeps peers busy for a while, cuts them off, attacks them, and looks whether anything is left behind; see `--help`.
+//! `kpeer soak`: keeps peers busy for a while, cuts them off, attacks them, and looks whether anything is left behind.
 
 mod churn;
 mod gauges;
@@ -6,6 +6,7 @@ mod hostile;
 mod report;
 
 use churn::Churn;
+use clap::Args;
 use gauges::Gauges;
 use hostile::{Hostile, Pinger};
 use kaspa_peer::{Config, wire::Network};
@@ -15,25 +16,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "\
-Keeps peers busy for a while and looks whether anything is left behind.
-
-Usage: soak [--peers N] [--minutes M | --seconds S] [--json]
-
-N connections between two nodes in this process, six threads each, say things
-small and large to one another, and are cut off at random: by disconnecting, by
-shutting the socket down, in the middle of a frame, by dropping the handle.
-Meanwhile a hostile remote floods one of the nodes, sends it garbage, never
-reads and dawdles, and another peer of the same node pings.
-
-Options:
-  --peers N    how many connections to keep, 20 unless given
-  --minutes M, --seconds S
-               for how long, 60 seconds unless given; at most a minute longer
-               where the machine is too slow for everything to happen by then
-  --json       one JSON object a line instead of a table
-  -h, --help   this
-
+const HELP: &str = "\
 Shown at intervals are the threads and open files of the process, what it has
 allocated, its memory, and the bytes that are queued. The last line tells the
 median round trip of the peer that pings: alone, and under attack.
@@ -42,52 +25,36 @@ Exit status: 0 when in the end everything is as it was in the beginning, 1 when
 something is left, 2 when it cannot be run.
 ";
 
-/// How long threads and sockets may take to go away after the last peer has ended.
-const SETTLING: Duration = Duration::from_secs(10);
-
-struct Options {
+/// Keeps peers busy for a while and looks whether anything is left behind
+///
+/// N connections between two nodes in this process, six threads each, say things small and large to one another, and are cut off at random: by disconnecting, by shutting the socket down, in the middle of a frame, by dropping the handle. Meanwhile a hostile remote floods one of the nodes, sends it garbage, never reads and dawdles, and another peer of the same node pings.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// How many connections to keep
+    #[arg(long, value_name = "N", default_value = "20")]
     peers: usize,
-    time: Duration,
+    /// For how long; at most a minute longer where the machine is too slow for everything to happen by then
+    #[arg(long, value_name = "S", default_value = "60", conflicts_with = "minutes")]
+    seconds: u64,
+    /// For how many minutes
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+    /// Print one JSON object a line instead of a table
+    #[arg(long)]
     json: bool,
 }
 
-impl Options {
-    /// `None` when help is wanted.
-    fn from_args() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-        let mut options = Self { peers: 20, time: Duration::from_secs(60), json: false };
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Short('h') | Long("help") => return Ok(None),
-                Long("peers") => options.peers = arguments.value()?.parse()?,
-                Long("minutes") => options.time = Duration::from_secs(60 * arguments.value()?.parse::<u64>()?),
-                Long("seconds") => options.time = Duration::from_secs(arguments.value()?.parse()?),
-                Long("json") => options.json = true,
-                other => return Err(other.unexpected()),
-            }
-        }
-        Ok(Some(options))
-    }
-}
+/// How long threads and sockets may take to go away after the last peer has ended.
+const SETTLING: Duration = Duration::from_secs(10);
 
-fn main() -> ExitCode {
-    let options = match Options::from_args() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("soak: {error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match soak(&options) {
+pub fn run(options: Options) -> ExitCode {
+    let time = options.minutes.map_or(options.seconds, |minutes| minutes.saturating_mul(60));
+    match soak(&options, Duration::from_secs(time)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("soak: {error}");
+            eprintln!("kpeer soak: {error}");
             ExitCode::from(2)
         }
     }
@@ -105,14 +72,14 @@ fn node(name: &str) -> Result<Config, Box<dyn Error>> {
 }
 
 /// Whether nothing was left behind.
-fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
+fn soak(options: &Options, time: Duration) -> Result<bool, Box<dyn Error>> {
     let (alice, bob) = (node("alice")?, node("bob")?);
     let report = Report::new(options.json);
-    let interval = (options.time / 10).max(Duration::from_secs(1));
+    let interval = (time / 10).max(Duration::from_secs(1));
 
     // What is made once is there when everything has happened once.
     let mut rehearsal = Churn::new(&alice, &bob, options.peers)?;
-    rehearsal.run(options.time / 10, Duration::MAX, |_| {});
+    rehearsal.run(time / 10, Duration::MAX, |_| {});
     rehearsal.end();
     let mut left = rehearsal.complaints();
     drop(rehearsal);
@@ -126,12 +93,12 @@ fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
     show("begin", &churn);
 
     let pinger = Pinger::start(&alice, &bob)?;
-    thread::sleep(options.time / 10);
+    thread::sleep(time / 10);
     let quiet = pinger.median();
     show("quiet", &churn);
 
     let hostile = Hostile::start(&bob)?;
-    let attack_ends = Instant::now() + options.time / 5;
+    let attack_ends = Instant::now() + time / 5;
     while Instant::now() < attack_ends {
         thread::sleep(interval.min(attack_ends.saturating_duration_since(Instant::now())));
         show("attack", &churn);
@@ -139,7 +106,7 @@ fn soak(options: &Options) -> Result<bool, Box<dyn Error>> {
     let attacked = pinger.median();
 
     let mut amidst = None;
-    churn.run((options.time * 6) / 10, interval, |churn| {
+    churn.run((time * 6) / 10, interval, |churn| {
         amidst.get_or_insert_with(Gauges::now);
         show("churn", churn);
     });

@@ -1,62 +1,28 @@
-//! Downloads a node's whole block DAG; see `--help`.
+//! `kpeer sync`: downloads a node's whole block DAG.
 //!
-//! `download` speaks with the node, `store` keeps what came.
+//! `download` asks the node, `store` keeps the blocks.
 
-#[path = "../shared/args.rs"]
-mod args;
-#[path = "../shared/dag_file.rs"]
-mod dag_file;
-#[path = "../shared/dial.rs"]
-mod dial;
 mod download;
-#[path = "../shared/genesis.rs"]
-mod genesis;
-#[path = "../shared/guest.rs"]
-mod guest;
-#[path = "../shared/output.rs"]
-mod output;
 mod store;
 
-use args::{Failure, Node};
+use crate::client::{Client, OnlyTip, Responses};
+use crate::dial::DialOptions;
+use crate::genesis;
+use crate::options::{Failure, NodeOptions};
+use crate::output::{Detail, Output, Record};
+use clap::Args;
 use download::Download;
-use guest::{Goods, Guest, Only};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{Command, Hash, Services};
 use kaspa_peer::{Peer, WaitError};
-use output::{Detail, Output, Record};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 use store::{Limits, Store};
 
 /// How long a node may take to find a locator. The library's rules watch the other requests.
 const LOCATOR: Duration = Duration::from_secs(30);
 
-const USAGE: &str = "\
-Downloads a kaspa node's whole block DAG.
-
-Usage: sync ADDR [options]
-
-ADDR is an address or a host name, with the network's port unless one is given.
-Asks as nodes do that are new to the network: for locators, until the highest block
-that both have is found; for the inventory from there to the node's selected tip;
-for the blocks, 50 in a request and a few requests at a time; and then whether there
-is a newer tip. Checks that each block is one that was asked for, by its hash, and
-that its parents are there; not its work, its signatures or its rules.
-
-Options:
-  --out FILE      write the blocks to FILE; when there is some of it already, go on
-                  from there. The file is the `block` messages as they go over the
-                  wire, parents first, without the genesis block; `inspect` reads
-                  it and `listen --dag` serves it
-  --genesis HASH  the network's genesis block, where it is not that of kaspad
-                  v0.1.1 to v0.4.1 or, for a kaspad that says it is newer, v0.5.0
-  --max-blocks N  stop when there are N blocks and more to come: a node can make up
-                  blocks without end, and each needs some 50 bytes of memory; 10
-                  million unless given
-  --max-bytes N   stop when FILE would grow longer; 100 GB unless given
-{NODE_OPTIONS}
-
+const HELP: &str = "\
 Offers nothing unless told otherwise.
 
 The objects of --json are those of `connect`, without the blocks, and
@@ -71,46 +37,37 @@ Exit status: 0 when the node's selected tip was reached; 1 when not, or when nob
 reads the output any more; 2 when it was called wrongly.
 ";
 
-struct Options {
-    node: Node,
+/// Downloads a kaspa node's whole block DAG
+///
+/// Asks as nodes do that are new to the network: for locators, until the highest block that both have is found; for the inventory from there to the node's selected tip; for the blocks, 50 in a request and a few requests at a time; and then whether there is a newer tip. Checks that each block is one that was asked for, by its hash, and that its parents are there; not its work, its signatures or its rules.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// An address or a host name, with the network's port if none is given
+    #[arg(value_name = "ADDR")]
     address: String,
+    /// Write the blocks to FILE, or go on after the blocks that are in it. It contains `block` messages as they go over the wire, parents first, without the genesis block; `inspect` reads it and `listen --dag` serves it
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad that says it is newer, v0.5.0
+    #[arg(long, value_name = "HASH")]
     genesis: Option<Hash>,
-    limits: Limits,
+    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs some 50 bytes of memory
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    max_blocks: usize,
+    /// Stop when FILE would grow longer
+    #[arg(long, value_name = "N", default_value_t = 100_000_000_000)]
+    max_bytes: u64,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
 }
 
-impl Options {
-    /// `None` when help is wanted.
-    fn from_args() -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-        let limits = Limits { blocks: 10_000_000, bytes: 100_000_000_000 };
-        let mut options = Self { node: Node::new(), address: String::new(), out: None, genesis: None, limits };
-        let mut address = None;
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Short('h') | Long("help") => return Ok(None),
-                Long("out") => options.out = Some(arguments.value()?.into()),
-                Long("genesis") => options.genesis = Some(arguments.value()?.parse()?),
-                Long("max-blocks") => options.limits.blocks = arguments.value()?.parse()?,
-                Long("max-bytes") => options.limits.bytes = arguments.value()?.parse()?,
-                Long(other) => options.node.take(other.to_owned(), &mut arguments)?,
-                Value(value) if address.is_none() => address = Some(value.string()?),
-                other => return Err(other.unexpected()),
-            }
-        }
-        options.address = address.ok_or("the address of a node is missing")?;
-        Ok(Some(options))
-    }
-}
-
-fn main() -> ExitCode {
-    args::run("sync", USAGE, Options::from_args(), |options| options.node.json, sync)
-}
-
-fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
+pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let network = options.node.network;
-    let mut store = Store::open(options.out.as_deref(), network, options.limits)?;
+    let limits = Limits { blocks: options.max_blocks, bytes: options.max_bytes };
+    let mut store = Store::open(options.out.as_deref(), network, limits)?;
     if let Some(cut) = store.resumed() {
         let blocks = store.blocks();
         let rest = if cut > 0 { format!(", and {cut} bytes of one that is cut off") } else { String::new() };
@@ -121,13 +78,14 @@ fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
     }
 
     let told = genesis::block(network)?.hash();
-    let (guest, heard) = Guest::new(&output.with(Detail::Little), told, &Goods::default());
+    let (client, received) = Client::new(&output.with(Detail::Little), told, &Responses::default());
     let mut rules = StallRule::defaults();
     rules.push(StallRule { request: Command::GetLocator, answers: vec![Command::Locator], limit: LOCATOR });
-    let config =
-        options.node.builder("sync", Services::empty())?.dag(Only(told)).listener(guest).stall_rules(rules).build()?;
+    let builder =
+        options.node.builder("sync", Services::empty())?.dag(OnlyTip(told)).listener(client).stall_rules(rules);
+    let config = options.dial.configure(builder).build()?;
 
-    let (stream, address) = dial::dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial(&options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     output.connected(&peer);
     if let Err(WaitError::Closed(_)) = peer.wait_for_handshake() {
@@ -138,7 +96,7 @@ fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
     let remote = peer.remote().ok_or("a handshake without a version")?;
     let genesis = options.genesis.or_else(|| genesis::hash(network, &remote.user_agent)).unwrap_or(told);
 
-    let mut download = Download::new(&peer, &heard, &mut store, genesis, output);
+    let mut download = Download::new(&peer, &received, &mut store, genesis, output);
     let result = download.run(remote.selected_tip);
     let (new, bytes, seconds) = (download.new_blocks(), download.bytes(), download.seconds());
     let flushed = store.flush();
@@ -163,7 +121,7 @@ fn sync(options: Options, output: &Output) -> Result<bool, Failure> {
                 Some(_) if blocks > 0 => "; run it again to go on from there",
                 _ => "",
             };
-            eprintln!("sync: {error}; stopped with {blocks} blocks, {new} of them new{again}");
+            eprintln!("kpeer sync: {error}; stopped with {blocks} blocks, {new} of them new{again}");
             if options.node.json {
                 let record = Record::new("failed").text("reason", error);
                 output.say("", record.field("blocks", blocks).field("new", new));

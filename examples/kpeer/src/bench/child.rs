@@ -24,7 +24,7 @@ impl Child {
     /// Starts one, and waits for its line.
     pub fn start(role: &str, more: &[String]) -> Result<Self> {
         let mut process = process::Command::new(env::current_exe()?)
-            .args(["--role", role])
+            .args(["bench", "--role", role])
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,7 +82,7 @@ fn swallow(listener: &TcpListener) {
             Ok(())
         });
         if let Err(error) = result as Result<()> {
-            eprintln!("throughput: sink: {error}");
+            eprintln!("kpeer bench: sink: {error}");
         }
     }
 }

@@ -1,14 +1,9 @@
 //! Taking the time, the CPU time and the allocations of a piece of work, and comparing two pieces of work fairly.
 
 use super::{Plan, Result};
-use alloc_tracker::{Allocator, Session};
+use crate::heap;
 use cpu_time::ProcessTime;
-use std::alloc::System;
 use std::time::{Duration, Instant};
-
-/// Counts on each thread by itself, so that counting does not make threads wait for each other.
-#[global_allocator]
-static ALLOCATOR: Allocator<System> = Allocator::system();
 
 /// What one piece of work took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,17 +17,13 @@ pub struct Cost {
 impl Cost {
     /// What `work` takes, and gives.
     pub fn of<T>(work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
-        let session = Session::new();
-        let operation = session.operation("work");
-        let span = operation.measure_process();
+        let before = heap::allocations();
         let cpu = ProcessTime::try_now()?;
         let start = Instant::now();
         let given = work()?;
         let wall = start.elapsed();
         let cpu = cpu.try_elapsed()?;
-        drop(span);
-        let report = session.to_report();
-        let allocations = report.operations().map(|(_, operation)| operation.total_allocations_count()).sum();
+        let allocations = heap::allocations() - before;
         Ok((Self { wall, cpu, allocations }, given))
     }
 }

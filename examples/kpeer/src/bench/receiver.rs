@@ -93,7 +93,7 @@ pub fn serve(listener: &TcpListener, counter: &Counter) {
         thread::spawn(move || {
             let result = stream.map_err(Into::into).and_then(|stream| serve_one(stream, counter));
             if let Err(error) = result {
-                eprintln!("throughput: receiver: {error}");
+                eprintln!("kpeer bench: receiver: {error}");
             }
         });
     }

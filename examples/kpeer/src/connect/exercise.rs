@@ -1,10 +1,10 @@
 //! Every ordinary message once, and what each brings.
 
-use crate::Options;
-use crate::args::Failure;
+use super::Options;
+use crate::options::Failure;
 use crate::genesis::{self, Kaspad};
-use crate::goods;
-use crate::guest::{self, Goods, Heard};
+use super::samples;
+use crate::client::{self, Responses, Received};
 use crate::output::{Output, Record};
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Remote;
@@ -40,7 +40,7 @@ struct Refusal {
 pub struct Exercise<'a> {
     peer: &'a Peer,
     heard: &'a Receiver<Message>,
-    goods: &'a Goods,
+    responses: &'a Responses,
     output: &'a Output,
     wait: Duration,
     headers: bool,
@@ -65,19 +65,19 @@ impl<'a> Exercise<'a> {
     pub fn new(
         peer: &'a Peer,
         heard: &'a Receiver<Message>,
-        goods: &'a Goods,
+        responses: &'a Responses,
         output: &'a Output,
         options: &Options,
     ) -> Result<Self, Failure> {
         let remote = peer.remote().ok_or("a handshake without a version")?;
         let kaspad = Kaspad::of(&remote.user_agent);
         let genesis = genesis::hash(options.node.network, &remote.user_agent).unwrap_or(Hash::ZERO);
-        let (wait, headers, subnetwork) = (options.wait, options.headers, options.node.subnetwork);
+        let (wait, headers, subnetwork) = (options.wait, !options.without_headers, options.node.subnetwork);
         let tip = remote.selected_tip;
         Ok(Self {
             peer,
             heard,
-            goods,
+            responses,
             output,
             wait,
             headers,
@@ -155,7 +155,7 @@ impl<'a> Exercise<'a> {
 
     /// Asks for what is there and what is not.
     fn data(&mut self) {
-        let (tip, missing) = (self.tip, Inventory::block(goods::random_hash()));
+        let (tip, missing) = (self.tip, Inventory::block(samples::random_hash()));
         let request = GetData::from(vec![Inventory::block(tip), missing]);
         let (mut block, mut not_found, mut tip_not_found) = (None, false, false);
         let outcome = self.answer(&request, |_, message| {
@@ -213,27 +213,27 @@ impl<'a> Exercise<'a> {
             let address = TimedAddress { time, address: NetAddress::new(*address, self.remote.services) };
             self.tell(&Addr { scope: AddressScope::FullNodes, addresses: vec![address] });
         }
-        self.tell(&NotFound::from(vec![Inventory::tx(goods::random_hash())]));
-        let hash = Some(goods::random_hash());
+        self.tell(&NotFound::from(vec![Inventory::tx(samples::random_hash())]));
+        let hash = Some(samples::random_hash());
         let (command, reason) = ("tx".into(), "an exercise".into());
         self.tell(&Reject { command, code: RejectCode::DUPLICATE, reason, hash });
-        self.tell(&goods::merkle_block(self.tip));
+        self.tell(&samples::merkle_block(self.tip));
         self.tell(&FeeFilter { min_fee: 1000 });
         self.tell(&Locator { hashes: vec![self.tip] });
     }
 
     /// Announces a transaction and a block, and sends them.
     fn offers(&mut self) -> Result<(), Failure> {
-        let (tx, block) = (goods::transaction()?, goods::block(self.tip)?);
+        let (tx, block) = (samples::transaction()?, samples::block(self.tip)?);
         let (id, hash) = (tx.id(), block.hash());
         let with_block = self.kaspad.as_ref().is_none_or(|kaspad| kaspad.version <= (0, 1));
         let mut announced = vec![Inventory::tx(id)];
         {
-            let mut goods = self.goods.lock();
-            goods.insert(id, tx.clone().into());
+            let mut responses = self.responses.lock();
+            responses.insert(id, tx.clone().into());
             if with_block {
                 announced.push(Inventory::block(hash));
-                goods.insert(hash, block.clone().into());
+                responses.insert(hash, block.clone().into());
             }
         }
         self.tell(&Inv::from(announced));
@@ -269,7 +269,7 @@ impl<'a> Exercise<'a> {
             (outcome, _) => outcome,
         };
         self.report(Command::GetHeaders, "headers", &outcome);
-        self.tell(&Headers { headers: vec![goods::header(high, goods::random_hash())] });
+        self.tell(&Headers { headers: vec![samples::header(high, samples::random_hash())] });
         self.tell(&SendHeaders);
     }
 
@@ -286,11 +286,11 @@ impl<'a> Exercise<'a> {
 
     fn filters(&mut self) {
         if self.remote.services.contains(Services::BLOOM) {
-            self.tell(&goods::filter());
+            self.tell(&samples::filter());
             self.tell(&FilterAdd { data: vec![1, 2, 3, 4] });
             return self.tell(&FilterClear);
         }
-        let outcome = match self.send(&goods::filter()) {
+        let outcome = match self.send(&samples::filter()) {
             Ok(()) => match (self.settle(Command::FilterLoad), &self.gone) {
                 (Failed(_), Some(_)) => Came("the end, since the node does not offer bloom filters".into()),
                 (outcome, _) => outcome,
@@ -390,12 +390,12 @@ impl<'a> Exercise<'a> {
     /// Notes what is said until `enough`, which tells whether it was.
     fn pump(&mut self, deadline: Instant, mut enough: impl FnMut(&mut Self, &Message) -> bool) -> bool {
         while self.gone.is_none() {
-            match guest::next(self.peer, self.heard, deadline) {
-                Heard::Message(message) => {
+            match client::next(self.peer, self.heard, deadline) {
+                Received::Message(message) => {
                     match &message {
                         Message::GetData(request) => {
-                            let (hashes, goods) = (request.items.iter().map(|item| item.hash), self.goods.lock());
-                            self.asked.extend(hashes.filter(|hash| goods.contains_key(hash)));
+                            let (hashes, responses) = (request.items.iter().map(|item| item.hash), self.responses.lock());
+                            self.asked.extend(hashes.filter(|hash| responses.contains_key(hash)));
                         }
                         Message::GetSelectedTip(_) => self.asked_for_tip = true,
                         Message::Reject(reject) if self.rejects.len() < REJECTS => self.rejects.push(Refusal {
@@ -413,8 +413,8 @@ impl<'a> Exercise<'a> {
                         return false;
                     }
                 }
-                Heard::Gone(reason) => self.gone = Some(reason),
-                Heard::Silence => return false,
+                Received::Gone(reason) => self.gone = Some(reason),
+                Received::Silence => return false,
             }
         }
         false

@@ -1,11 +1,12 @@
 //! One node: dialled, asked, left.
 
+use crate::dial::DialOptions;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kaspa_peer::wire::{Addr, AddressScope, GetAddr, GetSelectedTip, SelectedTip};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, peer::Remote};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What was learnt from a node.
@@ -53,8 +54,8 @@ impl Listener for Curious {
 }
 
 /// Dials a node, and asks it for others. The error says why nothing was learnt.
-pub fn visit(address: SocketAddr, config: &Config, curious: &Curious, patience: Duration) -> Result<Visit, String> {
-    let stream = TcpStream::connect_timeout(&address, patience).map_err(|error| error.kind().to_string())?;
+pub fn visit(address: SocketAddr, dial: &DialOptions, config: &Config, curious: &Curious, patience: Duration) -> Result<Visit, String> {
+    let stream = dial.dial_address(&address, patience).map_err(|error| error.kind().to_string())?;
     let peer = Peer::outbound(stream, address, config).map_err(|error| error.to_string())?;
     let (_, told) = curious.addresses(&peer);
     peer.wait_for_handshake().map_err(|error| error.to_string())?;

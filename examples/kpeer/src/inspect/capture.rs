@@ -1,7 +1,7 @@
 //! Captures: what peers said to one another, when, and how it ended.
 
-use crate::frames::{Found, Frames};
-use crate::{Failure, Report, json};
+use super::frames::{Found, Frames};
+use super::{Failure, Report, json};
 use kaspa_peer::peer::{CaptureReader, CaptureRecord, Captured};
 use kaspa_peer::wire::{Command, Network};
 use std::io::{self, Read, Write};
@@ -101,7 +101,7 @@ impl<R: Read> Iterator for Records<R> {
 /// Shows all records; of a file that is cut off, those before the cut.
 pub fn show<R: Read, W: Write>(records: Records<R>, report: &mut Report<W>) -> Result<(), Failure> {
     if !report.json {
-        writeln!(report.out, "capture of {}", crate::frames::network_name(records.network()))
+        writeln!(report.out, "capture of {}", super::frames::network_name(records.network()))
             .map_err(Failure::Write)?;
     }
     for record in records {

@@ -1,7 +1,7 @@
 //! Frames as JSON, written as it is made: a block as text can be many times its size.
 
-use crate::capture::Shown;
-use crate::frames::{Found, network_name};
+use super::capture::Shown;
+use super::frames::{Found, network_name};
 use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{
     AddressScope, BlockHeader, Encode, Frame, InputRef, Inventory, Message, NetAddress, OutputRef, TimedAddress, TxRef,

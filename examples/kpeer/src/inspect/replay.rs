@@ -1,7 +1,8 @@
 //! Saying to a node what one side of a capture said.
 
-use crate::capture::{Records, Shown, cut_off};
-use crate::{Failure, dial};
+use super::capture::{Records, Shown, cut_off};
+use super::Failure;
+use crate::dial::DialOptions;
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{Command, Encode, Frame, Network};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Whose words are repeated.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Sent,
     Received,
@@ -72,7 +73,7 @@ pub fn replay<R: Read + Send>(
     out: &mut impl Write,
 ) -> Result<bool, Failure> {
     let network = records.network();
-    let (stream, address) = dial::dial(address, network).map_err(|error| Failure::Node(error.into()))?;
+    let (stream, address) = DialOptions::default().dial(address, network).map_err(|error| Failure::Node(error.into()))?;
     // While more than that wait to be printed, the node has to wait, too.
     let (listener, events) = events(WAITING);
     let config = Config::builder(network).user_agent("inspect", env!("CARGO_PKG_VERSION"), ["replay"]);

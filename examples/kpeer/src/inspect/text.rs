@@ -1,6 +1,6 @@
 //! Frames as text for people: a line each, and what matters most of what is in them.
 
-use crate::frames::{Found, network_name};
+use super::frames::{Found, network_name};
 use kaspa_peer::wire::{AddressScope, BlockHeader, Encode, Inventory, Message, NetAddress, TxRef, Version};
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -1,10 +1,10 @@
 //! What the node knows, and what it does when it is told something.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use crate::dag::Dag;
 use crate::output::Output;
-use crate::serve::{Order, Server};
-use crate::synthetic::{self, Chance};
+use super::serve::{Order, Server};
+use crate::generated_dag::{self, Chance};
 use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
@@ -41,7 +41,7 @@ impl Listen {
     }
 
     pub fn grow(&self, parents: &[Hash], chance: &mut Chance) -> Result<Hash, Failure> {
-        synthetic::grow(&mut self.dag.write(), parents, chance)
+        generated_dag::grow(&mut self.dag.write(), parents, chance)
     }
 
     /// Tells everybody of a new block.
@@ -61,7 +61,7 @@ impl Listen {
         let Some((_, server)) = peers.get_mut(&peer.id()) else { return };
         if let Err(error) = server.order(order, peer, &self.dag) {
             drop(peers);
-            eprintln!("listen: {peer}: {error}");
+            eprintln!("kpeer listen: {peer}: {error}");
             peer.disconnect();
         }
     }

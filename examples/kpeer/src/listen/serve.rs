@@ -4,7 +4,7 @@
 //! writes down the order; here the answers are sent one after the other, each as soon as there is room, and a request
 //! for a thousand blocks needs the memory of a few. What bounds the orders is how much they ask for.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use crate::dag::Dag;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kaspa_peer::wire::*;
@@ -87,7 +87,7 @@ impl Serve<'_> {
             let size = order.size();
             if let Err(error) = self.answer(order) {
                 if self.peer.disconnect_reason().is_none() {
-                    eprintln!("listen: {}: {error}", self.peer);
+                    eprintln!("kpeer listen: {}: {error}", self.peer);
                 }
                 return self.peer.disconnect();
             }

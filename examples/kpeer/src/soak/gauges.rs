@@ -1,10 +1,7 @@
 //! What the process has allocated, and what it has of the system, as Linux tells it; elsewhere that is not known.
 
-use peak_alloc::PeakAlloc;
+use crate::heap;
 use std::fs;
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// More allocated than this above the beginning is taken for a leak: a thread that is about to end may still have a little.
 const HEAP_SLACK: u64 = 1 << 20;
@@ -33,7 +30,7 @@ impl Gauges {
         Self {
             threads: number("Threads:"),
             files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
-            heap: ALLOCATOR.current_usage() as u64,
+            heap: heap::allocated_bytes(),
             memory: number("VmRSS:").map(|kib| kib << 10),
         }
     }

@@ -1,9 +1,9 @@
 //! How to get everything that a node has, in the order in which its like ask for it.
 
-use crate::args::Failure;
-use crate::guest::{self, Heard};
+use crate::options::Failure;
+use crate::client::{self, Received};
 use crate::output::{Output, Record};
-use crate::store::Store;
+use super::store::Store;
 use crossbeam_channel::Receiver;
 use kaspa_peer::Peer;
 use kaspa_peer::wire::*;
@@ -223,13 +223,13 @@ impl<'a> Download<'a> {
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        match guest::next(self.peer, self.heard, deadline) {
-            Heard::Message(Message::Reject(reject)) => {
+        match client::next(self.peer, self.heard, deadline) {
+            Received::Message(Message::Reject(reject)) => {
                 Err(format!("the node rejects {}, {}: {}", reject.command, reject.code, reject.reason).into())
             }
-            Heard::Message(message) => Ok(Some(message)),
-            Heard::Gone(reason) => Err(reason.into()),
-            Heard::Silence => Ok(None),
+            Received::Message(message) => Ok(Some(message)),
+            Received::Gone(reason) => Err(reason.into()),
+            Received::Silence => Ok(None),
         }
     }
 

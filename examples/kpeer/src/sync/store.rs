@@ -1,6 +1,6 @@
 //! The blocks that are there: which ones, and in a file, if one is wanted.
 
-use crate::args::Failure;
+use crate::options::Failure;
 use crate::dag_file;
 use kaspa_peer::wire::{Block, Frame, Hash, Network};
 use std::collections::HashSet;

@@ -1,9 +1,9 @@
 //! One large frame to many peers. The remotes are in another process, so the CPU time is that of the sending side alone.
 
-use crate::child::Sink;
-use crate::measure::{Cost, Outcome, Sample, Target};
-use crate::report::Report;
-use crate::{Plan, Result, payloads};
+use crate::bench::child::Sink;
+use crate::bench::measure::{Cost, Outcome, Sample, Target};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result, payloads};
 use kaspa_peer::wire::{Block, Frame, Network, SendHeaders, write_message};
 use kaspa_peer::{Config, Peer, Receipt};
 use std::io::Write;

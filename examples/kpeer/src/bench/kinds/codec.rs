@@ -1,9 +1,9 @@
 //! Bytes to message and message to bytes, without sockets and threads.
 
-use crate::floor::hash_only;
-use crate::measure::{Cost, Outcome, Sample, Target, calibrate};
-use crate::report::Report;
-use crate::{Plan, Result, payloads};
+use crate::bench::floor::hash_only;
+use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result, payloads};
 use kaspa_peer::wire::{Encode, Frame, FrameDecoder, HEADER_SIZE, Network, read_message};
 use std::hint::black_box;
 

@@ -1,8 +1,8 @@
 //! Peers that come and go, one after the other, both ends in this process.
 
-use crate::measure::{Cost, Outcome, Sample, Target, calibrate};
-use crate::report::Report;
-use crate::{Plan, Result};
+use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result};
 use kaspa_peer::{Config, Peer, wire::Network};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

@@ -1,9 +1,9 @@
 //! Peers that do nothing. Each measurement is a process of its own, whose remotes are in another.
 
-use crate::child::{Child, Sink};
-use crate::measure::{Cost, Outcome, Sample, Target};
-use crate::report::Report;
-use crate::{Plan, Result};
+use crate::bench::child::{Child, Sink};
+use crate::bench::measure::{Cost, Outcome, Sample, Target};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result};
 use kaspa_peer::{Config, Peer, wire::Network};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier};
@@ -16,7 +16,7 @@ const STACK: usize = 256 * 1024;
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     if !fs::exists("/proc/self/smaps_rollup")? {
-        eprintln!("throughput: idle needs /proc, as on Linux");
+        eprintln!("kpeer bench: idle needs /proc, as on Linux");
         return Ok(());
     }
     let several = plan.peers.len() > 1;

@@ -1,9 +1,9 @@
 //! One ping after the other.
 
-use crate::floor::Caller;
-use crate::measure::{Cost, Outcome, Sample, Target, calibrate, median};
-use crate::report::Report;
-use crate::{Plan, Result};
+use crate::bench::floor::Caller;
+use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate, median};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result};
 use std::time::Instant;
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {

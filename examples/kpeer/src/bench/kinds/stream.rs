@@ -1,10 +1,10 @@
 //! One end sends as fast as it can, the other receives.
 
-use crate::floor::Pump;
-use crate::measure::{Cost, Outcome, Sample, Target, calibrate};
-use crate::receiver::Receiver;
-use crate::report::Report;
-use crate::{Plan, Result, payloads};
+use crate::bench::floor::Pump;
+use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate};
+use crate::bench::receiver::Receiver;
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result, payloads};
 use kaspa_peer::wire::{Block, BlockFields, Encode, FeeFilter, Frame, Inv, Network, Transaction};
 use kaspa_peer::{Peer, QueueError, Receipt};
 use std::collections::VecDeque;

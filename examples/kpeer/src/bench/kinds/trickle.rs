@@ -1,10 +1,10 @@
 //! Very many announcements at once. The remote is in another process, so the CPU time is that of the sending side alone.
 
-use crate::child::Sink;
-use crate::floor::Pump;
-use crate::measure::{Cost, Outcome, Sample, Target};
-use crate::report::Report;
-use crate::{Plan, Result, payloads};
+use crate::bench::child::Sink;
+use crate::bench::floor::Pump;
+use crate::bench::measure::{Cost, Outcome, Sample, Target};
+use crate::bench::report::Report;
+use crate::bench::{Plan, Result, payloads};
 use kaspa_peer::wire::{Command, Encode, Inventory, Network, SendHeaders, write_message};
 use kaspa_peer::{Config, Listener, Peer};
 use std::io;
