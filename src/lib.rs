@@ -360,9 +360,9 @@ pub mod peer;
 pub mod wire;
 
 pub use peer::{
-    Config, ConfigBuilder, ConfigError, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError,
-    IoOperation, Listener, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule,
-    StartError, Stats, CustomCommands, WaitError, events,
+    Config, ConfigBuilder, ConfigError, CustomCommands, DagView, Direction, DisconnectReason, Event, EventKind,
+    HandshakeError, IoOperation, Listener, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt,
+    ScoreLimit, StallRule, StartError, Stats, WaitError, events,
 };
 
 #[doc = include_str!("../README.md")]

@@ -68,7 +68,7 @@ mod writer;
 
 pub use address::{Direction, PeerAddress};
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
-pub use config::{Config, ConfigBuilder, StallRule, CustomCommands};
+pub use config::{Config, ConfigBuilder, CustomCommands, StallRule};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};

@@ -111,7 +111,7 @@ fn not_version(command: Command) -> Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{GetAddr, Hash, NetAddress, Ping, Services, CustomMessage, UserAgent, VerAck};
+    use crate::wire::{CustomMessage, GetAddr, Hash, NetAddress, Ping, Services, UserAgent, VerAck};
     use std::net::Ipv6Addr;
 
     const A: SubnetworkId = SubnetworkId::from_bytes([0xa; 20]);

@@ -71,7 +71,7 @@ impl Client {
 }
 
 /// An answer that a callback gives must not wait for room: a remote that does not read does without.
-fn note(peer: &Peer, result: Result<(), QueueError>) {
+fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");
     }
@@ -122,6 +122,46 @@ pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Receiv
         Ok(message) => Received::Message(message),
         Err(RecvTimeoutError::Timeout) => Received::Silence,
         // The guest lets go of its end when there is a reason for it.
-        Err(RecvTimeoutError::Disconnected) => Received::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Received::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use kaspa_peer::Config;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    #[test]
+    fn the_end_is_received_after_all_messages_that_can_wait() {
+        let quiet = Output::new(false).with(crate::output::Detail::Little);
+        let (client, received) = Client::new(&quiet, Hash::ZERO, &Responses::default());
+        let config = Config::builder(Network::Simnet).user_agent("test", "0.0.1", [""; 0]).listener(client);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = Peer::outbound(TcpStream::connect(address).unwrap(), address, &config.build().unwrap()).unwrap();
+        let mut remote = listener.accept().unwrap().0;
+        let Message::Version(ours) = read_message(&mut remote, Network::Simnet).unwrap() else {
+            panic!("no version");
+        };
+        let theirs = Version { nonce: ours.nonce.wrapping_add(1), ..*ours };
+        write_message(&mut remote, &theirs, Network::Simnet).unwrap();
+        write_message(&mut remote, &VerAck, Network::Simnet).unwrap();
+        peer.wait_for_handshake().unwrap();
+        // The messages of the handshake wait in the channel, too.
+        for min_fee in 2..i64::try_from(WAITING).unwrap() {
+            write_message(&mut remote, &FeeFilter { min_fee }, Network::Simnet).unwrap();
+        }
+        remote.shutdown(Shutdown::Write).unwrap();
+        let reason = peer.wait_for_disconnect().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for _ in 0..WAITING {
+            assert!(matches!(next(&peer, &received, deadline), Received::Message(_)));
+        }
+        let Received::Gone(end) = next(&peer, &received, deadline) else { panic!("no end") };
+        assert_eq!(end, reason);
     }
 }

@@ -91,7 +91,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let responses = Responses::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
     let (client, received) = Client::new(&output.with(detail), tip, &responses);
-    // The guest shows what is said. Who follows that has no use for it, and what nobody hears would be in the pong's way.
+    // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
     let received = options.exercise.then_some(received);
     let services = if options.exercise { Services::NETWORK } else { Services::empty() };
     let mut builder = options.node.builder("connect", services)?.dag(OnlyTip(tip)).listener(client);
@@ -117,7 +117,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         Err(WaitError::Closed(_)) => return Ok(gone(&peer)),
         Err(error) => eprintln!("kpeer connect: no pong: {error}"),
     }
-    peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
+    let _ = peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
     match options.duration {
         None => Ok(gone(&peer)),
         Some(duration) if peer.wait_for_disconnect_timeout(duration).is_ok() => Ok(false),
@@ -129,7 +129,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     }
 }
 
-/// The node went away, and the guest said so, once the threads are done.
+/// Waits for the end of the connection, whose reason the client prints.
 fn gone(peer: &Peer) -> bool {
     let _ = peer.wait_for_disconnect();
     false

@@ -69,7 +69,8 @@ pub struct Options {
 
 pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     // No wait at all is refused by the system.
-    let options = Options { threads: options.threads.max(1), timeout: options.timeout.max(Duration::from_millis(1)), ..options };
+    let options =
+        Options { threads: options.threads.max(1), timeout: options.timeout.max(Duration::from_millis(1)), ..options };
     let mut seeds = Vec::new();
     for seed in &options.seeds {
         let name = dial::with_port(seed, options.node.network);
@@ -115,7 +116,8 @@ fn crawl(
         thread::Builder::new().name(format!("crawl-{number}")).spawn(move || {
             for address in tasks {
                 // Every visit is waited for, so one that goes wrong must be told, too.
-                let result = panic::catch_unwind(AssertUnwindSafe(|| visit(address, &dial, &config, &curious, timeout)));
+                let result =
+                    panic::catch_unwind(AssertUnwindSafe(|| visit(address, &dial, &config, &curious, timeout)));
                 if tell.send((address, result.unwrap_or_else(|_| Err("the visit panicked".into())))).is_err() {
                     return;
                 }

@@ -1,8 +1,8 @@
 //! A block DAG to serve from: who is whose parent in memory, the blocks in memory or in a file.
 
-use crate::options::Failure;
 use crate::dag_file::{self, BlockStore};
 use crate::genesis;
+use crate::options::Failure;
 use kaspa_peer::wire::{Block, BlockHeader, Hash, Network, Transaction};
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,9 +3,9 @@
 //! It has the shape of a real one, on top of the network's real genesis block, but no work was done for its blocks and
 //! its transactions spend nothing that exists. A kaspad that is offered it refuses the first block.
 
-use crate::options::Failure;
 use crate::dag::Dag;
 use crate::genesis;
+use crate::options::Failure;
 use kaspa_peer::wire::{
     Block, BlockHeader, Hash, Network, Outpoint, SubnetworkId, Transaction, TxFields, TxInput, TxOutput,
 };

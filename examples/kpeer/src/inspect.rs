@@ -10,8 +10,8 @@ mod replay;
 mod text;
 
 use crate::options;
-use clap::Args;
 use capture::{Filter, Records};
+use clap::Args;
 use frames::{Found, Frames, network_of};
 use kaspa_peer::wire::{Command, HEADER_SIZE, Network};
 use replay::Side;
@@ -115,7 +115,8 @@ enum Failure {
 }
 
 fn inspect<W: Write>(options: &Options, report: &mut Report<W>) -> Result<(), Failure> {
-    let filter = Filter { commands: options.command.clone(), peer: options.peer, since: options.since.unwrap_or_default() };
+    let filter =
+        Filter { commands: options.command.clone(), peer: options.peer, since: options.since.unwrap_or_default() };
     let mut input: Box<dyn Read + Send> = match &options.file {
         Some(file) => Box::new(File::open(file).map_err(Failure::Read)?),
         None => Box::new(io::stdin()),

@@ -113,7 +113,7 @@ impl Hub {
     }
 
     /// The policy for slow peers: who has so much waiting that nothing more fits has to go.
-    fn judge(&mut self, peer: &Peer, result: Result<(), QueueError>) {
+    fn judge<T>(&mut self, peer: &Peer, result: Result<T, QueueError>) {
         if let Err(QueueError::Full { .. } | QueueError::InventoryFull { .. }) = result {
             self.dropped += u64::from(peer.disconnect_reason().is_none());
             peer.disconnect();

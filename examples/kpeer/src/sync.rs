@@ -89,7 +89,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let peer = Peer::outbound(stream, address, &config)?;
     output.connected(&peer);
     if let Err(WaitError::Closed(_)) = peer.wait_for_handshake() {
-        // The guest has said why.
+        // The client prints the reason.
         peer.wait_for_disconnect()?;
         return Ok(false);
     }

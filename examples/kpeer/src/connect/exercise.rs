@@ -1,10 +1,10 @@
 //! Every ordinary message once, and what each brings.
 
 use super::Options;
-use crate::options::Failure;
-use crate::genesis::{self, Kaspad};
 use super::samples;
-use crate::client::{self, Responses, Received};
+use crate::client::{self, Received, Responses};
+use crate::genesis::{self, Kaspad};
+use crate::options::Failure;
 use crate::output::{Output, Record};
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Remote;
@@ -363,7 +363,7 @@ impl<'a> Exercise<'a> {
             (None, Some(reject)) => Failed(format!("rejected, {}: {}", reject.code, reject.reason)),
             (None, None) if taken => Came(String::new()),
             (None, None) => Failed(match pinged {
-                Ok(()) => format!("no pong after it within {:?}", self.wait),
+                Ok(_) => format!("no pong after it within {:?}", self.wait),
                 Err(error) => error.to_string(),
             }),
         }
@@ -379,7 +379,7 @@ impl<'a> Exercise<'a> {
         if self.gone.is_some() {
             return Err("not sent: the node has gone".into());
         }
-        self.peer.send_message(message, self.wait).map_err(|error| {
+        self.peer.send_message(message, self.wait).map(drop).map_err(|error| {
             if let QueueError::Closed(reason) = &error {
                 self.gone = Some(reason.clone());
             }
@@ -394,7 +394,8 @@ impl<'a> Exercise<'a> {
                 Received::Message(message) => {
                     match &message {
                         Message::GetData(request) => {
-                            let (hashes, responses) = (request.items.iter().map(|item| item.hash), self.responses.lock());
+                            let (hashes, responses) =
+                                (request.items.iter().map(|item| item.hash), self.responses.lock());
                             self.asked.extend(hashes.filter(|hash| responses.contains_key(hash)));
                         }
                         Message::GetSelectedTip(_) => self.asked_for_tip = true,

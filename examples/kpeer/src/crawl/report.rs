@@ -1,7 +1,7 @@
 //! What was found, for people, programs and Graphviz.
 
-use crate::output::Record;
 use super::visit::Visit;
+use crate::output::Record;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;

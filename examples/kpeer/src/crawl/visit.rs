@@ -54,14 +54,21 @@ impl Listener for Curious {
 }
 
 /// Dials a node, and asks it for others. The error says why nothing was learnt.
-pub fn visit(address: SocketAddr, dial: &DialOptions, config: &Config, curious: &Curious, patience: Duration) -> Result<Visit, String> {
+pub fn visit(
+    address: SocketAddr,
+    dial: &DialOptions,
+    config: &Config,
+    curious: &Curious,
+    patience: Duration,
+) -> Result<Visit, String> {
     let stream = dial.dial_address(&address, patience).map_err(|error| error.kind().to_string())?;
     let peer = Peer::outbound(stream, address, config).map_err(|error| error.to_string())?;
     let (_, told) = curious.addresses(&peer);
     peer.wait_for_handshake().map_err(|error| error.to_string())?;
     let remote = peer.remote().ok_or("it did not introduce itself")?;
     let rtt = peer.ping_timeout(patience).ok();
-    peer.queue_message(&GetAddr { scope: AddressScope::from(config.subnetwork()) })
+    let _ = peer
+        .queue_message(&GetAddr { scope: AddressScope::from(config.subnetwork()) })
         .map_err(|error| error.to_string())?;
     // A node that wants to tell none says nothing; it was reached all the same.
     let mut knows = told.recv_timeout(patience).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Saying to a node what one side of a capture said.
 
-use super::capture::{Records, Shown, cut_off};
 use super::Failure;
+use super::capture::{Records, Shown, cut_off};
 use crate::dial::DialOptions;
 use crossbeam_channel::Receiver;
 use kaspa_peer::peer::Captured;
@@ -73,7 +73,8 @@ pub fn replay<R: Read + Send>(
     out: &mut impl Write,
 ) -> Result<bool, Failure> {
     let network = records.network();
-    let (stream, address) = DialOptions::default().dial(address, network).map_err(|error| Failure::Node(error.into()))?;
+    let (stream, address) =
+        DialOptions::default().dial(address, network).map_err(|error| Failure::Node(error.into()))?;
     // While more than that wait to be printed, the node has to wait, too.
     let (listener, events) = events(WAITING);
     let config = Config::builder(network).user_agent("inspect", env!("CARGO_PKG_VERSION"), ["replay"]);
@@ -155,7 +156,7 @@ fn say<R: Read>(records: Records<R>, peer: &Peer, network: Network, side: Side) 
         }
         match Frame::from_bytes(frame, network) {
             Ok(frame) if !is_automatic(frame.command()) => match peer.send_frame(&frame, PATIENCE) {
-                Ok(()) => said.repeated += 1,
+                Ok(_) => said.repeated += 1,
                 Err(error) => {
                     said.stopped = Some(format!("{} could not be said: {error}", frame.command()));
                     return said;

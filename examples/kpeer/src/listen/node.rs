@@ -1,10 +1,10 @@
 //! What the node knows, and what it does when it is told something.
 
-use crate::options::Failure;
-use crate::dag::Dag;
-use crate::output::Output;
 use super::serve::{Order, Server};
+use crate::dag::Dag;
 use crate::generated_dag::{self, Chance};
+use crate::options::Failure;
+use crate::output::Output;
 use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
@@ -78,7 +78,7 @@ impl Listen {
 }
 
 /// An answer that a callback gives must not wait for room: a remote that does not read does without.
-fn note(peer: &Peer, result: Result<(), QueueError>) {
+fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");
     }

@@ -4,8 +4,8 @@
 //! writes down the order; here the answers are sent one after the other, each as soon as there is room, and a request
 //! for a thousand blocks needs the memory of a few. What bounds the orders is how much they ask for.
 
-use crate::options::Failure;
 use crate::dag::Dag;
+use crate::options::Failure;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kaspa_peer::wire::*;
 use kaspa_peer::{Peer, QueueError};
@@ -153,6 +153,6 @@ impl Serve<'_> {
     }
 
     fn send<M: Encode>(&self, message: &M) -> Result<(), QueueError> {
-        self.peer.send_message(message, PATIENCE)
+        self.peer.send_message(message, PATIENCE).map(drop)
     }
 }

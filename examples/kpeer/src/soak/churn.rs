@@ -1,6 +1,6 @@
 //! Connections that come, chat and are cut off, all in the hands of one thread.
 
-use kaspa_peer::wire::{Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput, CustomMessage};
+use kaspa_peer::wire::{CustomMessage, Frame, Hash, Inventory, Network, Ping, Transaction, TxFields, TxOutput};
 use kaspa_peer::{Config, Peer, Receipt};
 use std::error::Error;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -159,16 +159,16 @@ impl Churn {
     fn chat(&mut self, mut pair: Pair) -> Pair {
         let one = if rand::random() { &pair.dialled } else { &pair.accepted };
         let said = match rand::random_range(0..100) {
-            0..30 => one.queue_message(&Ping { nonce: rand::random() }),
-            30..60 => one.queue_message(&self.tx),
+            0..30 => one.queue_message(&Ping { nonce: rand::random() }).map(drop),
+            30..60 => one.queue_message(&self.tx).map(drop),
             60..75 => {
                 let items: Vec<Inventory> = (0..50).map(|_| Inventory::tx(Hash::from_bytes(rand::random()))).collect();
                 one.queue_inventories(&items)
             }
             75..90 => one.queue_message(&self.tx).map(|receipt| pair.receipts.push(receipt)),
             90..93 => one.queue_frame(&self.large).map(|receipt| pair.receipts.push(receipt)),
-            93..96 => one.send_message(&self.tx, Duration::from_millis(1)),
-            _ => one.queue_frame(&self.large),
+            93..96 => one.send_message(&self.tx, Duration::from_millis(1)).map(drop),
+            _ => one.queue_frame(&self.large).map(drop),
         };
         // The queue of a peer may be full.
         self.tally.messages += u64::from(said.is_ok());

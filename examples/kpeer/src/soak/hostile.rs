@@ -1,8 +1,8 @@
 //! A remote that does its worst, and the peer that has to live next to it.
 
 use kaspa_peer::wire::{
-    Encode, Frame, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Services, CustomMessage, UserAgent, VerAck,
-    Version, read_message, write_message,
+    CustomMessage, Encode, Frame, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Services, UserAgent,
+    VerAck, Version, read_message, write_message,
 };
 use kaspa_peer::{Config, Peer};
 use std::error::Error;

@@ -1,9 +1,9 @@
 //! How to get everything that a node has, in the order in which its like ask for it.
 
-use crate::options::Failure;
-use crate::client::{self, Received};
-use crate::output::{Output, Record};
 use super::store::Store;
+use crate::client::{self, Received};
+use crate::options::Failure;
+use crate::output::{Output, Record};
 use crossbeam_channel::Receiver;
 use kaspa_peer::Peer;
 use kaspa_peer::wire::*;
@@ -204,7 +204,8 @@ impl<'a> Download<'a> {
     }
 
     fn send<M: Encode>(&self, message: &M) -> Result<(), Failure> {
-        Ok(self.peer.send_message(message, PATIENCE)?)
+        let _ = self.peer.send_message(message, PATIENCE)?;
+        Ok(())
     }
 
     /// Waits for the answer to what was just asked.

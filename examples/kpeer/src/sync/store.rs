@@ -1,7 +1,7 @@
 //! The blocks that are there: which ones, and in a file, if one is wanted.
 
-use crate::options::Failure;
 use crate::dag_file;
+use crate::options::Failure;
 use kaspa_peer::wire::{Block, Frame, Hash, Network};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};

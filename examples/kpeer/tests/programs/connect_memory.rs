@@ -1,13 +1,10 @@
-//! `examples/connect` needs no more memory, whatever the node says. Where the memory of a process can be looked up.
+//! `kpeer connect` needs no more memory, whatever the node says. Where the memory of a process can be looked up.
 #![cfg(target_os = "linux")]
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::kpeer;
+use crate::support::running::Played;
 use kaspa_peer::wire::*;
-use programs::running::Played;
 use std::fs;
 use std::net::{Shutdown, TcpListener};
 use std::process::{Command as Program, Stdio};
@@ -23,13 +20,13 @@ fn peak(process: u32) -> usize {
 fn what_a_node_rejects_is_not_collected() {
     const MIB: usize = 1 << 20;
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut connect = Program::new(programs::example("connect"))
+    let mut connect = kpeer("connect")
         .args([&door.local_addr().unwrap().to_string(), "--network", "simnet", "--exercise", "--wait", "60"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut node = Played::accept(&door, &common::version(), Network::Simnet);
+    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
     let Ping { nonce } = node.expect();
     node.send(&Pong { nonce });
     node.expect::<GetSelectedTip>();

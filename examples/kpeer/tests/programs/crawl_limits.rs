@@ -1,12 +1,9 @@
-//! What `examples/crawl` takes from strangers.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! What `kpeer crawl` takes from strangers.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::kpeer;
+use crate::support::running::Played;
 use kaspa_peer::wire::*;
-use programs::running::Played;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command as Program;
@@ -17,13 +14,13 @@ fn crawl(messages: Vec<Addr>, arguments: &[&str]) -> Vec<Value> {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = door.local_addr().unwrap().to_string();
     let node = thread::spawn(move || {
-        let mut node = Played::accept(&door, &common::version(), Network::Simnet);
+        let mut node = Played::accept(&door, &support::version(), Network::Simnet);
         let Ping { nonce } = node.expect();
         messages.iter().for_each(|message| node.send(message));
         node.send(&Pong { nonce });
         while node.next().is_some() {}
     });
-    let output = Program::new(programs::example("crawl"))
+    let output = kpeer("crawl")
         .args([&address, "--network", "simnet", "--timeout", "60", "--json"])
         .args(arguments)
         .output()

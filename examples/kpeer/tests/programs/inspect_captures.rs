@@ -1,11 +1,7 @@
-//! `examples/inspect` shows what another program has recorded, and says it again.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+//! `kpeer inspect` shows what another program has recorded, and says it again.
 
-mod programs;
-
+use crate::support::running::{Ended, Running, run};
 use kaspa_peer::peer::{CaptureReader, Captured};
-use programs::running::{Ended, Running, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -174,7 +170,7 @@ fn a_frame_that_is_none_is_shown_as_bad() {
 
 #[test]
 fn what_is_for_captures_is_for_nothing_else() {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures/sync-from-node.bin");
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures/sync-from-node.bin");
     let refused = inspect(&file, &["--peer", "1"]);
     assert_eq!(refused.status, 2);
     assert!(refused.err.contains("not a capture"), "{}", refused.err);

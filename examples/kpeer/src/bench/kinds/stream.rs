@@ -21,7 +21,7 @@ const UNIT: &str = "messages/s";
 pub fn small(plan: &Plan, report: &mut Report) -> Result<()> {
     let bench = Bench::new(plan, "small", &FeeFilter { min_fee: 1 })?;
     bench.run(report, "small", 0.80, |peer, number| {
-        peer.send_message(&FeeFilter { min_fee: number.cast_signed() }, PATIENCE)
+        peer.send_message(&FeeFilter { min_fee: number.cast_signed() }, PATIENCE).map(drop)
     })?;
     bench.frames(report, "small-frames", 0.80)
 }
@@ -29,14 +29,14 @@ pub fn small(plan: &Plan, report: &mut Report) -> Result<()> {
 pub fn tx(plan: &Plan, report: &mut Report) -> Result<()> {
     let tx: Transaction = payloads::tx()?;
     let bench = Bench::new(plan, "tx", &tx)?;
-    bench.run(report, "tx", 0.80, |peer, _| peer.send_message(&tx, PATIENCE))?;
+    bench.run(report, "tx", 0.80, |peer, _| peer.send_message(&tx, PATIENCE).map(drop))?;
     bench.frames(report, "tx-frames", 0.80)
 }
 
 pub fn inv(plan: &Plan, report: &mut Report) -> Result<()> {
     let inv: Inv = payloads::inv(1000);
     let bench = Bench::new(plan, "inv", &inv)?;
-    bench.run(report, "inv", 0.85, |peer, _| peer.send_message(&inv, PATIENCE))?;
+    bench.run(report, "inv", 0.85, |peer, _| peer.send_message(&inv, PATIENCE).map(drop))?;
     bench.frames(report, "inv-frames", 0.85)
 }
 
@@ -44,8 +44,8 @@ pub fn block(plan: &Plan, report: &mut Report) -> Result<()> {
     let fields: BlockFields = payloads::block_fields();
     let block: Block = payloads::block()?;
     let bench = Bench::new(plan, "block", &block)?;
-    bench.run(report, "block", 0.80, |peer, _| peer.send_message(&block, PATIENCE))?;
-    bench.run(report, "block-owned", 0.65, |peer, _| peer.send_message(&fields, PATIENCE))?;
+    bench.run(report, "block", 0.80, |peer, _| peer.send_message(&block, PATIENCE).map(drop))?;
+    bench.run(report, "block-owned", 0.65, |peer, _| peer.send_message(&fields, PATIENCE).map(drop))?;
     bench.frames(report, "block-frames", 0.80)
 }
 
@@ -95,7 +95,7 @@ impl<'a> Bench<'a> {
     }
 
     fn frames(&self, report: &mut Report, kind: &'static str, target: f64) -> Result<()> {
-        self.run(report, kind, target, |peer, _| peer.send_frame(&self.frame, PATIENCE))
+        self.run(report, kind, target, |peer, _| peer.send_frame(&self.frame, PATIENCE).map(drop))
     }
 
     fn measure(

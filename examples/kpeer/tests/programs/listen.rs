@@ -1,12 +1,8 @@
-//! `examples/listen`, with peers that do not stay.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer listen`, with peers that do not stay.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{DEADLINE, Played, Running};
 use kaspa_peer::wire::*;
-use programs::running::{DEADLINE, Played, Running};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -45,7 +41,7 @@ fn who_leaves_at_once_is_introduced_once_and_before_that() {
 fn an_address_is_known_once_as_it_was_told_last() {
     let (_listen, address) = Running::listen(&["--network", "simnet"]);
     let mut peer = Played::dial(&address, Network::Simnet);
-    peer.send(&common::version());
+    peer.send(&support::version());
     peer.expect::<Version>();
     peer.send(&VerAck);
     let scope = AddressScope::FullNodes;
@@ -66,7 +62,7 @@ fn an_address_is_known_once_as_it_was_told_last() {
 fn who_orders_without_end_is_turned_out() {
     let (listen, address) = Running::listen(&["--network", "simnet"]);
     let mut greedy = Played::dial(&address, Network::Simnet);
-    greedy.send(&common::version());
+    greedy.send(&support::version());
     let Version { selected_tip: tip, .. } = greedy.expect();
     greedy.send(&VerAck);
     // Some hundred megabytes, of which nothing is read, so that the rest has to wait.

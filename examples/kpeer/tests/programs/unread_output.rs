@@ -1,10 +1,7 @@
 //! A program whose output nobody reads ends, quietly, and does not claim that all went well.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod programs;
-
-use programs::running::Running;
+use crate::support::kpeer;
+use crate::support::running::Running;
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -22,7 +19,7 @@ fn who_is_not_read_does_not_succeed() {
     for call in calls {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let output = Command::new(programs::example(call[0]))
+        let output = kpeer(call[0])
             .args(&call[1..])
             .args(["--network", "simnet"])
             .stdout(writer)

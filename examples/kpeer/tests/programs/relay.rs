@@ -1,12 +1,8 @@
-//! `examples/relay`, among nodes that the test plays.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer relay`, among nodes that the test plays.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{Played, Running, run};
 use kaspa_peer::wire::*;
-use programs::running::{Played, Running, run};
 use std::net::{Shutdown, TcpListener};
 
 const SIMNET: [&str; 3] = ["--network", "simnet", "--json"];
@@ -20,7 +16,7 @@ fn relay() -> (Running, String) {
 /// A node that has dialled, and is known to the hub.
 fn meet(address: &str) -> Played {
     let mut node = Played::dial(address, Network::Simnet);
-    node.send(&common::version());
+    node.send(&support::version());
     node.expect::<VerAck>();
     node.send(&VerAck);
     assert_eq!(before_pong(&mut node), []);
@@ -155,7 +151,7 @@ fn a_node_that_is_dialled_is_a_peer_like_others() {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let dialled = door.local_addr().unwrap().to_string();
     let relay = Running::start("relay", &[&SIMNET[..], &["--connect", &dialled]].concat());
-    let mut node = Played::accept(&door, &common::version(), Network::Simnet);
+    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
     let connected = relay.event("connected", |_| true);
     assert_eq!((&connected["address"], &connected["direction"]), (&dialled.into(), &"outbound".into()));
     // A real node leaves after half a minute if that is not answered.
@@ -242,7 +238,7 @@ fn interrupted_it_says_goodbye_and_what_it_has_done() {
 
 #[test]
 fn a_node_that_cannot_be_dialled_ends_it() {
-    let (_place, nobody) = programs::nobody();
+    let (_place, nobody) = support::nobody();
     let ended = run("relay", &["--connect", &nobody]);
     assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
     assert!(ended.err.starts_with(&format!("relay: {nobody}: ")), "{}", ended.err);

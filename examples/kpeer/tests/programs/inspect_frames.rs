@@ -1,8 +1,6 @@
-//! `examples/inspect`, run as a program.
-// What the lints leave to tests is allowed for their helpers, too.
+//! `kpeer inspect`, run as a program.
 
-mod programs;
-
+use crate::support::kpeer;
 use kaspa_peer::wire::{
     Command as Name, Frame, Message, Network, Ping, Reject, RejectCode, UserAgent, Version, WireString,
 };
@@ -35,7 +33,7 @@ impl Run {
 }
 
 fn inspect(arguments: &[&str], input: impl Into<Vec<u8>>) -> Run {
-    let mut program = Command::new(programs::example("inspect"))
+    let mut program = kpeer("inspect")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -55,7 +53,7 @@ fn inspect(arguments: &[&str], input: impl Into<Vec<u8>>) -> Run {
 }
 
 fn test_file(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests").join(path)
 }
 
 fn vectors(name: &str) -> Vec<Value> {
@@ -317,7 +315,7 @@ fn nothing_is_not_an_error_and_nowhere_is() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
-    let mut program = Command::new(programs::example("inspect"))
+    let mut program = kpeer("inspect")
         .arg("--json")
         .arg(test_file("captures/sync-from-node.bin"))
         .stdout(Stdio::piped())

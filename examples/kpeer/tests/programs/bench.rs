@@ -1,14 +1,11 @@
 //! The program that measures: every kind runs through, and what it prints can be read by a program.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod programs;
-
-use programs::example;
+use crate::support::kpeer;
 use serde_json::Value;
 use std::process::Command;
 
 fn lines(arguments: &[&str]) -> Vec<Value> {
-    let output = Command::new(example("throughput")).args(arguments).output().unwrap();
+    let output = kpeer("throughput").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -43,7 +43,7 @@ pub struct Ended {
 
 impl Running {
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut child = Program::new(super::example(name))
+        let mut child = super::kpeer(name)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,12 +1,8 @@
-//! `examples/connect`, following a node that the test plays.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer connect`, following a node that the test plays.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{Played, Running};
 use kaspa_peer::wire::*;
-use programs::running::{Played, Running};
 use std::net::{Shutdown, TcpListener};
 
 #[test]
@@ -14,7 +10,7 @@ fn a_pong_is_heard_behind_much_else_and_so_is_the_end() {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = door.local_addr().unwrap().to_string();
     let connect = Running::start("connect", &[&address, "--network", "simnet", "--for", "3600", "--json"]);
-    let mut node = Played::accept(&door, &common::version(), Network::Simnet);
+    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
     let Ping { nonce } = node.expect();
     for min_fee in 0..200 {
         node.send(&FeeFilter { min_fee });

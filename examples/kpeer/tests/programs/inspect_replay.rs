@@ -1,12 +1,8 @@
-//! `examples/inspect --replay` to where there is no node.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+//! `kpeer inspect --replay` to where there is no node.
 
-mod programs;
-
+use crate::support::running::run;
 use kaspa_peer::peer::Capture;
 use kaspa_peer::wire::Network;
-use programs::running::run;
 use std::fs::File;
 use std::path::PathBuf;
 

@@ -1,13 +1,9 @@
-//! `examples/crawl` in a network of a dozen `listen` nodes, each of which knows only the one before it.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer crawl` in a network of a dozen `listen` nodes, each of which knows only the one before it.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{Ended, Played, Running, run};
+use crate::support::scratch::Scratch;
 use kaspa_peer::wire::*;
-use programs::running::{Ended, Played, Running, run};
-use programs::scratch::Scratch;
 use serde_json::Value;
 use socket2::Socket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +27,7 @@ struct Ring {
 }
 
 fn ring() -> Ring {
-    let (place, nobody) = programs::nobody();
+    let (place, nobody) = support::nobody();
     let (mut programs, mut nodes) = (Vec::new(), Vec::<String>::new());
     // It knows the first, so it comes after it; and is known from the beginning to one that comes later.
     let mut late = String::new();
@@ -54,7 +50,7 @@ fn ring() -> Ring {
     }
     // The first was there before the last, and is told of it.
     let mut guest = Played::dial(&nodes[0], Network::Simnet);
-    guest.send(&common::version());
+    guest.send(&support::version());
     guest.send(&VerAck);
     guest.send(&addr(nodes.last().unwrap()));
     guest.send(&Ping { nonce: 1 });
@@ -75,7 +71,7 @@ fn node_with_a_late_clock(knows: String) -> String {
         loop {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
             let user_agent = UserAgent::from_bytes("/late:1.0/");
-            let version = Version { time: now - 3600, user_agent, ..common::version() };
+            let version = Version { time: now - 3600, user_agent, ..support::version() };
             let mut node = Played::accept(&door, &version, Network::Simnet);
             while let Some(message) = node.next() {
                 match message {
@@ -220,7 +216,7 @@ fn no_more_nodes_are_visited_than_may_be() {
 
 #[test]
 fn a_crawl_that_reaches_nobody_fails() {
-    let (_place, nobody) = programs::nobody();
+    let (_place, nobody) = support::nobody();
     let ended = crawl(&nobody, &["--json"]);
     assert_eq!((ended.status, ended.err.as_str()), (1, "crawl: no node was reached\n"), "{ended:#?}");
     assert_eq!(ended.events("node")[0]["reason"], "connection refused");

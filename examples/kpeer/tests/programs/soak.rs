@@ -1,14 +1,12 @@
-//! `examples/soak`, run as a program for a short while.
+//! `kpeer soak`, run as a program for a short while.
 
-mod programs;
-
+use crate::support::kpeer;
 use serde_json::Value;
 use std::process::Command;
 
 #[test]
 fn a_short_soak_leaves_nothing_behind() {
-    let output =
-        Command::new(programs::example("soak")).args(["--seconds", "15", "--peers", "20", "--json"]).output().unwrap();
+    let output = kpeer("soak").args(["--seconds", "15", "--peers", "20", "--json"]).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
     let rows: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -27,7 +25,7 @@ fn a_short_soak_leaves_nothing_behind() {
 
 #[test]
 fn what_it_does_not_understand_it_says() {
-    let output = Command::new(programs::example("soak")).arg("--peer").output().unwrap();
+    let output = kpeer("soak").arg("--peer").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--peer"));
 }

@@ -1,12 +1,8 @@
-//! `examples/listen` and `examples/connect`, with each other and with nodes that the test plays.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer listen` and `kpeer connect`, with each other and with nodes that the test plays.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{Ended, Played, Running, run};
 use kaspa_peer::wire::*;
-use programs::running::{Ended, Played, Running, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -139,7 +135,7 @@ fn node(
             selected_tip: block.hash(),
             services: Services::NETWORK | Services::BLOOM,
             user_agent: UserAgent::from_bytes(user_agent),
-            ..common::version()
+            ..support::version()
         };
         let mut played = Played::accept(&door, &version, Network::Simnet);
         let mut commands = Vec::new();
@@ -271,7 +267,7 @@ fn a_kaspad_is_not_sent_what_it_would_end_on() {
 fn a_kaspad_that_dials_may_speak_before_its_verack() {
     let (listen, address) = Running::listen(&["--network", "testnet", "--once"]);
     let mut kaspad = Played::dial(&address, Network::Testnet);
-    kaspad.send(&Version { user_agent: UserAgent::from_bytes("/kaspad:0.1.1/kaspad:0.1.1/"), ..common::version() });
+    kaspad.send(&Version { user_agent: UserAgent::from_bytes("/kaspad:0.1.1/kaspad:0.1.1/"), ..support::version() });
     let scope = AddressScope::FullNodes;
     let here = NetAddress::new("203.0.113.9:16211".parse().unwrap(), Services::NETWORK);
     kaspad.send(&Addr { scope, addresses: vec![TimedAddress { time: 1_581_437_000, address: here }] });
@@ -286,7 +282,7 @@ fn a_kaspad_that_dials_may_speak_before_its_verack() {
     assert!(addr.addresses.iter().any(|known| known.address == here));
     assert_eq!(kaspad.expect::<SelectedTip>().hash, version.selected_tip);
     // A second version is refused, and the peer goes.
-    kaspad.send(&common::version());
+    kaspad.send(&support::version());
     assert_eq!(kaspad.expect::<Reject>().code, RejectCode::DUPLICATE);
     assert_eq!(kaspad.next(), None);
     let listen = listen.end();
@@ -298,7 +294,7 @@ fn a_kaspad_that_dials_may_speak_before_its_verack() {
 fn what_is_asked_for_at_once_comes_whole() {
     let (_listen, address) = Running::listen(&["--network", "simnet"]);
     let mut greedy = Played::dial(&address, Network::Simnet);
-    greedy.send(&common::version());
+    greedy.send(&support::version());
     let version = greedy.expect::<Version>();
     greedy.send(&VerAck);
     // Some ten megabytes, of which nothing is read before all is asked for.

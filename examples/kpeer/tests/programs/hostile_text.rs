@@ -1,14 +1,10 @@
 //! What a hostile node writes never reaches a terminal as it came, whichever program it talks to.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::proxy::proxy;
+use crate::support::running::{Ended, Played, Running, run};
+use crate::support::scratch::Scratch;
 use kaspa_peer::wire::*;
-use programs::proxy::proxy;
-use programs::running::{Ended, Played, Running, run};
-use programs::scratch::Scratch;
 use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
@@ -27,7 +23,7 @@ fn hostile() -> Vec<u8> {
 }
 
 fn hostile_version() -> Version {
-    Version { user_agent: UserAgent::from_bytes(hostile()), ..common::version() }
+    Version { user_agent: UserAgent::from_bytes(hostile()), ..support::version() }
 }
 
 fn hostile_reject(command: impl Into<WireString>) -> Reject {
@@ -174,11 +170,14 @@ fn crawl_is_harmless() {
 }
 
 #[test]
-fn socks5_is_harmless() {
+fn a_proxy_is_harmless() {
     for (rude, shown) in [(Rude::Never, SHOWN), (Rude::FromTheBeginning, MALFORMED)] {
         for mode in MODES {
             let (proxy, asked) = proxy(node(rude).parse().unwrap());
-            let ended = run("socks5", &[&[proxy.as_str(), "node.example"], &SIMNET[..], mode].concat());
+            let ended = run(
+                "connect",
+                &[&["node.example", "--proxy", proxy.as_str(), "--for", "0"], &SIMNET[..], mode].concat(),
+            );
             check_output(&ended, !mode.is_empty(), &[shown]);
             asked.join().unwrap();
         }

@@ -1,12 +1,8 @@
 //! What `--help` of the programs says is true: of options, of JSON objects and of exit codes.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-mod programs;
-
-use programs::running::{Ended, Running, run};
-use programs::scratch::Scratch;
+use crate::support;
+use crate::support::running::{Ended, Running, run};
+use crate::support::scratch::Scratch;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -89,7 +85,7 @@ fn what_is_called_wrongly_ends_with_2() {
 
 #[test]
 fn what_cannot_go_on_ends_with_1() {
-    let (_place, nobody) = programs::nobody();
+    let (_place, nobody) = support::nobody();
     let none = Scratch::new("no-such-directory/file");
     let hopeless: [(&str, &[&str]); 6] = [
         ("listen", &[&nobody]),

@@ -1,13 +1,9 @@
-//! `examples/sync` and `examples/listen --dag`, on the DAG of a recorded session between two daemons.
-// What the lints leave to tests is allowed for their helpers, too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+//! `kpeer sync` and `kpeer listen --dag`, on the DAG of a recorded session between two daemons.
 
-mod common;
-mod programs;
-
+use crate::support;
+use crate::support::running::{Played, Running, run};
+use crate::support::scratch::Scratch;
 use kaspa_peer::wire::*;
-use programs::running::{Played, Running, run};
-use programs::scratch::Scratch;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -15,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 /// What a node of the recorded session sent.
 fn recorded(name: &str) -> Vec<Message> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures").join(name);
     let bytes = fs::read(path).unwrap();
     MessageReader::new(bytes.as_slice(), Network::Simnet).map(Result::unwrap).collect()
 }
@@ -37,7 +33,7 @@ fn serve(dag: &Scratch) -> (Running, String) {
     Running::listen(&[&SIMNET[..], &["--dag", dag.path()]].concat())
 }
 
-fn sync(address: &str, arguments: &[&str]) -> programs::running::Ended {
+fn sync(address: &str, arguments: &[&str]) -> support::running::Ended {
     run("sync", &[&[address, "--json"], &SIMNET[..], arguments].concat())
 }
 
@@ -138,7 +134,7 @@ fn node(answer: impl Fn(&mut Played, Vec<&Block>) + Send + 'static) -> (String, 
     let thread = thread::spawn(move || {
         let blocks = blocks();
         let hashes: Vec<Hash> = blocks.iter().map(Block::hash).collect();
-        let version = Version { selected_tip: hashes[298], ..common::version() };
+        let version = Version { selected_tip: hashes[298], ..support::version() };
         let mut played = Played::accept(&door, &version, Network::Simnet);
         while let Some(message) = played.next() {
             match message {
@@ -300,7 +296,7 @@ fn headers_are_read_where_the_blocks_are() {
     let dag = Scratch::with("headers-dag", &file(&all));
     let (_listen, address) = serve(&dag);
     let mut peer = Played::dial(&address, Network::Simnet);
-    peer.send(&common::version());
+    peer.send(&support::version());
     peer.expect::<Version>();
     peer.send(&VerAck);
     peer.send(&GetHeaders { low: all[0].header().parents[0], high: all[298].hash() });
