@@ -15,7 +15,7 @@ use kaspa_peer::{Peer, WaitError};
 use std::time::Duration;
 
 const HELP: &str = "\
-Offers nothing unless told otherwise, in the exercise SFNodeNetwork; names the
+Offers nothing unless told otherwise; names the
 network's genesis block as its tip.
 
 The exercise sends each type of message, well-formed, and prints a line for each
@@ -31,7 +31,8 @@ Where a node need not do as is asked:
     left out.
   - A kaspad daemon (not another program made of its parts) gives addresses only
     when it knows some, and never on simnet; gives only transactions that are in no
-    block yet; answers no getheaders; ends on a tx, block or selectedtip that it did
+    block yet; answers no getheaders; refuses filteradd after filterload, or ends
+    on it; ends on a tx, block or selectedtip that it did
     not ask for, so these are sent when it asks and else left out; and after v0.1
     may ban for a made-up block, so it gets none.
   - A node with nothing above its genesis block has no locator and no inv to give.
@@ -93,8 +94,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let (client, received) = Client::new(&output.with(detail), tip, &responses);
     // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
     let received = options.exercise.then_some(received);
-    let services = if options.exercise { Services::NETWORK } else { Services::empty() };
-    let mut builder = options.node.builder("connect", services)?.dag(OnlyTip(tip)).listener(client);
+    let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
     if options.exercise {
         // What does not come is noticed by the exercise itself.
         builder = builder.stall_rules([]);

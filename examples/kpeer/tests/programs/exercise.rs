@@ -244,23 +244,56 @@ fn as_kaspad(played: &mut Played, block: &Block, message: Message) {
         Message::GetBlockInvs(request) => played.send(&Inv::from(vec![Inventory::sync_block(request.high)])),
         // It asks for the transaction only; say, because it is not current.
         Message::Inv(inv) => played.send(&inv.items.into_iter().take(1).collect::<GetData>()),
-        Message::Block(_) | Message::SelectedTip(_) => played.stream.shutdown(std::net::Shutdown::Both).unwrap(),
+        // Its test of whether a filter is loaded is inverted.
+        Message::Block(_) | Message::SelectedTip(_) | Message::FilterAdd(_) => {
+            played.stream.shutdown(std::net::Shutdown::Both).unwrap()
+        }
         _ => {}
     }
 }
 
 #[test]
 fn a_kaspad_is_not_sent_what_it_would_end_on() {
-    let excused = [Command::GetAddr, Command::GetHeaders, Command::Block, Command::SelectedTip];
+    let excused = [
+        Command::GetAddr,
+        Command::GetHeaders,
+        Command::Block,
+        Command::SelectedTip,
+        Command::FilterAdd,
+        Command::FilterClear,
+    ];
     let (connect, told) = exercised("/kaspad:0.1.1/kaspad:0.1.1/", &excused, as_kaspad);
     assert_eq!(connect.status, 0, "{connect:#?}");
     let excused = |check: &Value| check["result"] == "excused";
     let excused: Vec<Value> = connect.events("check").into_iter().filter(excused).collect();
-    let expected = ["block", "getaddr", "getdata", "getheaders", "selectedtip"].map(str::to_owned);
+    let expected =
+        ["block", "filteradd", "filterclear", "getaddr", "getdata", "getheaders", "selectedtip"].map(str::to_owned);
     assert_eq!(commands(&excused), BTreeSet::from(expected), "{connect:#?}");
     assert_eq!(results(&connect, Command::Tx), ["ok"]);
     let unsent = ordinary().into_iter().filter(|command| !told.contains(command)).collect::<Vec<_>>();
-    assert_eq!(unsent, ["block", "selectedtip"]);
+    assert_eq!(unsent, ["block", "filterclear", "selectedtip"]);
+}
+
+#[test]
+fn filteradd_that_a_kaspad_rejects_is_excused_and_of_another_node_is_not() {
+    for (user_agent, result) in [("/kaspad:0.5.0/kaspad:0.5.0/", "excused"), ("/other:0.5.0/", "failed")] {
+        let (connect, told) = exercised(user_agent, &QUESTIONS, |played, _, message| {
+            if matches!(message, Message::FilterAdd(_)) {
+                played.send(&Reject::new("filteradd", RejectCode::INVALID, "a filter is loaded"));
+            }
+        });
+        assert_eq!(results(&connect, Command::FilterAdd), [result], "{connect:#?}");
+        // It was not the end.
+        assert_eq!(results(&connect, Command::FilterClear), ["ok"], "{connect:#?}");
+        assert!(told.contains(&"filterclear".to_owned()));
+    }
+}
+
+#[test]
+fn the_exercise_offers_no_service() {
+    let (listen, address) = Running::listen(&["--network", "simnet", "--once"]);
+    assert_eq!(run("connect", &[&address, "--network", "simnet", "--exercise"]).status, 0);
+    assert_eq!(listen.end().events("version")[0]["services"], "0");
 }
 
 #[test]
