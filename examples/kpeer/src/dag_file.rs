@@ -36,7 +36,12 @@ pub struct StoredBlock {
 
 /// Reads a file and checks it, one block at a time.
 pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
-    let mut source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    read_from(source, path, network)
+}
+
+/// Like [`read`], for a file that is open and at its start. `path` is for error messages.
+pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagFile, Failure> {
     let mut decoder = FrameDecoder::new(network);
     let mut file = DagFile::default();
     let mut known = HashSet::new();

@@ -2,6 +2,7 @@
 
 use crate::dag_file;
 use crate::options::Failure;
+use fs4::TryLockError;
 use kaspa_peer::wire::{Block, Frame, Hash, Network};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -41,8 +42,14 @@ impl Store {
             .truncate(false)
             .open(path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
+        // The system releases the lock when the file is closed, however the process ends.
+        fs4::FileExt::try_lock(&file).map_err(|error| match error {
+            TryLockError::WouldBlock => format!("{}: another process writes this file", path.display()),
+            TryLockError::Error(error) => format!("{}: {error}", path.display()),
+        })?;
         if file.metadata()?.len() > 0 {
-            let found = dag_file::read(path, network)?;
+            // Windows refuses other handles of a locked file.
+            let found = dag_file::read_from(file.try_clone()?, path, network)?;
             store.known.extend(found.blocks.iter().map(|block| block.hash));
             store.root = found.root;
             store.resumed = Some(found.cut);

@@ -303,3 +303,25 @@ fn headers_are_read_where_the_blocks_are() {
     let expected: Vec<BlockHeader> = all.iter().map(|block| block.header().clone()).collect();
     assert!(peer.expect::<Headers>().headers == expected);
 }
+
+#[test]
+fn a_file_that_another_sync_writes_is_refused() {
+    let (first, node) = node(|_, _| {});
+    let dag = Scratch::with("twice-dag", &file(&blocks()[..5]));
+    let before = dag.content();
+    let running = Running::start("sync", &[&[first.as_str(), "--json", "--out", dag.path()], &SIMNET[..]].concat());
+    // It has read the file, and holds it as long as the node owes it blocks.
+    running.event("sent", |event| event["command"] == "getdata");
+
+    let (_listen, address) = Running::listen(&SIMNET);
+    let second = sync(&address, &["--out", dag.path()]);
+    assert_eq!(second.status, 1, "{second:#?}");
+    let reason = second.events("failed")[0]["reason"].to_string();
+    assert!(reason.contains(dag.path()) && reason.contains("another process"), "{reason}");
+    assert!(dag.content() == before);
+
+    drop(running);
+    node.join().unwrap();
+    let (_listen, address) = serve(&Scratch::with("twice-whole", &file(&blocks())));
+    assert_eq!(sync(&address, &["--out", dag.path()]).status, 0);
+}
