@@ -141,19 +141,17 @@ impl Dag {
         Ok(block.and_then(|block| block.transactions().find(|tx| tx.id() == *id).map(|tx| tx.to_transaction())))
     }
 
-    /// The chain of first parents from below `high` down to `low`, with gaps that double. To the genesis block when
-    /// `low` is unknown or not on that chain; `None` when `high` is unknown.
+    /// A locator as kaspad makes it: blocks of the chain of first parents, from the parent of `high` down, with gaps that
+    /// double. It stops where the next one would be below `low`, or below the genesis block if `low` is unknown or not on
+    /// that chain. `None` if `high` is unknown.
     pub fn locator(&self, high: &Hash, low: &Hash) -> Option<Vec<Hash>> {
         let chain = self.chain_below(*self.places.get(high)?);
         let low = self.places.get(low).and_then(|low| chain.iter().position(|place| place == low));
         let end = low.unwrap_or(chain.len().saturating_sub(1));
         let (mut locator, mut at, mut step) = (Vec::new(), 0, 1);
-        while let Some(place) = chain.get(at) {
+        while let Some(place) = chain.get(at).filter(|_| at <= end) {
             locator.extend(self.entries.get(*place).map(|entry| entry.hash));
-            if at >= end {
-                break;
-            }
-            at = (at + step).min(end);
+            at += step;
             step *= 2;
         }
         Some(locator)
@@ -208,5 +206,47 @@ impl Dag {
 fn mark(places: &mut [bool], place: usize) {
     if let Some(mark) = places.get_mut(place) {
         *mark = true;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// A chain of so many blocks above a genesis block, and its hashes by height.
+    fn chain(height: u64) -> (Dag, Vec<Hash>) {
+        let genesis = Block::new(BlockHeader::default(), []).unwrap();
+        let mut hashes = vec![genesis.hash()];
+        let mut dag = Dag::new(genesis);
+        for nonce in 1..=height {
+            let header = BlockHeader { parents: vec![*hashes.last().unwrap()], nonce, ..BlockHeader::default() };
+            hashes.push(dag.push(Block::new(header, []).unwrap()).unwrap());
+        }
+        (dag, hashes)
+    }
+
+    #[test]
+    fn locators_are_those_of_kaspad() {
+        let vectors: Value = serde_json::from_str(include_str!("../tests/data/locators.json")).unwrap();
+        let locators = vectors["locators"].as_array().unwrap();
+        assert!(locators.len() > 30);
+        for vector in locators {
+            let (dag, hashes) = chain(vector["height"].as_u64().unwrap());
+            let heights = vector["locator_heights"].as_array().unwrap().iter();
+            let expected: Vec<Hash> =
+                heights.map(|height| hashes[usize::try_from(height.as_u64().unwrap()).unwrap()]).collect();
+            assert_eq!(dag.locator(&dag.selected_tip(), &hashes[0]), Some(expected), "{vector}");
+        }
+    }
+
+    #[test]
+    fn a_locator_does_not_go_below_its_low_block() {
+        let (dag, hashes) = chain(20);
+        let locator = |low: usize| dag.locator(&hashes[20], &hashes[low]).unwrap();
+        assert_eq!(locator(12), [hashes[19], hashes[18], hashes[16], hashes[12]]);
+        assert_eq!(locator(13), [hashes[19], hashes[18], hashes[16]]);
+        assert_eq!(locator(19), [hashes[19]]);
     }
 }

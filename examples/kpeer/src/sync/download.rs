@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// A locator halves the gap each time, so more questions are not needed to find a block among 2^64.
+/// Each locator at least halves the gap between the blocks that are known to be stored and not to be, so more requests are
+/// not needed to find a block among 2^64.
 const MAX_LOCATORS: usize = 64;
 
 pub struct Download<'a> {
@@ -114,7 +115,9 @@ impl<'a> Download<'a> {
         })
     }
 
-    /// The highest block on the node's selected chain that is here, too.
+    /// Finds the highest block on the node's selected chain that is stored here, too.
+    ///
+    /// `low` is always a block that the node knows: kaspad v0.1.1 dies of an unknown one.
     fn common_block(&mut self, tip: Hash) -> Result<Hash, Failure> {
         let (mut high, mut low) = (tip, self.genesis);
         for _ in 0..MAX_LOCATORS {
@@ -123,21 +126,26 @@ impl<'a> Download<'a> {
                 Message::Locator(locator) => Some(locator.hashes),
                 _ => None,
             })?;
-            let known = locator.iter().position(|hash| self.store.contains(hash));
-            match known.map(|place| (place.checked_sub(1).and_then(|above| locator.get(above)), locator.get(place))) {
-                // The highest of them is here.
-                Some((None, Some(block))) => return Ok(*block),
-                // It lies between this and the one above.
-                Some((Some(above), Some(block))) => (high, low) = (*above, *block),
-                _ => {
-                    let end = locator.last().map_or("nothing".into(), ToString::to_string);
-                    return Err(format!(
-                        "no block in common: the node's chain goes down to {end}, and the genesis block should be {} \
-                         (see --genesis)",
-                        self.genesis
-                    )
-                    .into());
+            match locator.iter().position(|hash| self.store.contains(hash)) {
+                Some(place) => {
+                    low = locator.get(place).copied().unwrap_or(low);
+                    match place.checked_sub(1).and_then(|above| locator.get(above)) {
+                        Some(above) => high = *above,
+                        None => return Ok(low),
+                    }
                 }
+                // A locator need not reach down to `low`, so the search goes on below its last block.
+                None => match locator.last() {
+                    Some(last) if *last != high => high = *last,
+                    _ => {
+                        return Err(format!(
+                            "no block in common: the node's chain goes down to {high}, and the genesis block should be \
+                             {} (see --genesis)",
+                            self.genesis
+                        )
+                        .into());
+                    }
+                },
             }
         }
         Err("the node's locators lead nowhere".into())

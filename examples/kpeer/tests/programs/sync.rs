@@ -325,3 +325,18 @@ fn a_file_that_another_sync_writes_is_refused() {
     let (_listen, address) = serve(&Scratch::with("twice-whole", &file(&blocks())));
     assert_eq!(sync(&address, &["--out", dag.path()]).status, 0);
 }
+
+#[test]
+fn a_dag_of_any_height_arrives_at_once_and_after_a_stop() {
+    let all = blocks();
+    for height in [1, 2, 3, 5, 7, 33, 70, 299] {
+        let whole = file(&all[..height]);
+        let (_listen, address) = serve(&Scratch::with("heights-dag", &whole));
+        for kept in [0, height / 3, height - 1] {
+            let out = Scratch::with("heights", &file(&all[..kept]));
+            let ended = sync(&address, &["--out", out.path()]);
+            assert_eq!(ended.status, 0, "{kept} of {height}: {ended:#?}");
+            assert!(out.content() == whole, "{kept} of {height}");
+        }
+    }
+}
