@@ -61,13 +61,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let block_hash = block.hash();
 
     let alice_node = Config::builder(Network::Simnet)
-        .user_agent("alice", "1.0", ["has a block"])
+        .user_agent_with_comments("alice", "1.0", ["has a block"])
         .services(Services::NETWORK)
         .listener(Alice { transactions, block })
         .build()?;
     // Bob prefers a loop to callbacks.
     let (listener, bobs_events) = events(100);
-    let bob_node = Config::builder(Network::Simnet).user_agent("bob", "1.0", ["curious"]).listener(listener).build()?;
+    let bob_node = Config::builder(Network::Simnet)
+        .user_agent_with_comments("bob", "1.0", ["curious"])
+        .listener(listener)
+        .build()?;
 
     let door = TcpListener::bind("127.0.0.1:0")?;
     let address = door.local_addr()?;

@@ -11,8 +11,8 @@ pub(super) use scheduled::{Condvar, Mutex, MutexGuard};
 
 /// Unlocks, and if another thread waits for the lock, that thread gets it.
 #[cfg(not(all(test, shuttle)))]
-pub(super) fn unlock_fair<T>(guard: parking_lot::MutexGuard<'_, T>) {
-    parking_lot::MutexGuard::unlock_fair(guard);
+pub(super) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+    MutexGuard::unlock_fair(guard);
 }
 
 /// Unlocks. The scheduler decides which thread goes on.

@@ -18,7 +18,7 @@ impl Drop for CallsOnDrop {
         assert_eq!(peer.push_addresses(&addresses, None).map(|sent| sent.len()), Ok(1000));
         peer.ping_timeout(DEADLINE).unwrap();
         assert!(peer.ask(&GetSelectedTip, std::time::Duration::ZERO).is_err());
-        peer.stats();
+        assert!(peer.stats().handshake_done);
         peer.disconnect();
         peer.wait_for_disconnect().unwrap();
     }

@@ -4,7 +4,7 @@ use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
 use crate::common::local::{Local, connected_peer, end_reason, new_peer, repeat_until_ended};
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
-use kaspa_peer::wire::{Command, Network, Ping, Pong, write_message};
+use kaspa_peer::wire::{Network, Ping, Pong, write_message};
 use kaspa_peer::{Direction, DisconnectReason, RateLimit};
 use std::thread;
 use std::time::{Duration, Instant};

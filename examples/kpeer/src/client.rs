@@ -1,0 +1,167 @@
+//! Somebody who dials a node and wants something of it: answers what a node may ask, and passes everything on as events.
+//!
+//! A node that asks and gets no answer ends the connection after a while. A guest has nothing but the tip that it
+//! names, and says so.
+
+use crate::output::Output;
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use kaspa_peer::wire::*;
+use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
+use log::debug;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So many messages may wait to be heard, before the peer reads no more. Each may be a block of 32 MiB.
+pub const WAITING: usize = 4;
+
+/// The listener of a guest.
+pub struct Client {
+    /// Gone with the peer: what was said is heard to its end, and then that this was the end.
+    said: Mutex<Option<Sender<Message>>>,
+    output: Output,
+    tip: Hash,
+    responses: Responses,
+}
+
+/// What the guest does have to offer: a few messages, by what they are asked for as.
+pub type Responses = Arc<Mutex<HashMap<Hash, Message>>>;
+
+/// What is heard of a peer, one after the other.
+pub enum Received {
+    Message(Message),
+    Gone(DisconnectReason),
+    /// Nothing, until the deadline.
+    Silence,
+}
+
+impl Client {
+    /// A guest who names `tip`, and what is said to it. Who does not want to hear that drops it.
+    pub fn new(output: &Output, tip: Hash, responses: &Responses) -> (Self, Receiver<Message>) {
+        let (said, heard) = bounded(WAITING);
+        (Self { said: Mutex::new(Some(said)), output: output.clone(), tip, responses: Arc::clone(responses) }, heard)
+    }
+
+    /// Passes it on, unless the connection ends while nobody listens.
+    fn pass_on(&self, peer: &Peer, mut message: Message) {
+        let Some(said) = self.said.lock().clone() else { return };
+        while let Err(SendTimeoutError::Timeout(unheard)) = said.send_timeout(message, Duration::from_millis(100)) {
+            if peer.disconnect_reason().is_some() {
+                return;
+            }
+            message = unheard;
+        }
+    }
+
+    fn data(&self, peer: &Peer, items: &[Inventory]) {
+        let responses = self.responses.lock();
+        let mut missing = Vec::new();
+        for item in items {
+            match responses.get(&item.hash) {
+                Some(message) => note(peer, peer.queue_message(message)),
+                None => missing.push(*item),
+            }
+        }
+        if !missing.is_empty() {
+            note(peer, peer.queue_message(&NotFound::from(missing)));
+        }
+    }
+}
+
+/// An answer that a callback gives must not wait for room: a remote that does not read does without.
+fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
+    if let Err(error) = result {
+        debug!("{peer}: not answered: {error}");
+    }
+}
+
+impl Listener for Client {
+    fn on_message(&self, peer: &Peer, message: &Message) {
+        self.output.message(peer, message);
+        match message {
+            Message::GetSelectedTip(_) => note(peer, peer.queue_message(&SelectedTip { hash: self.tip })),
+            Message::GetLocator(range) => note(peer, peer.push_locator([range.low])),
+            Message::GetBlockInvs(_) => note(peer, peer.queue_message(&Inv::default())),
+            Message::GetHeaders(_) => note(peer, peer.queue_message(&Headers::default())),
+            Message::GetData(request) => self.data(peer, &request.items),
+            _ => {}
+        }
+        self.pass_on(peer, message.clone());
+    }
+
+    fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
+        if error.is_none() {
+            self.output.sent(peer, command, bytes);
+        }
+    }
+
+    fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
+        self.output.disconnected(peer, reason);
+        self.said.lock().take();
+    }
+}
+
+/// The view of somebody who has only one block.
+pub struct OnlyTip(pub Hash);
+
+impl DagView for OnlyTip {
+    fn selected_tip(&self) -> Hash {
+        self.0
+    }
+
+    fn is_known(&self, block: &Hash) -> bool {
+        *block == self.0
+    }
+}
+
+/// What is heard next of a peer.
+pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Received {
+    match heard.recv_deadline(deadline) {
+        Ok(message) => Received::Message(message),
+        Err(RecvTimeoutError::Timeout) => Received::Silence,
+        // The guest lets go of its end when there is a reason for it.
+        Err(RecvTimeoutError::Disconnected) => {
+            Received::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use kaspa_peer::Config;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    #[test]
+    fn the_end_is_received_after_all_messages_that_can_wait() {
+        let quiet = Output::new(false).with(crate::output::Detail::Little);
+        let (client, received) = Client::new(&quiet, Hash::ZERO, &Responses::default());
+        let config = Config::builder(Network::Simnet).user_agent("test", "0.0.1").listener(client);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = Peer::outbound(TcpStream::connect(address).unwrap(), address, &config.build().unwrap()).unwrap();
+        let mut remote = listener.accept().unwrap().0;
+        let Message::Version(ours) = read_message(&mut remote, Network::Simnet).unwrap() else {
+            panic!("no version");
+        };
+        let theirs = Version { nonce: ours.nonce.wrapping_add(1), ..*ours };
+        write_message(&mut remote, &theirs, Network::Simnet).unwrap();
+        write_message(&mut remote, &VerAck, Network::Simnet).unwrap();
+        peer.wait_for_handshake().unwrap();
+        // The messages of the handshake wait in the channel, too.
+        for min_fee in 2..i64::try_from(WAITING).unwrap() {
+            write_message(&mut remote, &FeeFilter { min_fee }, Network::Simnet).unwrap();
+        }
+        remote.shutdown(Shutdown::Write).unwrap();
+        let reason = peer.wait_for_disconnect().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for _ in 0..WAITING {
+            assert!(matches!(next(&peer, &received, deadline), Received::Message(_)));
+        }
+        let Received::Gone(end) = next(&peer, &received, deadline) else { panic!("no end") };
+        assert_eq!(end, reason);
+    }
+}

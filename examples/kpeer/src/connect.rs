@@ -1,0 +1,143 @@
+//! `kpeer connect`: dials a node, and shows who is there and what it says.
+
+mod exercise;
+mod samples;
+
+use crate::client::{Client, OnlyTip, Responses};
+use crate::dial::DialOptions;
+use crate::genesis;
+use crate::options::{self, Failure, NodeOptions};
+use crate::output::{Detail, Output, Record};
+use clap::Args;
+use exercise::Exercise;
+use kaspa_peer::wire::{AddressScope, GetAddr, Services};
+use kaspa_peer::{Peer, WaitError};
+use std::time::Duration;
+
+const HELP: &str = "\
+Offers nothing unless told otherwise; names the
+network's genesis block as its tip.
+
+The exercise sends each type of message, well-formed, and prints a line for each
+(three for getdata, which can bring a block, a tx or a notfound):
+  ok       what it should bring came: a pong, addr, inv, block, tx, notfound,
+           headers, locator or selectedtip. For the others nothing should come: the
+           node takes it, and answers the ping that follows it
+  --       excused: it brought nothing and did not have to, and the line says why
+  FAILED   what it should bring did not come, or the node ended on it
+Where a node need not do as is asked:
+  - A node that does not offer SFNodeBloom must end on a bloom filter. filterload is
+    then sent last of all and may bring the end; what cannot be sent after it is
+    left out.
+  - A kaspad daemon (not another program made of its parts) gives addresses only
+    when it knows some, and never on simnet; gives only transactions that are in no
+    block yet; answers no getheaders; refuses filteradd after filterload, or ends
+    on it; ends on a tx, block or selectedtip that it did
+    not ask for, so these are sent when it asks and else left out; and after v0.1
+    may ban for a made-up block, so it gets none.
+  - A node with nothing above its genesis block has no locator and no inv to give.
+`tx` and `block` are announced in an inv and sent when the node asks for them; a
+node that does not ask is sent them all the same. A reject of either is fine: they
+are made up.
+
+The objects of --json are one of
+  {\"event\":\"connected\",\"peer\":1,\"address\":…,\"direction\":\"outbound\"}
+  {\"event\":\"version\",\"peer\":1,\"user_agent\":…,\"selected_tip\":…,\"time_offset\":0,…}
+  {\"event\":\"ping\",\"peer\":1,\"milliseconds\":0.12}
+  {\"event\":\"message\",\"peer\":1,\"command\":\"addr\",\"summary\":…}
+  {\"event\":\"sent\",\"peer\":1,\"command\":\"getaddr\",\"summary\":\"26 bytes\",\"bytes\":26}
+  {\"event\":\"check\",\"peer\":1,\"command\":\"getaddr\",\"brings\":\"addr\",\"result\":\"ok\",\"note\":…}
+  {\"event\":\"exercised\",\"peer\":1,\"ok\":25,\"excused\":0,\"failed\":0}
+  {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
+  {\"event\":\"failed\",\"reason\":…}
+
+Exit status: 0 when all is well, and with --exercise when no line says FAILED; 1
+when not, when the node went away, or when nobody reads the output any more; 2 when
+it was called wrongly.
+";
+
+/// Dials a kaspa node, shows who is there, and follows what it says
+///
+/// Asks for addresses and prints every message until interrupted or until the node disconnects.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// An address or a host name, with the network's port if none is given
+    #[arg(value_name = "ADDR")]
+    address: String,
+    /// End after that long
+    #[arg(long = "for", value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true)]
+    duration: Option<Duration>,
+    /// Try the 23 ordinary messages instead, and end
+    #[arg(long)]
+    exercise: bool,
+    /// How long an answer may take in the exercise
+    #[arg(
+        long, value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true,
+        default_value = "10"
+    )]
+    wait: Duration,
+    /// Leave getheaders, headers and sendheaders out of the exercise: kaspad from v0.1.2 on does not know them, and disconnects
+    #[arg(long)]
+    without_headers: bool,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
+}
+
+pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
+    let network = options.node.network;
+    let tip = genesis::block(network)?.hash();
+    let responses = Responses::default();
+    let detail = if options.exercise { Detail::Records } else { Detail::All };
+    let (client, received) = Client::new(&output.with(detail), tip, &responses);
+    // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
+    let received = options.exercise.then_some(received);
+    let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
+    if options.exercise {
+        // What does not come is noticed by the exercise itself.
+        builder = builder.stall_rules([]);
+    }
+    let config = options.dial.configure(builder).build()?;
+
+    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let peer = Peer::outbound(stream, address, &config)?;
+    output.connected(&peer);
+    let Ok(()) = peer.wait_for_handshake() else { return Ok(gone(&peer)) };
+    if let Some(received) = received {
+        let passed = Exercise::new(&peer, &received, &responses, output, &options)?.run()?;
+        peer.disconnect();
+        peer.wait_for_disconnect()?;
+        return Ok(passed);
+    }
+
+    match peer.ping() {
+        Ok(rtt) => show_ping(&peer, rtt, output),
+        Err(WaitError::Closed(_)) => return Ok(gone(&peer)),
+        Err(error) => eprintln!("kpeer connect: no pong: {error}"),
+    }
+    let _ = peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
+    match options.duration {
+        None => Ok(gone(&peer)),
+        Some(duration) if peer.wait_for_disconnect_timeout(duration).is_ok() => Ok(false),
+        Some(_) => {
+            peer.disconnect();
+            peer.wait_for_disconnect()?;
+            Ok(true)
+        }
+    }
+}
+
+/// Waits for the end of the connection, whose reason the client prints.
+fn gone(peer: &Peer) -> bool {
+    let _ = peer.wait_for_disconnect();
+    false
+}
+
+fn show_ping(peer: &Peer, rtt: Duration, output: &Output) {
+    output.say(
+        format_args!("[{}] answers a ping in {rtt:?}", peer.id()),
+        Record::of(peer, "ping").field("milliseconds", rtt.as_secs_f64() * 1000.0),
+    );
+}

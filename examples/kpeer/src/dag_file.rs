@@ -1,0 +1,131 @@
+//! Files of blocks: what `sync` writes and `listen --dag` serves.
+//!
+//! Such a file is nothing but `block` messages as they go over the wire, header and checksum included, one after the
+//! other, parents before children. The genesis block is not in it: it is the one parent that the file does not
+//! contain. `inspect` reads it, too.
+
+use crate::options::Failure;
+use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// What a file contains.
+#[derive(Default)]
+pub struct DagFile {
+    /// The genesis block's hash: the parent of the first block. `None` when there is no block.
+    pub root: Option<Hash>,
+    pub blocks: Vec<StoredBlock>,
+    /// Where the last whole block ends.
+    pub len: u64,
+    /// How many bytes follow it: of a block that was not written to its end.
+    pub cut: u64,
+}
+
+#[allow(dead_code)] // Who only goes on writing needs little of it.
+pub struct StoredBlock {
+    pub hash: Hash,
+    pub parents: Vec<Hash>,
+    /// Where its frame begins.
+    pub offset: u64,
+    /// How long its frame is.
+    pub len: usize,
+}
+
+/// Reads a file and checks it, one block at a time.
+pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
+    let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    read_from(source, path, network)
+}
+
+/// Like [`read`], for a file that is open and at its start. `path` is for error messages.
+pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagFile, Failure> {
+    let mut decoder = FrameDecoder::new(network);
+    let mut file = DagFile::default();
+    let mut known = HashSet::new();
+    loop {
+        let bad = |what: &dyn std::fmt::Display| format!("{}: at byte {}: {what}", path.display(), file.len);
+        let frame = decoder.next_frame().map_err(|error| bad(&error))?;
+        let Some(frame) = frame else {
+            if decoder.read_from(&mut source)? > 0 {
+                continue;
+            }
+            file.cut = source.metadata()?.len().saturating_sub(file.len);
+            if !is_block_begun(&mut source, file.len, network)? {
+                return Err(bad(&"what comes there is the beginning of no block").into());
+            }
+            return Ok(file);
+        };
+        let command = frame.command();
+        let Message::Block(block) = frame.decode().map_err(|error| bad(&error))? else {
+            return Err(bad(&format_args!("{command} where a block should be")).into());
+        };
+        let hash = block.hash();
+        let parents = block.header().parents.clone();
+        let root = match file.root.or(parents.first().copied()) {
+            Some(root) => root,
+            None => return Err(bad(&"a block without parents: the genesis block does not belong here").into()),
+        };
+        known.insert(root);
+        if let Some(unknown) = parents.iter().find(|parent| !known.contains(*parent)) {
+            return Err(bad(&format_args!("block {hash} comes before its parent {unknown}")).into());
+        }
+        if !known.insert(hash) {
+            return Err(bad(&format_args!("block {hash} is there twice")).into());
+        }
+        let end = decoder.position();
+        let len = usize::try_from(end - file.len)?;
+        file.blocks.push(StoredBlock { hash, parents, offset: file.len, len });
+        file.root = Some(root);
+        file.len = end;
+    }
+}
+
+/// Whether what comes from there on can be a block's frame that is cut off. The decoder looks at whole headers only, and
+/// a file of something else is not to be gone on with because it is short.
+fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
+    let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
+    let mut start = Vec::new();
+    source.seek(SeekFrom::Start(place))?;
+    source.take(expected.len() as u64).read_to_end(&mut start)?;
+    Ok(expected.starts_with(&start))
+}
+
+/// The blocks of a file, read when they are asked for.
+#[allow(dead_code)] // For who serves.
+pub struct BlockStore {
+    file: Mutex<File>,
+    network: Network,
+}
+
+#[allow(dead_code)]
+impl BlockStore {
+    pub fn open(path: &Path, network: Network) -> Result<Self, Failure> {
+        Ok(Self { file: Mutex::new(File::open(path)?), network })
+    }
+
+    pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
+        match read_message(&mut self.read(offset, len)?.as_slice(), self.network)? {
+            Message::Block(block) => Ok(Some(block)),
+            _ => Err("the file changed while it was served".into()),
+        }
+    }
+
+    /// The header of a block with so many parents, whose frame begins there.
+    pub fn header(&self, offset: u64, parents: usize) -> Result<BlockHeader, Failure> {
+        // All with so many parents are equally long.
+        let model = BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() };
+        let bytes = self.read(offset + HEADER_SIZE as u64, model.encode()?.len())?;
+        Ok(BlockHeader::decode(&bytes)?)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut file = self.file.lock();
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}

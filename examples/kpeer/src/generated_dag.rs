@@ -1,0 +1,110 @@
+//! A DAG out of nothing, the same one each time: for programs that want something to talk about.
+//!
+//! It has the shape of a real one, on top of the network's real genesis block, but no work was done for its blocks and
+//! its transactions spend nothing that exists. A kaspad that is offered it refuses the first block.
+
+use crate::dag::Dag;
+use crate::genesis;
+use crate::options::Failure;
+use kaspa_peer::wire::{
+    Block, BlockHeader, Hash, Network, Outpoint, SubnetworkId, Transaction, TxFields, TxInput, TxOutput,
+};
+
+/// How many blocks there are, the genesis block not included.
+const BLOCKS: usize = 300;
+
+/// Numbers that look random and are the same for each network each time.
+pub struct Chance {
+    network: Network,
+    drawn: u64,
+}
+
+impl Chance {
+    fn bytes(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        let seed = [u64::from(self.network.magic()), self.drawn].map(u64::to_le_bytes);
+        *Hash::of(seed.as_flattened()).as_bytes()
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        let [byte, ..] = self.bytes();
+        usize::from(byte) % end.max(1)
+    }
+}
+
+/// The DAG, and what it takes to make more of it.
+pub fn dag(network: Network) -> Result<(Dag, Chance), Failure> {
+    let genesis = genesis::block(network)?;
+    let mut layer = vec![genesis.hash()];
+    let mut dag = Dag::new(genesis);
+    let mut chance = Chance { network, drawn: 0 };
+    while dag.len() <= BLOCKS {
+        // One to three blocks side by side, and at last exactly two: the tips.
+        let width = match BLOCKS + 1 - dag.len() {
+            2 => 2,
+            3 => 1,
+            left => (1 + chance.below(3)).min(left - 2),
+        };
+        let side = (0..width).map(|_| grow(&mut dag, &layer, &mut chance)).collect::<Result<Vec<Hash>, _>>()?;
+        layer = side;
+    }
+    Ok((dag, chance))
+}
+
+/// Adds a block on top of these.
+pub fn grow(dag: &mut Dag, parents: &[Hash], chance: &mut Chance) -> Result<Hash, Failure> {
+    let block = block(dag.len() as u64, parents, chance)?;
+    dag.push(block)
+}
+
+fn block(number: u64, parents: &[Hash], chance: &mut Chance) -> Result<Block, Failure> {
+    let mut transactions = vec![coinbase(number, chance)?];
+    for _ in 0..chance.below(4) {
+        transactions.push(payment(chance)?);
+    }
+    let hashes: Vec<u8> = transactions.iter().flat_map(|tx| *tx.hash().as_bytes()).collect();
+    let header = BlockHeader {
+        version: 0x1000_0000,
+        parents: parents.to_vec(),
+        hash_merkle_root: Hash::of(&hashes),
+        accepted_id_merkle_root: Hash::from_bytes(chance.bytes()),
+        utxo_commitment: Hash::from_bytes(chance.bytes()),
+        time: 0x5e15_d31c + number.cast_signed(),
+        bits: 0x207f_ffff,
+        nonce: number,
+    };
+    Ok(Block::new(header, &transactions)?)
+}
+
+fn coinbase(number: u64, chance: &mut Chance) -> Result<Transaction, Failure> {
+    let payload = [number.to_le_bytes().as_slice(), &chance.bytes()].concat();
+    let fields = TxFields {
+        version: 1,
+        subnetwork: SubnetworkId::COINBASE,
+        payload: Some(payload),
+        outputs: vec![TxOutput { value: 50_0000_0000, script: pay_to(chance) }],
+        ..TxFields::default()
+    };
+    Ok(Transaction::new(&fields)?)
+}
+
+fn payment(chance: &mut Chance) -> Result<Transaction, Failure> {
+    let input = |chance: &mut Chance| TxInput {
+        previous_output: Outpoint { id: Hash::from_bytes(chance.bytes()), index: 0 },
+        signature_script: [chance.bytes(), chance.bytes(), chance.bytes()].concat(),
+        sequence: u64::MAX,
+    };
+    let fields = TxFields {
+        version: 1,
+        inputs: (0..=chance.below(2)).map(|_| input(chance)).collect(),
+        outputs: (0..=chance.below(2)).map(|_| TxOutput { value: 1000, script: pay_to(chance) }).collect(),
+        ..TxFields::default()
+    };
+    Ok(Transaction::new(&fields)?)
+}
+
+/// A script like those that pay to the hash of a key.
+fn pay_to(chance: &mut Chance) -> Vec<u8> {
+    let hash = chance.bytes();
+    [b"\x76\xa9\x14", hash.get(..20).unwrap_or_default(), b"\x88\xac"].concat()
+}

@@ -1,0 +1,93 @@
+//! `kpeer`, a tool for the kaspa peer-to-peer protocol. `kpeer --help` lists its subcommands, each of which is a module.
+
+mod accept;
+mod bench;
+mod client;
+mod connect;
+mod crawl;
+mod dag;
+mod dag_file;
+mod dial;
+mod generated_dag;
+mod genesis;
+mod heap;
+mod inspect;
+mod interrupt;
+mod listen;
+mod options;
+mod output;
+mod relay;
+mod soak;
+mod socks5;
+mod sync;
+
+use clap::{Parser, Subcommand};
+use options::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+/// A tool for the kaspa peer-to-peer protocol
+#[derive(Parser)]
+#[command(
+    name = "kpeer",
+    version,
+    max_term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Connect(connect::Options),
+    Listen(listen::Options),
+    Sync(sync::Options),
+    Crawl(crawl::Options),
+    Relay(relay::Options),
+    Inspect(inspect::Options),
+    Bench(bench::Options),
+    Soak(soak::Options),
+}
+
+fn main() -> ExitCode {
+    // Prints help, or what is wrong with the arguments, and ends with 2 in the latter case.
+    match Arguments::parse().command {
+        Command::Connect(options) => run("connect", options.node.json, |output| connect::run(options, output)),
+        Command::Listen(options) => run("listen", options.node.json, |output| listen::run(options, output)),
+        Command::Sync(options) => run("sync", options.node.json, |output| sync::run(options, output)),
+        Command::Crawl(options) => run("crawl", options.node.json, |output| crawl::run(options, output)),
+        Command::Relay(options) => run("relay", options.node.json, |output| relay::run(options, output)),
+        Command::Inspect(options) => inspect::run(options),
+        Command::Bench(options) => bench::run(options),
+        Command::Soak(options) => soak::run(options),
+    }
+}
+
+/// Runs a subcommand. The exit status is 0 if it returns true, otherwise 1.
+fn run(name: &str, json: bool, body: impl FnOnce(&Output) -> Result<bool, Failure>) -> ExitCode {
+    let output = Output::new(json);
+    match body(&output) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            output.failed(name, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the process as clap does for wrong arguments: a message, the usage, and status 2.
+fn wrong_usage(subcommand: &str, message: impl std::fmt::Display) -> ! {
+    use clap::CommandFactory;
+    let mut command = Arguments::command();
+    command.build();
+    let kind = clap::error::ErrorKind::ValueValidation;
+    match command.find_subcommand_mut(subcommand) {
+        Some(subcommand) => subcommand.error(kind, message).exit(),
+        None => command.error(kind, message).exit(),
+    }
+}

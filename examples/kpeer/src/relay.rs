@@ -1,0 +1,90 @@
+//! `kpeer relay`: a hub that fetches once what one peer announces, and announces it to all the others.
+
+mod answers;
+mod hub;
+mod store;
+
+use crate::dial::{self, DialOptions};
+use crate::options::{Failure, NodeOptions};
+use crate::output::{Output, Record};
+use crate::{accept, interrupt};
+use answers::SLOW;
+use clap::Args;
+use crossbeam_channel::RecvTimeoutError;
+use hub::{Hub, Shared};
+use kaspa_peer::Peer;
+use kaspa_peer::wire::Services;
+use parking_lot::Mutex;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const HELP: &str = "\
+Offers no services and names no tip unless told otherwise, because it has no
+DAG to serve. Checks nothing, keeps 64 MiB, takes 125 guests at a time. Ctrl-C
+ends it.
+
+The objects of --json are connected, version, disconnected and failed as of
+`listen`, {\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10
+seconds and last {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0},
+dropped being the slow ones.
+
+Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
+";
+
+/// Fetches once what one peer announces, announces it to all the others, and serves it
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Dial this node; can be given more than once
+    #[arg(long, value_name = "ADDR")]
+    connect: Vec<String>,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
+}
+
+/// How often the deadlines of items are checked.
+const DEADLINE_CHECKS: Duration = Duration::from_millis(500);
+
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
+pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) -> Result<bool, Failure> {
+    let hub = Arc::new(Shared(Mutex::new(Hub::new(output.clone()))));
+    let builder = node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone());
+    let config = dial.configure(builder).build()?;
+    let mut dialled = Vec::new();
+    for address in connect {
+        let (stream, address) = dial.dial(&address, node.network)?;
+        dialled.push(Peer::outbound(stream, address, &config)?);
+    }
+    let listener = TcpListener::bind(dial::with_port(&listen, node.network))?;
+    let address = listener.local_addr()?;
+    let interrupted = interrupt::channel()?;
+    output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
+    let guests = output.clone();
+    // Ends with the process; the program owns the listening socket, not the library.
+    thread::spawn(move || accept::accept("relay", &listener, &config, false, &guests));
+
+    let mut status_due = Instant::now() + STATUS_INTERVAL;
+    while interrupted.recv_timeout(DEADLINE_CHECKS) == Err(RecvTimeoutError::Timeout) {
+        let now = Instant::now();
+        let mut hub = hub.0.lock();
+        hub.check_deadlines(now);
+        if now >= status_due {
+            status_due = now + STATUS_INTERVAL;
+            hub.show_status();
+        }
+    }
+    let peers = hub.0.lock().peers();
+    output.say("saying goodbye", Record::new("goodbye"));
+    peers.iter().for_each(Peer::disconnect);
+    peers.iter().try_for_each(|peer| peer.wait_for_disconnect().map(drop))?;
+    hub.0.lock().show_status();
+    Ok(true)
+}

@@ -1,0 +1,285 @@
+//! Which items a relay has, wants and announces.
+
+use super::answers::{Answer, Answers};
+use super::store::{Key, Store};
+use crate::output::{Output, Record};
+use hashlink::LinkedHashMap;
+use kaspa_peer::wire::*;
+use kaspa_peer::{DisconnectReason, Listener, Peer};
+use log::debug;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a peer may take to send an item. Then the next peer that announced it is asked.
+const ITEM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many items may be wanted at a time. The oldest are given up.
+const MAX_WANTED: usize = 20_000;
+
+/// How many peers may be remembered as sources of one item.
+const MAX_SOURCES: usize = 8;
+
+/// How many blocks that the relay lacks are fetched for one peer at a time.
+const MAX_FETCHED_FOR_PEER: usize = 100;
+
+/// By convention, nodes ask for at most this many blocks in one message.
+const BATCH: usize = 50;
+
+/// An item that was announced, or that a peer asked for, and that has not arrived.
+#[derive(Default)]
+struct Wanted {
+    /// The peer that was asked, and until when it may answer.
+    asked: Option<(u64, Instant)>,
+    /// Other peers that can be asked.
+    sources: VecDeque<u64>,
+    /// The peers that asked for it, and how.
+    waiting: Vec<(u64, Inventory)>,
+    /// Whether a peer announced it. The relay announces only such items.
+    announced: bool,
+}
+
+/// A peer after its `version`.
+struct Member {
+    peer: Peer,
+    answers: Answers,
+    /// How many wanted items have this peer in their `waiting`.
+    fetching: usize,
+}
+
+/// The state that all peers of a relay share.
+#[derive(Default)]
+pub struct Hub {
+    output: Output,
+    members: HashMap<u64, Member>,
+    wanted: LinkedHashMap<Key, Wanted>,
+    store: Arc<Mutex<Store>>,
+    relayed: u64,
+    dropped: u64,
+}
+
+impl Hub {
+    pub fn new(output: Output) -> Self {
+        Self { output, ..Self::default() }
+    }
+
+    pub fn peers(&self) -> Vec<Peer> {
+        self.members.values().map(|member| member.peer.clone()).collect()
+    }
+
+    pub fn show_status(&self) {
+        let (peers, relayed, dropped) = (self.members.len(), self.relayed, self.dropped);
+        let record = Record::new("status").field("peers", peers).field("relayed", relayed).field("dropped", dropped);
+        self.output.say(format_args!("{peers} peers, {relayed} relayed, {dropped} slow ones dropped"), record);
+    }
+
+    /// Asks the next source for every item whose deadline has passed.
+    pub fn check_deadlines(&mut self, now: Instant) {
+        let late = |wanted: &Wanted| wanted.asked.is_some_and(|(_, deadline)| deadline <= now);
+        let late: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| late(wanted)).map(|(key, _)| *key).collect();
+        for key in late {
+            self.ask_next(key);
+        }
+    }
+
+    fn add(&mut self, peer: &Peer, version: &Version) {
+        self.output.version(peer, version);
+        match Answers::start(peer, &self.store) {
+            Ok(answers) => {
+                self.members.insert(peer.id(), Member { peer: peer.clone(), answers, fetching: 0 });
+            }
+            Err(error) => {
+                eprintln!("relay: {peer}: {error}");
+                peer.disconnect();
+            }
+        }
+    }
+
+    fn remove(&mut self, peer: &Peer, reason: &DisconnectReason) {
+        self.members.remove(&peer.id());
+        self.dropped += u64::from(matches!(reason, DisconnectReason::WriteStalled { .. }));
+        let keys: Vec<Key> = self.wanted.keys().copied().collect();
+        for key in keys {
+            if let Some(wanted) = self.wanted.get_mut(&key) {
+                wanted.waiting.retain(|(id, _)| *id != peer.id());
+            }
+            self.source_lacks(peer, key);
+        }
+        self.output.disconnected(peer, reason);
+    }
+
+    /// Fetches what a peer announced and the relay lacks.
+    fn announced(&mut self, peer: &Peer, items: &[Inventory]) {
+        let mut new = Vec::new();
+        for item in items {
+            let Some(key) = Key::of(item) else { continue };
+            if self.store.lock().contains(&key) {
+                continue;
+            }
+            let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
+            wanted.announced = true;
+            if wanted.asked.is_none() {
+                wanted.asked = Some((peer.id(), Instant::now() + ITEM_TIMEOUT));
+                new.push(*item);
+            } else if wanted.asked.is_none_or(|(id, _)| id != peer.id())
+                && !wanted.sources.contains(&peer.id())
+                && wanted.sources.len() < MAX_SOURCES
+            {
+                wanted.sources.push_back(peer.id());
+            }
+        }
+        for batch in new.chunks(BATCH) {
+            ask(peer, batch.to_vec());
+        }
+        self.forget_oldest();
+    }
+
+    /// Fetches a block that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
+    fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
+        let others = self.members.keys().copied().filter(|id| *id != peer.id());
+        let others: VecDeque<u64> = others.take(MAX_SOURCES).collect();
+        let Some(member) = self.members.get_mut(&peer.id()) else { return false };
+        let is_new = !self.wanted.contains_key(&key);
+        if member.fetching >= MAX_FETCHED_FOR_PEER || (is_new && (others.is_empty() || !matches!(key, Key::Block(_)))) {
+            return false;
+        }
+        let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
+        if wanted.waiting.iter().any(|(id, _)| *id == peer.id()) {
+            return true;
+        }
+        member.fetching += 1;
+        wanted.waiting.push((peer.id(), item));
+        if is_new {
+            wanted.sources = others;
+            self.ask_next(key);
+            self.forget_oldest();
+        }
+        true
+    }
+
+    /// Asks the next source for an item, or gives the item up if no source is left.
+    fn ask_next(&mut self, key: Key) {
+        let Some(wanted) = self.wanted.get_mut(&key) else { return };
+        wanted.asked = None;
+        let item = wanted.waiting.first().map_or_else(|| key.announcement(), |(_, item)| *item);
+        while let Some(id) = wanted.sources.pop_front() {
+            if let Some(source) = self.members.get(&id)
+                && ask(&source.peer, vec![item])
+            {
+                wanted.asked = Some((id, Instant::now() + ITEM_TIMEOUT));
+                return;
+            }
+        }
+        if let Some(wanted) = self.wanted.remove(&key) {
+            self.give_up(wanted);
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.wanted.len() > MAX_WANTED
+            && let Some((_, oldest)) = self.wanted.pop_front()
+        {
+            self.give_up(oldest);
+        }
+    }
+
+    fn give_up(&mut self, wanted: Wanted) {
+        for (id, item) in wanted.waiting {
+            self.end_fetch(id, Answer::NotFound(vec![item]));
+        }
+    }
+
+    fn end_fetch(&mut self, id: u64, answer: Answer) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.fetching = member.fetching.saturating_sub(1);
+            self.answer(id, answer);
+        }
+    }
+
+    /// Asks others for an item that this peer was asked for, because it does not have it or is gone.
+    fn source_lacks(&mut self, peer: &Peer, key: Key) {
+        let Some(wanted) = self.wanted.get_mut(&key) else { return };
+        wanted.sources.retain(|id| *id != peer.id());
+        if wanted.asked.is_some_and(|(id, _)| id == peer.id()) {
+            self.ask_next(key);
+        }
+    }
+
+    /// Keeps an item that arrived, sends it to the peers that asked for it, and announces it to the others.
+    fn arrived<M: Encode>(&mut self, from: &Peer, key: Key, message: &M) {
+        let wanted = self.wanted.remove(&key);
+        let frame = match Frame::encode(message, from.config().network()) {
+            Ok(frame) => frame,
+            Err(error) => return debug!("{from}: not relayed: {error}"),
+        };
+        let is_new = self.store.lock().insert(key, frame);
+        let (waiting, announced) = wanted.map_or((Vec::new(), true), |wanted| (wanted.waiting, wanted.announced));
+        if is_new {
+            self.relayed += 1;
+            for member in self.members.values().filter(|_| announced) {
+                let id = member.peer.id();
+                if id != from.id() && waiting.iter().all(|(waiting, _)| *waiting != id) {
+                    // A peer that reads too slowly for announcements does not get this one.
+                    let _ = member.peer.queue_inventory(key.announcement());
+                }
+            }
+        }
+        for (id, item) in waiting {
+            self.end_fetch(id, Answer::Item(item));
+        }
+    }
+
+    fn serve(&mut self, peer: &Peer, items: Vec<Inventory>) {
+        let mut missing = Vec::new();
+        for item in items {
+            match Key::of(&item) {
+                Some(key) if self.store.lock().contains(&key) => self.answer(peer.id(), Answer::Item(item)),
+                Some(key) if self.fetch_for(peer, item, key) => {}
+                _ => missing.push(item),
+            }
+        }
+        if !missing.is_empty() {
+            self.answer(peer.id(), Answer::NotFound(missing));
+        }
+    }
+
+    fn answer(&mut self, id: u64, answer: Answer) {
+        let Some(member) = self.members.get(&id) else { return };
+        if !member.answers.push(answer) && member.peer.disconnect_reason().is_none() {
+            eprintln!("relay: {}: asks for more than can wait", member.peer);
+            member.peer.disconnect();
+        }
+    }
+}
+
+/// Asks a peer for items. Returns false if the request cannot be queued.
+fn ask(peer: &Peer, items: Vec<Inventory>) -> bool {
+    let queued = peer.queue_message(&GetData::from(items));
+    queued.inspect_err(|error| debug!("{peer}: not asked: {error}")).is_ok()
+}
+
+/// The listener of all peers. The hub keeps a handle of each peer until the peer has disconnected.
+pub struct Shared(pub Mutex<Hub>);
+
+impl Listener for Shared {
+    fn deliver(&self, peer: &Peer, message: Message) {
+        let mut hub = self.0.lock();
+        match message {
+            Message::Version(version) => hub.add(peer, &version),
+            Message::GetSelectedTip(_) => hub.answer(peer.id(), Answer::SelectedTip),
+            Message::Inv(inv) => hub.announced(peer, &inv.items),
+            Message::NotFound(missing) => {
+                missing.items.iter().filter_map(Key::of).for_each(|key| hub.source_lacks(peer, key));
+            }
+            Message::Tx(tx) => hub.arrived(peer, Key::Tx(tx.id()), &tx),
+            Message::Block(block) => hub.arrived(peer, Key::Block(block.hash()), &block),
+            Message::GetData(request) => hub.serve(peer, request.items),
+            _ => {}
+        }
+    }
+
+    fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
+        self.0.lock().remove(peer, reason);
+    }
+}

@@ -1,0 +1,135 @@
+//! Dials through a SOCKS5 proxy (RFC 1928, without authentication).
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// Connects to `target`, a host and a port, through `proxy`. The proxy resolves host names.
+///
+/// The timeout covers everything after the lookup of the proxy's own name.
+pub fn connect(proxy: &str, target: &str, timeout: Duration) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + timeout;
+    match negotiate(proxy, target, deadline) {
+        // A socket's timeout has one of these kinds, which one depends on the system.
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {timeout:?}")))
+        }
+        other => other,
+    }
+}
+
+fn negotiate(proxy: &str, target: &str, deadline: Instant) -> io::Result<TcpStream> {
+    let mut stream = Timed { stream: dial(proxy, deadline)?, deadline };
+    // Version 5 and one method of authentication: none.
+    stream.write_all(&[5, 1, 0])?;
+    if stream.read_array::<2>()? != [5, 0] {
+        return Err(io::Error::other("the proxy is no SOCKS5 proxy or wants a password"));
+    }
+    stream.write_all(&request(target)?)?;
+    let [version, status, _, kind] = stream.read_array::<4>()?;
+    if version != 5 || status != 0 {
+        return Err(io::Error::other(refusal(status)));
+    }
+    // The address that the proxy dialled from, and a port, of no interest here.
+    let length = match kind {
+        1 => 4,
+        3 => usize::from(stream.read_array::<1>()?[0]),
+        4 => 16,
+        other => return Err(io::Error::other(format!("the proxy answered with the unknown address type {other}"))),
+    };
+    stream.read_exact(&mut vec![0; length + 2])?;
+    let stream = stream.stream;
+    stream.set_read_timeout(None)?;
+    stream.set_write_timeout(None)?;
+    Ok(stream)
+}
+
+fn dial(proxy: &str, deadline: Instant) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no such address");
+    for address in proxy.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, remaining(deadline)?) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The request to connect to a host and a port.
+fn request(target: &str) -> io::Result<Vec<u8>> {
+    let mut request = vec![5, 1, 0];
+    if let Ok(address) = target.parse::<SocketAddr>() {
+        match address {
+            SocketAddr::V4(address) => {
+                request.push(1);
+                request.extend(address.ip().octets());
+            }
+            SocketAddr::V6(address) => {
+                request.push(4);
+                request.extend(address.ip().octets());
+            }
+        }
+        request.extend(address.port().to_be_bytes());
+        return Ok(request);
+    }
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{target}: not a host and a port"));
+    let (host, port) = target.rsplit_once(':').ok_or_else(invalid)?;
+    let port: u16 = port.parse().map_err(|_| invalid())?;
+    let length = u8::try_from(host.len()).ok().filter(|length| *length > 0).ok_or_else(invalid)?;
+    request.extend([3, length]);
+    request.extend(host.bytes());
+    request.extend(port.to_be_bytes());
+    Ok(request)
+}
+
+fn refusal(status: u8) -> String {
+    let reason = match status {
+        1 => "general failure",
+        2 => "not allowed by its rules",
+        3 => "network unreachable",
+        4 => "host unreachable",
+        5 => "connection refused",
+        6 => "time to live expired",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unknown status",
+    };
+    format!("the proxy reports: {reason} ({status})")
+}
+
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+/// A socket whose reads and writes share one deadline, so that a proxy that sends one byte at a time gains no time.
+struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    fn read_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}

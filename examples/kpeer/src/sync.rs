@@ -1,0 +1,132 @@
+//! `kpeer sync`: downloads a node's whole block DAG.
+//!
+//! `download` asks the node, `store` keeps the blocks.
+
+mod download;
+mod store;
+
+use crate::client::{Client, OnlyTip, Responses};
+use crate::dial::DialOptions;
+use crate::genesis;
+use crate::options::{Failure, NodeOptions};
+use crate::output::{Detail, Output, Record};
+use clap::Args;
+use download::Download;
+use kaspa_peer::peer::StallRule;
+use kaspa_peer::wire::{Command, Hash, Services};
+use kaspa_peer::{Peer, WaitError};
+use std::path::PathBuf;
+use std::time::Duration;
+use store::{Limits, Store};
+
+/// How long a node may take to find a locator. The library's rules watch the other requests.
+const LOCATOR: Duration = Duration::from_secs(30);
+
+const HELP: &str = "\
+Offers nothing unless told otherwise.
+
+The objects of --json are those of `connect`, without the blocks, and
+  {\"event\":\"resumed\",\"blocks\":120,\"cut\":17}    bytes of an unfinished block
+  {\"event\":\"progress\",\"blocks\":…,\"of\":…,\"bytes\":…,\"blocks_per_second\":…,
+   \"bytes_per_second\":…}                      each second
+  {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
+  {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
+                                    `blocks` and `new` once it had begun
+
+Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
+reads the output any more; 2 when it was called wrongly.
+";
+
+/// Downloads a kaspa node's whole block DAG
+///
+/// Asks as nodes do that are new to the network: for locators, until the highest block that both have is found; for the inventory from there to the node's selected tip; for the blocks, 50 in a request and a few requests at a time; and then whether there is a newer tip. Checks that each block is one that was asked for, by its hash, and that its parents are there; not its work, its signatures or its rules.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// An address or a host name, with the network's port if none is given
+    #[arg(value_name = "ADDR")]
+    address: String,
+    /// Write the blocks to FILE, or go on after the blocks that are in it. It contains `block` messages as they go over the wire, parents first, without the genesis block; `inspect` reads it and `listen --dag` serves it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad that says it is newer, v0.5.0
+    #[arg(long, value_name = "HASH")]
+    genesis: Option<Hash>,
+    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs some 50 bytes of memory
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    max_blocks: usize,
+    /// Stop when FILE would grow longer
+    #[arg(long, value_name = "N", default_value_t = 100_000_000_000)]
+    max_bytes: u64,
+    #[command(flatten)]
+    dial: DialOptions,
+    #[command(flatten)]
+    pub node: NodeOptions,
+}
+
+pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
+    let network = options.node.network;
+    let limits = Limits { blocks: options.max_blocks, bytes: options.max_bytes };
+    let mut store = Store::open(options.out.as_deref(), network, limits)?;
+    if let Some(cut) = store.resumed() {
+        let blocks = store.blocks();
+        let rest = if cut > 0 { format!(", and {cut} bytes of one that is cut off") } else { String::new() };
+        output.say(
+            format_args!("going on after {blocks} blocks{rest}"),
+            Record::new("resumed").field("blocks", blocks).field("cut", cut),
+        );
+    }
+
+    let told = genesis::block(network)?.hash();
+    let (client, received) = Client::new(&output.with(Detail::Little), told, &Responses::default());
+    let mut rules = StallRule::defaults();
+    rules.push(StallRule::new(Command::GetLocator, [Command::Locator], LOCATOR));
+    let builder =
+        options.node.builder("sync", Services::empty())?.dag(OnlyTip(told)).listener(client).stall_rules(rules);
+    let config = options.dial.configure(builder).build()?;
+
+    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let peer = Peer::outbound(stream, address, &config)?;
+    output.connected(&peer);
+    if let Err(WaitError::Closed(_)) = peer.wait_for_handshake() {
+        // The client prints the reason.
+        peer.wait_for_disconnect()?;
+        return Ok(false);
+    }
+    let remote = peer.remote().ok_or("a handshake without a version")?;
+    let genesis = options.genesis.or_else(|| genesis::hash(network, &remote.user_agent)).unwrap_or(told);
+
+    let mut download = Download::new(&peer, &received, &mut store, genesis, output);
+    let result = download.run(remote.selected_tip);
+    let (new, bytes, seconds) = (download.new_blocks(), download.bytes(), download.seconds());
+    let flushed = store.flush();
+    let blocks = store.blocks();
+    peer.disconnect();
+    peer.wait_for_disconnect()?;
+    match result.and_then(|tip| flushed.map(|()| tip)) {
+        Ok(tip) => {
+            output.say(
+                format_args!("done: {blocks} blocks, {new} of them new, {bytes} bytes in {seconds:.1} s, up to {tip}"),
+                Record::new("done")
+                    .field("blocks", blocks)
+                    .field("new", new)
+                    .field("bytes", bytes)
+                    .field("seconds", seconds)
+                    .text("tip", tip),
+            );
+            Ok(true)
+        }
+        Err(error) => {
+            let again = match options.out {
+                Some(_) if blocks > 0 => "; run it again to go on from there",
+                _ => "",
+            };
+            eprintln!("kpeer sync: {error}; stopped with {blocks} blocks, {new} of them new{again}");
+            if options.node.json {
+                let record = Record::new("failed").text("reason", error);
+                output.say("", record.field("blocks", blocks).field("new", new));
+            }
+            Ok(false)
+        }
+    }
+}

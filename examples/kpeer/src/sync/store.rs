@@ -1,0 +1,112 @@
+//! The blocks that are there: which ones, and in a file, if one is wanted.
+
+use crate::dag_file;
+use crate::options::Failure;
+use fs4::TryLockError;
+use kaspa_peer::wire::{Block, Frame, Hash, Network};
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// How much there may be. A node can make up blocks without end.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub blocks: usize,
+    /// Of the file.
+    pub bytes: u64,
+}
+
+/// What was downloaded. Every block's parents are in it, or the genesis block.
+pub struct Store {
+    network: Network,
+    limits: Limits,
+    known: HashSet<Hash>,
+    root: Option<Hash>,
+    file: Option<BufWriter<File>>,
+    /// How long the file is, or will be when all is written.
+    len: u64,
+    /// How many bytes of an unfinished block were in the file.
+    resumed: Option<u64>,
+}
+
+impl Store {
+    /// Reads what is there. A block that was not written to its end is cut off.
+    pub fn open(path: Option<&Path>, network: Network, limits: Limits) -> Result<Self, Failure> {
+        let mut store = Self { network, limits, known: HashSet::new(), root: None, file: None, len: 0, resumed: None };
+        let Some(path) = path else { return Ok(store) };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        // The system releases the lock when the file is closed, however the process ends.
+        fs4::FileExt::try_lock(&file).map_err(|error| match error {
+            TryLockError::WouldBlock => format!("{}: another process writes this file", path.display()),
+            TryLockError::Error(error) => format!("{}: {error}", path.display()),
+        })?;
+        if file.metadata()?.len() > 0 {
+            // Windows refuses other handles of a locked file.
+            let found = dag_file::read_from(file.try_clone()?, path, network)?;
+            store.known.extend(found.blocks.iter().map(|block| block.hash));
+            store.root = found.root;
+            store.resumed = Some(found.cut);
+            store.len = found.len;
+            file.set_len(found.len)?;
+            file.seek(SeekFrom::Start(found.len))?;
+        }
+        store.file = Some(BufWriter::new(file));
+        Ok(store)
+    }
+
+    pub fn resumed(&self) -> Option<u64> {
+        self.resumed
+    }
+
+    pub fn blocks(&self) -> usize {
+        self.known.len()
+    }
+
+    /// What is below the blocks that are there; anything may be, while there are none.
+    pub fn set_root(&mut self, genesis: Hash) -> Result<(), Failure> {
+        let root = *self.root.get_or_insert(genesis);
+        if root == genesis {
+            return Ok(());
+        }
+        Err(format!("the file is of a DAG above {root}, the node's is above {genesis}").into())
+    }
+
+    pub fn contains(&self, hash: &Hash) -> bool {
+        self.known.contains(hash) || self.root == Some(*hash)
+    }
+
+    /// Keeps a block whose hash this is.
+    pub fn add(&mut self, hash: Hash, block: &Block) -> Result<(), Failure> {
+        if let Some(parent) = block.header().parents.iter().find(|parent| !self.contains(parent)) {
+            return Err(format!("the node sent block {hash} before its parent {parent}").into());
+        }
+        let Limits { blocks, bytes } = self.limits;
+        if self.known.len() >= blocks {
+            return Err(format!("there are more than the {blocks} blocks of --max-blocks").into());
+        }
+        if let Some(file) = &mut self.file {
+            let frame = Frame::encode(block, self.network)?;
+            self.len += frame.as_bytes().len() as u64;
+            if self.len > bytes {
+                return Err(format!("the blocks need more than the {bytes} bytes of --max-bytes").into());
+            }
+            file.write_all(frame.as_bytes()).map_err(|error| format!("writing the file: {error}"))?;
+        }
+        self.known.insert(hash);
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.file {
+            Some(file) => Ok(file.flush().map_err(|error| format!("writing the file: {error}"))?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `kpeer connect` needs no more memory, whatever the node says. Where the memory of a process can be looked up.
+#![cfg(target_os = "linux")]
+
+use crate::support;
+use crate::support::kpeer;
+use crate::support::running::Played;
+use kaspa_peer::wire::*;
+use std::fs;
+use std::net::{Shutdown, TcpListener};
+use std::process::Stdio;
+
+/// The most memory that a process has used so far, in bytes.
+fn peak(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn what_a_node_rejects_is_not_collected() {
+    const MIB: usize = 1 << 20;
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut connect = kpeer("connect")
+        .args([&door.local_addr().unwrap().to_string(), "--network", "simnet", "--exercise", "--wait", "60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
+    let Ping { nonce } = node.expect();
+    node.send(&Pong { nonce });
+    node.expect::<GetSelectedTip>();
+    let before = peak(connect.id());
+    let reject = Reject::new("getseltip", RejectCode::INVALID, "no ".repeat(MIB / 3));
+    for _ in 0..100 {
+        node.send(&reject);
+    }
+    node.send(&SelectedTip { hash: Hash::ZERO });
+    // Whoever asks the next question has heard all of that.
+    node.expect::<GetAddr>();
+    let grown = peak(connect.id()) - before;
+    node.stream.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(connect.wait().unwrap().code(), Some(1));
+    assert!(grown < 50 * MIB, "{grown} bytes");
+}
