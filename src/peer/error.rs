@@ -157,13 +157,6 @@ pub enum StartError {
     /// The stream could not be set up.
     #[error("the connection could not be set up: {0}")]
     Stream(io::Error),
-    /// The process has so many peers that another one could use up its memory maps, which would abort it. On Linux a peer takes
-    /// 12 of `vm.max_map_count`, and a tenth of these is left to the rest of the program: by default this allows 4914 peers.
-    #[error("this process has {limit} peers: for more of them raise vm.max_map_count, or start another process")]
-    TooManyPeers {
-        /// The largest number of peers.
-        limit: usize,
-    },
     /// A thread could not be started: the process has too many threads, or no memory for another stack.
     #[error("the {thread} thread could not be started: {error}")]
     Thread {

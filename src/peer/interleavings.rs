@@ -1,33 +1,32 @@
-//! What must hold in whatever order threads come to the queue's and the peer's locks, tried in very many of them:
+//! Tests of the real lifecycle, outbound queue, writer loop, receipts and questions in very many orders of their threads:
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg shuttle" cargo test --lib interleavings
 //! ```
 //!
-//! A test that waits for something that never comes fails as a deadlock, or when it has taken too many steps.
+//! A test whose threads wait for something that never comes fails as a deadlock, or when it has taken too many steps.
 
-use super::outbound::{Lane, Outbound, Patience, Queued, Refused};
-use super::receipt::{Ending, Receipt};
+use super::lifecycle::THREADS;
+use super::outbound::{Lane, Refused, Wait};
+use super::questions::Awaited;
 use super::rules::deadlines::Due;
-use super::rules::handshake::Step;
-use super::run::Run;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
-use super::{Config, Direction, DisconnectReason, QueueError, WaitError};
-use crate::wire::{Command, Frame, Hash, Inventory, Message, Network, Ping, SendHeaders, VerAck};
-use crossbeam_channel::{Receiver, bounded};
+use super::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError, writer};
+use crate::wire::{Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, SelectedTip};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
+    io::{self, Write},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
+/// Orders of each of the two kinds: random ones, and unlikely ones.
 const ORDERS: usize = 2_000;
 
-/// In very many orders, some of them quite unlikely.
 fn in_many_orders(test: impl Fn() + Send + Sync + 'static) {
     let test = Arc::new(test);
     let again = Arc::clone(&test);
@@ -35,214 +34,221 @@ fn in_many_orders(test: impl Fn() + Send + Sync + 'static) {
     shuttle::check_pct(move || again(), ORDERS, 3);
 }
 
-// ---- the queue alone
-
-/// The frames of these tests are single bytes; some are large and are runs of their own.
-fn push(
-    queue: &Outbound,
-    name: u8,
-    patience: Patience,
-    receipt: Option<super::receipt::Unsent>,
-) -> Result<(), Refused> {
-    let bytes = [name];
-    let frame = if name >= 100 { Queued::Large(vec![name]) } else { Queued::Small(&bytes) };
-    queue.push(Command::Ping, frame, Lane::Ordinary, patience, receipt)
+/// A peer without threads, and how often its connection was shut down.
+fn peer(queue_limit: usize) -> (Arc<Shared>, Ends, Arc<AtomicUsize>) {
+    let config = Config::builder(Network::Simnet).queue_limit(queue_limit).trickle_interval(HOUR).build().unwrap();
+    let shut_down = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&shut_down);
+    let shutdown = Box::new(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let address = "192.0.2.1:1".parse().unwrap();
+    let (shared, ends) = Shared::new(&config, Direction::Outbound, address, shutdown);
+    (Arc::new(shared), ends, shut_down)
 }
 
-/// Writes until the queue is closed, or a frame of the name `fatal` is at hand; gives what was written.
-fn writer(queue: Arc<Outbound>, bell: Receiver<()>, over: Arc<Ending>, fatal: Option<u8>) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut written = Vec::new();
-        loop {
-            let mut wrote = false;
-            while over.get().is_none() {
-                match if wrote { queue.pop() } else { queue.pop_or_idle().ok() } {
-                    Some(run) => {
-                        if !write(&queue, run, fatal, &mut written) {
-                            end(&queue, &over, DisconnectReason::CallbackPanicked { message: String::new() });
-                            return written;
-                        }
-                        wrote = true;
-                    }
-                    None if wrote => wrote = false,
-                    None => break,
-                }
-            }
-            // As `select!` over the bell and the end does, but that shuttle cannot look into it.
-            while bell.try_recv().is_err() {
-                if over.get().is_some() {
-                    return written;
-                }
-                yield_now();
-            }
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the writer has written, and the nonce of the ping at which writing fails.
+#[derive(Clone, Default)]
+struct Socket {
+    written: Arc<Mutex<Vec<u8>>>,
+    fails_at: Option<u64>,
+}
+
+impl Write for Socket {
+    /// Takes one frame at a time, so that batches are written in parts.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        yield_now();
+        let frame = &bytes[..HEADER_SIZE + 8];
+        if self.fails_at.is_some_and(|nonce| frame[HEADER_SIZE..] == nonce.to_le_bytes()) {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
+        self.written.lock().unwrap().extend_from_slice(frame);
+        yield_now();
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket {
+    /// The nonces of the pings that were written.
+    fn nonces(&self) -> Vec<u64> {
+        let written = self.written.lock().unwrap();
+        let nonce = |frame: &[u8]| u64::from_le_bytes(frame[HEADER_SIZE..].try_into().unwrap());
+        written.chunks(HEADER_SIZE + 8).map(nonce).collect()
+    }
+}
+
+/// The real writer.
+fn start_writer(shared: &Arc<Shared>, ends: Ends, socket: &Socket) -> JoinHandle<()> {
+    let (shared, socket) = (Arc::clone(shared), socket.clone());
+    thread::spawn(move || {
+        writer::run_scheduled(&shared, Box::new(socket), &ends);
+        // After a write fails, the pinger ends the connection a moment later.
+        shared.end(DisconnectReason::Local);
     })
 }
 
-/// Frame by frame, as a socket may take them; whether all of the run was written.
-fn write(queue: &Outbound, mut run: Run, fatal: Option<u8>, written: &mut Vec<u8>) -> bool {
-    let (bytes, _, receipts) = run.split();
-    for (end, name) in (1..).zip(bytes) {
-        if fatal == Some(*name) {
-            queue.put_back(run);
-            return false;
-        }
-        yield_now();
-        written.push(*name);
-        receipts.resolve(end);
-    }
-    queue.written(run);
-    true
-}
-
-/// As the peer ends: only the first closes the queue.
-fn end(queue: &Outbound, over: &Ending, reason: DisconnectReason) {
-    if over.set(reason).is_ok() {
-        drop(queue.close());
-    }
-}
-
-fn receipt(over: &Arc<Ending>) -> (super::receipt::Unsent, Receipt) {
-    Receipt::new(Arc::clone(over), super::current::PeerKey::new())
+fn queue(shared: &Shared, nonce: u64, wait: Wait) -> Result<Receipt, QueueError> {
+    shared.queue(&Ping { nonce }, wait)
 }
 
 #[test]
-fn every_receipt_resolves_once_and_tells_the_truth() {
-    for fatal in [None, Some(2), Some(101)] {
+fn every_receipt_resolves_once_and_says_what_happened() {
+    for fails_at in [None, Some(2)] {
         in_many_orders(move || {
-            let (queue, bell) = Outbound::new(1000, 1000);
-            let (queue, over) = (Arc::new(queue), Arc::new(Ending::new()));
-            queue.open();
-            let writer = writer(Arc::clone(&queue), bell, Arc::clone(&over), fatal);
-            let senders: Vec<JoinHandle<Vec<(u8, Receipt)>>> = [[1, 2, 101], [3, 102, 4]]
-                .into_iter()
-                .map(|names| {
-                    let (queue, over) = (Arc::clone(&queue), Arc::clone(&over));
-                    thread::spawn(move || {
-                        let queued = names.into_iter().filter_map(|name| {
-                            let (unsent, receipt) = receipt(&over);
-                            push(&queue, name, Patience::None, Some(unsent)).is_ok().then_some((name, receipt))
-                        });
-                        queued.collect()
-                    })
+            let (shared, ends, _) = peer(1000);
+            shared.outbound.open();
+            let socket = Socket { fails_at, ..Socket::default() };
+            let writer = start_writer(&shared, ends, &socket);
+            let senders = [[1, 2], [3, 4]].map(|nonces| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let queued =
+                        nonces.into_iter().filter_map(|nonce| Some((nonce, queue(&shared, nonce, Wait::No).ok()?)));
+                    queued.collect::<Vec<_>>()
                 })
-                .collect();
-            let closer = {
-                let (queue, over) = (Arc::clone(&queue), Arc::clone(&over));
-                thread::spawn(move || end(&queue, &over, DisconnectReason::Local))
+            });
+            let ender = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.end(DisconnectReason::Local))
             };
-            let receipts: Vec<(u8, Receipt)> = senders.into_iter().flat_map(|it| it.join().unwrap()).collect();
-            closer.join().unwrap();
-            let written = writer.join().unwrap();
-            for (name, receipt) in receipts {
-                let told = receipt.try_wait();
-                match &told {
-                    Some(Ok(())) => assert!(written.contains(&name), "{name} was not written"),
-                    Some(Err(WaitError::Closed(reason))) => {
-                        assert!(!written.contains(&name), "{name} was written");
-                        assert_eq!(Some(reason), over.get());
-                    }
-                    other => panic!("{name}: {other:?}"),
-                }
-                assert_eq!(receipt.try_wait(), told, "{name} says something else when asked again");
+            let receipts: Vec<(u64, Receipt)> = senders.into_iter().flat_map(|it| it.join().unwrap()).collect();
+            // Waiting ends in every order.
+            let waited: Vec<_> = receipts.iter().map(|(_, receipt)| receipt.wait()).collect();
+            ender.join().unwrap();
+            writer.join().unwrap();
+            let written = socket.nonces();
+            for ((nonce, receipt), waited) in receipts.iter().zip(waited) {
+                let expected = match written.contains(nonce) {
+                    true => Ok(()),
+                    false => Err(WaitError::Closed(DisconnectReason::Local)),
+                };
+                assert_eq!(waited, expected, "{nonce}");
+                assert_eq!(receipt.try_wait(), Some(expected), "{nonce}, asked again");
             }
-            assert_eq!(queue.size(), (0, 0));
+            assert_eq!(shared.outbound.size(), (0, 0));
         });
     }
 }
 
 #[test]
-fn who_waits_for_room_gets_it() {
+fn senders_that_wait_for_room_all_get_it() {
     in_many_orders(|| {
-        let (queue, bell) = Outbound::new(1, 1);
-        let (queue, over) = (Arc::new(queue), Arc::new(Ending::new()));
-        queue.open();
-        let writer = writer(Arc::clone(&queue), bell, Arc::clone(&over), None);
-        let senders = [[1, 2], [3, 100], [4, 5]].map(|names| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
-                for name in names {
-                    assert_eq!(push(&queue, name, Patience::AtMost(Duration::MAX), None), Ok(()));
-                }
-            })
-        });
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
-        // All of it is on its way: the end comes only when nothing is queued.
-        while queue.size() != (0, 0) {
-            yield_now();
-        }
-        over.set(DisconnectReason::Local).unwrap();
-        let mut written = writer.join().unwrap();
-        written.sort_unstable();
-        assert_eq!(written, [1, 2, 3, 4, 5, 100]);
-    });
-}
-
-#[test]
-fn who_waits_for_room_hears_of_the_end() {
-    in_many_orders(|| {
-        let (queue, _bell) = Outbound::new(1, 1);
-        let queue = Arc::new(queue);
-        queue.open();
-        assert_eq!(push(&queue, 1, Patience::None, None), Ok(()));
-        let patient = [Patience::AtMost(Duration::MAX), Patience::AtMost(Duration::ZERO), Patience::None];
-        let senders = patient.map(|patience| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || push(&queue, 2, patience, None))
-        });
-        drop(queue.close());
-        let [ever, bounded, not] = senders.map(|sender| sender.join().unwrap());
-        assert_eq!(ever, Err(Refused::Closed));
-        assert!(matches!(bounded, Err(Refused::Closed | Refused::Timeout)));
-        assert!(matches!(not, Err(Refused::Closed | Refused::Full { .. })));
-        assert_eq!(push(&queue, 3, Patience::None, None), Err(Refused::Closed));
-        assert_eq!(queue.size(), (0, 0));
-    });
-}
-
-#[test]
-fn nothing_that_was_queued_early_is_forgotten() {
-    in_many_orders(|| {
-        let (queue, bell) = Outbound::new(1000, 1000);
-        let (queue, over) = (Arc::new(queue), Arc::new(Ending::new()));
-        let writer = writer(Arc::clone(&queue), bell, Arc::clone(&over), None);
-        let sender = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || [1, 100, 2].map(|name| assert_eq!(push(&queue, name, Patience::None, None), Ok(()))))
-        };
-        assert_eq!(queue.push(Command::Ping, Queued::Small(&[0]), Lane::Handshake, Patience::None, None), Ok(()));
-        queue.open();
-        sender.join().unwrap();
-        while queue.size() != (0, 0) {
-            yield_now();
-        }
-        over.set(DisconnectReason::Local).unwrap();
-        assert_eq!(writer.join().unwrap(), [0, 1, 100, 2], "the verack comes first");
-    });
-}
-
-// ---- the end of a peer
-
-/// A peer without threads; how often its socket was shut down.
-fn peer() -> (Arc<Shared>, Ends, Arc<AtomicUsize>) {
-    let config = Config::builder(Network::Simnet).build().unwrap();
-    let shut = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&shut);
-    let shutdown = Box::new(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
-    let (_alive, gone) = bounded(0);
-    let (shared, ends) = Shared::new(&config, Direction::Outbound, "192.0.2.1:1".parse().unwrap(), shutdown, gone);
-    (Arc::new(shared), ends, shut)
-}
-
-#[test]
-fn the_first_reason_is_the_one_that_all_are_told() {
-    let frame = Frame::encode(&SendHeaders, Network::Simnet).unwrap();
-    in_many_orders(move || {
-        let (shared, _ends, shut) = peer();
+        let (shared, ends, _) = peer(1);
         shared.outbound.open();
-        let reasons = [DisconnectReason::Local, DisconnectReason::CallbackPanicked { message: String::new() }];
+        let socket = Socket::default();
+        let writer = start_writer(&shared, ends, &socket);
+        let senders = [[1, 2], [3, 4], [5, 6]].map(|nonces| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || nonces.map(|nonce| queue(&shared, nonce, Wait::AtMost(Duration::MAX)).unwrap()))
+        });
+        let receipts = senders.map(|sender| sender.join().unwrap()).into_iter().flatten();
+        receipts.for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
+        shared.end(DisconnectReason::Local);
+        writer.join().unwrap();
+        let mut written = socket.nonces();
+        written.sort_unstable();
+        assert_eq!(written, [1, 2, 3, 4, 5, 6]);
+    });
+}
+
+#[test]
+fn senders_that_wait_for_room_learn_of_the_end() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1);
+        shared.outbound.open();
+        queue(&shared, 1, Wait::No).unwrap();
+        let waits = [Wait::AtMost(Duration::MAX), Wait::AtMost(Duration::ZERO), Wait::AtMost(Duration::MAX)];
+        let senders = waits.map(|wait| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || queue(&shared, 2, wait).map(drop))
+        });
+        shared.end(DisconnectReason::Local);
+        let [first, bounded, second] = senders.map(|sender| sender.join().unwrap());
+        let closed = Err(QueueError::Closed(DisconnectReason::Local));
+        assert_eq!((&first, &second), (&closed, &closed));
+        assert!(matches!(bounded, Err(QueueError::Closed(_) | QueueError::Timeout { .. })));
+    });
+}
+
+#[test]
+fn messages_queued_before_the_handshake_follow_the_verack() {
+    in_many_orders(|| {
+        let (shared, ends, _) = peer(1000);
+        let socket = Socket::default();
+        let writer = start_writer(&shared, ends, &socket);
+        let sender = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap()))
+        };
+        // A ping stands for the verack, because the socket of these tests takes frames of one size.
+        shared.queue_in(Lane::Handshake, &Ping { nonce: 0 }, Wait::No).unwrap();
+        shared.outbound.open();
+        let receipts = sender.join().unwrap();
+        receipts.into_iter().for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
+        shared.end(DisconnectReason::Local);
+        writer.join().unwrap();
+        assert_eq!(socket.nonces(), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn closing_in_order_writes_everything_that_was_accepted() {
+    in_many_orders(|| {
+        let (shared, ends, _) = peer(1000);
+        shared.outbound.open();
+        let socket = Socket::default();
+        let writer = start_writer(&shared, ends, &socket);
+        let sender = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let accepted = [1, 2, 3].into_iter().filter(|nonce| queue(&shared, *nonce, Wait::No).is_ok());
+                accepted.collect::<Vec<_>>()
+            })
+        };
+        let closed = shared.own_handle().close(HOUR);
+        let accepted = sender.join().unwrap();
+        writer.join().unwrap();
+        // The bounded wait of a scheduler may end at any time.
+        if closed.is_ok() {
+            assert_eq!(socket.nonces(), accepted);
+        }
+        assert_eq!(shared.ended(), Some(&DisconnectReason::Local));
+    });
+}
+
+#[test]
+fn the_last_frame_is_written_before_the_connection_ends() {
+    in_many_orders(|| {
+        let (shared, ends, shut_down) = peer(1000);
+        shared.outbound.open();
+        let socket = Socket::default();
+        let writer = start_writer(&shared, ends, &socket);
+        let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
+        let idle = DisconnectReason::Idle { limit: HOUR };
+        let results = [0, 1].map(|_| {
+            let (shared, frame, idle) = (Arc::clone(&shared), frame.clone(), idle.clone());
+            thread::spawn(move || shared.outbound.push_last(Command::Ping, frame.as_bytes(), idle))
+        });
+        let results = results.map(|thread| thread.join().unwrap());
+        writer.join().unwrap();
+        assert!(results.contains(&Ok(())) && results.contains(&Err(Refused::Closed)), "{results:?}");
+        assert_eq!((socket.nonces(), shared.ended()), (vec![9], Some(&idle)));
+        assert_eq!(shut_down.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn all_threads_and_handles_have_the_first_reason() {
+    in_many_orders(|| {
+        let (shared, _ends, shut_down) = peer(1000);
+        shared.outbound.open();
+        let reasons = [DisconnectReason::Local, DisconnectReason::Idle { limit: HOUR }];
         let enders = reasons.map(|reason| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -255,31 +261,58 @@ fn the_first_reason_is_the_one_that_all_are_told() {
             thread::spawn(move || peer.wait_for_handshake())
         };
         let sender = {
-            let (shared, frame) = (Arc::clone(&shared), frame.clone());
-            thread::spawn(move || {
-                let (unsent, receipt) = shared.receipt();
-                shared.queue_frame(&frame, Patience::None, Some(unsent)).map(|()| receipt)
-            })
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || queue(&shared, 1, Wait::No))
         };
-        let told = enders.map(|ender| ender.join().unwrap());
+        let seen = enders.map(|ender| ender.join().unwrap());
         let reason = shared.ended().unwrap();
-        assert!(told.iter().all(|told| told == reason));
+        assert!(seen.iter().all(|seen| seen == reason));
         assert_eq!(waiter.join().unwrap(), Err(WaitError::Closed(reason.clone())));
         match sender.join().unwrap() {
-            Err(QueueError::Closed(told)) => assert_eq!(told, *reason),
+            Err(QueueError::Closed(seen)) => assert_eq!(seen, *reason),
             Ok(receipt) => assert_eq!(receipt.try_wait(), Some(Err(WaitError::Closed(reason.clone())))),
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(shut.load(Ordering::Relaxed), 1, "once");
-        assert!(shared.quitting.try_recv().is_err_and(|error| error.is_disconnected()));
+        assert_eq!(shut_down.load(Ordering::Relaxed), 1, "once");
     });
 }
 
 #[test]
-fn who_waits_for_the_handshake_is_told_of_it_or_of_the_end() {
-    let version = peer().0.version();
-    in_many_orders(move || {
-        let (shared, _ends, _) = peer();
+fn the_last_of_three_threads_calls_on_disconnect_and_then_the_peer_is_finished() {
+    for starts in [true, false] {
+        in_many_orders(move || {
+            let (shared, _ends, _) = peer(1000);
+            let calls = Arc::new(AtomicUsize::new(0));
+            let count = if starts { THREADS } else { THREADS - 1 };
+            let threads: Vec<_> = (0..count)
+                .map(|_| {
+                    let (shared, calls) = (Arc::clone(&shared), Arc::clone(&calls));
+                    thread::spawn(move || {
+                        let started = shared.lifecycle.wait_for_start();
+                        if shared.lifecycle.leave_callbacks() {
+                            calls.fetch_add(1, Ordering::Relaxed);
+                        }
+                        shared.lifecycle.leave();
+                        started
+                    })
+                })
+                .collect();
+            if starts {
+                shared.lifecycle.start();
+            } else {
+                shared.lifecycle.cancel(1);
+            }
+            assert!(shared.lifecycle.wait_until_finished(None));
+            assert_eq!(calls.load(Ordering::Relaxed), usize::from(starts));
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap() == starts));
+        });
+    }
+}
+
+#[test]
+fn waiting_for_the_handshake_ends_with_it_or_with_the_connection() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1000);
         let waiters = [(); 2].map(|()| {
             let peer = shared.own_handle();
             thread::spawn(move || peer.wait_for_handshake())
@@ -288,13 +321,7 @@ fn who_waits_for_the_handshake_is_told_of_it_or_of_the_end() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.end(DisconnectReason::Local))
         };
-        // As the reader does.
-        for message in [Message::from(version.clone()), VerAck.into()] {
-            let step = shared.state.lock().handshake.step(&message, |_| false);
-            if step == Step::Finished {
-                shared.progress.notify_all();
-            }
-        }
+        shared.lifecycle.handshake_done();
         ender.join().unwrap();
         for waiter in waiters {
             let result = waiter.join().unwrap();
@@ -303,12 +330,33 @@ fn who_waits_for_the_handshake_is_told_of_it_or_of_the_end() {
     });
 }
 
-// ---- the bells of the pinger and of the trickle timer
+#[test]
+fn every_question_gets_one_answer_or_none() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1000);
+        let asking = [1, 2].map(|nonce| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let awaited = Awaited::Type(Command::SelectedTip);
+                let queue = || queue(&shared, nonce, Wait::No).map(drop);
+                let pending = shared.questions.ask(Command::GetSelectedTip, awaited, queue).unwrap();
+                yield_now();
+                pending.answer.try_recv().ok()
+            })
+        });
+        let answers = [3, 4].map(|byte| Message::from(SelectedTip { hash: Hash::from_bytes([byte; 32]) }));
+        answers.iter().for_each(|answer| shared.questions.arrived(answer));
+        let got: Vec<Result<Message, AskError>> = asking.into_iter().filter_map(|it| it.join().unwrap()).collect();
+        assert!(got.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answers.contains(answer))));
+        assert!(got.len() < 2 || got[0] != got[1], "one answer for each");
+        assert!(shared.questions.is_empty());
+    });
+}
 
 #[test]
-fn the_pinger_never_oversleeps_an_earlier_deadline() {
+fn the_pinger_never_sleeps_past_an_earlier_deadline() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer();
+        let (shared, ends, _) = peer(1000);
         let now = Instant::now();
         let soon = now + Duration::from_millis(1);
         let pinger = {
@@ -323,17 +371,18 @@ fn the_pinger_never_oversleeps_an_earlier_deadline() {
 }
 
 #[test]
-fn the_writer_never_oversleeps_announcements() {
+fn the_writer_never_sleeps_past_announcements() {
     let item = |number| Inventory::tx(Hash::from_bytes([number; 32]));
     in_many_orders(move || {
-        let (shared, ends, _) = peer();
+        let (shared, ends, _) = peer(1000);
         shared.outbound.open();
+        ends.work.try_iter().for_each(drop);
         let announcers = [1, 2].map(|number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.queue_inventory(&[item(number)]))
         });
         // The writer looks twice, and then would sleep.
-        let late = Instant::now() + Duration::from_secs(1);
+        let late = Instant::now() + 2 * HOUR;
         let mut announced = 0;
         let mut sleeps = None;
         for _ in 0..2 {
@@ -346,27 +395,6 @@ fn the_writer_never_oversleeps_announcements() {
         announcers.into_iter().for_each(|announcer| assert_eq!(announcer.join().unwrap(), Ok(())));
         let waiting = shared.announcements.lock().waiting_len();
         assert_eq!(announced + waiting, 2);
-        assert!(waiting == 0 || sleeps.is_some() || ends.trickle.try_recv().is_ok(), "sleeps with {waiting} left");
-    });
-}
-
-#[test]
-fn a_ping_waits_for_its_own_pong() {
-    in_many_orders(|| {
-        let (shared, _ends, _) = peer();
-        let (answer, rtt) = bounded(1);
-        shared.state.lock().pings.wait(7, answer);
-        let now = Instant::now();
-        let reader = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                [Ping { nonce: 6 }, Ping { nonce: 7 }].map(|it| shared.state.lock().pings.answered(it.nonce, now))
-            })
-        };
-        shared.state.lock().pings.sent(7, now, std::time::SystemTime::UNIX_EPOCH);
-        reader.join().unwrap();
-        shared.state.lock().pings.answered(7, now);
-        assert_eq!(rtt.try_recv(), Ok(Duration::ZERO));
-        assert!(rtt.try_recv().is_err());
+        assert!(waiting == 0 || sleeps.is_some() || ends.work.try_recv().is_ok(), "sleeps with {waiting} left");
     });
 }

@@ -135,7 +135,7 @@ impl Question {
     }
 
     fn missing(&self, item: Inventory, missing: &[Inventory]) -> Option<Match> {
-        missing.contains(&item).then(|| Match::Error(AskError::NotFound { item }))
+        missing.contains(&item).then_some(Match::Error(AskError::NotFound { item }))
     }
 }
 

@@ -61,9 +61,13 @@ impl State {
 }
 
 impl SendProgress {
-    /// The writer is about to write.
-    pub fn begin_write(&self) {
-        self.state.lock().writing = true;
+    /// The writer is about to write. Returns whether it may: after the end the count is final, and a message that left all
+    /// the same would be reported as not written.
+    #[must_use]
+    pub fn begin_write(&self) -> bool {
+        let mut state = self.state.lock();
+        state.writing = !state.closed;
+        state.writing
     }
 
     /// The write returned, and `messages` more are wholly written; 0 if it failed.
@@ -211,11 +215,12 @@ mod tests {
     #[test]
     fn a_write_that_is_under_way_when_the_connection_ends_still_counts() {
         let progress = SendProgress::default();
-        progress.begin_write();
+        assert!(progress.begin_write());
         progress.close();
         assert_eq!(progress.outcome(1), Outcome::Waiting);
         progress.end_write(1);
         assert_eq!([1, 2].map(|at| progress.outcome(at)), [Outcome::Written, Outcome::NotWritten]);
+        assert!(!progress.begin_write(), "nothing is written after the end");
     }
 
     #[test]

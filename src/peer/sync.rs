@@ -1,13 +1,17 @@
-//! The locks of the queue and of the peer: parking_lot's.
+//! The locks of a connection: parking_lot's.
 //!
-//! With `--cfg shuttle` the unit tests have others in their place, which let a scheduler decide at every lock, wait and
-//! notification who goes on; see `interleavings`. Channels stay as they are: none is waited on there, and what does not
-//! wait is a single step.
+//! With `--cfg shuttle` the unit tests use others in their place. A scheduler then decides at every lock, wait and
+//! notification which thread goes on; see `interleavings`. Channels stay as they are, because those tests never wait on one.
 
 #[cfg(not(all(test, shuttle)))]
 pub(super) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(all(test, shuttle))]
 pub(super) use scheduled::{Condvar, Mutex, MutexGuard};
+
+#[cfg(all(test, shuttle))]
+pub(super) use shuttle::thread::yield_now;
+#[cfg(not(all(test, shuttle)))]
+pub(super) use std::thread::yield_now;
 
 /// Unlocks, and if another thread waits for the lock, that thread gets it.
 #[cfg(not(all(test, shuttle)))]
@@ -17,7 +21,7 @@ pub(super) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
 
 /// Unlocks. The scheduler decides which thread goes on.
 #[cfg(all(test, shuttle))]
-pub(super) fn unlock_fair<T>(guard: scheduled::MutexGuard<'_, T>) {
+pub(super) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
     drop(guard);
 }
 

@@ -9,6 +9,7 @@ use super::logging::{self, SENT};
 use super::outbound::Idle;
 use super::panic::catch_panic;
 use super::shared::{Ends, Shared};
+use super::sync::yield_now;
 use super::trickle::Trickle;
 use super::{DisconnectReason, Peer, stream};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
@@ -17,7 +18,6 @@ use log::{debug, error};
 use std::{
     io::{self, Write},
     sync::Arc,
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -37,10 +37,41 @@ const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 /// Writes until the connection ends.
 pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
-    if let Err(message) = catch_panic(|| writer.serve(ends)) {
+    if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, ends, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
     // A panic may have come from the stream's `write`.
+    shared.outbound.progress().end_write(0);
+}
+
+/// Waits until there may be something to write. Returns `false` when the connection has ended.
+fn wait(shared: &Shared, ends: &Ends, Timers { trickle, release }: Timers) -> bool {
+    select! {
+        recv(ends.work) -> woken => woken.is_ok(),
+        recv(trickle) -> _ => true,
+        recv(release) -> _ => {
+            shared.outbound.release_spare();
+            true
+        }
+        recv(shared.lifecycle.quitting()) -> _ => false,
+    }
+}
+
+/// As [`run`], for a scheduler that decides which thread goes on: it cannot look into `select!`.
+#[cfg(all(test, shuttle))]
+pub(super) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+    writer.serve(|_| {
+        loop {
+            if shared.ended().is_some() {
+                return false;
+            }
+            if ends.work.try_recv().is_ok() {
+                return true;
+            }
+            yield_now();
+        }
+    });
     shared.outbound.progress().end_write(0);
 }
 
@@ -62,14 +93,11 @@ struct Timers {
 struct Done;
 
 impl Writer<'_> {
-    fn serve(&mut self, ends: &Ends) {
-        loop {
-            let Ok(Timers { trickle, release }) = self.write_everything() else { return };
-            select! {
-                recv(ends.work) -> woken => if woken.is_err() { return },
-                recv(trickle) -> _ => {}
-                recv(release) -> _ => self.shared.outbound.release_spare(),
-                recv(self.shared.lifecycle.quitting()) -> _ => return,
+    /// Writes everything, then waits with `wait`, which returns whether to go on.
+    fn serve(&mut self, wait: impl Fn(Timers) -> bool) {
+        while let Ok(timers) = self.write_everything() {
+            if !wait(timers) {
+                return;
             }
         }
     }
@@ -86,7 +114,7 @@ impl Writer<'_> {
             // The remote waits for the first message after a pause, so it is written at once. Where one message followed
             // another, more will come, and waiting a moment for them saves writes.
             if wrote && outbound.next_is_small() {
-                thread::yield_now();
+                yield_now();
             }
             if wrote {
                 match outbound.pop() {
@@ -94,7 +122,7 @@ impl Writer<'_> {
                     // A sender that queues one message after the other is about to queue the next, and waking up for each
                     // would cost more than writing it.
                     None => {
-                        thread::yield_now();
+                        yield_now();
                         wrote = false;
                     }
                 }
@@ -162,8 +190,8 @@ impl Writer<'_> {
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
-            if has_positions {
-                self.shared.outbound.progress().begin_write();
+            if has_positions && !self.shared.outbound.progress().begin_write() {
+                break Err(io::ErrorKind::NotConnected.into());
             }
             match self.write_some(bytes.get(written..).unwrap_or_default()) {
                 Ok(count) => written += count,

@@ -32,7 +32,7 @@ fn a_peer_can_be_started_with_any_form_of_an_address() {
     let peers = [
         Peer::inbound(socket(), "203.0.113.7:16111", &config),
         Peer::inbound(socket(), "203.0.113.7:16111".to_owned(), &config),
-        Peer::inbound(socket(), &"203.0.113.7:16111".to_owned(), &config),
+        Peer::inbound(socket(), "203.0.113.7:16111".to_owned(), &config),
         Peer::inbound(socket(), ("203.0.113.7", port), &config),
         Peer::inbound(socket(), (ip.to_string(), port), &config),
         Peer::inbound(socket(), (ip, port), &config),
