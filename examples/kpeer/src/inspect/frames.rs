@@ -65,6 +65,8 @@ impl Problem {
             },
             Self::Frame(error) => match error {
                 FrameError::Oversize { .. } => "oversize",
+                FrameError::NotKaspa { .. } => "not_kaspa",
+                FrameError::OverLimit { .. } => "over_limit",
                 FrameError::Network { .. } => "network",
                 FrameError::Command { .. } => "command",
                 FrameError::TypeLimit { .. } => "type_limit",

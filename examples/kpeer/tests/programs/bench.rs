@@ -4,7 +4,7 @@ use crate::support::kpeer;
 use serde_json::Value;
 
 fn lines(arguments: &[&str]) -> Vec<Value> {
-    let output = kpeer("throughput").args(arguments).output().unwrap();
+    let output = kpeer("bench").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

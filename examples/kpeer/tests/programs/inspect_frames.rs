@@ -166,10 +166,10 @@ fn what_is_invalid_is_refused() {
                 "type_limit" => &["type_limit"],
                 "cut_stream" | "short_header" => &["truncated_stream"],
                 "checksum" => &["checksum"],
-                "wrong_network" => &["network"],
+                "wrong_network" => &["network", "not_kaspa"],
                 "command" => &["command", "truncated_stream"],
                 "headers_tx_count" => &["not_zero"],
-                "oversize" => &["oversize"],
+                "oversize" => &["oversize", "not_kaspa"],
                 _ => continue,
             };
             assert!(expected.contains(&kind), "{name} is {kind}: {}", object["error"]);
@@ -231,7 +231,7 @@ fn a_bad_line_does_not_affect_the_next() {
     let run = inspect(&["--json"], input.join("\n"));
     assert_eq!(run.status, 1);
     let expected =
-        ["hex", "ok", "hex", "ok", "checksum", "truncated_stream", "ok", "ok", "oversize", "ok"].map(str::to_owned);
+        ["hex", "ok", "hex", "ok", "checksum", "truncated_stream", "ok", "ok", "not_kaspa", "ok"].map(str::to_owned);
     assert_eq!(run.kinds(), expected);
     let lines: Vec<u64> = run.objects().iter().map(|object| object["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [1, 2, 3, 4, 4, 6, 7, 7, 8, 9]);
@@ -266,7 +266,7 @@ fn the_network_can_be_given() {
 
     let private = ping(Network::Custom(0xcafe_0001));
     let run = inspect(&["--json"], private.clone());
-    assert_eq!((run.status, run.kinds()), (1, vec!["network".to_owned()]));
+    assert_eq!((run.status, run.kinds()), (1, vec!["not_kaspa".to_owned()]));
     let run = inspect(&["--json", "--network", "0xcafe0001"], private);
     assert_eq!((run.status, &run.objects()[0]["network"]), (0, &Value::from("0xcafe0001")));
 }
@@ -310,7 +310,7 @@ fn nothing_is_not_an_error_and_nowhere_is() {
     let run = inspect(&["--network", "nonet"], []);
     assert!(run.status == 2 && run.err.contains("simnet"), "{}", run.err);
     let run = inspect(&["--help"], []);
-    assert!(run.status == 0 && run.out.contains("Usage: inspect") && run.err.is_empty(), "{}", run.out);
+    assert!(run.status == 0 && run.out.contains("Usage: kpeer inspect") && run.err.is_empty(), "{}", run.out);
 }
 
 #[test]

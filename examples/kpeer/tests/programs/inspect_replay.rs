@@ -14,5 +14,5 @@ fn a_node_that_cannot_be_reached_is_named_and_not_the_capture() {
     assert_eq!(run("inspect", &[file]).status, 0);
     let told = run("inspect", &["--replay", "127.0.0.1:1", file]);
     assert_eq!((told.status, told.out.len()), (1, 0), "{told:#?}");
-    assert!(told.err.starts_with("inspect: 127.0.0.1:1: ") && !told.err.contains(file), "{}", told.err);
+    assert!(told.err.starts_with("kpeer inspect: 127.0.0.1:1: ") && !told.err.contains(file), "{}", told.err);
 }
