@@ -5,7 +5,6 @@ use crate::support::proxy::proxy;
 use crate::support::running::{Played, Running, run};
 use kaspa_peer::wire::*;
 use std::io;
-use std::io::Write;
 use std::net::TcpListener;
 
 #[test]
