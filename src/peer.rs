@@ -9,7 +9,7 @@
 //!             └──────┬───────┘           └──────────┘
 //!                    │ pong, verack, reject
 //!                    ▼
-//!  queue_message  ┌───────┐  runs  ┌───────────────┐
+//!  queue_message  ┌───────┐ batch  ┌───────────────┐
 //!  ──────────────►│ queue │───────►│ kpeer-N-write │───► socket, then the Receipt
 //!                 └───────┘        └───────────────┘
 //!                    ▲ ping        ┌──────────────┐
