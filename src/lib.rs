@@ -361,8 +361,8 @@ pub mod wire;
 
 pub use peer::{
     AskError, CloseError, Config, ConfigBuilder, ConfigError, ConnectError, CustomCommands, DagView, Direction,
-    DisconnectReason, Event, EventKind, HandshakeError, IoOperation, Listener, Peer, PeerAddress, ProtocolViolation,
-    QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError, events,
+    DisconnectReason, Event, EventKind, HandshakeError, Inbox, IoOperation, Listener, Peer, PeerAddress,
+    ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError, events,
 };
 
 #[doc = include_str!("../README.md")]

@@ -38,6 +38,7 @@ mod frame_list;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inbox;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod lifecycle;
@@ -73,6 +74,7 @@ pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
 pub use error::{ConfigError, QueueError, StartError, WaitError};
 pub use events::{Event, EventKind, EventListener, events};
+pub use inbox::Inbox;
 pub use listener::Listener;
 pub use receipt::Receipt;
 pub use rules::rate_limit::RateLimit;
