@@ -2,7 +2,7 @@
 
 use crate::common::local::{connected_pair, connected_peer, connected_peer_that_received, new_peer};
 use crate::common::{builder, version};
-use kaspa_peer::wire::{FeeFilter, Hash, SelectedTip, Version};
+use kaspa_peer::wire::{FeeFilter, GetSelectedTip, Hash, Message, SelectedTip, Version};
 use kaspa_peer::{DagView, Direction};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -94,4 +94,25 @@ fn the_program_can_set_the_remotes_tip() {
     local.peer.set_selected_tip(A);
     assert_eq!(local.peer.remote().unwrap().selected_tip, A);
     assert!(local.peer.is_selected_tip_known());
+}
+
+#[test]
+fn a_node_with_a_view_answers_each_getseltip_once() {
+    let dag = Dag::of(&[A]);
+    let (_local, mut remote) = connected_peer(builder().dag(dag.clone()));
+    remote.send(&GetSelectedTip);
+    assert_eq!(remote.messages_before_pong(1), [Message::from(SelectedTip { hash: A })]);
+    dag.0.lock().push(B);
+    remote.send(&GetSelectedTip);
+    assert_eq!(remote.messages_before_pong(2), [Message::from(SelectedTip { hash: B })]);
+}
+
+#[test]
+fn getseltip_is_left_to_the_listener_without_a_view_or_with_the_setting_off() {
+    for builder in [builder(), builder().dag(Dag::of(&[A])).answer_selected_tip(false)] {
+        let (local, mut remote) = connected_peer(builder);
+        remote.send(&GetSelectedTip);
+        assert_eq!(remote.messages_before_pong(1), []);
+        assert_eq!(local.recorder.wait_for::<GetSelectedTip>(), GetSelectedTip);
+    }
 }

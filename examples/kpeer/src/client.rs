@@ -22,7 +22,6 @@ pub struct Client {
     /// Gone with the peer: what was said is heard to its end, and then that this was the end.
     said: Mutex<Option<Sender<Message>>>,
     output: Output,
-    tip: Hash,
     responses: Responses,
 }
 
@@ -38,10 +37,11 @@ pub enum Received {
 }
 
 impl Client {
-    /// A guest who names `tip`, and what is said to it. Who does not want to hear that drops it.
-    pub fn new(output: &Output, tip: Hash, responses: &Responses) -> (Self, Receiver<Message>) {
+    /// A client, and the channel of the messages that it receives. Dropping the receiver is allowed. `getseltip` is answered
+    /// by the library, from the view that the configuration has.
+    pub fn new(output: &Output, responses: &Responses) -> (Self, Receiver<Message>) {
         let (said, heard) = bounded(WAITING);
-        (Self { said: Mutex::new(Some(said)), output: output.clone(), tip, responses: Arc::clone(responses) }, heard)
+        (Self { said: Mutex::new(Some(said)), output: output.clone(), responses: Arc::clone(responses) }, heard)
     }
 
     /// Passes it on, unless the connection ends while nobody listens.
@@ -81,7 +81,6 @@ impl Listener for Client {
     fn on_message(&self, peer: &Peer, message: &Message) {
         self.output.message(peer, message);
         match message {
-            Message::GetSelectedTip(_) => note(peer, peer.queue_message(&SelectedTip { hash: self.tip })),
             Message::GetLocator(range) => note(peer, peer.push_locator([range.low])),
             Message::GetBlockInvs(_) => note(peer, peer.queue_message(&Inv::default())),
             Message::GetHeaders(_) => note(peer, peer.queue_message(&Headers::default())),
@@ -138,7 +137,7 @@ mod tests {
     #[test]
     fn the_end_is_received_after_all_messages_that_can_wait() {
         let quiet = Output::new(false).with(crate::output::Detail::Little);
-        let (client, received) = Client::new(&quiet, Hash::ZERO, &Responses::default());
+        let (client, received) = Client::new(&quiet, &Responses::default());
         let config = Config::builder(Network::Simnet).user_agent("test", "0.0.1").listener(client);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -5,9 +5,9 @@ mod samples;
 
 use crate::client::{Client, OnlyTip, Responses};
 use crate::dial::DialOptions;
-use crate::genesis;
 use crate::options::{self, Failure, NodeOptions};
 use crate::output::{Detail, Output, Record};
+use crate::{genesis, interrupt};
 use clap::Args;
 use exercise::Exercise;
 use kaspa_peer::wire::{AddressScope, GetAddr, Services};
@@ -91,7 +91,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let tip = genesis::block(network)?.hash();
     let responses = Responses::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
-    let (client, received) = Client::new(&output.with(detail), tip, &responses);
+    let (client, received) = Client::new(&output.with(detail), &responses);
     // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
     let received = options.exercise.then_some(received);
     let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
@@ -101,8 +101,10 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     }
     let config = options.dial.configure(builder).build()?;
 
+    let interrupted = interrupt::channel()?;
     let (stream, address) = options.dial.dial(&options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
+    interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);
     let Ok(()) = peer.wait_for_handshake() else { return Ok(gone(&peer)) };
     if let Some(received) = received {
@@ -119,8 +121,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     }
     let _ = peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
     match options.duration {
-        None => Ok(gone(&peer)),
-        Some(duration) if peer.wait_for_disconnect_timeout(duration).is_ok() => Ok(false),
+        // Without a duration a signal is the normal end.
+        None => Ok(gone(&peer) || interrupt::has_arrived(&interrupted)),
+        Some(duration) if peer.wait_for_disconnect_timeout(duration).is_ok() => {
+            Ok(interrupt::has_arrived(&interrupted))
+        }
         Some(_) => {
             peer.disconnect();
             peer.wait_for_disconnect()?;

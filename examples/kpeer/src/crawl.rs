@@ -5,10 +5,11 @@ mod report;
 mod visit;
 
 use crate::dial::{self, DialOptions};
+use crate::interrupt;
 use crate::options::{self, Failure, NodeOptions};
 use crate::output::{Output, Record};
 use clap::Args;
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, select, unbounded};
 use indicatif::{ProgressBar, ProgressStyle};
 use kaspa_peer::Config;
 use kaspa_peer::wire::Services;
@@ -87,7 +88,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         .handshake_timeout(options.timeout)
         .listener(Arc::clone(&curious))
         .build()?;
-    let visits = crawl(seeds, &options, &config, &curious, output)?;
+    let visits = crawl(seeds, &options, &config, &curious, &interrupt::channel()?, output)?;
+    if let Some(capture) = config.capture() {
+        // Visits that a signal cut short still hold the capture.
+        capture.flush()?;
+    }
     let reached = visits.values().filter(|visit| visit.is_ok()).count();
     output.say(
         report::summary(&visits).trim_end(),
@@ -105,6 +110,7 @@ fn crawl(
     options: &Options,
     config: &Config,
     curious: &Arc<Curious>,
+    interrupted: &Receiver<()>,
     output: &Output,
 ) -> Result<report::Visits, Failure> {
     let (work, tasks) = unbounded();
@@ -143,7 +149,14 @@ fn crawl(
         if visits.len() == known.len() {
             break;
         }
-        let Ok((address, result)) = results.recv() else { break };
+        let (address, result) = select! {
+            recv(results) -> result => match result {
+                Ok(result) => result,
+                Err(_) => break,
+            },
+            // What was found until the signal is reported.
+            recv(interrupted) -> _ => break,
+        };
         if options.node.json {
             bar.suspend(|| output.say("", report::record(&address, &result)));
         }

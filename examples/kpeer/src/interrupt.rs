@@ -1,9 +1,10 @@
 //! Ends subcommands in order on SIGINT (Ctrl-C) and SIGTERM.
 
 use crate::options::Failure;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use kaspa_peer::Peer;
 use parking_lot::Mutex;
-use std::process;
+use std::{process, thread};
 
 /// A channel that is disconnected by the first SIGINT or SIGTERM. A second signal ends the process at once.
 ///
@@ -17,4 +18,20 @@ pub fn channel() -> Result<Receiver<()>, Failure> {
         }
     })?;
     Ok(receiver)
+}
+
+/// Whether the signal has arrived.
+pub fn has_arrived(interrupted: &Receiver<()>) -> bool {
+    interrupted.try_recv() == Err(TryRecvError::Disconnected)
+}
+
+/// Disconnects the peer when the signal arrives, so that whatever waits for the peer ends.
+pub fn disconnect(interrupted: &Receiver<()>, peer: &Peer) -> Result<(), Failure> {
+    let (interrupted, peer) = (interrupted.clone(), peer.clone());
+    thread::Builder::new().name("interrupt".into()).spawn(move || {
+        // An error is the signal; nothing is ever sent.
+        let _ = interrupted.recv();
+        peer.disconnect();
+    })?;
+    Ok(())
 }

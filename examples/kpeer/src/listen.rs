@@ -6,12 +6,14 @@
 mod node;
 mod serve;
 
+use crate::accept::Peers;
 use crate::dag::Dag;
 use crate::generated_dag::{self, Chance};
 use crate::options::{self, Failure, NodeOptions};
 use crate::output::{Output, Record};
-use crate::{accept, dial, wrong_usage};
+use crate::{accept, dial, interrupt, wrong_usage};
 use clap::Args;
+use crossbeam_channel::{bounded, select};
 use kaspa_peer::wire::Services;
 use node::{Listen, View};
 use parking_lot::RwLock;
@@ -25,6 +27,7 @@ const HELP: &str = "\
 Offers SFNodeNetwork|SFNodeBloom, 5, unless told otherwise.
 
 The objects of --json are one of
+  {\"event\":\"interrupted\"} at the end, after SIGINT or SIGTERM
   {\"event\":\"listening\",\"address\":\"127.0.0.1:16111\",\"network\":…,\"blocks\":…,\"tips\":…}
   {\"event\":\"connected\",\"peer\":1,\"address\":…,\"direction\":\"inbound\"}
   {\"event\":\"version\",\"peer\":1,\"user_agent\":…,\"selected_tip\":…,…}
@@ -93,6 +96,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         .dag(View(Arc::clone(&dag)))
         .listener(Arc::clone(&node))
         .build()?;
+    let interrupted = interrupt::channel()?;
     let list: Vec<String> = tips.iter().map(ToString::to_string).collect();
     output.say(
         format_args!("listening on {address} ({network}): {blocks} blocks, tips {}", list.join(", ")),
@@ -108,7 +112,25 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
             .name("announce".into())
             .spawn(move || announce(&node, &output, chance, tips, interval))?;
     }
-    accept::accept("listen", &listener, &config, options.once, output)
+    let (finished, finish) = bounded(1);
+    let peers = Peers::default();
+    {
+        let (peers, output) = (Arc::clone(&peers), output.clone());
+        // Ends with the process: `accept` cannot be woken.
+        thread::Builder::new().name("accept".into()).spawn(move || {
+            let result = accept::accept("listen", &listener, &config, options.once, &peers, &output);
+            // Nobody receives it after a signal.
+            let _ = finished.try_send(result);
+        })?;
+    }
+    select! {
+        recv(finish) -> result => result.unwrap_or_else(|_| Err("accepting peers panicked".into())),
+        recv(interrupted) -> _ => {
+            accept::disconnect_all(&peers);
+            output.say("interrupted", Record::new("interrupted"));
+            Ok(true)
+        }
+    }
 }
 
 /// Makes a block now and then, and tells everybody.

@@ -4,10 +4,11 @@ mod answers;
 mod hub;
 mod store;
 
+use crate::accept::{self, Peers};
 use crate::dial::{self, DialOptions};
+use crate::interrupt;
 use crate::options::{Failure, NodeOptions};
 use crate::output::{Output, Record};
-use crate::{accept, interrupt};
 use answers::SLOW;
 use clap::Args;
 use crossbeam_channel::RecvTimeoutError;
@@ -69,7 +70,7 @@ pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) ->
     output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
     let guests = output.clone();
     // Ends with the process; the program owns the listening socket, not the library.
-    thread::spawn(move || accept::accept("relay", &listener, &config, false, &guests));
+    thread::spawn(move || accept::accept("relay", &listener, &config, false, &Peers::default(), &guests));
 
     let mut status_due = Instant::now() + STATUS_INTERVAL;
     while interrupted.recv_timeout(DEADLINE_CHECKS) == Err(RecvTimeoutError::Timeout) {

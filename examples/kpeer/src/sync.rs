@@ -7,9 +7,9 @@ mod store;
 
 use crate::client::{Client, OnlyTip, Responses};
 use crate::dial::DialOptions;
-use crate::genesis;
 use crate::options::{Failure, NodeOptions};
 use crate::output::{Detail, Output, Record};
+use crate::{genesis, interrupt};
 use clap::Args;
 use download::Download;
 use kaspa_peer::peer::StallRule;
@@ -78,15 +78,18 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     }
 
     let told = genesis::block(network)?.hash();
-    let (client, received) = Client::new(&output.with(Detail::Little), told, &Responses::default());
+    let (client, received) = Client::new(&output.with(Detail::Little), &Responses::default());
     let mut rules = StallRule::defaults();
     rules.push(StallRule::new(Command::GetLocator, [Command::Locator], LOCATOR));
     let builder =
         options.node.builder("sync", Services::empty())?.dag(OnlyTip(told)).listener(client).stall_rules(rules);
     let config = options.dial.configure(builder).build()?;
 
+    // After a signal the download ends as if the node had gone: complete blocks stay in the file.
+    let interrupted = interrupt::channel()?;
     let (stream, address) = options.dial.dial(&options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
+    interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);
     if let Err(WaitError::Closed(_)) = peer.wait_for_handshake() {
         // The client prints the reason.

@@ -100,7 +100,8 @@ impl ConfigBuilder {
 
     /// The view of the program's block DAG. Default: one that knows no block, and has no selected tip.
     ///
-    /// With a view, `getseltip` is answered automatically, see [`answer_selected_tip`](Self::answer_selected_tip).
+    /// With a view, `getseltip` is answered automatically, see [`answer_selected_tip`](Self::answer_selected_tip). A listener of
+    /// such a node must not answer it as well: kaspad disconnects at the second `selectedtip`.
     pub fn dag(mut self, dag: impl DagView) -> Self {
         self.settings.dag = Arc::new(dag);
         self.settings.has_dag = true;
@@ -115,7 +116,8 @@ impl ConfigBuilder {
     }
 
     /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true. Without
-    /// an answer, kaspad disconnects within a minute.
+    /// an answer, kaspad disconnects within a minute; at a second one it disconnects at once. Turn this off in a program whose
+    /// listener answers.
     pub fn answer_selected_tip(mut self, answer: bool) -> Self {
         self.settings.answer_selected_tip = answer;
         self

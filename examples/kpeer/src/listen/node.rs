@@ -118,11 +118,6 @@ impl Listener for Listen {
         }
     }
 
-    fn on_get_selected_tip(&self, peer: &Peer, _: GetSelectedTip) {
-        let hash = self.dag.read().selected_tip();
-        note(peer, peer.queue_message(&SelectedTip { hash }));
-    }
-
     fn on_inv(&self, peer: &Peer, message: Inv) {
         let wanted = self.unknown(&message.items);
         if !wanted.is_empty() {

@@ -16,6 +16,8 @@ mod inspect_replay;
 mod listen;
 mod proxy;
 mod relay;
+#[cfg(unix)]
+mod signals;
 mod soak;
 mod support;
 mod sync;

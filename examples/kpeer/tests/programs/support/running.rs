@@ -103,10 +103,15 @@ impl Running {
 
     /// Does what Ctrl-C does.
     #[cfg(unix)]
-    #[allow(dead_code)] // Most programs end by themselves.
     pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Program::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status().unwrap().success());
+        assert!(Program::new("sh").args(["-c", "kill -\"$1\" \"$0\"", &pid, name]).status().unwrap().success());
     }
 
     fn wait<T>(&self, what: &str, mut ready: impl FnMut(&Lines) -> Option<T>) -> T {
