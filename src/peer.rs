@@ -217,13 +217,13 @@ impl Peer {
         }
     }
 
-    /// Whether the connection has not ended.
+    /// Returns `true` until the connection ends, also while the handshake is running.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.shared.ended().is_none()
     }
 
-    /// Whether both sides have sent `version` and `verack`. Stays true after the end.
+    /// Returns whether both sides have sent `version` and `verack`. The result stays `true` after the end of the connection.
     #[must_use]
     pub fn is_handshake_done(&self) -> bool {
         self.shared.lifecycle.is_handshake_done()

@@ -87,7 +87,7 @@ pub enum PeerAddress {
 }
 
 impl PeerAddress {
-    /// Whether the remote is on this machine: a loopback IP address, or the name `localhost` in any case.
+    /// Returns whether the remote is on this machine: a loopback IP address, or the name `localhost` in any case.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {

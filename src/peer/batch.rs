@@ -21,7 +21,7 @@ pub(super) struct Batch {
     pub messages: usize,
     /// How many of the bytes belong to automatic answers.
     pub answer_bytes: usize,
-    /// Whether its messages have positions: those of the handshake have none.
+    /// `true` if each message has a position, see `send_progress`. Messages of the handshake have none.
     pub has_positions: bool,
 }
 

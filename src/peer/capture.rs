@@ -159,7 +159,7 @@ impl Capture {
     ///
     /// Before it returns, the output before is written to its end and dropped, if that takes at most 10 s; after
     /// that, or in the output's own `write`, this happens later. Call [`flush`](Self::flush) first to learn
-    /// whether everything was written. What was buffered for an output that failed is lost.
+    /// whether everything was written. Records that were buffered for an output that failed are lost.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Capture {
         self.inner.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether the capture has stopped: its limit was reached, or writing failed.
+    /// Returns whether the capture has stopped: its limit was reached, or writing failed.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.output().is_stopped()

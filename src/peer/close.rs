@@ -58,8 +58,8 @@ impl Peer {
     /// Sends `reject` as the last message and disconnects once it is written, or after 2 s.
     ///
     /// Returns at once and works in every callback, also in [`on_version`](super::Listener::on_version), before our own
-    /// `verack` has left. What was queued before is written first, except what waits for the handshake. No callback for
-    /// another message runs afterwards. The reason is [`DisconnectReason::Local`].
+    /// `verack` has left. Messages that were queued before are written first, except those that wait for the handshake. No
+    /// callback for another message runs afterwards. The reason is [`DisconnectReason::Local`].
     ///
     /// # Errors
     ///

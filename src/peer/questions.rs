@@ -5,9 +5,12 @@
 
 use super::AskError;
 use super::sync::Mutex;
-use crate::wire::{Command, Encode, Hash, Inventory, Message};
+use crate::wire::{Command, Encode, Hash, Inventory, Message, Reject};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// The questions of one peer, in the order in which they were asked.
 #[derive(Debug, Default)]
@@ -90,22 +93,22 @@ impl Questions {
 
     /// A message arrived: answers the first question that it fits, or, for `notfound`, all of them.
     pub fn arrived(&self, message: &Message) {
+        // Worked out once, before the lock: the remote decides how many items there are, and the program how many questions.
+        let arrived = Arrived::of(message);
         let mut list = self.list.lock();
-        let answers_many = matches!(message, Message::NotFound(_));
         let mut at = 0;
         while let Some(question) = list.questions.get(at) {
-            let Some(result) = question.fits(message) else {
+            let Some(result) = question.fits(&arrived) else {
                 at += 1;
                 continue;
             };
             let question = list.questions.remove(at);
-            let result = match result {
+            // A caller that gave up meanwhile no longer listens.
+            let _ = question.answer.try_send(match result {
                 Match::Answer => Ok(message.clone()),
                 Match::Error(error) => Err(error),
-            };
-            // A caller that gave up meanwhile no longer listens.
-            let _ = question.answer.try_send(result);
-            if !answers_many {
+            });
+            if !matches!(arrived, Arrived::Missing(_)) {
                 break;
             }
         }
@@ -119,24 +122,45 @@ impl Questions {
     }
 }
 
+/// What of a message can answer a question.
+enum Arrived<'a> {
+    Block(Hash),
+    Transaction(Hash),
+    Missing(HashSet<Inventory>),
+    Rejected(&'a Reject),
+    Other(Command),
+}
+
+impl<'a> Arrived<'a> {
+    fn of(message: &'a Message) -> Self {
+        match message {
+            Message::Block(block) => Self::Block(block.hash()),
+            Message::Tx(transaction) => Self::Transaction(transaction.id()),
+            Message::NotFound(missing) => Self::Missing(missing.items.iter().copied().collect()),
+            Message::Reject(reject) => Self::Rejected(reject),
+            other => Self::Other(other.command()),
+        }
+    }
+}
+
 impl Question {
-    fn fits(&self, message: &Message) -> Option<Match> {
-        match (self.awaited, message) {
-            (_, Message::Reject(reject)) if reject.command.as_bytes() == self.request.name().as_bytes() => {
-                Some(Match::Error(AskError::Rejected(reject.clone())))
+    fn fits(&self, arrived: &Arrived<'_>) -> Option<Match> {
+        match (self.awaited, arrived) {
+            (_, Arrived::Rejected(reject)) if reject.command.as_bytes() == self.request.name().as_bytes() => {
+                Some(Match::Error(AskError::Rejected(Box::new((*reject).clone()))))
             }
-            (Awaited::Type(answer), message) if message.command() == answer => Some(Match::Answer),
-            (Awaited::Block(hash), Message::Block(block)) if block.hash() == hash => Some(Match::Answer),
-            (Awaited::Transaction(id), Message::Tx(transaction)) if transaction.id() == id => Some(Match::Answer),
-            (Awaited::Block(hash), Message::NotFound(missing)) => self.missing(Inventory::block(hash), &missing.items),
-            (Awaited::Transaction(id), Message::NotFound(missing)) => self.missing(Inventory::tx(id), &missing.items),
+            (Awaited::Type(answer), Arrived::Other(command)) if *command == answer => Some(Match::Answer),
+            (Awaited::Block(wanted), Arrived::Block(hash)) if *hash == wanted => Some(Match::Answer),
+            (Awaited::Transaction(wanted), Arrived::Transaction(id)) if *id == wanted => Some(Match::Answer),
+            (Awaited::Block(hash), Arrived::Missing(missing)) => not_found(Inventory::block(hash), missing),
+            (Awaited::Transaction(id), Arrived::Missing(missing)) => not_found(Inventory::tx(id), missing),
             _ => None,
         }
     }
+}
 
-    fn missing(&self, item: Inventory, missing: &[Inventory]) -> Option<Match> {
-        missing.contains(&item).then_some(Match::Error(AskError::NotFound { item }))
-    }
+fn not_found(item: Inventory, missing: &HashSet<Inventory>) -> Option<Match> {
+    missing.contains(&item).then_some(Match::Error(AskError::NotFound { item }))
 }
 
 impl Drop for Pending<'_> {
@@ -149,7 +173,7 @@ impl Drop for Pending<'_> {
 mod tests {
     use super::*;
     use crate::peer::QueueError;
-    use crate::wire::{NotFound, Reject, RejectCode, SelectedTip};
+    use crate::wire::{MAX_INVENTORY, NotFound, Reject, RejectCode, SelectedTip};
 
     fn ask(questions: &Questions, awaited: Awaited) -> Pending<'_> {
         let request = match awaited {
@@ -197,6 +221,19 @@ mod tests {
         let reject = Reject::new("getseltip", RejectCode::INVALID, "no");
         questions.arrived(&reject.clone().into());
         assert_eq!(pending.answer.try_recv(), Ok(Err(AskError::Rejected(Box::new(reject)))));
+    }
+
+    #[test]
+    fn the_largest_notfound_ends_all_questions_that_there_may_be() {
+        let questions = Questions::default();
+        let hash = |number: usize| Hash::of(&number.to_le_bytes());
+        let pending: Vec<_> = (0..Questions::MAX).map(|number| ask(&questions, Awaited::Block(hash(number)))).collect();
+        let items: Vec<Inventory> = (0..MAX_INVENTORY).rev().map(|number| Inventory::block(hash(number))).collect();
+        questions.arrived(&NotFound::from(items).into());
+        for (number, pending) in pending.iter().enumerate() {
+            let item = Inventory::block(hash(number));
+            assert_eq!(pending.answer.try_recv(), Ok(Err(AskError::NotFound { item })));
+        }
     }
 
     #[test]

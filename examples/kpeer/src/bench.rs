@@ -6,6 +6,8 @@ mod child;
 mod floor;
 mod kinds;
 mod measure;
+// The messages that the library itself measures.
+#[path = "../../../tests/common/payloads.rs"]
 mod payloads;
 mod receiver;
 mod report;

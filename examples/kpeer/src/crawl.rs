@@ -154,7 +154,7 @@ fn crawl(
                 Ok(result) => result,
                 Err(_) => break,
             },
-            // What was found until the signal is reported.
+            // The report has the nodes that were found before the signal.
             recv(interrupted) -> _ => break,
         };
         if options.node.json {

@@ -20,7 +20,7 @@ pub fn channel() -> Result<Receiver<()>, Failure> {
     Ok(receiver)
 }
 
-/// Whether the signal has arrived.
+/// Returns whether the signal has arrived.
 pub fn has_arrived(interrupted: &Receiver<()>) -> bool {
     interrupted.try_recv() == Err(TryRecvError::Disconnected)
 }

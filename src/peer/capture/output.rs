@@ -79,7 +79,7 @@ struct State {
     stopped: bool,
     /// A peer has waited until its timeout, and the output has accepted nothing since. Other peers do not wait then.
     blocked: bool,
-    /// Whether a record was dropped.
+    /// `true` once a record was dropped.
     has_dropped: bool,
     /// No record follows. The thread ends when it has written what is left.
     closed: bool,

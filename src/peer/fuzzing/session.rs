@@ -311,10 +311,9 @@ impl Session {
             }
             Err(error) => Err(error),
         };
-        // A stream that is no kaspa node's is refused before a frame is there.
-        let is_refused_early = matches!(result, Err(FrameError::NotKaspa { .. }));
-        assert!(before < self.decoder.position() || is_refused_early);
-        assert!(self.decoder.position() <= self.fed);
+        // A stream of another protocol is refused before its first header is complete.
+        let moved = before < self.decoder.position() || matches!(result, Err(FrameError::NotKaspa { .. }));
+        assert!(moved && self.decoder.position() <= self.fed);
         match result {
             Ok(message) => Continue(Some(Some(message))),
             Err(error) if error.in_step() => Continue(Some(None)),
