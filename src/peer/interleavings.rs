@@ -244,6 +244,33 @@ fn the_last_frame_is_written_before_the_connection_ends() {
 }
 
 #[test]
+fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
+    in_many_orders(|| {
+        let (shared, ends, _) = peer(1000);
+        shared.outbound.open();
+        let writer = start_writer(&shared, ends, &Socket::default());
+        let senders = [1, 2].map(|nonce| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || queue(&shared, nonce, Wait::No))
+        });
+        let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
+        shared.outbound.push_last(Command::Ping, frame.as_bytes(), DisconnectReason::Idle { limit: HOUR }).unwrap();
+        yield_now();
+        // The remote closes meanwhile.
+        shared.end(DisconnectReason::RemoteClosed { inside_frame: false });
+        let results = senders.map(|sender| sender.join().unwrap());
+        writer.join().unwrap();
+        let reason = shared.ended().unwrap();
+        for result in results {
+            match result {
+                Ok(receipt) => assert!([Ok(()), Err(WaitError::Closed(reason.clone()))].contains(&receipt.wait())),
+                Err(error) => assert_eq!(error, QueueError::Closed(reason.clone())),
+            }
+        }
+    });
+}
+
+#[test]
 fn all_threads_and_handles_have_the_first_reason() {
     in_many_orders(|| {
         let (shared, _ends, shut_down) = peer(1000);

@@ -48,6 +48,8 @@ struct Queue {
     held: VecDeque<Batch>,
     open: bool,
     stage: Stage,
+    /// The connection is about to have its reason.
+    stopped: bool,
     /// What waits and what the writer is writing.
     bytes: usize,
     messages: usize,
@@ -225,7 +227,7 @@ impl Outbound {
     /// connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
-        if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
+        if queue.stopped || !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
             return Err(Refused::Closed);
         }
         queue.append(command, Queued::Small(frame), Lane::Handshake);
@@ -245,6 +247,17 @@ impl Outbound {
         }
         queue.waiting.wake_first();
         queue.last_position
+    }
+
+    /// Lets no other reason in: from now on [`push_last`](Self::push_last) is refused. Returns the reason for which the
+    /// connection was about to end, if there is one. The queue is [closed](Self::close) once the reason is set.
+    pub fn stop(&self) -> Option<DisconnectReason> {
+        let mut queue = self.queue.lock();
+        queue.stopped = true;
+        match &queue.stage {
+            Stage::Finishing(reason) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     /// The reason for which the connection will end once everything is written, if there is one.

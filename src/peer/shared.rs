@@ -168,7 +168,10 @@ impl Shared {
         // A remote that has stopped reading does not read what the system still holds for it. Closing the connection would
         // keep up to 4 MB of unsent bytes for minutes; a reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
-        if !self.lifecycle.end(reason) {
+        // A connection that is about to end for a reason ends for that reason, whatever happens first: senders may have
+        // been refused with it already.
+        let ending = self.outbound.stop();
+        if !self.lifecycle.end(ending.unwrap_or(reason)) {
             return;
         }
         let shutdown = self.shutdown.lock().take();
@@ -190,7 +193,9 @@ impl Shared {
 
     /// Why the connection ended, for a caller that knows that it has ended or is about to.
     pub fn end_reason(&self) -> DisconnectReason {
-        self.ended().cloned().or_else(|| self.outbound.finishing()).unwrap_or(DisconnectReason::Local)
+        // Asked again, because the connection may end between the first two looks.
+        let reason = self.ended().cloned().or_else(|| self.outbound.finishing()).or_else(|| self.ended().cloned());
+        reason.unwrap_or(DisconnectReason::Local)
     }
 
     /// Sends `reject` as the last message and ends the connection once it is written, at the latest after
