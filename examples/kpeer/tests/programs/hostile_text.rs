@@ -195,9 +195,13 @@ fn dial(address: &str) {
     while node.next().is_some() {}
 }
 
-/// Where a program listens, whatever it says that in.
+/// The address at which a program listens, from its text or its JSON. Other lines have addresses too: `relay` prints those of
+/// the nodes that it dialled, mostly after this line and sometimes before it.
 fn listening(program: &Running) -> String {
     program.line("where it listens", |line| {
+        if !line.contains("listening") {
+            return None;
+        }
         let port: String = line.split_once("127.0.0.1:")?.1.chars().take_while(char::is_ascii_digit).collect();
         Some(format!("127.0.0.1:{port}"))
     })
