@@ -24,51 +24,36 @@
 
 mod address;
 mod ask;
-mod batch;
 mod capture;
 mod close;
 mod config;
 mod connect;
-mod counters;
+mod connection;
 mod dag;
 mod disconnect;
 mod error;
 mod events;
-mod frame_list;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod inbox;
-#[cfg(all(test, shuttle))]
-mod interleavings;
-mod lifecycle;
 mod listener;
 mod logging;
-mod outbound;
 mod panic;
-mod pinger;
 mod push;
-mod questions;
-mod reader;
 mod receipt;
 mod rules;
-mod send_progress;
 #[cfg(feature = "serde")]
 mod serde_impls;
-mod shared;
-mod start;
 mod stats;
 mod stream;
 mod sync;
-mod thread_identity;
-mod trickle;
-mod writer;
 
 pub use address::{Direction, PeerAddress};
 pub use ask::AskError;
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use close::CloseError;
-pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames, StallRule};
+pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames};
 pub use connect::{AttemptError, ConnectError};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
@@ -79,13 +64,14 @@ pub use listener::Listener;
 pub use receipt::Receipt;
 pub use rules::rate_limit::RateLimit;
 pub use rules::score::ScoreLimit;
+pub use rules::stall_rule::StallRule;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
 use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping};
+use connection::outbound::Wait;
+use connection::shared::Shared;
 use crossbeam_channel::{Receiver, bounded, select};
-use outbound::Wait;
-use shared::Shared;
 use std::{
     convert::Infallible,
     fmt, hash,
@@ -127,7 +113,7 @@ impl Peer {
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
         config: &Config,
     ) -> Result<Self, StartError> {
-        start::start(stream, address.try_into().map_err(Into::into)?, Direction::Inbound, config)
+        connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Inbound, config)
     }
 
     /// Starts a peer on a connection that this side made.
@@ -143,7 +129,7 @@ impl Peer {
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
         config: &Config,
     ) -> Result<Self, StartError> {
-        start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
+        connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
     }
 
     /// The peer's id; ids count up from 1 for each node.

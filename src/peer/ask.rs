@@ -1,6 +1,6 @@
 //! Asking the remote something and waiting for the answer, in one call.
 
-use super::questions::Awaited;
+use super::connection::questions::Awaited;
 use super::{DisconnectReason, Peer, QueueError, WaitError};
 use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Reject, Request, Transaction};
 use crossbeam_channel::select;

@@ -1,6 +1,6 @@
 //! Orderly ends: the last message is written before the connection closes.
 
-use super::send_progress::Outcome;
+use super::connection::send_progress::Outcome;
 use super::{DisconnectReason, Peer, QueueError};
 use crate::wire::Reject;
 use std::time::{Duration, Instant};

@@ -2,14 +2,12 @@
 
 mod builder;
 mod settings;
-mod stall_rule;
 
 pub use builder::ConfigBuilder;
 pub(super) use settings::Settings;
-pub use stall_rule::StallRule;
 
 use super::rules::nonces::Nonces;
-use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
+use super::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId, UserAgent, UserAgentError};
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;

@@ -1,6 +1,6 @@
 //! Collects the messages of one connection, for programs that wait for messages instead of handling callbacks.
 
-use super::thread_identity::PeerIdentity;
+use super::connection::thread_identity::PeerIdentity;
 use super::{DisconnectReason, Listener, Peer, WaitError};
 use crate::wire::{Command, Encode, FrameError, Message, Payload};
 use parking_lot::{Condvar, Mutex};

@@ -1,8 +1,8 @@
 //! Receipts: whether a queued message was written to the socket.
 
-use super::lifecycle::Lifecycle;
-use super::outbound::Outbound;
-use super::send_progress::Outcome;
+use super::connection::lifecycle::Lifecycle;
+use super::connection::outbound::Outbound;
+use super::connection::send_progress::Outcome;
 use super::{DisconnectReason, WaitError};
 use crossbeam_channel::Receiver;
 use std::{

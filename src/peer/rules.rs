@@ -9,3 +9,4 @@ pub(super) mod nonces;
 pub(super) mod ping;
 pub(super) mod rate_limit;
 pub(super) mod score;
+pub(super) mod stall_rule;

@@ -1,8 +1,8 @@
 //! The builder of a configuration.
 
 use super::settings::Settings;
-use super::{Config, CustomCommands, Node, OversizeFrames, StallRule, UserAgentPart};
-use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
+use super::{Config, CustomCommands, Node, OversizeFrames, UserAgentPart};
+use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
 use std::{fmt, sync::Arc, time::Duration};
 

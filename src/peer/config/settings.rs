@@ -1,7 +1,8 @@
 //! The settings of a node: what a builder collects, and what the threads of a peer read.
 
-use super::{CustomCommands, OversizeFrames, StallRule};
-use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit};
+use super::{CustomCommands, OversizeFrames};
+use crate::peer::rules::deadlines::Timeouts;
+use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
 use crate::wire::{Network, PROTOCOL_VERSION, PayloadLimits, Services, SubnetworkId};
 use std::{sync::Arc, time::Duration};
 
@@ -79,6 +80,17 @@ impl Settings {
             capture: None,
             rate_limit: None,
             score_limit: None,
+        }
+    }
+
+    /// What the deadlines of a peer need.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            handshake: self.handshake_timeout,
+            idle: self.idle_timeout,
+            frame: self.frame_timeout,
+            ping_interval: self.ping_interval,
+            stall_rules: Arc::clone(&self.stall_rules),
         }
     }
 

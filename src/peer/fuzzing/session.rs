@@ -153,7 +153,7 @@ impl Session {
             decoder: FrameDecoder::new(NETWORK).with_limits(settings.payload_limits.clone()),
             fed: 0,
             handshake: Handshake::new(direction, None, settings.protocol_version),
-            deadlines: Deadlines::new(settings, now),
+            deadlines: Deadlines::new(settings.timeouts(), now),
             announcements: Announcements::new(known, settings.inventory_queue, settings.trickle_interval),
             pings: Pings::default(),
             pacer: choices.flag().then(|| Pacer::new(limit, now)),

@@ -1,8 +1,7 @@
 //! The deadlines of a connection, given the time. The pinger asks what is due, and the other threads report what happened.
 
-use crate::peer::DisconnectReason;
-use crate::peer::config::{Settings, StallRule};
-use crate::peer::disconnect::HandshakeError;
+use super::stall_rule::StallRule;
+use crate::peer::disconnect::{DisconnectReason, HandshakeError};
 use crate::wire::Command;
 use std::{
     sync::Arc,
@@ -14,6 +13,16 @@ const PUNCTUAL: Duration = Duration::from_millis(250);
 
 /// How long the reader may take to catch up after the pinger woke up late.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// The timeouts of a peer. `None` turns one off.
+#[derive(Debug, Clone)]
+pub(in crate::peer) struct Timeouts {
+    pub handshake: Duration,
+    pub idle: Option<Duration>,
+    pub frame: Option<Duration>,
+    pub ping_interval: Option<Duration>,
+    pub stall_rules: Arc<[StallRule]>,
+}
 
 /// What is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,19 +112,19 @@ struct Request {
 }
 
 impl Deadlines {
-    pub fn new(settings: &Settings, now: Instant) -> Self {
-        let limit = settings.handshake_timeout;
+    pub fn new(timeouts: Timeouts, now: Instant) -> Self {
+        let limit = timeouts.handshake;
         Self {
             handshake: now.checked_add(limit).map(|until| (until, limit)),
             idle: None,
-            idle_limit: settings.idle_timeout,
+            idle_limit: timeouts.idle,
             frame: None,
-            frame_limit: settings.frame_timeout,
+            frame_limit: timeouts.frame,
             arriving: None,
             ping: None,
-            ping_interval: settings.ping_interval,
-            rules: Arc::clone(&settings.stall_rules),
-            requests: vec![Request::default(); settings.stall_rules.len()],
+            ping_interval: timeouts.ping_interval,
+            requests: vec![Request::default(); timeouts.stall_rules.len()],
+            rules: timeouts.stall_rules,
             last_words: None,
             busy_since: None,
             judged: now,

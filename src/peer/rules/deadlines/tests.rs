@@ -12,7 +12,7 @@ const SEC: Duration = Duration::from_secs(1);
 fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
     let builder = Config::builder(Network::Simnet).handshake_timeout(30 * SEC).idle_timeout(None).frame_timeout(None);
     let config = change(builder.ping_interval(None).stall_rules([])).build().unwrap();
-    Deadlines::new(config.settings(), now)
+    Deadlines::new(config.settings().timeouts(), now)
 }
 
 /// The same, with the handshake done at once.

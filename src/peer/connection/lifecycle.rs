@@ -5,18 +5,18 @@
 //!     └──► cancelled: a thread could not be started; no callback runs and nothing is sent
 //! ```
 
-use super::sync::{Condvar, Mutex};
 use super::thread_identity::PeerIdentity;
-use super::{DisconnectReason, WaitError};
+use crate::peer::sync::{Condvar, Mutex};
+use crate::peer::{DisconnectReason, WaitError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{convert::Infallible, sync::OnceLock, time::Instant};
 
 /// The reader, the writer and the pinger.
-pub(super) const THREADS: usize = 3;
+pub(in crate::peer) const THREADS: usize = 3;
 
 /// Where the life of one connection stands. Shared by its threads, handles and receipts.
 #[derive(Debug)]
-pub(super) struct Lifecycle {
+pub(in crate::peer) struct Lifecycle {
     identity: PeerIdentity,
     /// Set once. Read by the reader for every message, so it is not behind the lock.
     reason: OnceLock<DisconnectReason>,

@@ -1,17 +1,17 @@
 //! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
 
 use super::batch::Batch;
-use super::capture::Entry;
 use super::counters::Stamp;
-use super::disconnect::IoOperation;
 use super::frame_list::{FrameList, Frames};
-use super::logging::{self, SENT};
 use super::outbound::Idle;
-use super::panic::catch_panic;
 use super::shared::{Ends, Shared};
-use super::sync::yield_now;
 use super::trickle::Trickle;
-use super::{DisconnectReason, Peer, stream};
+use crate::peer::capture::Entry;
+use crate::peer::disconnect::IoOperation;
+use crate::peer::logging::{self, SENT};
+use crate::peer::panic::catch_panic;
+use crate::peer::sync::yield_now;
+use crate::peer::{DisconnectReason, Peer, stream};
 use crate::wire::{Command, HEADER_SIZE, encode_frame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::{debug, error};
@@ -35,7 +35,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(super) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, ends, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
@@ -59,7 +59,7 @@ fn wait(shared: &Shared, ends: &Ends, Timers { trickle, release }: Timers) -> bo
 
 /// As [`run`], for a scheduler that decides which thread goes on: it cannot look into `select!`.
 #[cfg(all(test, shuttle))]
-pub(super) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
     writer.serve(|_| {
         loop {
@@ -316,6 +316,6 @@ impl Writer<'_> {
 }
 
 /// How long one attempt of a stream to write may take, for a write timeout.
-pub(super) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
+pub(in crate::peer) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
     write_timeout.map(|limit| (limit / TRIES).max(MOMENT))
 }

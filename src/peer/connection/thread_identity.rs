@@ -1,6 +1,6 @@
 //! Detects calls from a peer's own threads, where waiting for that peer would deadlock.
 
-use super::WaitError;
+use crate::peer::WaitError;
 use std::{
     cell::Cell,
     sync::atomic::{AtomicU64, Ordering},
@@ -14,7 +14,7 @@ static IDENTITIES: AtomicU64 = AtomicU64::new(0);
 
 /// Identifies a peer among all peers of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct PeerIdentity(u64);
+pub(in crate::peer) struct PeerIdentity(u64);
 
 impl PeerIdentity {
     pub fn new() -> Self {

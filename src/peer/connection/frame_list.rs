@@ -1,6 +1,6 @@
 //! The frames that a batch consists of: their types and sizes, so that the writer need not parse the bytes again.
 
-use super::stats::Count;
+use crate::peer::stats::Count;
 use crate::wire::Command;
 
 /// How many entries there is room for in a list that is kept: enough for a run of transactions of many sizes, and a fifth
@@ -9,7 +9,7 @@ const KEPT: usize = 512;
 
 /// Frames in a row: those of one type and size that follow one another, as most do in a stream, are one entry.
 #[derive(Debug, Default)]
-pub(super) struct FrameList(Vec<Group>);
+pub(in crate::peer) struct FrameList(Vec<Group>);
 
 #[derive(Debug, Clone, Copy)]
 struct Group {
@@ -52,7 +52,7 @@ impl FrameList {
 
 /// Some frames of a run, in order.
 #[derive(Debug, Clone)]
-pub(super) struct Frames<'a> {
+pub(in crate::peer) struct Frames<'a> {
     bytes: &'a [u8],
     /// Where the next one begins.
     at: usize,

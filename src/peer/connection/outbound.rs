@@ -7,10 +7,10 @@
 
 mod waiting;
 
-use super::DisconnectReason;
 use super::batch::{Batch, SMALL_BATCH, SpareBuffer};
 use super::send_progress::SendProgress;
-use super::sync::Mutex;
+use crate::peer::DisconnectReason;
+use crate::peer::sync::Mutex;
 use crate::wire::Command;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,7 +22,7 @@ use std::{
 use waiting::WaitingSenders;
 
 /// A frame up to this size in bytes is copied into a batch of small frames; a larger one is a batch of its own.
-pub(super) const SMALL_FRAME: usize = 40 * 1024;
+pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
 
 /// How many bytes of automatic answers may wait when the program's messages have taken all the room. A remote that
 /// has asked for so many answers and read none of them is not merely slow.
@@ -34,7 +34,7 @@ const SPARE_BUFFERS: usize = 3;
 
 /// The queue of one peer.
 #[derive(Debug)]
-pub(super) struct Outbound {
+pub(in crate::peer) struct Outbound {
     queue: Mutex<Queue>,
     progress: SendProgress,
     limit: usize,
@@ -78,7 +78,7 @@ enum Stage {
 }
 
 /// An encoded frame on its way into the queue.
-pub(super) enum Queued<'a> {
+pub(in crate::peer) enum Queued<'a> {
     /// A small frame, which is copied into a batch.
     Small(&'a [u8]),
     /// A large frame, which is kept as it is.
@@ -99,7 +99,7 @@ impl Queued<'_> {
 
 /// The kind of a queued message: decides whether it waits for the handshake and how much room it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(in crate::peer) enum Lane {
     /// Part of the handshake, or the last `reject`: leaves at once, finds room in a full queue, and has no position.
     Handshake,
     /// An automatic answer: waits for the handshake, and has [`ANSWER_ROOM`] of its own, because a queue that the program
@@ -111,7 +111,7 @@ pub(super) enum Lane {
 
 /// Why a frame was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(in crate::peer) enum Refused {
     Full { queued: usize, limit: usize },
     Closed,
     Timeout,
@@ -119,7 +119,7 @@ pub(super) enum Refused {
 
 /// There is nothing to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Idle {
+pub(in crate::peer) struct Idle {
     /// Whether buffers are kept that can be [released](Outbound::release_spare) after a while.
     pub keeps_buffers: bool,
     /// The reason for which the connection is to end now, because everything is written.
@@ -128,7 +128,7 @@ pub(super) struct Idle {
 
 /// Whether a sender waits for room.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wait {
+pub(in crate::peer) enum Wait {
     /// It does not: there is room up to the limit.
     No,
     /// It waits at most this long: there is room below the high-water mark, for the sender that has waited longest.

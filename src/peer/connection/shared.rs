@@ -3,23 +3,23 @@
 //! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
 //! thread waits for anything but another holder, but for what is done once at the beginning.
 
-use super::capture::Entry;
-use super::config::Settings;
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
-use super::logging::LIFE;
 use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
-use super::panic::catch_panic;
 use super::questions::Questions;
-use super::receipt::Receipt;
-use super::rules::deadlines::{Commands, Deadlines, Due};
-use super::rules::handshake::Handshake;
-use super::rules::inventory::Announcements;
-use super::rules::ping::Pings;
-use super::rules::score::Score;
-use super::stats::Remote;
-use super::sync::Mutex;
-use super::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
+use crate::peer::capture::Entry;
+use crate::peer::config::Settings;
+use crate::peer::logging::LIFE;
+use crate::peer::panic::catch_panic;
+use crate::peer::receipt::Receipt;
+use crate::peer::rules::deadlines::{Commands, Deadlines, Due};
+use crate::peer::rules::handshake::Handshake;
+use crate::peer::rules::inventory::Announcements;
+use crate::peer::rules::ping::Pings;
+use crate::peer::rules::score::Score;
+use crate::peer::stats::Remote;
+use crate::peer::sync::Mutex;
+use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Reject, Services, Version,
     encode_frame, encode_sized,
@@ -35,7 +35,7 @@ use std::{
 };
 
 /// How long a connection that is to end waits for its last `reject` to be written.
-pub(super) const LAST_REJECT: Duration = Duration::from_secs(2);
+pub(in crate::peer) const LAST_REJECT: Duration = Duration::from_secs(2);
 
 /// A scratch buffer with more room than this, in bytes, is not kept.
 const SCRATCH_KEPT: usize = 4 * SMALL_FRAME;
@@ -46,7 +46,7 @@ thread_local! {
 }
 
 /// The shared part of one peer.
-pub(super) struct Shared {
+pub(in crate::peer) struct Shared {
     pub id: u64,
     pub config: Config,
     pub direction: Direction,
@@ -77,10 +77,10 @@ pub(super) struct Shared {
 }
 
 /// Shuts the connection down; `true` resets it instead of closing it.
-pub(super) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
+pub(in crate::peer) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
 
 /// What the reader keeps up to date.
-pub(super) struct State {
+pub(in crate::peer) struct State {
     pub handshake: Handshake,
     pub remote: Option<Remote>,
     pub pings: Pings,
@@ -89,7 +89,7 @@ pub(super) struct State {
 
 /// What was asked for last, so that the same is not asked for twice in a row.
 #[derive(Debug, Default)]
-pub(super) struct LastRequests {
+pub(in crate::peer) struct LastRequests {
     pub block_invs: Option<GetBlockInvs>,
     pub headers: Option<GetHeaders>,
 }
@@ -103,7 +103,7 @@ struct Clock {
 }
 
 /// The ends of the channels that the threads own.
-pub(super) struct Ends {
+pub(in crate::peer) struct Ends {
     pub work: Receiver<()>,
     pub pinger: Receiver<()>,
 }
@@ -141,7 +141,7 @@ impl Shared {
             state: Mutex::new(state),
             score: Mutex::new(Score::new(half_life, Instant::now())),
             clock: Mutex::new(Clock {
-                deadlines: Deadlines::new(settings, Instant::now()),
+                deadlines: Deadlines::new(settings.timeouts(), Instant::now()),
                 wake_at: None,
                 wake_pinger: Some(wake_pinger),
             }),

@@ -3,8 +3,8 @@
 //! A question is removed when it is answered, when its caller gives up, or when the connection ends, so at most
 //! [`MAX`](Questions::MAX) of them and one answer for each exist.
 
-use super::AskError;
-use super::sync::Mutex;
+use crate::peer::AskError;
+use crate::peer::sync::Mutex;
 use crate::wire::{Command, Encode, Hash, Inventory, Message, Reject};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
@@ -14,7 +14,7 @@ use std::{
 
 /// The questions of one peer, in the order in which they were asked.
 #[derive(Debug, Default)]
-pub(super) struct Questions {
+pub(in crate::peer) struct Questions {
     list: Mutex<List>,
     /// How many there are. Read by the reader for every message.
     count: AtomicUsize,
@@ -28,7 +28,7 @@ struct List {
 
 /// What answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(in crate::peer) enum Awaited {
     /// The next message of this type.
     Type(Command),
     /// The block with this hash.
@@ -52,7 +52,7 @@ enum Match {
 }
 
 /// A place in the list, given up when it is dropped.
-pub(super) struct Pending<'a> {
+pub(in crate::peer) struct Pending<'a> {
     questions: &'a Questions,
     id: u64,
     pub answer: Receiver<Result<Message, AskError>>,

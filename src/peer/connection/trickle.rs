@@ -1,11 +1,11 @@
 //! Announcing: blocks go out at once, everything else when the trickle timer says.
 
-use super::QueueError;
-use super::logging::SENT;
 use super::outbound::Wait;
-use super::rules::inventory::{Announcements, TRICKLE_BATCH};
 use super::shared::Shared;
-use super::sync::unlock_fair;
+use crate::peer::QueueError;
+use crate::peer::logging::SENT;
+use crate::peer::rules::inventory::{Announcements, TRICKLE_BATCH};
+use crate::peer::sync::unlock_fair;
 use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use std::time::Instant;
 const SLICE: usize = 128;
 
 /// What the trickle timer says.
-pub(super) enum Trickle {
+pub(in crate::peer) enum Trickle {
     Send(Inv),
     Wait(Instant),
     Nothing,

@@ -1,18 +1,18 @@
 //! Thread 3: the clock. Asleep until something is due.
 
-use super::DisconnectReason;
-use super::logging::SENT;
 use super::outbound::{Lane, Wait};
-use super::panic::catch_panic;
-use super::rules::deadlines::Due;
 use super::shared::Shared;
+use crate::peer::DisconnectReason;
+use crate::peer::logging::SENT;
+use crate::peer::panic::catch_panic;
+use crate::peer::rules::deadlines::Due;
 use crate::wire::Ping;
 use crossbeam_channel::{Receiver, at, never, select};
 use log::debug;
 use std::{sync::Arc, time::Instant};
 
 /// Pings, and ends the connection when it is time, until it has ended.
-pub(super) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
+pub(in crate::peer) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
     // The program's logger can panic, and without its deadlines a peer must not go on.
     if let Err(message) = catch_panic(|| serve(shared, bell)) {
         shared.end(DisconnectReason::CallbackPanicked { message });

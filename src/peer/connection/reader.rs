@@ -1,16 +1,16 @@
 //! Thread 1: socket → frame → message → state → callback.
 
-use super::capture::Entry;
 use super::counters::Stamp;
-use super::disconnect::{HandshakeError, IoOperation};
-use super::logging::{self, LIFE, RECEIVED, SENT};
 use super::outbound::Lane;
-use super::panic::catch_panic;
-use super::rules::handshake::Step;
-use super::rules::rate_limit::{Pace, Pacer};
 use super::shared::{LAST_REJECT, Shared};
-use super::stream::{self, ReadHalf};
-use super::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
+use crate::peer::capture::Entry;
+use crate::peer::disconnect::{HandshakeError, IoOperation};
+use crate::peer::logging::{self, LIFE, RECEIVED, SENT};
+use crate::peer::panic::catch_panic;
+use crate::peer::rules::handshake::Step;
+use crate::peer::rules::rate_limit::{Pace, Pacer};
+use crate::peer::stream::{self, ReadHalf};
+use crate::peer::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
     VerAck,
@@ -30,7 +30,7 @@ const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Reads until the connection ends, and ends it.
-pub(super) fn run(shared: &Arc<Shared>, source: ReadHalf) {
+pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     let peer = shared.own_handle();
     let listener = &*shared.settings().listener;
     let mut reader = Reader {

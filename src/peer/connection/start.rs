@@ -1,19 +1,19 @@
 //! Starting the three threads of a peer, or none of them.
 
-use super::capture::Entry;
 use super::lifecycle::THREADS;
-use super::logging::LIFE;
 use super::outbound::Lane;
-use super::panic::catch_panic;
 use super::shared::Shared;
-use super::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use super::{pinger, reader, writer};
+use crate::peer::capture::Entry;
+use crate::peer::logging::LIFE;
+use crate::peer::panic::catch_panic;
+use crate::peer::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 
 type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
-pub(super) fn start(
+pub(in crate::peer) fn start(
     stream: impl Stream,
     address: PeerAddress,
     direction: Direction,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     /// As if the process had too many.
-    pub(super) fn spawn_fails() -> io::Result<()> {
+    pub(in crate::peer) fn spawn_fails() -> io::Result<()> {
         match ROOM.get() {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             room => {

@@ -5,17 +5,17 @@ use crate::wire::Command;
 use bytes::Bytes;
 
 /// A batch takes small frames up to this size in bytes.
-pub(super) const BATCH_SIZE: usize = 80 * 1024;
+pub(in crate::peer) const BATCH_SIZE: usize = 80 * 1024;
 
 /// Below this size in bytes a batch is small: worth waiting a moment for more frames, and its buffer is not worth keeping.
-pub(super) const SMALL_BATCH: usize = 4 * 1024;
+pub(in crate::peer) const SMALL_BATCH: usize = 4 * 1024;
 
 /// How many bytes of a batch's buffer are zeroed ahead of the frames.
 const STRETCH: usize = 2 * 1024;
 
 /// Consecutive frames that leave together.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(in crate::peer) struct Batch {
     bytes: BatchBytes,
     frames: FrameList,
     pub messages: usize,
@@ -100,7 +100,7 @@ impl Batch {
 
 /// Buffers of a batch that was written, for a later one.
 #[derive(Debug, Default)]
-pub(super) struct SpareBuffer {
+pub(in crate::peer) struct SpareBuffer {
     buffer: Buffer,
     frames: FrameList,
 }

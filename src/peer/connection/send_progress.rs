@@ -4,7 +4,7 @@
 //! written once the count of written messages has reached its position, and it will never be written once the final count
 //! is known and lies below. The count only grows and the final count is set once, so every receipt has one outcome.
 
-use super::sync::{Condvar, Mutex, MutexGuard};
+use crate::peer::sync::{Condvar, Mutex, MutexGuard};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use std::{
 
 /// What is known of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::peer) enum Outcome {
     Waiting,
     Written,
     NotWritten,
@@ -21,7 +21,7 @@ pub(super) enum Outcome {
 
 /// The count of written messages, kept by the writer thread.
 #[derive(Debug, Default)]
-pub(super) struct SendProgress {
+pub(in crate::peer) struct SendProgress {
     written: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,

@@ -1,7 +1,7 @@
 //! The counters of messages and bytes, one set for each direction. They need no lock: taking one would cost the reader as much
 //! as all the rest it does with a small message.
 
-use super::stats::{COMMANDS, Count, Traffic};
+use crate::peer::stats::{COMMANDS, Count, Traffic};
 use crate::wire::Command;
 use std::{
     sync::atomic::{AtomicU64, Ordering, fence},
@@ -14,7 +14,7 @@ use std::{
 /// `changes` is odd while a counter is being changed. A reading thread compares it before and after, and reads again if it
 /// was odd or has changed.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(in crate::peer) struct Counters {
     changes: AtomicU64,
     counts: [Pair; COMMANDS],
     malformed: Pair,
@@ -117,7 +117,7 @@ impl Counters {
 
 /// A time as a number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp(u64);
+pub(in crate::peer) struct Stamp(u64);
 
 impl Stamp {
     /// Of a clock that is set to before 1970 or after 2554 it keeps the nearest time.

@@ -1,0 +1,22 @@
+//! One connection: its threads, what they share, and how it starts and ends.
+//!
+//! `start` makes the shared state and the threads. `lifecycle` holds the reason of the end. `reader`, `writer` and `pinger` are
+//! the threads. `outbound` is the queue between the callers and the writer, `send_progress` tells receipts how far the writer
+//! is, and `trickle` collects announcements. `questions` are the requests whose callers wait for an answer.
+
+pub(in crate::peer) mod batch;
+pub(in crate::peer) mod counters;
+pub(in crate::peer) mod frame_list;
+#[cfg(all(test, shuttle))]
+mod interleavings;
+pub(in crate::peer) mod lifecycle;
+pub(in crate::peer) mod outbound;
+mod pinger;
+pub(in crate::peer) mod questions;
+mod reader;
+pub(in crate::peer) mod send_progress;
+pub(in crate::peer) mod shared;
+pub(in crate::peer) mod start;
+pub(in crate::peer) mod thread_identity;
+mod trickle;
+mod writer;
