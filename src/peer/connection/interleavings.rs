@@ -11,8 +11,9 @@ use super::outbound::{Lane, Refused, Wait};
 use super::questions::Awaited;
 use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
+use super::writer;
 use crate::peer::rules::deadlines::Due;
-use crate::peer::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError, writer};
+use crate::peer::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
 use crate::wire::{Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, SelectedTip};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
