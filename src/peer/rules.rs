@@ -5,6 +5,7 @@
 pub(super) mod deadlines;
 pub(super) mod handshake;
 pub(super) mod inventory;
+mod known_inventory;
 pub(super) mod nonces;
 pub(super) mod ping;
 pub(super) mod rate_limit;

@@ -1,10 +1,9 @@
 //! What the remote is known to have, and what waits to be announced to it. Pure: given the time, it owns no timer.
 
+use super::known_inventory::KnownInventory;
 use crate::wire::Inventory;
-use hashbrown::{DefaultHashBuilder, HashTable};
 use std::{
     collections::VecDeque,
-    hash::{BuildHasher, Hasher},
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,7 @@ pub(in crate::peer) const TRICKLE_BATCH: usize = 1000;
 /// What is known and what waits.
 #[derive(Debug)]
 pub(in crate::peer) struct Announcements {
-    known: Known,
+    known: KnownInventory,
     waiting: VecDeque<Inventory>,
     limit: usize,
     interval: Duration,
@@ -25,7 +24,7 @@ pub(in crate::peer) struct Announcements {
 
 impl Announcements {
     pub fn new(known: usize, limit: usize, interval: Duration) -> Self {
-        Self { known: Known::new(known), waiting: VecDeque::new(), limit, interval, due: None, closed: None }
+        Self { known: KnownInventory::new(known), waiting: VecDeque::new(), limit, interval, due: None, closed: None }
     }
 
     /// What the remote announced, it knows.
@@ -89,7 +88,7 @@ impl Announcements {
     pub fn close(&mut self) -> impl Sized + use<> {
         self.closed = Some((self.known.len(), self.waiting.len()));
         self.due = None;
-        (std::mem::replace(&mut self.known, Known::new(0)), std::mem::take(&mut self.waiting))
+        (std::mem::replace(&mut self.known, KnownInventory::new(0)), std::mem::take(&mut self.waiting))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -105,115 +104,10 @@ impl Announcements {
     }
 }
 
-/// The items of the last `capacity` notes, by value. The remote's announcements, what was sent, and what the program adds are
-/// notes; a repeated item is a note again.
-///
-/// Every note is indexed at once, on the thread that makes it, so that a caller who asks pays the same whatever the remote has
-/// announced. That has to be cheap for a remote that announces thousands of items a second. So an item is kept as a 64-bit
-/// fingerprint, made with a random key that no remote can find collisions for. There is a ring of the last notes, and a table
-/// from fingerprints to the number of their last note. Both stay in the processor's caches for common capacities.
-struct Known {
-    capacity: usize,
-    key: DefaultHashBuilder,
-    /// The fingerprints of the last notes. It grows up to the capacity, and then the oldest is at `oldest`.
-    ring: Vec<u64>,
-    oldest: usize,
-    table: HashTable<Entry>,
-    /// How many notes there were.
-    notes: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    fingerprint: u64,
-    /// The number of the last note.
-    note: u64,
-}
-
-impl Known {
-    fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            key: DefaultHashBuilder::default(),
-            ring: Vec::new(),
-            oldest: 0,
-            table: HashTable::new(),
-            notes: 0,
-        }
-    }
-
-    #[inline]
-    fn fingerprint(&self, item: &Inventory) -> u64 {
-        let mut hasher = self.key.build_hasher();
-        hasher.write_u32(item.kind.0);
-        for part in item.hash.as_bytes().as_chunks::<8>().0 {
-            hasher.write_u64(u64::from_le_bytes(*part));
-        }
-        hasher.finish()
-    }
-
-    fn note(&mut self, items: &[Inventory]) {
-        for item in items.get(items.len().saturating_sub(self.capacity)..).unwrap_or_default() {
-            self.insert(item);
-        }
-    }
-
-    /// Notes an item. Returns whether it was not known, which is always so if the set is off.
-    #[inline]
-    fn insert(&mut self, item: &Inventory) -> bool {
-        if self.capacity == 0 {
-            return true;
-        }
-        let fingerprint = self.fingerprint(item);
-        let note = self.notes;
-        self.notes += 1;
-        let is_new = match self.table.find_mut(fingerprint, |entry| entry.fingerprint == fingerprint) {
-            Some(entry) => {
-                entry.note = note;
-                false
-            }
-            None => {
-                self.table.insert_unique(fingerprint, Entry { fingerprint, note }, |entry| entry.fingerprint);
-                true
-            }
-        };
-        if self.ring.len() < self.capacity {
-            self.ring.push(fingerprint);
-        } else if let Some(place) = self.ring.get_mut(self.oldest) {
-            let forgotten = std::mem::replace(place, fingerprint);
-            self.oldest = if self.oldest + 1 == self.capacity { 0 } else { self.oldest + 1 };
-            // Only if the item was not noted again since.
-            let capacity = self.capacity as u64;
-            let is_last = |entry: &Entry| entry.fingerprint == forgotten && entry.note + capacity == note;
-            if let Ok(entry) = self.table.find_entry(forgotten, is_last) {
-                entry.remove();
-            }
-        }
-        is_new
-    }
-
-    #[inline]
-    fn contains(&self, item: &Inventory) -> bool {
-        let fingerprint = self.fingerprint(item);
-        self.table.find(fingerprint, |entry| entry.fingerprint == fingerprint).is_some()
-    }
-
-    fn len(&self) -> usize {
-        self.table.len()
-    }
-}
-
-impl std::fmt::Debug for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::Hash;
-    use proptest::prelude::*;
 
     const TICK: Duration = Duration::from_millis(100);
 
@@ -309,35 +203,8 @@ mod tests {
         let mut it = announcements(1000, 10);
         for start in (0..1_000_000).step_by(777) {
             it.announced(&items(start..start + 777));
-            assert!(it.known.ring.len() <= 1000 && it.known.len() <= 1000);
+            assert!(it.known.len() <= 1000);
         }
         assert_eq!(it.known_len(), 1000);
-    }
-
-    proptest! {
-        /// The set is the last `capacity` notes, however they are made and batched.
-        #[test]
-        fn the_items_of_the_last_notes_are_known(
-            capacity in 1..12usize,
-            batches in prop::collection::vec(prop::collection::vec(0..30u32, 0..9), 0..60),
-        ) {
-            let mut known = Known::new(capacity);
-            let mut all = Vec::new();
-            for batch in batches {
-                if let [single] = batch[..] {
-                    let recent: &[u32] = &all[all.len().saturating_sub(capacity)..];
-                    prop_assert_eq!(known.insert(&item(single)), !recent.contains(&single));
-                } else {
-                    known.note(&items(batch.iter().copied()));
-                }
-                all.extend(batch);
-                let recent = &all[all.len().saturating_sub(capacity)..];
-                for number in 0..30 {
-                    prop_assert_eq!(known.contains(&item(number)), recent.contains(&number));
-                }
-                let distinct: std::collections::HashSet<_> = recent.iter().collect();
-                prop_assert_eq!(known.len(), distinct.len());
-            }
-        }
     }
 }
