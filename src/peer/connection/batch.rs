@@ -7,11 +7,11 @@ use bytes::Bytes;
 /// A batch takes small frames up to this size in bytes.
 pub(in crate::peer) const BATCH_SIZE: usize = 80 * 1024;
 
-/// Below this size in bytes a batch is small: worth waiting a moment for more frames, and its buffer is not worth keeping.
+/// A batch below this size in bytes is small: the writer gives senders a moment to add more, and does not keep its buffer.
 pub(in crate::peer) const SMALL_BATCH: usize = 4 * 1024;
 
 /// How many bytes of a batch's buffer are zeroed ahead of the frames.
-const STRETCH: usize = 2 * 1024;
+const ZEROED_AHEAD: usize = 2 * 1024;
 
 /// Consecutive frames that leave together.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Batch {
         &self.frames
     }
 
-    /// Adds a small frame if there is room and its messages have positions or not as this one. Returns whether it did.
+    /// Adds a small frame if the batch has room for it and `has_positions` is that of the batch. Returns whether it did.
     pub fn append(&mut self, command: Command, frame: &[u8], has_positions: bool) -> bool {
         let BatchBytes::Small(buffer) = &mut self.bytes else { return false };
         let appended = self.has_positions == has_positions && buffer.append(frame);
@@ -108,8 +108,8 @@ pub(in crate::peer) struct SpareBuffer {
 /// The bytes of small frames.
 ///
 /// The writer thread may run on another core, which then has the buffer in its cache. Appending one frame at a time would
-/// fetch one cache line at a time, under the queue's lock. So the room is zeroed in stretches ahead of the frames, which
-/// fetches many lines at once.
+/// fetch one cache line at a time, under the queue's lock. So the buffer is zeroed some way ahead of the frames, which fetches
+/// many lines at once.
 #[derive(Debug, Default)]
 struct Buffer {
     room: Vec<u8>,
@@ -136,7 +136,7 @@ impl Buffer {
         }
         match self.room.get_mut(self.used..end) {
             Some(place) => place.copy_from_slice(frame),
-            // The first frame, or one as long as a stretch.
+            // The first frame, or one that is longer than what is zeroed.
             None => {
                 self.room.truncate(self.used);
                 self.room.extend_from_slice(frame);
@@ -152,7 +152,7 @@ impl Buffer {
         if end > self.room.capacity() && end > BATCH_SIZE / 8 {
             self.room.reserve_exact(BATCH_SIZE.max(end) - self.room.len());
         }
-        let ready = (self.used + STRETCH).min(BATCH_SIZE);
+        let ready = (self.used + ZEROED_AHEAD).min(BATCH_SIZE);
         if self.used > 0 && end <= ready {
             self.room.resize(ready, 0);
         }

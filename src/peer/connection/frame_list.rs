@@ -1,31 +1,31 @@
-//! The frames that a batch consists of: their types and sizes, so that the writer need not parse the bytes again.
+//! The types and sizes of the frames in a batch, so that the writer need not parse the bytes again.
 
 use crate::peer::stats::Count;
 use crate::wire::Command;
 
-/// How many entries there is room for in a list that is kept: enough for a run of transactions of many sizes, and a fifth
-/// of the run's own bytes.
+/// The capacity of a list that is kept for a later batch, in entries. It is enough for a batch of transactions of many sizes, and
+/// a fifth of the batch's own bytes.
 const KEPT: usize = 512;
 
-/// Frames in a row: those of one type and size that follow one another, as most do in a stream, are one entry.
+/// A list of frames in which consecutive frames of the same type and size are one entry.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct FrameList(Vec<Group>);
 
 #[derive(Debug, Clone, Copy)]
 struct Group {
     command: Command,
-    /// Of each, in bytes.
+    /// The size of each frame, in bytes.
     size: usize,
     count: usize,
 }
 
 impl FrameList {
-    /// One frame.
+    /// A list of one frame.
     pub fn of(command: Command, size: usize) -> Self {
         Self(vec![Group { command, size, count: 1 }])
     }
 
-    /// Adds one more.
+    /// Adds a frame at the end.
     pub fn add(&mut self, command: Command, size: usize) {
         match self.0.last_mut() {
             Some(last) if last.size == size && last.command == command => last.count += 1,
@@ -33,38 +33,38 @@ impl FrameList {
         }
     }
 
-    /// Forgets all, but keeps some room for others.
+    /// Removes all entries, and keeps some of the memory for later ones.
     pub fn clear(&mut self) {
         self.0.clear();
         self.0.shrink_to(KEPT);
     }
 
-    /// The types of message that there are, some of them perhaps more than once.
+    /// The commands of the frames, some of them perhaps more than once.
     pub fn commands(&self) -> impl Iterator<Item = Command> {
         self.0.iter().map(|group| group.command)
     }
 
-    /// The frames, whose bytes these are.
+    /// The frames with their bytes. `bytes` are those of the whole batch.
     pub fn frames<'a>(&'a self, bytes: &'a [u8]) -> Frames<'a> {
         Frames { bytes, at: 0, until: bytes.len(), rest: &self.0, taken: 0 }
     }
 }
 
-/// Some frames of a run, in order.
+/// Consecutive frames of a batch.
 #[derive(Debug, Clone)]
 pub(in crate::peer) struct Frames<'a> {
     bytes: &'a [u8],
-    /// Where the next one begins.
+    /// Where the next frame begins.
     at: usize,
-    /// Where the last one must end.
+    /// Frames that end after this are not included.
     until: usize,
     rest: &'a [Group],
-    /// How many of the first entry are behind.
+    /// How many frames of the first entry are passed.
     taken: usize,
 }
 
 impl<'a> Frames<'a> {
-    /// Takes the frames that are whole within the first `until` bytes of the run.
+    /// Splits off the frames that end within the first `until` bytes of the batch.
     pub fn take_within(&mut self, until: usize) -> Self {
         let taken = Self { until, ..self.clone() };
         let mut passed = taken.clone();
@@ -73,7 +73,7 @@ impl<'a> Frames<'a> {
         taken
     }
 
-    /// How many there are of each type.
+    /// The numbers of messages and bytes, entry by entry.
     pub fn counts(mut self) -> impl Iterator<Item = (Command, Count)> {
         std::iter::from_fn(move || {
             let Group { command, size, count } = self.next_group()?;
@@ -81,7 +81,7 @@ impl<'a> Frames<'a> {
         })
     }
 
-    /// Passes over those of the first entry.
+    /// Passes over the frames of the first entry.
     fn next_group(&mut self) -> Option<Group> {
         let (first, rest) = self.rest.split_first()?;
         let fitting = (self.until - self.at).checked_div(first.size).unwrap_or(usize::MAX);

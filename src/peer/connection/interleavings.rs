@@ -391,7 +391,7 @@ fn the_pinger_never_sleeps_past_an_earlier_deadline() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.next_due(now))
         };
-        shared.with_deadlines(|deadlines| deadlines.last_words(soon, DisconnectReason::Local));
+        shared.with_deadlines(|deadlines| deadlines.end_at(soon, DisconnectReason::Local));
         let Err(Some(wake_at)) = pinger.join().unwrap() else { panic!("nothing to wait for") };
         assert!(wake_at <= soon || ends.pinger.try_recv().is_ok(), "sleeps too long");
         assert_eq!(shared.next_due(soon), Ok(Due::End(DisconnectReason::Local)));

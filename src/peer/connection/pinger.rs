@@ -1,4 +1,4 @@
-//! Thread 3: the clock. Asleep until something is due.
+//! The pinger thread: sleeps until the next deadline, sends pings, and ends the connection when a deadline has passed.
 
 use super::outbound::{Lane, Wait};
 use super::shared::Shared;
@@ -11,16 +11,16 @@ use crossbeam_channel::{Receiver, at, never, select};
 use log::debug;
 use std::{sync::Arc, time::Instant};
 
-/// Pings, and ends the connection when it is time, until it has ended.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, bell: &Receiver<()>) {
-    // The program's logger can panic, and without its deadlines a peer must not go on.
-    if let Err(message) = catch_panic(|| serve(shared, bell)) {
+/// Runs until the connection has ended.
+pub(in crate::peer) fn run(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
+    // The program's logger can panic. A peer without deadlines must not stay connected.
+    if let Err(message) = catch_panic(|| serve(shared, wake_up)) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
 }
 
-fn serve(shared: &Arc<Shared>, bell: &Receiver<()>) {
-    // Asked each time: an interval shorter than a ping takes leaves no time to hear of the end below.
+fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
+    // Checked in every round: with a very short ping interval, a ping may be due each time, and the `select!` is not reached.
     while shared.ended().is_none() {
         let sleep = match shared.next_due(Instant::now()) {
             Ok(Due::Ping) => {
@@ -35,7 +35,7 @@ fn serve(shared: &Arc<Shared>, bell: &Receiver<()>) {
             Err(None) => never(),
         };
         select! {
-            recv(bell) -> rung => if rung.is_err() { return },
+            recv(wake_up) -> woken => if woken.is_err() { return },
             recv(sleep) -> _ => {}
             recv(shared.lifecycle.quitting()) -> _ => return,
         }
@@ -46,7 +46,7 @@ fn ping(shared: &Shared) {
     let ping = Ping { nonce: shared.config.ping_nonce() };
     match shared.queue_in(Lane::Ordinary, &ping, Wait::No) {
         Ok(_) => {}
-        // The write timeout looks after a remote that takes nothing.
+        // A full queue is no reason to end: the write timeout ends a remote that reads nothing.
         Err(error) => debug!(target: SENT, "{shared}: no ping: {error}"),
     }
 }

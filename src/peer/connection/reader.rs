@@ -1,4 +1,4 @@
-//! Thread 1: socket → frame → message → state → callback.
+//! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the listener.
 
 use super::counters::Stamp;
 use super::outbound::Lane;
@@ -22,12 +22,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The largest payload, in bytes, until the handshake is done. A remote that has not introduced itself can make this side
-/// hold no more.
+/// The largest payload that is accepted until the handshake is done, in bytes. It bounds the memory that a remote can occupy
+/// before it has sent a `version`.
 const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 
-/// How long the reader waits when the connection had nothing to read and did not wait for it.
-const MOMENT: Duration = Duration::from_millis(1);
+/// The pause before the next attempt to read, for streams that return at once instead of waiting.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads until the connection ends, and ends it.
 pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
@@ -63,22 +63,22 @@ struct Reader<'a> {
     has_version: bool,
     /// Whether the handshake is done.
     introduced: bool,
-    /// When the bytes that are worked through arrived.
+    /// When the bytes that are being handled arrived.
     now: Instant,
 }
 
-/// What is left to do with a message.
+/// What is left to do with a message after it was applied to the state.
 enum Then {
     Deliver,
-    /// Deliver it, and shake hands.
+    /// Deliver it, then answer the remote's `version`.
     Introduce {
         send_version: bool,
     },
     Ignore,
 }
 
-/// Ends the reader; `Err` of everything that can.
-type Ends<T = ()> = Result<T, DisconnectReason>;
+/// `Err` holds the reason for which the connection must end.
+type OrEnd<T = ()> = Result<T, DisconnectReason>;
 
 impl Reader<'_> {
     fn read(&mut self) -> DisconnectReason {
@@ -87,10 +87,11 @@ impl Reader<'_> {
             match self.source.with(|source| self.decoder.read_from(source)) {
                 Ok(0) => return DisconnectReason::remote_closed(self.decoder.is_mid_frame(), self.introduced),
                 Ok(_) => {}
-                // Nothing is lost. The pause keeps a stream that never waits from occupying a core, and ends with the
-                // connection: the stream's own shutdown may not wake this thread.
+                // A read that timed out or was interrupted. The pause keeps a stream that never waits from occupying a core. It
+                // also notices the end of the connection where shutting the stream down does not wake this thread.
                 Err(error) if stream::can_be_repeated(&error, self.waited(), stream::READ_TIMEOUT) => {
-                    if self.shared.lifecycle.quitting().recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected) {
+                    if self.shared.lifecycle.quitting().recv_timeout(RETRY_PAUSE) == Err(RecvTimeoutError::Disconnected)
+                    {
                         return self.shared.end_reason();
                     }
                     if self.decoder.arrived() == before {
@@ -101,31 +102,31 @@ impl Reader<'_> {
                 Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
             }
             self.now = Instant::now();
-            self.shared.with_deadlines(|deadlines| deadlines.busy(self.now));
+            self.shared.with_deadlines(|deadlines| deadlines.reader_busy(self.now));
             let mut heard = false;
             let arrived = self.decoder.arrived() - before;
-            let result = self.work_through(&mut heard);
+            let result = self.handle_frames(&mut heard);
             let now = Instant::now();
             let number = self.decoder.frame_under_way();
             let arriving = self.decoder.announced().map(|(command, _)| command);
             self.shared.with_deadlines(|deadlines| {
-                deadlines.idle(now, heard);
-                deadlines.mid_frame(number, arriving, now);
+                deadlines.reader_waits(now, heard);
+                deadlines.frame_arriving(number, arriving, now);
             });
-            // Behind the deadlines: a pause does not move them.
+            // After the deadlines are updated, because a pause must not move them.
             if let Err(reason) = result.and_then(|messages| self.pace(messages, arrived)) {
                 return reason;
             }
         }
     }
 
-    /// How long the last read took, at most.
+    /// An upper bound of how long the last read took.
     fn waited(&self) -> Duration {
         self.now.elapsed()
     }
 
     /// Slows down a remote that sends more than it may.
-    fn pace(&mut self, messages: u64, bytes: u64) -> Ends {
+    fn pace(&mut self, messages: u64, bytes: u64) -> OrEnd {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
         let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {
             Pace::Free => return Ok(()),
@@ -133,15 +134,15 @@ impl Reader<'_> {
             Pace::End { after, limit } => (after, Err(DisconnectReason::RateExceeded { limit })),
         };
         debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
-        // Nothing is ever sent there; the end of the connection ends the pause.
+        // Nothing is ever sent on this channel. The end of the connection disconnects it and so ends the pause.
         match self.shared.lifecycle.quitting().recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => then,
             _ => Err(self.shared.end_reason()),
         }
     }
 
-    /// Handles all frames that are wholly there; gives how many there were.
-    fn work_through(&mut self, heard: &mut bool) -> Ends<u64> {
+    /// Handles all frames that have arrived completely. Returns how many there were.
+    fn handle_frames(&mut self, heard: &mut bool) -> OrEnd<u64> {
         let clock = Stamp::of(SystemTime::now());
         let mut frames = 0;
         loop {
@@ -167,10 +168,10 @@ impl Reader<'_> {
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
                     let decoded = frame.decode();
-                    // The rest of a refused frame may have come with this one.
+                    // The decoder may have passed over the rest of a refused frame on its way to this one.
                     self.count_skipped(self.passed(before).saturating_sub(size));
-                    // It stays where it was decoded until its callback takes it: to copy what was written a moment ago makes
-                    // the processor wait for it, longer than the rest takes.
+                    // `handle` borrows the message instead of moving it. Moving it here costs more than everything else
+                    // that the reader does for a small message.
                     let then = match &decoded {
                         Ok(message) => self.handle(size, command, message, clock)?,
                         Err(_) => Then::Ignore,
@@ -180,7 +181,7 @@ impl Reader<'_> {
                         (Then::Deliver, Ok(message)) => {
                             let is_verack = matches!(message, Message::VerAck(_));
                             self.listener.deliver(self.peer, message);
-                            // There is only one: a second would have ended the connection.
+                            // A second `verack` ends the connection, so this runs once.
                             if is_verack {
                                 self.listener.on_handshake(self.peer);
                             }
@@ -201,9 +202,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses a frame by its header, before the payload is read, if the handshake does not allow such a message yet.
+    /// Refuses a frame by its header if the handshake does not allow its command yet. Its payload is never read.
     #[inline]
-    fn check_announced(&self) -> Ends {
+    fn check_announced(&self) -> OrEnd {
         if self.has_version {
             return Ok(());
         }
@@ -214,21 +215,21 @@ impl Reader<'_> {
         Err(reason)
     }
 
-    /// How many bytes the decoder is past a position. Positions only grow, and a frame fits a usize.
+    /// How many bytes the decoder has advanced since it was at the position `before`.
     fn passed(&self, before: u64) -> usize {
         usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
     }
 
-    /// The rest of a refused frame belongs to nothing, but it was received.
+    /// Counts the bytes of a refused frame that the decoder passed over. They belong to no message, but they were received.
     fn count_skipped(&self, skipped: usize) {
         if skipped > 0 {
             self.shared.received.add_skipped(skipped);
         }
     }
 
-    /// What a message means to the peer itself.
+    /// Applies a message to the state of the peer. Returns what is left to do with it.
     #[inline]
-    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Ends<Then> {
+    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> OrEnd<Then> {
         if logging::messages() {
             logging::received(&**self.shared, command, size, message);
         }
@@ -238,8 +239,8 @@ impl Reader<'_> {
         let step = self.note(size, command, message, clock);
         if step == Step::Finished {
             self.decoder.set_limits(self.shared.settings().payload_limits.clone());
-            // Before any callback: the remote has met its deadline.
-            self.shared.with_deadlines(|deadlines| deadlines.introduced(self.now));
+            // Before any callback, because the time in a callback must not count as time of the handshake.
+            self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
             self.shared.lifecycle.handshake_done();
         }
         self.listener.on_read(self.peer, size, Ok(command));
@@ -263,7 +264,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Counts a message and applies it to the state, before any callback. Most messages change nothing, and need no lock.
+    /// Counts a message and updates the state. Most messages change no state and take no lock.
     #[inline]
     fn note(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         if !self.introduced || matches!(message, Message::Version(_) | Message::VerAck(_)) {
@@ -287,7 +288,8 @@ impl Reader<'_> {
     fn shake_hands(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         let overdue = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now));
         let mut state = self.shared.state.lock();
-        // Under the lock of the handshake, so that a snapshot has the message and its consequences, or neither.
+        // Counted under the lock of the handshake, so that a snapshot of the statistics shows both the message and the
+        // state that it leads to, or neither.
         self.shared.received.add(command, size, clock);
         if let Some(reason) = overdue {
             return Step::End(None, reason);
@@ -302,7 +304,7 @@ impl Reader<'_> {
     }
 
     /// Answers the remote's `version`.
-    fn introduce(&self, send_version: bool) -> Ends {
+    fn introduce(&self, send_version: bool) -> OrEnd {
         if send_version {
             self.shared.answer(Lane::Handshake, &self.shared.version())?;
         }
@@ -311,9 +313,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What the peer does by itself with an ordinary message.
+    /// Does what the peer does by itself with a message, such as answering a ping.
     #[inline]
-    fn deliver(&mut self, message: &Message) -> Ends<Then> {
+    fn deliver(&mut self, message: &Message) -> OrEnd<Then> {
         if !self.shared.questions.is_empty() {
             self.shared.questions.arrived(message);
         }
@@ -337,8 +339,8 @@ impl Reader<'_> {
                 debug!(target: RECEIVED, "{}: {command} ignored", self.shared);
                 return Ok(Then::Ignore);
             }
-            Message::Custom(unknown) if self.shared.settings().custom_commands == CustomCommands::Disconnect => {
-                let command = unknown.command();
+            Message::Custom(custom) if self.shared.settings().custom_commands == CustomCommands::Disconnect => {
+                let command = custom.command();
                 let reason = DisconnectReason::CustomCommand(command);
                 self.last_reject(&self.malformed(&format!("unknown command {command}")), &reason);
                 return Err(reason);
@@ -348,8 +350,8 @@ impl Reader<'_> {
         Ok(Then::Deliver)
     }
 
-    /// A frame that was no message.
-    fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> Ends {
+    /// Handles a frame that could not be decoded.
+    fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> OrEnd {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));
@@ -376,7 +378,8 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Queues the last message. [`run`] waits until it is written, for a bounded time, because the remote may not read.
+    /// Queues a `reject` as the last message. [`run`] waits until it is written, at most [`LAST_REJECT`], because the remote may
+    /// not read.
     fn last_reject(&self, reject: &Reject, reason: &DisconnectReason) {
         if let Err(error) = self.shared.end_with(reject, reason.clone()) {
             debug!(target: SENT, "{}: the reject was not queued: {error}", self.shared);

@@ -1,7 +1,7 @@
 //! What the threads and the handles of one peer share.
 //!
-//! Locks are taken one at a time, or in the order of the fields below. None is held while a callback runs, or while a
-//! thread waits for anything but another holder, but for what is done once at the beginning.
+//! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`]. No lock is held while
+//! a callback or other code of the program runs.
 
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
@@ -37,7 +37,7 @@ use std::{
 /// How long a connection that is to end waits for its last `reject` to be written.
 pub(in crate::peer) const LAST_REJECT: Duration = Duration::from_secs(2);
 
-/// A scratch buffer with more room than this, in bytes, is not kept.
+/// A scratch buffer with a larger capacity than this, in bytes, is dropped after use.
 const SCRATCH_KEPT: usize = 4 * SMALL_FRAME;
 
 thread_local! {
@@ -52,9 +52,9 @@ pub(in crate::peer) struct Shared {
     pub direction: Direction,
     pub address: PeerAddress,
     pub connected_at: SystemTime,
-    /// The requests that are timed.
+    /// The requests for which there is a stall rule.
     pub timed_requests: Commands,
-    /// The commands that would answer one that was sent.
+    /// The commands that would answer a request under way, as bits of [`Commands`].
     awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
@@ -87,7 +87,7 @@ pub(in crate::peer) struct State {
     pub wants_headers: bool,
 }
 
-/// What was asked for last, so that the same is not asked for twice in a row.
+/// The last request of each filtered kind. A request equal to the last one is not sent.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct LastRequests {
     pub block_invs: Option<GetBlockInvs>,
@@ -151,7 +151,7 @@ impl Shared {
         (shared, Ends { work, pinger })
     }
 
-    /// Records something, if anything is recorded.
+    /// Adds a record to the capture, if there is one.
     pub fn capture(&self, entry: Entry<'_>) {
         if let Some(capture) = &self.settings().capture {
             capture.record(self.id, entry);
@@ -175,7 +175,7 @@ impl Shared {
             return;
         }
         let shutdown = self.shutdown.lock().take();
-        // The program's stream, and its logger below, may panic; the rest must be done all the same.
+        // The program's stream, and its logger below, may panic. The other steps must be taken all the same.
         let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
@@ -193,7 +193,7 @@ impl Shared {
 
     /// Why the connection ended, for a caller that knows that it has ended or is about to.
     pub fn end_reason(&self) -> DisconnectReason {
-        // Asked again, because the connection may end between the first two looks.
+        // The first check is repeated, because the connection may end between the two.
         let reason = self.ended().cloned().or_else(|| self.outbound.finishing()).or_else(|| self.ended().cloned());
         reason.unwrap_or(DisconnectReason::Local)
     }
@@ -208,7 +208,7 @@ impl Shared {
             .map_err(|_| QueueError::Closed(self.end_reason()))?;
         self.ending_with_reject.store(true, Ordering::Release);
         let deadline = Instant::now() + LAST_REJECT;
-        self.with_deadlines(|deadlines| deadlines.last_words(deadline, reason));
+        self.with_deadlines(|deadlines| deadlines.end_at(deadline, reason));
         Ok(())
     }
 
@@ -249,8 +249,8 @@ impl Shared {
             }
             pushed
         };
-        // Taken out while it is used, so that a logger or an encoder that queues another message finds an empty one. In the
-        // destructor of a thread-local value it may be gone already.
+        // Taken out while it is in use, so that a logger or an encoder that queues another message finds an empty buffer. In
+        // the destructor of a thread-local value the buffer may be gone already.
         let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let result = queue(&mut scratch);
         let _ = SCRATCH.try_with(|kept| kept.set(scratch));
@@ -310,12 +310,12 @@ impl Shared {
         });
     }
 
-    /// Whether a message of this type has to do with a deadline. Asked for every message, and mostly not so.
+    /// Whether a message of this type would answer a request under way. Called for every message, so it takes no lock.
     pub fn is_awaited(&self, command: Command) -> bool {
         Commands::from_bits(self.awaited.load(Ordering::Acquire)).contains(command)
     }
 
-    /// One that has arrived.
+    /// A message arrived that may answer a request.
     pub fn answered(&self, answer: Command) {
         self.with_deadlines(|deadlines| {
             deadlines.answered(answer);
@@ -323,12 +323,12 @@ impl Shared {
         });
     }
 
-    /// What is due, for the pinger, or until when it can sleep.
+    /// For the pinger: what is due, or the time until which it can sleep.
     pub fn next_due(&self, now: Instant) -> Result<Due, Option<Instant>> {
         let mut clock = self.clock.lock();
-        // Whatever woke the pinger: if the time it asked for is long past, it woke up late.
+        // Whatever woke the pinger: if the time that it asked for is long past, it woke up late.
         if let Some(asked) = clock.wake_at.take() {
-            clock.deadlines.woke(asked, now);
+            clock.deadlines.pinger_woke(asked, now);
         }
         match clock.deadlines.due(now) {
             Some(due) => Ok(due),
@@ -356,7 +356,7 @@ impl Shared {
         }
     }
 
-    /// Takes down what the remote says of itself.
+    /// Stores what the remote's `version` says.
     pub fn introduce(state: &mut State, version: &Version, negotiated_version: i32) {
         state.remote = Some(Remote {
             user_agent: version.user_agent.clone(),

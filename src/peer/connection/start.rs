@@ -1,4 +1,4 @@
-//! Starting the three threads of a peer, or none of them.
+//! Starts the three threads of a peer, or none of them, and runs the last callback.
 
 use super::lifecycle::THREADS;
 use super::outbound::Lane;
@@ -23,8 +23,8 @@ pub(in crate::peer) fn start(
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
     let (shared, ends) = Shared::new(config, direction, address, shutdown);
     let shared = Arc::new(shared);
-    // The side that dialled introduces itself. Queued before there is a thread, `version` is the first message.
-    // A panic of the program's `DagView` ends the peer, as it does in a callback.
+    // The side that dialled sends its `version` first. It is queued before there is a thread, so nothing can be sent before
+    // it. A panic of the program's `DagView` ends the peer, as a panic in a callback does.
     let introduce = || match direction {
         Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
         Direction::Inbound => Ok(()),
@@ -59,7 +59,7 @@ pub(in crate::peer) fn start(
     Ok(peer)
 }
 
-/// What each of the three threads does.
+/// The outermost function of each of the three threads.
 fn run(shared: Arc<Shared>, body: Body) {
     let lifecycle = Arc::clone(&shared.lifecycle);
     lifecycle.identity().adopt_thread();
@@ -69,12 +69,12 @@ fn run(shared: Arc<Shared>, body: Body) {
     if lifecycle.leave_callbacks() {
         last_callback(&shared);
     }
-    // With the last share goes the program's listener, whose destructor may do as it likes.
+    // This may drop the program's listener, whose destructor may panic.
     let _ = catch_panic(|| drop(shared));
     lifecycle.leave();
 }
 
-/// Runs on the thread that leaves last.
+/// Calls `on_disconnect`, on the last thread that may run callbacks.
 fn last_callback(shared: &Arc<Shared>) {
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
@@ -102,16 +102,16 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     thread_local! {
-        /// How many threads can still be started from this one.
-        static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
+        /// How many more threads can be started from this thread.
+        static THREADS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     }
 
-    /// As if the process had too many.
+    /// Fails as the system does when a process has too many threads.
     pub(in crate::peer) fn spawn_fails() -> io::Result<()> {
-        match ROOM.get() {
+        match THREADS_LEFT.get() {
             0 => Err(io::ErrorKind::WouldBlock.into()),
-            room => {
-                ROOM.set(room - 1);
+            left => {
+                THREADS_LEFT.set(left - 1);
                 Ok(())
             }
         }
@@ -132,24 +132,24 @@ mod tests {
 
     #[test]
     fn a_thread_that_cannot_be_started_leaves_nothing_behind() {
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
         for direction in [Direction::Inbound, Direction::Outbound] {
-            for (room, missing) in ["pinger", "writer", "reader"].into_iter().enumerate() {
-                let ours = TcpStream::connect(door.local_addr().unwrap()).unwrap();
-                let (mut theirs, address) = door.accept().unwrap();
+            for (left, missing) in ["pinger", "writer", "reader"].into_iter().enumerate() {
+                let ours = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+                let (mut theirs, address) = server.accept().unwrap();
                 let calls = Arc::new(Calls::default());
                 let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
-                ROOM.set(room);
+                THREADS_LEFT.set(left);
                 let result = start(ours, address.into(), direction, &config);
-                ROOM.set(usize::MAX);
+                THREADS_LEFT.set(usize::MAX);
                 assert!(matches!(result, Err(StartError::Thread { thread, .. }) if thread == missing), "{result:?}");
                 drop(config);
-                // Who was started had a share of the configuration, and is gone.
+                // A thread that still ran would hold a clone of the configuration.
                 assert_eq!(Arc::strong_count(&calls), 1, "{missing}, {direction}");
                 assert_eq!(calls.0.load(Ordering::SeqCst), 0, "{missing}, {direction}");
-                let mut told = Vec::new();
-                theirs.read_to_end(&mut told).unwrap();
-                assert!(told.is_empty(), "the remote was told {told:?}");
+                let mut received = Vec::new();
+                theirs.read_to_end(&mut received).unwrap();
+                assert!(received.is_empty(), "the remote received {received:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Announcing: blocks go out at once, everything else when the trickle timer says.
+//! Announcing inventory: blocks are announced at once, everything else in batches when the trickle timer fires.
 
 use super::outbound::Wait;
 use super::shared::Shared;
@@ -10,10 +10,10 @@ use crate::wire::{Inv, Inventory, InventoryType};
 use log::debug;
 use std::time::Instant;
 
-/// How many announced items are noted under one lock.
+/// How many announced items are noted while the lock is held.
 const SLICE: usize = 128;
 
-/// What the trickle timer says.
+/// What the writer has to do for announcements.
 pub(in crate::peer) enum Trickle {
     Send(Inv),
     Wait(Instant),
@@ -21,7 +21,8 @@ pub(in crate::peer) enum Trickle {
 }
 
 impl Shared {
-    /// Notes what the remote announced, in slices, so that a caller who announces something never waits for all of them.
+    /// Notes the items of a remote's `inv` as known. Releases the lock after each slice, so that a caller of `queue_inventory`
+    /// waits for one slice at most, however much the remote announces.
     pub fn note_announced(&self, items: &[Inventory]) {
         // Older items would be forgotten at once.
         let newest = items.len().saturating_sub(self.settings().known_inventory);
@@ -38,7 +39,7 @@ impl Shared {
             return Err(QueueError::Closed(reason.clone()));
         }
         if !self.outbound.is_open() {
-            // Nobody is there yet who could know it.
+            // The original drops it too.
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
         }
@@ -47,26 +48,27 @@ impl Shared {
             return Err(QueueError::Closed(self.end_reason()));
         }
         let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
-        let ring = if items.iter().any(is_block) {
+        let wake_up = if items.iter().any(is_block) {
             let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
-            let ring = self.queue_trickled(&mut announcements, &rest)?;
+            let wake_up = self.queue_trickled(&mut announcements, &rest)?;
             for block in items.iter().filter(|item| is_block(item)) {
                 if !announcements.is_known(block) {
                     self.queue(&Inv::from(vec![*block]), Wait::No)?;
                     announcements.sent(*block);
                 }
             }
-            ring
+            wake_up
         } else {
             self.queue_trickled(&mut announcements, items)?
         };
         drop(announcements);
-        if ring {
+        if wake_up {
             self.outbound.wake_writer();
         }
         Ok(())
     }
 
+    /// Queues items for the trickle timer. Returns whether the writer must be woken to start the timer.
     fn queue_trickled(&self, announcements: &mut Announcements, items: &[Inventory]) -> Result<bool, QueueError> {
         let was_due = announcements.due().is_some();
         announcements
@@ -75,7 +77,7 @@ impl Shared {
         Ok(!was_due && announcements.due().is_some())
     }
 
-    /// The next trickled `inv` if it is time, at most [`TRICKLE_BATCH`] items; otherwise until when to wait.
+    /// The next trickled `inv` of at most [`TRICKLE_BATCH`] items if it is due, otherwise when it will be.
     pub fn trickle(&self, now: Instant) -> Trickle {
         let mut announcements = self.announcements.lock();
         match announcements.due() {

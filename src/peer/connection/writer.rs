@@ -1,4 +1,7 @@
-//! Thread 2: the outbound handler. Takes runs while there are any, and waits with `select!` when there are none.
+//! The writer thread: the outbound handler of a peer.
+//!
+//! It writes batches as long as the outbound queue has any, and otherwise waits with `select!` for a wake-up, the trickle timer,
+//! or the end of the connection.
 
 use super::batch::Batch;
 use super::counters::Stamp;
@@ -21,17 +24,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// After writing failed, the remote's last words may still be read: a `reject` can explain the failure.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long the reader goes on after writing failed: the remote may have sent a `reject` that explains the failure.
+const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 
-/// How often it is tried to write within the write timeout. A system that waits for room may look for much of it, and give
-/// up without having looked for little: only who asks again learns what a slow remote has made.
-const TRIES: u32 = 4;
+/// How many attempts to write there are within the write timeout. Linux wakes a blocked writer only when about a third of the
+/// send buffer is free. A new attempt also finds the little room that a slow remote has made.
+const ATTEMPTS: u32 = 4;
 
-/// How long to wait before a stream is tried again that did not wait itself.
-const MOMENT: Duration = Duration::from_millis(1);
+/// The pause between two attempts, for streams that return at once instead of waiting.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long buffers are kept when there is nothing to write. Traffic of any strength has shorter gaps.
+/// How long spare buffers are kept while there is nothing to write. Steady traffic has shorter gaps.
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
@@ -40,7 +43,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, end
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, ends, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    // A panic may have come from the stream's `write`.
+    // If the stream's `write` panicked, the write under way is over too.
     shared.outbound.progress().end_write(0);
 }
 
@@ -93,7 +96,7 @@ struct Timers {
 struct Done;
 
 impl Writer<'_> {
-    /// Writes everything, then waits with `wait`, which returns whether to go on.
+    /// Alternates between writing everything and waiting. `wait` returns `false` when the connection has ended.
     fn serve(&mut self, wait: impl Fn(Timers) -> bool) {
         while let Ok(timers) = self.write_everything() {
             if !wait(timers) {
@@ -102,7 +105,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes until nothing is left, then returns what to wait for besides new messages.
+    /// Writes until nothing is left. Returns the timers that can give the writer new work.
     fn write_everything(&mut self) -> Result<Timers, Done> {
         let mut wrote = false;
         loop {
@@ -111,16 +114,16 @@ impl Writer<'_> {
             }
             let timer = self.trickle()?;
             let outbound = &self.shared.outbound;
-            // The remote waits for the first message after a pause, so it is written at once. Where one message followed
-            // another, more will come, and waiting a moment for them saves writes.
+            // The first message after a pause is written at once. After that, more messages usually follow, and letting the
+            // senders run for a moment makes larger batches.
             if wrote && outbound.next_is_small() {
                 yield_now();
             }
             if wrote {
                 match outbound.pop() {
                     Some(batch) => self.write_batch(batch)?,
-                    // A sender that queues one message after the other is about to queue the next, and waking up for each
-                    // would cost more than writing it.
+                    // A busy sender is about to queue its next message. Letting it run is cheaper than going to sleep and
+                    // being woken for each message.
                     None => {
                         yield_now();
                         wrote = false;
@@ -146,7 +149,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Sends one batch of announcements if it is due. Otherwise returns the timer; `None` if there may be more to send.
+    /// Writes one batch of announcements if it is due, and returns `None`, because another may be due. Otherwise returns the
+    /// timer of the next.
     fn trickle(&mut self) -> Result<Option<Receiver<Instant>>, Done> {
         match self.shared.trickle(Instant::now()) {
             Trickle::Nothing => Ok(Some(never())),
@@ -155,7 +159,7 @@ impl Writer<'_> {
                 let mut bytes = Vec::new();
                 match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
                     Ok(()) => self.write_all(&bytes, &FrameList::of(Command::Inv, bytes.len()), false)?,
-                    // It has at most a thousand items, so it always can be.
+                    // Cannot happen: a batch has at most a thousand items, and an `inv` may have 50 000.
                     Err(error) => {
                         error!(target: SENT, "{}: a batch of announcements cannot be sent: {error}", self.shared)
                     }
@@ -176,17 +180,18 @@ impl Writer<'_> {
                 Err(done)
             }
             Err(message) => {
-                // Before the batch goes, so that its receipts find the reason.
+                // Set before the batch is dropped, so that receipts of the batch see this reason.
                 self.shared.end(DisconnectReason::CallbackPanicked { message });
                 Err(Done)
             }
         }
     }
 
-    /// Writes whole frames. After each write it starts the deadlines of the requests that are whole, counts the frames,
-    /// resolves their receipts, and calls the listener, in this order: a program that learns of a message finds it counted.
+    /// Writes whole frames. After each write, handles the frames that are completely written: starts the deadlines of requests,
+    /// counts the frames, resolves their receipts, and calls the listener. In this order, a program that sees a receipt resolved
+    /// also sees the message counted.
     fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
-        let asks = self.before(bytes, frames);
+        let asks = self.note_requests(bytes, frames);
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
@@ -204,7 +209,7 @@ impl Writer<'_> {
             if asks {
                 self.start_deadlines(whole.clone());
             }
-            self.account(whole, has_positions);
+            self.report_written(whole, has_positions);
             if written == bytes.len() {
                 break Ok(());
             }
@@ -217,13 +222,13 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes at least one byte of what there is, so that it is on its way; gives how many.
+    /// Writes and flushes at least one byte. Returns the number of bytes written.
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.retry(|out| match out.write(bytes)? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             count if count > bytes.len() => {
-                let lie = "the stream claims to have taken more than it was given";
-                Err(io::Error::new(io::ErrorKind::InvalidData, lie))
+                let problem = "`write` returned more bytes than it was given";
+                Err(io::Error::new(io::ErrorKind::InvalidData, problem))
             }
             count => Ok(count),
         })?;
@@ -231,7 +236,7 @@ impl Writer<'_> {
         Ok(count)
     }
 
-    /// Tries until it works, until it fails, or until nothing has come of it for the whole write timeout.
+    /// Repeats an attempt that timed out or was interrupted, for at most the write timeout.
     fn retry<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
         let limit = self.shared.settings().write_timeout;
@@ -241,9 +246,9 @@ impl Writer<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && self.shared.ended().is_none() => {}
                 Err(error) if stream::can_be_repeated(&error, begun.elapsed(), write_attempt(limit)) => {
                     let since = *since.get_or_insert(begun);
-                    // Nothing is ever sent there; it ends with the connection.
-                    let ended =
-                        self.shared.lifecycle.quitting().recv_timeout(MOMENT) == Err(RecvTimeoutError::Disconnected);
+                    // Nothing is ever sent on this channel. It is disconnected when the connection ends.
+                    let ended = self.shared.lifecycle.quitting().recv_timeout(RETRY_PAUSE)
+                        == Err(RecvTimeoutError::Disconnected);
                     if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
                         return Err(error);
                     }
@@ -253,9 +258,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Notes pings and requests before they are written, because the answer can be there before the write returns. Returns
-    /// whether there is a request whose answer has a deadline.
-    fn before(&self, bytes: &[u8], frames: &FrameList) -> bool {
+    /// Notes pings and timed requests before they are written, because an answer can arrive before the write returns. Returns
+    /// whether there is a timed request.
+    fn note_requests(&self, bytes: &[u8], frames: &FrameList) -> bool {
         if frames.commands().any(|command| command == Command::Ping) {
             let now = Instant::now();
             for (_, ping) in frames.frames(bytes).filter(|(command, _)| *command == Command::Ping) {
@@ -272,7 +277,7 @@ impl Writer<'_> {
         asks
     }
 
-    /// Starts the deadlines of the requests among frames that are wholly written.
+    /// Starts the deadlines of the requests among frames that are completely written.
     fn start_deadlines(&self, frames: Frames<'_>) {
         let now = Instant::now();
         for (request, _) in frames.counts().filter(|(command, _)| self.shared.timed_requests.contains(*command)) {
@@ -281,7 +286,7 @@ impl Writer<'_> {
     }
 
     /// Counts frames that are written, resolves their receipts, and calls the listener.
-    fn account(&self, frames: Frames<'_>, has_positions: bool) {
+    fn report_written(&self, frames: Frames<'_>, has_positions: bool) {
         self.shared.sent.add_all(frames.clone().counts(), Stamp::of(SystemTime::now()));
         if has_positions {
             let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
@@ -299,15 +304,15 @@ impl Writer<'_> {
 
     fn failed(&self, error: &io::Error) -> Done {
         match self.shared.settings().write_timeout {
-            // Such an error is only final after the write timeout.
+            // `retry` returns such an error only after the write timeout.
             Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }
             _ if self.shared.ended().is_none() => {
                 debug!(target: SENT, "{}: writing failed: {error}", self.shared);
                 let reason = DisconnectReason::io(IoOperation::Write, error);
-                let until = Instant::now() + LAST_WORDS;
-                self.shared.with_deadlines(|deadlines| deadlines.last_words(until, reason));
+                let until = Instant::now() + READ_AFTER_WRITE_ERROR;
+                self.shared.with_deadlines(|deadlines| deadlines.end_at(until, reason));
             }
             _ => {}
         }
@@ -317,5 +322,5 @@ impl Writer<'_> {
 
 /// How long one attempt of a stream to write may take, for a write timeout.
 pub(in crate::peer) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
-    write_timeout.map(|limit| (limit / TRIES).max(MOMENT))
+    write_timeout.map(|limit| (limit / ATTEMPTS).max(RETRY_PAUSE))
 }

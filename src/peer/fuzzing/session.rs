@@ -212,7 +212,7 @@ impl Session {
             _ => {
                 if choices.byte() == 0 {
                     let until = self.now + Duration::from_millis(500);
-                    self.deadlines.last_words(until, DisconnectReason::Local);
+                    self.deadlines.end_at(until, DisconnectReason::Local);
                     self.account.last_words = Some(until);
                 }
             }
@@ -267,7 +267,7 @@ impl Session {
         }
         self.decoder.feed(&bytes);
         self.fed += bytes.len() as u64;
-        self.deadlines.busy(self.now);
+        self.deadlines.reader_busy(self.now);
         self.account.busy = true;
         let (mut heard, mut messages) = (false, 0);
         let read_at = self.now;
@@ -289,8 +289,8 @@ impl Session {
         }
         let place = self.decoder.is_mid_frame().then(|| self.decoder.position());
         let arriving = self.decoder.announced().map(|(command, _)| command);
-        self.deadlines.idle(self.now, heard);
-        self.deadlines.mid_frame(place, arriving, self.now);
+        self.deadlines.reader_waits(self.now, heard);
+        self.deadlines.frame_arriving(place, arriving, self.now);
         self.account.heard(heard, place, arriving);
         self.settle()?;
         self.pace(messages, bytes.len() as u64, choices)
@@ -338,7 +338,7 @@ impl Session {
             Step::Finished => {
                 assert!(self.account.introduced && !self.account.done);
                 self.account.done = true;
-                self.deadlines.introduced(read_at);
+                self.deadlines.handshake_done(read_at);
                 let taken = self.now - read_at;
                 self.account.silent = Taken { total: taken, callbacks: taken };
                 self.account.since_ping = taken;

@@ -54,7 +54,8 @@ pub(in crate::peer) struct Deadlines {
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
     requests: Vec<Request>,
-    last_words: Option<(Instant, DisconnectReason)>,
+    /// The connection ends at this time for this reason, whatever else happens.
+    ending: Option<(Instant, DisconnectReason)>,
     /// Since when the reader works through what it has read.
     busy_since: Option<Instant>,
     /// When the pinger looked last.
@@ -68,11 +69,13 @@ struct Silence {
     at: Instant,
     /// How far the time in callbacks can still move it.
     credit: Duration,
+    /// How much time to catch up it can still be given, see [`Deadlines::pinger_woke`].
+    catch_up: Duration,
 }
 
 impl Silence {
     fn new(now: Instant, limit: Duration) -> Option<Self> {
-        Some(Self { from: now, at: now.checked_add(limit)?, credit: limit })
+        Some(Self { from: now, at: now.checked_add(limit)?, credit: limit, catch_up: limit })
     }
 
     /// The time in callbacks, up to `now`, that moves this deadline.
@@ -125,7 +128,7 @@ impl Deadlines {
             ping_interval: timeouts.ping_interval,
             requests: vec![Request::default(); timeouts.stall_rules.len()],
             rules: timeouts.stall_rules,
-            last_words: None,
+            ending: None,
             busy_since: None,
             judged: now,
         }
@@ -139,7 +142,7 @@ impl Deadlines {
     }
 
     /// The handshake is done: pings and the idle timeout begin.
-    pub fn introduced(&mut self, now: Instant) {
+    pub fn handshake_done(&mut self, now: Instant) {
         self.handshake = None;
         self.idle = silence(now, self.idle_limit);
         self.ping = after(now, self.ping_interval);
@@ -179,12 +182,12 @@ impl Deadlines {
     }
 
     /// The reader has read bytes and works through them now.
-    pub fn busy(&mut self, now: Instant) {
+    pub fn reader_busy(&mut self, now: Instant) {
         self.busy_since = Some(now);
     }
 
     /// The reader has worked through the bytes. `heard` tells whether they completed a message.
-    pub fn idle(&mut self, now: Instant, heard: bool) {
+    pub fn reader_waits(&mut self, now: Instant, heard: bool) {
         let Some(since) = self.busy_since.take() else { return };
         if self.handshake.is_none() {
             self.idle = match self.idle {
@@ -200,7 +203,7 @@ impl Deadlines {
 
     /// The bytes that are left belong to a frame that is arriving, which has a number in the stream, and a command once its
     /// header is there. `number` is `None` when nothing is left.
-    pub fn mid_frame(&mut self, number: Option<u64>, command: Option<Command>, now: Instant) {
+    pub fn frame_arriving(&mut self, number: Option<u64>, command: Option<Command>, now: Instant) {
         self.arriving = command;
         self.frame = match (number, self.frame) {
             (Some(number), Some((frame, same))) if number == same => Some((frame, number)),
@@ -209,25 +212,29 @@ impl Deadlines {
         };
     }
 
-    /// Writing failed. What the remote still sends may tell why, so the reader goes on until then.
-    pub fn last_words(&mut self, until: Instant, reason: DisconnectReason) {
-        self.last_words = Some((until, reason));
+    /// Ends the connection at `until` for `reason`: after a last `reject`, or after writing failed.
+    pub fn end_at(&mut self, until: Instant, reason: DisconnectReason) {
+        self.ending = Some((until, reason));
     }
 
-    /// The pinger looks later than it asked to. If it is much later, the process was stopped or the machine is overloaded, and
-    /// the reader has not seen either what arrived meanwhile. So the deadlines that judge the remote's silence move by the
-    /// lateness and a second in which the reader can catch up.
-    pub fn woke(&mut self, asked: Instant, now: Instant) {
+    /// The pinger woke up at `now` and had asked for `asked`.
+    ///
+    /// If it is much later, the process was stopped or the machine is overloaded, and the reader has not seen either what
+    /// arrived meanwhile. So the deadlines that judge the remote's silence move by the lateness, and by a second in which the
+    /// reader can catch up. That second is given only until it adds up to the deadline's limit. Otherwise a machine on which
+    /// the pinger is always late would never find a remote silent.
+    pub fn pinger_woke(&mut self, asked: Instant, now: Instant) {
         let late = now.saturating_duration_since(asked);
         if late <= PUNCTUAL {
             return;
         }
-        let grace = late.saturating_add(CATCH_UP);
         let frame = self.frame.as_mut().map(|(frame, _)| frame);
         let answers = self.requests.iter_mut().filter_map(|state| state.answer.as_mut());
         for silence in self.idle.as_mut().into_iter().chain(frame).chain(answers) {
-            // A deadline that is later than there are points in time stays, which is as good.
-            silence.at = silence.at.checked_add(grace).unwrap_or(silence.at);
+            let catch_up = CATCH_UP.min(silence.catch_up);
+            silence.catch_up -= catch_up;
+            // A deadline beyond the last point in time stays where it is: it never passes either way.
+            silence.at = silence.at.checked_add(late.saturating_add(catch_up)).unwrap_or(silence.at);
         }
     }
 
@@ -249,14 +256,14 @@ impl Deadlines {
             .filter_map(|silence| silence.next_look(self.busy_since, self.judged))
             .chain(self.handshake.map(|(until, _)| until))
             .chain(self.ping)
-            .chain(self.last_words.as_ref().map(|(until, _)| *until))
+            .chain(self.ending.as_ref().map(|(until, _)| *until))
             .min()
     }
 
     /// What is due, if anything. A ping is due once an interval.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
         self.judged = self.judged.max(now);
-        if let Some((_, reason)) = self.last_words.take_if(|(until, _)| *until <= now) {
+        if let Some((_, reason)) = self.ending.take_if(|(until, _)| *until <= now) {
             return Some(Due::End(reason));
         }
         if let Some(reason) = self.handshake_overdue(now) {

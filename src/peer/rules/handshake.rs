@@ -1,12 +1,12 @@
-//! Who may say what before two nodes have come to terms. Pure: told what arrived, it says what to do.
+//! The handshake: what to do with each message, given the messages that arrived before.
 
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
 
-/// The lowest protocol version there is.
+/// The lowest protocol version that is accepted.
 const MINIMUM_VERSION: i32 = 1;
 
-/// How far the two nodes are.
+/// The handshake of one connection.
 #[derive(Debug)]
 pub(in crate::peer) struct Handshake {
     direction: Direction,
@@ -17,9 +17,9 @@ pub(in crate::peer) struct Handshake {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The remote's `version` is due.
+    /// The remote must send its `version` next.
     Version,
-    /// The remote's `verack` is due; everything else may come meanwhile.
+    /// The remote has yet to send its `verack`. It may send other messages before.
     VerAck,
     Done,
 }
@@ -27,17 +27,17 @@ enum Stage {
 /// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::peer) enum Step {
-    /// Hand it to the listener, no more.
+    /// Deliver it to the listener.
     Deliver,
-    /// Ignore it: before the remote's `version` a custom command is nothing but tolerated.
+    /// Ignore it: a custom command before the remote's `version`.
     Skip,
-    /// Hand it to the listener, then answer: with our `version` if that has not gone out yet, and our `verack`.
+    /// Deliver it to the listener, then answer with our `version`, unless it is sent already, and our `verack`.
     Introduced {
-        /// The version both sides speak.
+        /// The protocol version that both sides speak.
         negotiated: i32,
         send_version: bool,
     },
-    /// The handshake is done; hand the message to the listener.
+    /// The handshake is done. Deliver the message to the listener.
     Finished,
     /// Disconnect, after a `reject` if there is one.
     End(Option<Reject>, DisconnectReason),
@@ -52,7 +52,7 @@ impl Handshake {
         self.stage == Stage::Done
     }
 
-    /// What to do with a message; `sent_nonce` tells whether this node has sent a nonce.
+    /// What to do with a message. `sent_nonce` returns whether this node has sent a nonce in a `version`.
     pub fn step(&mut self, message: &Message, sent_nonce: impl FnOnce(u64) -> bool) -> Step {
         match (self.stage, message) {
             (Stage::Done, Message::Version(_)) | (Stage::VerAck, Message::Version(_)) => {
@@ -82,8 +82,7 @@ impl Handshake {
         }
     }
 
-    /// Whether a frame may not even arrive, judged by the command in its header; and then the reject and the reason. So the
-    /// payload is never read.
+    /// The `reject` and the reason if a frame with this command in its header is not allowed yet. Then its payload is never read.
     pub fn refuses(&self, announced: Command) -> Option<(Reject, DisconnectReason)> {
         let legal = matches!(announced, Command::Version | Command::Custom(_));
         (self.stage == Stage::Version && !legal).then(|| refuse(announced))
@@ -111,7 +110,7 @@ impl Handshake {
     }
 }
 
-/// What follows from a first message of another type.
+/// The answer to a first message that is not a `version`.
 fn refuse(command: Command) -> (Reject, DisconnectReason) {
     let reject = Reject::new(command.name(), RejectCode::MALFORMED, "A version message must precede all others");
     (reject, DisconnectReason::Handshake(HandshakeError::NotVersion { command }))

@@ -1,4 +1,4 @@
-//! What the remote is known to have, and what waits to be announced to it. Pure: given the time, it owns no timer.
+//! The inventory that the remote is known to have, and the inventory that waits to be announced to it.
 
 use super::known_inventory::KnownInventory;
 use crate::wire::Inventory;
@@ -10,7 +10,7 @@ use std::{
 /// The most items of one trickled `inv`.
 pub(in crate::peer) const TRICKLE_BATCH: usize = 1000;
 
-/// What is known and what waits.
+/// The known inventory and the trickle queue of one remote.
 #[derive(Debug)]
 pub(in crate::peer) struct Announcements {
     known: KnownInventory,
@@ -27,7 +27,7 @@ impl Announcements {
         Self { known: KnownInventory::new(known), waiting: VecDeque::new(), limit, interval, due: None, closed: None }
     }
 
-    /// What the remote announced, it knows.
+    /// Notes items that the remote announced as known.
     pub fn announced(&mut self, items: &[Inventory]) {
         self.known.note(items);
     }
@@ -36,12 +36,13 @@ impl Announcements {
         self.known.contains(item)
     }
 
+    /// Notes an item that was announced to the remote as known.
     pub fn sent(&mut self, item: Inventory) {
         self.known.insert(&item);
     }
 
-    /// Queues what is not known. Gives how many were queued, or how many wait already when they do not fit: then none
-    /// is taken.
+    /// Queues the items that are not known. Returns how many. If they do not all fit, queues none and returns the number of
+    /// items in the queue as an error.
     pub fn queue(&mut self, items: &[Inventory], now: Instant) -> Result<usize, usize> {
         let before = self.waiting.len();
         for item in items {
@@ -60,13 +61,12 @@ impl Announcements {
         Ok(self.waiting.len() - before)
     }
 
-    /// When to send the next batch; `None` while nothing waits.
+    /// When to send the next batch. `None` while the queue is empty.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// The next batch of what still waits and has not become known meanwhile; what it gives is known from now on. Empty
-    /// when nothing is left.
+    /// Takes the next batch from the queue, without the items that have become known meanwhile, and notes its items as known.
     pub fn next_batch(&mut self) -> Vec<Inventory> {
         let mut batch = Vec::with_capacity(self.waiting.len().min(TRICKLE_BATCH));
         while batch.len() < TRICKLE_BATCH
@@ -78,13 +78,13 @@ impl Announcements {
         }
         if self.waiting.is_empty() {
             self.due = None;
-            // A burst is over; its room is given back.
+            // Frees the memory of a large burst.
             self.waiting = VecDeque::new();
         }
         batch
     }
 
-    /// Forgets everything and takes nothing more. Returns it, to be dropped outside the lock.
+    /// Empties the queue and the known inventory. Returns their memory, to be dropped outside the lock.
     pub fn close(&mut self) -> impl Sized + use<> {
         self.closed = Some((self.known.len(), self.waiting.len()));
         self.due = None;

@@ -1,15 +1,15 @@
-//! The nonces of a node's `version` messages, by which it notices that it dialled itself.
+//! The nonces of a node's `version` messages, by which it detects a connection to itself.
 
 use rand::{Rng, rngs::StdRng};
 use std::collections::VecDeque;
 
-/// How many are remembered.
+/// How many nonces are remembered, as in the original.
 const REMEMBERED: usize = 50;
 
-/// What one node sent.
+/// The nonces that one node sent last, and its generator of random numbers.
 pub(in crate::peer) struct Nonces {
-    /// The node's, not the thread's: each peer has a new thread, on which the first random number takes longer than all
-    /// else in a `version`.
+    /// One for the node instead of one for each thread: seeding a generator takes longer than making a `version`, and each peer
+    /// has new threads.
     rng: StdRng,
     sent: VecDeque<u64>,
 }
@@ -19,7 +19,7 @@ impl Nonces {
         Self { rng: rand::make_rng(), sent: VecDeque::with_capacity(REMEMBERED) }
     }
 
-    /// Another one, remembered.
+    /// A new nonce, which is remembered.
     pub fn fresh(&mut self) -> u64 {
         if self.sent.len() == REMEMBERED {
             self.sent.pop_front();
@@ -39,7 +39,7 @@ impl Nonces {
         &mut self.rng
     }
 
-    /// Whether it is one of those that were sent last.
+    /// Whether a nonce is remembered.
     pub fn contains(&self, nonce: u64) -> bool {
         self.sent.contains(&nonce)
     }

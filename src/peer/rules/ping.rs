@@ -1,9 +1,9 @@
-//! Round-trip times. Pure: told when pings went out and pongs came in.
+//! Round-trip times, computed from the times at which pings were written and pongs arrived.
 
 use crossbeam_channel::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The last ping, and what the pongs so far told.
+/// The last ping, and the round-trip times so far.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Pings {
     last_nonce: Option<u64>,
@@ -13,7 +13,7 @@ pub(in crate::peer) struct Pings {
     waiting: Vec<Waiting>,
 }
 
-/// Somebody who waits for a certain pong.
+/// A caller of `Peer::ping` that waits for the pong with a nonce.
 #[derive(Debug)]
 struct Waiting {
     nonce: u64,
@@ -22,12 +22,12 @@ struct Waiting {
 }
 
 impl Pings {
-    /// `answer` is told the round-trip time of the ping with this nonce.
+    /// Sends the round-trip time of the ping with this nonce to `answer` once its pong arrives.
     pub fn wait(&mut self, nonce: u64, answer: Sender<Duration>) {
         self.waiting.push(Waiting { nonce, sent: None, answer });
     }
 
-    /// Nobody waits for that pong any more.
+    /// Forgets the caller that waits for this nonce.
     pub fn forget(&mut self, nonce: u64) {
         self.waiting.retain(|waiting| waiting.nonce != nonce);
     }
@@ -41,7 +41,7 @@ impl Pings {
         }
     }
 
-    /// A pong arrived. The one for the last ping counts, once; a nonce of 0 never does.
+    /// A pong arrived. It sets the round-trip time if it answers the last ping, for the first time. A nonce of 0 never does.
     pub fn answered(&mut self, nonce: u64, now: Instant) {
         if let (Some((sent, _)), true) = (self.last_sent, self.last_nonce == Some(nonce) && nonce != 0) {
             self.last_nonce = None;
@@ -50,7 +50,7 @@ impl Pings {
         if let Some(index) = self.waiting.iter().position(|waiting| waiting.nonce == nonce && waiting.sent.is_some()) {
             let waiting = self.waiting.swap_remove(index);
             let rtt = waiting.sent.map(|sent| now.saturating_duration_since(sent)).unwrap_or_default();
-            // Who gave up waiting does not want to know.
+            // Fails if the caller has stopped waiting, which is fine.
             let _ = waiting.answer.try_send(rtt);
         }
     }

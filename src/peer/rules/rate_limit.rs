@@ -1,9 +1,10 @@
-//! How much a remote may send. Pure: told what arrived and when, it says how long not to read.
+//! The rate limit: how long to pause reading, given what arrived and when.
 
 use std::time::{Duration, Instant};
 
-/// A limit on what one remote may send, as a token bucket: the rates hold on average, and as much as they allow in `burst` may
-/// arrive at once.
+/// A limit on what one remote may send.
+///
+/// It is a token bucket: the rates hold on average, and what they allow in the time `burst` may arrive at once.
 ///
 /// A remote that sends more is read more slowly, so that its own writes block. It is disconnected only with `end_after`.
 ///
@@ -17,14 +18,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many messages a second, at least 1; `None` for any number.
+    /// How many messages a second, at least 1. `None` is no limit.
     pub messages_per_second: Option<u32>,
-    /// How many bytes a second, at least 1; `None` for any number.
+    /// How many bytes a second, at least 1. `None` is no limit.
     pub bytes_per_second: Option<u32>,
-    /// How much may arrive at once, as the time in which the rates allow it.
+    /// How much may arrive at once: what the rates allow in this time.
     pub burst: Duration,
-    /// How long a remote may be at its limit or above it without a break before it is disconnected, at least 1 ms; `None`
-    /// for any time. A break is half a second below the limit, or half of `burst` if that is longer.
+    /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` never disconnects it. The
+    /// time starts again when the remote stays below the limit for half a second, or for half of `burst` if that is longer.
     pub end_after: Option<Duration>,
 }
 
@@ -65,27 +66,27 @@ impl Default for RateLimit {
     }
 }
 
-/// A remote that sends less than it may for so long has made a break, and so has one whose burst is free again to half.
-const BREAK: Duration = Duration::from_millis(500);
+/// A remote that stays below its limit for this long starts again, unless half of the burst is longer.
+const SHORTEST_BREAK: Duration = Duration::from_millis(500);
 
-/// What the limit says of what just arrived.
+/// How to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Pace {
-    /// Read on.
+    /// Without a pause.
     Free,
-    /// Read on after that long.
+    /// After this pause.
     Pause(Duration),
-    /// After that long it will have gone on for all of `limit`, which is too long.
+    /// Not at all: in the time `after` the remote will have been over its limit for the time `limit`.
     End { after: Duration, limit: Duration },
 }
 
-/// The state of one remote's limit.
+/// The rate limit of one remote.
 #[derive(Debug)]
 pub(in crate::peer) struct Pacer {
     limit: RateLimit,
-    /// Until when what has arrived would be used up at the rates: for messages and bytes.
+    /// When the tokens for what has arrived are all earned, for messages and for bytes.
     spent_until: [Instant; 2],
-    /// Since when the remote sends more than it may, and until when it is not read for what it sent last.
+    /// When the remote first exceeded its limit, and when the last pause ends.
     over: Option<(Instant, Instant)>,
 }
 
@@ -94,7 +95,7 @@ impl Pacer {
         Self { limit, spent_until: [now; 2], over: None }
     }
 
-    /// So many messages became whole, and so many bytes arrived, whosever they are.
+    /// `bytes` arrived, and completed `messages`.
     pub fn arrived(&mut self, messages: u64, bytes: u64, now: Instant) -> Pace {
         let rates = [(messages, self.limit.messages_per_second), (bytes, self.limit.bytes_per_second)];
         let mut pause = Duration::ZERO;
@@ -120,9 +121,9 @@ impl Pacer {
         if after <= pause { Pace::End { after, limit } } else { Pace::Pause(pause) }
     }
 
-    /// How long a remote can go without being over its limit and still be said to go on.
+    /// How long a remote may stay below its limit without starting again.
     fn longest_gap(&self) -> Duration {
-        let gap = BREAK.max(self.limit.burst / 2);
+        let gap = SHORTEST_BREAK.max(self.limit.burst / 2);
         self.limit.end_after.map_or(gap, |limit| gap.min(limit / 2))
     }
 }

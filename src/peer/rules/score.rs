@@ -1,10 +1,10 @@
-//! How badly a remote behaved, in the program's own points. Pure.
+//! The score of a remote: points for misbehaviour that the program gives, which decay over time.
 
 use std::time::{Duration, Instant};
 
 /// When the points that a program gave a remote with [`Peer::misbehaved`](crate::Peer::misbehaved) end the connection.
 ///
-/// The library bans no address. A program that does learns the reason of the disconnect as usual.
+/// The library bans no address. A program can, in [`on_disconnect`](crate::Listener::on_disconnect).
 ///
 /// ```
 /// use kaspa_peer::ScoreLimit;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub struct ScoreLimit {
     /// The score at which the peer is disconnected, at least 1.
     pub threshold: u32,
-    /// The time in which half of the points are forgiven, at least 1 ms; `None` if none ever is.
+    /// The time in which half of the points are forgiven, at least 1 ms. `None` forgives nothing.
     pub half_life: Option<Duration>,
 }
 
@@ -56,15 +56,14 @@ impl Score {
         Self { half_life, points: 0.0, at: now }
     }
 
-    /// Adds points; gives the score.
+    /// Adds points. Returns the score.
     pub fn add(&mut self, points: u32, now: Instant) -> u32 {
         self.points = self.decayed(now) + f64::from(points);
         self.at = now;
         self.get(now)
     }
 
-    /// The score now, to the nearest point: what a moment takes away must not keep two halves from being a whole. (It
-    /// saturates.)
+    /// The score now, rounded to the nearest point, so that 50 points twice within a moment are 100.
     pub fn get(&self, now: Instant) -> u32 {
         self.decayed(now).round() as u32
     }

@@ -18,7 +18,7 @@ fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) 
 /// The same, with the handshake done at once.
 fn introduced(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
     let mut it = deadlines(now, change);
-    it.introduced(now);
+    it.handshake_done(now);
     it
 }
 
@@ -31,8 +31,8 @@ fn due_at(it: &mut Deadlines, at: Instant) -> Option<Due> {
 
 /// Works through what was read, from `from` to `to`.
 fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, heard: bool) {
-    it.busy(from);
-    it.idle(to, heard);
+    it.reader_busy(from);
+    it.reader_waits(to, heard);
 }
 
 /// Writes a request, all of it at once.
@@ -63,12 +63,12 @@ fn the_handshake_has_one_deadline_that_nothing_moves() {
     let mut it = deadlines(now, |builder| builder.idle_timeout(SEC).ping_interval(SEC));
     callbacks(&mut it, now + SEC, now + 5 * SEC, true);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout());
-    it.busy(now + 29 * SEC);
+    it.reader_busy(now + 29 * SEC);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout(), "callbacks do not buy time here");
     // Nor does a pinger that was not asked.
     assert_eq!(it.handshake_overdue(now + 30 * SEC - Duration::from_nanos(1)), None);
     assert_eq!(it.handshake_overdue(now + 30 * SEC).map(Due::End), handshake_timeout());
-    it.introduced(now + 29 * SEC);
+    it.handshake_done(now + 29 * SEC);
     assert_eq!(it.handshake_overdue(now + 31 * SEC), None);
 }
 
@@ -77,7 +77,7 @@ fn idle_and_ping_begin_with_the_end_of_the_handshake() {
     let now = Instant::now();
     let mut it = deadlines(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
     assert_eq!(it.due(now + 20 * SEC), None);
-    it.introduced(now + 20 * SEC);
+    it.handshake_done(now + 20 * SEC);
     assert_eq!(due_at(&mut it, now + 22 * SEC), Some(Due::Ping));
     assert_eq!(it.due(now + 22 * SEC), None, "once an interval");
     assert_eq!(due_at(&mut it, now + 24 * SEC), Some(Due::Ping));
@@ -97,7 +97,7 @@ fn a_late_ping_puts_off_the_next() {
 fn pings_go_on_while_a_callback_runs() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
-    it.busy(now);
+    it.reader_busy(now);
     assert_eq!(due_at(&mut it, now + 2 * SEC), Some(Due::Ping));
 }
 
@@ -125,7 +125,7 @@ fn a_part_of_a_message_does_not_restart_idle() {
 fn the_end_of_a_read_that_never_began_changes_nothing() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
-    it.idle(now + 4 * SEC, true);
+    it.reader_waits(now + 4 * SEC, true);
     assert_eq!(due_at(&mut it, now + 5 * SEC), idle(5 * SEC));
 }
 
@@ -138,12 +138,12 @@ fn a_frame_has_one_deadline_from_its_first_byte() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.frame_timeout(5 * SEC));
     assert_eq!(it.next(), None, "nothing is on its way");
-    it.mid_frame(Some(100), None, now);
-    it.mid_frame(Some(100), None, now + 4 * SEC);
+    it.frame_arriving(Some(100), None, now);
+    it.frame_arriving(Some(100), None, now + 4 * SEC);
     assert_eq!(due_at(&mut it, now + 5 * SEC), frame_timeout(5 * SEC));
-    it.mid_frame(Some(200), None, now + 4 * SEC);
+    it.frame_arriving(Some(200), None, now + 4 * SEC);
     assert_eq!(due_at(&mut it, now + 9 * SEC), frame_timeout(5 * SEC), "the next frame");
-    it.mid_frame(None, None, now + 8 * SEC);
+    it.frame_arriving(None, None, now + 8 * SEC);
     assert_eq!(it.next(), None, "whole");
 }
 
@@ -227,10 +227,10 @@ fn a_request_written_after_the_read_was_timed_is_not_shifted_back() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.busy(now);
+    it.reader_busy(now);
     // The writer looked at the clock later than the reader, and got in before it.
     ask(&mut it, Command::GetData, now + 2 * SEC);
-    it.idle(now + SEC, true);
+    it.reader_waits(now + SEC, true);
     assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetData, 10 * SEC));
 }
 
@@ -238,8 +238,8 @@ fn a_request_written_after_the_read_was_timed_is_not_shifted_back() {
 fn last_words_end_with_their_own_reason() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
-    it.last_words(now + SEC, DisconnectReason::Local);
-    it.busy(now);
+    it.end_at(now + SEC, DisconnectReason::Local);
+    it.reader_busy(now);
     assert_eq!(due_at(&mut it, now + SEC), Some(Due::End(DisconnectReason::Local)), "callbacks or not");
     assert_eq!(it.due(now + SEC), None, "said once");
 }
@@ -250,7 +250,7 @@ fn what_is_off_is_never_due() {
     let mut it = introduced(now, |builder| builder);
     ask(&mut it, Command::GetData, now);
     callbacks(&mut it, now, now + SEC, true);
-    it.mid_frame(Some(1), None, now);
+    it.frame_arriving(Some(1), None, now);
     assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
 }
 
@@ -263,7 +263,7 @@ fn limits_beyond_the_end_of_time_are_off() {
     });
     ask(&mut it, Command::GetData, now);
     callbacks(&mut it, now, now + SEC, true);
-    it.mid_frame(Some(1), None, now);
+    it.frame_arriving(Some(1), None, now);
     assert_eq!((it.next(), it.due(now + 1_000_000 * SEC)), (None, None));
 }
 
@@ -276,7 +276,7 @@ fn of_what_is_due_at_once_the_end_comes_before_a_ping() {
         introduced(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(5 * SEC).stall_rules(rules.clone()));
     ask(&mut it, Command::GetHeaders, now);
     ask(&mut it, Command::GetData, now);
-    it.last_words(now + 5 * SEC, DisconnectReason::Local);
+    it.end_at(now + 5 * SEC, DisconnectReason::Local);
     let late = now + 100 * SEC;
     assert_eq!(it.due(late), Some(Due::End(DisconnectReason::Local)));
     assert_eq!(it.due(late), idle(5 * SEC));
@@ -332,7 +332,7 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
     };
     // One long callback: judged while it runs, once the credit is used up.
     let mut it = make(&[]);
-    it.busy(now + SEC);
+    it.reader_busy(now + SEC);
     assert_eq!(
         (it.next(), it.due(now + 5 * SEC)),
         (Some(now + 5 * SEC), None),
@@ -346,13 +346,13 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
             false => builder.stall_rules(rules.clone()),
         });
         ask(&mut it, Command::GetData, now);
-        it.mid_frame(Some(1), None, now);
+        it.frame_arriving(Some(1), None, now);
         for second in [0, 2, 4, 6, 8] {
             callbacks(&mut it, now + second * SEC, now + (second + 1) * SEC, true);
-            it.mid_frame(Some(1), None, now + (second + 1) * SEC);
+            it.frame_arriving(Some(1), None, now + (second + 1) * SEC);
             assert_eq!(it.due(now + (second + 1) * SEC), None);
         }
-        it.busy(now + 9 * SEC);
+        it.reader_busy(now + 9 * SEC);
         let expected = if check_frame { frame_timeout(5 * SEC) } else { stalled(Command::GetData, 5 * SEC) };
         assert_eq!(due_at(&mut it, now + 10 * SEC), expected);
     }
@@ -362,7 +362,7 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
 fn a_deadline_that_passed_before_a_callback_is_not_moved_by_it() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
-    it.busy(now + 5 * SEC);
+    it.reader_busy(now + 5 * SEC);
     assert_eq!(it.next(), Some(now + 5 * SEC));
     assert_eq!(it.due(now + 6 * SEC), idle(5 * SEC));
 }
@@ -372,9 +372,9 @@ fn a_request_written_while_a_callback_runs_is_credited_from_then_on() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
-    it.busy(now);
+    it.reader_busy(now);
     ask(&mut it, Command::GetData, now + 3 * SEC);
-    it.idle(now + 7 * SEC, true);
+    it.reader_waits(now + 7 * SEC, true);
     assert_eq!(due_at(&mut it, now + 17 * SEC), stalled(Command::GetData, 10 * SEC));
 }
 
@@ -418,22 +418,22 @@ fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
     let rules = [rule(Command::GetData, &[Command::Block, Command::Tx], 5 * SEC)];
     let mut it = introduced(now, |builder| builder.frame_timeout(60 * SEC).stall_rules(rules.clone()));
     ask(&mut it, Command::GetData, now);
-    it.mid_frame(Some(1), Some(Command::Tx), now + 4 * SEC);
+    it.frame_arriving(Some(1), Some(Command::Tx), now + 4 * SEC);
     assert_eq!(it.due(now + 30 * SEC), None);
     assert_eq!(due_at(&mut it, now + 64 * SEC), frame_timeout(60 * SEC));
     // The frame is refused, or turns out to be something else: the request is judged again.
-    it.mid_frame(None, None, now + 40 * SEC);
+    it.frame_arriving(None, None, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
-    it.mid_frame(Some(2), Some(Command::Addr), now + 40 * SEC);
+    it.frame_arriving(Some(2), Some(Command::Addr), now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
     // It is complete.
     it.answered(Command::Tx);
-    it.mid_frame(None, None, now + 40 * SEC);
+    it.frame_arriving(None, None, now + 40 * SEC);
     assert_eq!(it.next(), None);
     // Without a frame timeout nothing else would judge it.
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
     ask(&mut it, Command::GetData, now);
-    it.mid_frame(Some(1), Some(Command::Tx), now + 4 * SEC);
+    it.frame_arriving(Some(1), Some(Command::Tx), now + 4 * SEC);
     assert_eq!(due_at(&mut it, now + 5 * SEC), stalled(Command::GetData, 5 * SEC));
 }
 
@@ -445,25 +445,42 @@ fn a_pinger_that_wakes_up_late_gives_the_reader_time_to_catch_up() {
         let mut it =
             introduced(now, |builder| builder.idle_timeout(6 * SEC).frame_timeout(7 * SEC).stall_rules(rules.clone()));
         ask(&mut it, Command::GetData, now);
-        it.mid_frame(Some(1), None, now);
+        it.frame_arriving(Some(1), None, now);
         it
     };
     let mut it = make();
-    it.woke(now + 5 * SEC, now + 100 * SEC);
+    it.pinger_woke(now + 5 * SEC, now + 100 * SEC);
     assert_eq!(it.due(now + 100 * SEC), None);
     assert_eq!(due_at(&mut it, now + 101 * SEC), stalled(Command::GetData, 5 * SEC));
     it.answered(Command::Block);
     assert_eq!(due_at(&mut it, now + 102 * SEC), idle(6 * SEC));
     let mut it = make();
-    it.woke(now + 5 * SEC, now + 5 * SEC + PUNCTUAL);
+    it.pinger_woke(now + 5 * SEC, now + 5 * SEC + PUNCTUAL);
     assert_eq!(it.due(now + 5 * SEC + PUNCTUAL), stalled(Command::GetData, 5 * SEC), "punctual enough");
     let mut it = make();
-    it.woke(now + 5 * SEC, now);
+    it.pinger_woke(now + 5 * SEC, now);
     assert_eq!(it.next(), Some(now + 5 * SEC), "woken early");
     // The handshake is not judged by what arrives late.
     let mut it = deadlines(now, |builder| builder);
-    it.woke(now + 30 * SEC, now + 40 * SEC);
+    it.pinger_woke(now + 30 * SEC, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), handshake_timeout());
+}
+
+#[test]
+fn a_pinger_that_is_always_late_still_finds_a_remote_silent() {
+    let now = Instant::now();
+    let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
+    let late = SEC / 2;
+    for wakes in 1.. {
+        let asked = it.next().unwrap();
+        let woke = asked + late;
+        it.pinger_woke(asked, woke);
+        if it.due(woke) == idle(5 * SEC) {
+            // Five seconds to catch up are given, one with each of the first five times, and then only the lateness.
+            assert_eq!((wakes, woke), (6, now + 10 * SEC + 6 * late));
+            break;
+        }
+    }
 }
 
 proptest! {
@@ -480,7 +497,7 @@ proptest! {
         let (mut now, mut callbacks) = (start, Duration::ZERO);
         for (busy, span) in spans {
             if busy {
-                it.busy(now);
+                it.reader_busy(now);
             }
             for _ in 0..span {
                 now += Duration::from_millis(1);
@@ -491,7 +508,7 @@ proptest! {
                     return Ok(());
                 }
             }
-            it.idle(now, true);
+            it.reader_waits(now, true);
         }
     }
 }
