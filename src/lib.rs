@@ -357,6 +357,7 @@
 
 pub mod guide;
 pub mod peer;
+pub mod testing;
 pub mod wire;
 
 pub use peer::{
