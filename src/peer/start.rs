@@ -20,8 +20,10 @@ pub(super) fn start(
     config: &Config,
 ) -> Result<Peer, StartError> {
     let attempt = writer::write_attempt(config.settings().write_timeout);
+    let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
-    let (shared, ends) = Shared::new(config, direction, address, shutdown);
+    let (mut shared, ends) = Shared::new(config, direction, address, shutdown);
+    shared.local_addr = local_addr;
     let shared = Arc::new(shared);
     // The side that dialled introduces itself. Queued before there is a thread, `version` is the first message.
     // A panic of the program's `DagView` ends the peer, as it does in a callback.
