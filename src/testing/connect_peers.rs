@@ -1,11 +1,13 @@
-//! Two peers that are connected to each other.
+//! Peers that are connected to each other or to a scripted remote.
 
-use super::{ConnectPeersError, memory_pair};
-use crate::{Config, Peer};
+use super::{ConnectPeersError, MemoryStream, ScriptedRemote, memory_pair};
+use crate::peer::Stream;
+use crate::{Config, Direction, Peer, PeerAddress, StartError};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
-/// Two connected TCP sockets on this machine's loopback address: the one that dialled, and the one that was accepted.
+/// Two connected TCP sockets on this machine's loopback address: the one that dialled, and the one that was accepted. Small
+/// writes are sent at once (`TCP_NODELAY`).
 ///
 /// ```
 /// use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
@@ -31,6 +33,8 @@ pub fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     loop {
         let (accepted, from) = listener.accept()?;
         if from == dialled.local_addr()? {
+            dialled.set_nodelay(true)?;
+            accepted.set_nodelay(true)?;
             return Ok((dialled, accepted));
         }
     }
@@ -81,6 +85,62 @@ pub fn connect_peers_over_tcp(dialler: &Config, acceptor: &Config) -> Result<(Pe
     introduced(outbound, inbound)
 }
 
+/// Starts a peer whose remote is a scripted one, in memory. The handshake has not begun.
+///
+/// `direction` is that of the peer: with [`Direction::Inbound`], the remote is the side that dialled.
+///
+/// ```
+/// use kaspa_peer::testing::connect_remote;
+/// use kaspa_peer::wire::{Network, Ping, Pong};
+/// use kaspa_peer::{Config, Direction};
+///
+/// let config = Config::builder(Network::Simnet).build()?;
+/// let (peer, mut remote) = connect_remote(Direction::Inbound, &config)?;
+/// remote.shake_hands()?;
+/// peer.wait_for_handshake()?;
+/// remote.send(&Ping { nonce: 7 })?;
+/// remote.expect::<Pong>()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// If the peer cannot be started.
+pub fn connect_remote(
+    direction: Direction,
+    config: &Config,
+) -> Result<(Peer, ScriptedRemote<MemoryStream>), ConnectPeersError> {
+    let (ours, theirs) = memory_pair();
+    let peer = start(ours, "memory".parse().map_err(StartError::from)?, direction, config)?;
+    Ok((peer, ScriptedRemote::new(theirs, config.network())))
+}
+
+/// Like [`connect_remote`], over TCP on this machine's loopback address.
+///
+/// # Errors
+///
+/// As [`connect_remote`], and if the sockets cannot be connected.
+pub fn connect_remote_over_tcp(
+    direction: Direction,
+    config: &Config,
+) -> Result<(Peer, ScriptedRemote), ConnectPeersError> {
+    let (dialled, accepted) = tcp_pair()?;
+    let (ours, theirs) = match direction {
+        Direction::Outbound => (dialled, accepted),
+        Direction::Inbound => (accepted, dialled),
+    };
+    let address = PeerAddress::from(ours.peer_addr()?);
+    let peer = start(ours, address, direction, config)?;
+    Ok((peer, ScriptedRemote::new(theirs, config.network())))
+}
+
+fn start(stream: impl Stream, address: PeerAddress, direction: Direction, config: &Config) -> Result<Peer, StartError> {
+    match direction {
+        Direction::Inbound => Peer::inbound(stream, address, config),
+        Direction::Outbound => Peer::outbound(stream, address, config),
+    }
+}
+
 fn introduced(outbound: Peer, inbound: Peer) -> Result<(Peer, Peer), ConnectPeersError> {
     outbound.wait_for_handshake()?;
     inbound.wait_for_handshake()?;
@@ -91,7 +151,7 @@ fn introduced(outbound: Peer, inbound: Peer) -> Result<(Peer, Peer), ConnectPeer
 mod tests {
     use super::*;
     use crate::wire::Network;
-    use crate::{Direction, DisconnectReason, HandshakeError, WaitError};
+    use crate::{DisconnectReason, HandshakeError, WaitError};
     use std::time::Duration;
 
     fn node() -> Config {
@@ -107,6 +167,20 @@ mod tests {
             outbound.disconnect();
             let reason = inbound.wait_for_disconnect_timeout(Duration::from_secs(20)).unwrap();
             assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
+        }
+    }
+
+    #[test]
+    fn a_peer_of_either_direction_can_have_a_scripted_remote() {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let (peer, mut remote) = connect_remote(direction, &node()).unwrap();
+            remote.shake_hands().unwrap();
+            peer.wait_for_handshake().unwrap();
+            assert_eq!((peer.direction(), peer.address().to_string()), (direction, "memory".to_owned()));
+            let (peer, mut remote) = connect_remote_over_tcp(direction, &node()).unwrap();
+            remote.shake_hands().unwrap();
+            peer.wait_for_handshake().unwrap();
+            assert_eq!(*peer.address(), remote.stream().local_addr().unwrap().into());
         }
     }
 

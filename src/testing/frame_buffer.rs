@@ -37,6 +37,11 @@ impl FrameBuffer {
         self.bytes.len()
     }
 
+    /// Takes the bytes of the next frame that have arrived.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Reads the next message, and no byte after it. After an error of the source the next call continues.
     pub fn read_message(&mut self, source: &mut impl Read) -> Result<Message, Error> {
         self.skip(source)?;
@@ -44,7 +49,7 @@ impl FrameBuffer {
             let missing = self.missing()?;
             if missing == 0 {
                 self.at_start = false;
-                let frame = Frame::from_bytes(std::mem::take(&mut self.bytes), self.network);
+                let frame = Frame::from_bytes(self.take(), self.network);
                 return frame.and_then(|frame| frame.decode()).map_err(Error::Frame);
             }
             self.read(source, missing)?;

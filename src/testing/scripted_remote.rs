@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long each step waits unless the test says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Systems round shorter timeouts down to zero, which would be no timeout.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The pause between two attempts to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -147,9 +150,14 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         self.network
     }
 
-    /// The stream, for everything that this type has no method for. Each method sets the timeouts of the stream that it
-    /// needs, and reads no byte beyond the frame that it returns.
+    /// The stream, for everything that this type has no method for. Sets its timeouts to the timeout of the remote.
+    ///
+    /// Reading from it and calling the methods of this type can alternate: no method reads a byte beyond the frame that it
+    /// returns.
     pub fn stream(&mut self) -> &mut S {
+        let timeout = Some(self.timeout.max(SHORTEST));
+        // A stream that refuses the timeouts has failed, and says so when it is used.
+        drop(self.stream.set_read_timeout(timeout).and_then(|()| self.stream.set_write_timeout(timeout)));
         &mut self.stream
     }
 
@@ -403,6 +411,20 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         }
     }
 
+    /// Reads bytes, which need not be frames, until the node ends the connection, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] or the error of the stream, unless that is a reset. The timeout is one for the whole call.
+    pub fn read_bytes_until_end(&mut self) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now().checked_add(self.timeout);
+        let mut bytes = self.buffer.take();
+        match (UntilDeadline { stream: &mut self.stream, deadline }).read_to_end(&mut bytes) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(bytes),
+        }
+    }
+
     fn read(&mut self, expected: &str, timeout: Duration) -> Result<Message, ScriptError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut source = UntilDeadline { stream: &mut self.stream, deadline };
@@ -446,8 +468,7 @@ impl<S: RemoteStream> ScriptedRemote<S> {
 fn left(deadline: Option<Instant>) -> Option<Option<Duration>> {
     match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
         Some(Duration::ZERO) => None,
-        // Systems round short timeouts down to zero, which would be no timeout.
-        Some(left) => Some(Some(left.max(Duration::from_millis(1)))),
+        Some(left) => Some(Some(left.max(SHORTEST))),
         None => Some(None),
     }
 }
@@ -466,7 +487,7 @@ impl<S: RemoteStream> Read for UntilDeadline<'_, S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let left = left(self.deadline);
-            self.stream.set_read_timeout(left.unwrap_or(Some(Duration::from_millis(1))))?;
+            self.stream.set_read_timeout(left.unwrap_or(Some(SHORTEST)))?;
             match self.stream.read(into) {
                 Err(error) if is_timeout(&error) && left.is_some() => {}
                 result => return result,

@@ -164,3 +164,17 @@ fn the_stream_and_the_methods_read_in_turn() {
     other.stream().read_exact(&mut bytes).unwrap();
     assert_eq!(bytes, expected);
 }
+
+#[test]
+fn bytes_until_the_end_begin_with_the_part_of_a_frame_that_arrived() {
+    let (mut one, mut other) = pair();
+    let rest = one.send_part(&Ping { nonce: 5 }, 10).unwrap();
+    other.expect_timeout::<Ping>(SHORT).unwrap_err();
+    one.send_bytes(&rest).unwrap();
+    one.send_bytes(b"more").unwrap();
+    one.close();
+    let ping = TestFrame::of(&Ping { nonce: 5 }, Network::Simnet).unwrap().to_bytes();
+    assert_eq!(other.read_bytes_until_end().unwrap(), [&ping, b"more".as_slice()].concat());
+    let (_one, other) = pair();
+    assert_eq!(other.with_timeout(SHORT).read_bytes_until_end().unwrap_err().kind(), ErrorKind::TimedOut);
+}
