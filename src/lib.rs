@@ -357,13 +357,18 @@
 
 pub mod guide;
 pub mod peer;
+pub mod testing;
 pub mod wire;
 
 pub use peer::{
     AskError, CloseError, Config, ConfigBuilder, ConfigError, ConnectError, CustomCommands, DagView, Direction,
     DisconnectReason, Event, EventKind, HandshakeError, Inbox, IoOperation, Listener, Peer, PeerAddress,
-    ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError, events,
+    ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor,
+    events,
 };
+
+/// The channels of [`events()`] and [`Receipt::receiver`], with `select!` and the error types.
+pub use crossbeam_channel;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

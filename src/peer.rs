@@ -57,9 +57,9 @@ pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames};
 pub use connect::{AttemptError, ConnectError};
 pub use dag::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
-pub use error::{ConfigError, QueueError, StartError, WaitError};
+pub use error::{ConfigError, QueueError, StartError, WaitError, WaitedFor};
 pub use events::{Event, EventKind, EventListener, events};
-pub use inbox::Inbox;
+pub use inbox::{Inbox, InboxMessages};
 pub use listener::Listener;
 pub use receipt::Receipt;
 pub use rules::rate_limit::RateLimit;
@@ -75,6 +75,7 @@ use crossbeam_channel::{Receiver, bounded, select};
 use std::{
     convert::Infallible,
     fmt, hash,
+    net::SocketAddr,
     panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -150,6 +151,24 @@ impl Peer {
         self.shared.direction
     }
 
+    /// The address of this side of the connection, or `None` if the stream has no IP address. See
+    /// [`Stream::local_addr`].
+    ///
+    /// ```
+    /// use kaspa_peer::testing::tcp_pair;
+    /// use kaspa_peer::{Config, Peer, wire::Network};
+    ///
+    /// let (dialled, accepted) = tcp_pair()?;
+    /// let config = Config::builder(Network::Simnet).build()?;
+    /// let peer = Peer::outbound(dialled, accepted.local_addr()?, &config)?;
+    /// assert_eq!(peer.local_addr(), Some(accepted.peer_addr()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr
+    }
+
     /// The node that this is a peer of.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -199,7 +218,7 @@ impl Peer {
     pub fn wait_for_handshake_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
         match self.shared.lifecycle.wait_for_handshake(Instant::now().checked_add(timeout))? {
             true => Ok(()),
-            false => Err(WaitError::Timeout { waited: timeout }),
+            false => Err(WaitError::Timeout { what: WaitedFor::Handshake, waited: timeout }),
         }
     }
 
@@ -330,7 +349,7 @@ impl Peer {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 // Of two that are ready either may be looked at, and an answer that came is one.
                 recv(self.shared.lifecycle.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
-                default(timeout) => Err(WaitError::Timeout { waited: timeout }),
+                default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
             }
         });
         self.shared.state.lock().pings.forget(nonce);
@@ -381,7 +400,7 @@ impl Peer {
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
         self.shared.lifecycle.identity().check_not_current()?;
         if !self.shared.lifecycle.wait_until_finished(Instant::now().checked_add(timeout)) {
-            return Err(WaitError::Timeout { waited: timeout });
+            return Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: timeout });
         }
         Ok(self.shared.end_reason())
     }

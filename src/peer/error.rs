@@ -1,8 +1,8 @@
 //! The errors of calls: queueing, waiting, building a configuration, starting a peer.
 
 use super::DisconnectReason;
-use crate::wire::{EncodeError, Network, ParseError, UserAgentError};
-use std::{io, time::Duration};
+use crate::wire::{Command, EncodeError, Network, ParseError, UserAgentError, padded};
+use std::{fmt, io, time::Duration};
 use thiserror::Error;
 
 /// The reason a message was not queued. Queueing borrows the message, so the caller still has it.
@@ -60,8 +60,10 @@ pub enum WaitError {
     #[error("the peer has ended: {0}")]
     Closed(DisconnectReason),
     /// It did not happen within the timeout of the call.
-    #[error("nothing within {waited:?}")]
+    #[error("{what} within {waited:?}")]
     Timeout {
+        /// What the call waited for.
+        what: WaitedFor,
         /// The timeout.
         waited: Duration,
     },
@@ -72,6 +74,39 @@ pub enum WaitError {
     /// before the callback returns.
     #[error("a callback cannot wait for its own peer: wait on another thread")]
     InCallback,
+}
+
+/// What a call waited for when its timeout passed, see [`WaitError::Timeout`].
+///
+/// `Display` says that it did not happen, for example `no inv arrived`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitedFor {
+    /// The end of the handshake.
+    Handshake,
+    /// The end of the connection.
+    Disconnect,
+    /// The pong that answers a ping.
+    Pong,
+    /// A queued message to be written.
+    Written,
+    /// A message of this type.
+    Message(Command),
+    /// The condition that was given to [`Inbox::wait_until`](super::Inbox::wait_until).
+    Condition,
+}
+
+impl fmt::Display for WaitedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake => f.pad("the handshake was not done"),
+            Self::Disconnect => f.pad("the connection did not end"),
+            Self::Pong => f.pad("no pong arrived for the ping"),
+            Self::Written => f.pad("the message was not written"),
+            Self::Message(command) => padded(f, |f| write!(f, "no {command} arrived")),
+            Self::Condition => f.pad("the messages did not meet the condition"),
+        }
+    }
 }
 
 impl From<QueueError> for WaitError {
@@ -119,7 +154,7 @@ pub enum ConfigError {
     NativeSubnetwork,
     /// A stall rule has no answers, so that every remote would stall.
     #[error("the stall rule for {0} names no answer")]
-    NoAnswer(crate::wire::Command),
+    NoAnswer(Command),
     /// There are too many stall rules.
     #[error("{found} stall rules are too many: the limit is {max}")]
     StallRules {
@@ -165,4 +200,25 @@ pub enum StartError {
         /// The error of the system.
         error: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_says_what_was_waited_for() {
+        let text = |what| WaitError::Timeout { what, waited: Duration::from_millis(1500) }.to_string();
+        assert_eq!(text(WaitedFor::Handshake), "the handshake was not done within 1.5s");
+        assert_eq!(text(WaitedFor::Disconnect), "the connection did not end within 1.5s");
+        assert_eq!(text(WaitedFor::Pong), "no pong arrived for the ping within 1.5s");
+        assert_eq!(text(WaitedFor::Written), "the message was not written within 1.5s");
+        assert_eq!(text(WaitedFor::Message(Command::Inv)), "no inv arrived within 1.5s");
+        assert_eq!(text(WaitedFor::Condition), "the messages did not meet the condition within 1.5s");
+    }
+
+    #[test]
+    fn the_text_can_be_aligned() {
+        assert_eq!(format!("{:>16}|", WaitedFor::Message(Command::Tx)), "   no tx arrived|");
+    }
 }

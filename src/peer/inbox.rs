@@ -1,10 +1,11 @@
 //! Collects the messages of one connection, for programs that wait for messages instead of handling callbacks.
 
 use super::connection::thread_identity::PeerIdentity;
-use super::{DisconnectReason, Listener, Peer, WaitError};
+use super::{DisconnectReason, Listener, Peer, WaitError, WaitedFor};
 use crate::wire::{Command, Encode, FrameError, Message, Payload};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque, vec_deque};
+use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 use std::{fmt, io, sync::Arc};
 
@@ -22,7 +23,7 @@ const MAX_CUSTOM_COMMANDS: usize = 1000;
 /// Use it instead of a listener, or [beside](Self::beside) one. Clones share the same messages. Each connection needs an
 /// inbox of its own: the waits end as soon as a connection of the inbox has ended.
 ///
-/// An inbox holds at most 32 MiB, or the [configured limit](Self::with_limit). When a message does not fit, the inbox drops
+/// An inbox holds at most 32 MiB, or the [limit](Self::with_limit) that the program sets. When a message does not fit, the inbox drops
 /// the oldest messages and [counts](Self::dropped) them.
 ///
 /// ```
@@ -51,15 +52,19 @@ pub struct Inbox {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    limit: usize,
     /// `None` for an inbox of its own, which then keeps each message without copying it.
     listener: Option<Box<dyn Listener>>,
 }
 
-#[derive(Default)]
 struct State {
-    messages: VecDeque<Message>,
+    /// Shared with the conditions of [`Inbox::wait_until`], which look at the messages while no lock is held.
+    messages: VecDeque<Arc<Message>>,
     bytes: usize,
+    limit: usize,
+    /// How many messages have ever been added to `messages`.
+    added: u64,
+    /// How many messages were taken from `messages`, wherever they were. Those that were dropped do not count.
+    taken: u64,
     dropped: u64,
     counts: HashMap<Command, usize>,
     custom_commands: usize,
@@ -86,10 +91,16 @@ impl State {
         self.counts.insert(command, 1);
     }
 
-    fn push(&mut self, message: Message, limit: usize) {
+    fn push(&mut self, message: Message) {
         self.bytes = self.bytes.saturating_add(size(&message));
-        self.messages.push_back(message);
-        while self.bytes > limit
+        self.messages.push_back(Arc::new(message));
+        self.added += 1;
+        self.drop_oldest();
+    }
+
+    /// Drops messages until the rest is within the limit.
+    fn drop_oldest(&mut self) {
+        while self.bytes > self.limit
             && let Some(oldest) = self.messages.pop_front()
         {
             self.bytes = self.bytes.saturating_sub(size(&oldest));
@@ -97,35 +108,125 @@ impl State {
         }
     }
 
-    fn take<M: Payload>(&mut self) -> Option<M> {
-        let index = self.messages.iter().position(|message| message.command() == M::COMMAND)?;
+    fn take(&mut self, command: Command) -> Option<Arc<Message>> {
+        let index = self.messages.iter().position(|message| message.command() == command)?;
         let message = self.messages.remove(index)?;
         self.bytes = self.bytes.saturating_sub(size(&message));
-        M::try_from(message).ok()
+        self.taken += 1;
+        Some(message)
     }
 }
+
+/// What a condition looks at: the messages that the inbox held a moment ago.
+#[derive(Default)]
+struct Snapshot {
+    messages: VecDeque<Arc<Message>>,
+    added: u64,
+    taken: u64,
+}
+
+impl Snapshot {
+    /// Copies what has changed. Mostly that is only the new messages, because the lock of the inbox is held meanwhile.
+    fn update(&mut self, state: &State) {
+        let new = usize::try_from(state.added - self.added).unwrap_or(usize::MAX);
+        // How many messages of the inbox are in the snapshot already.
+        let known = if state.taken == self.taken { state.messages.len().saturating_sub(new) } else { 0 };
+        let dropped = self.messages.len().saturating_sub(known);
+        self.messages.drain(..dropped);
+        self.messages.extend(state.messages.range(known..).cloned());
+        (self.added, self.taken) = (state.added, state.taken);
+    }
+}
+
+/// The messages that an inbox holds, the oldest first, see [`Inbox::wait_until`].
+#[derive(Debug, Clone)]
+pub struct InboxMessages<'a>(vec_deque::Iter<'a, Arc<Message>>);
+
+impl<'a> Iterator for InboxMessages<'a> {
+    type Item = &'a Message;
+
+    fn next(&mut self) -> Option<&'a Message> {
+        self.0.next().map(|message| &**message)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for InboxMessages<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|message| &**message)
+    }
+}
+
+impl ExactSizeIterator for InboxMessages<'_> {}
+
+impl FusedIterator for InboxMessages<'_> {}
 
 impl Inbox {
     /// An empty inbox with the default limit of 32 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self::build(DEFAULT_LIMIT, None)
-    }
-
-    /// An empty inbox that holds at most `bytes` of payloads, where each message counts 128 bytes more than its payload.
-    #[must_use]
-    pub fn with_limit(bytes: usize) -> Self {
-        Self::build(bytes, None)
+        Self::build(None)
     }
 
     /// An inbox that passes everything on to `listener`. The inbox keeps a copy of each message.
+    ///
+    /// ```
+    /// use kaspa_peer::testing::connect_peers;
+    /// use kaspa_peer::wire::{Network, Ping};
+    /// use kaspa_peer::{Config, Inbox, Listener, Peer};
+    /// use std::time::Duration;
+    ///
+    /// struct Printer;
+    ///
+    /// impl Listener for Printer {
+    ///     fn on_ping(&self, peer: &Peer, ping: Ping) {
+    ///         println!("{peer}: {ping:?}");
+    ///     }
+    /// }
+    ///
+    /// let inbox = Inbox::beside(Printer).with_limit(1024 * 1024);
+    /// let config = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
+    /// # let other = Config::builder(Network::Simnet).build()?;
+    /// # let (remote, peer) = connect_peers(&other, &config)?;
+    /// # remote.queue_message(&Ping { nonce: 7 })?;
+    /// let ping: Ping = inbox.wait_for(Duration::from_secs(10))?;
+    /// # assert_eq!(ping.nonce, 7);
+    /// # drop(peer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn beside(listener: impl Listener) -> Self {
-        Self::build(DEFAULT_LIMIT, Some(Box::new(listener)))
+        Self::build(Some(Box::new(listener)))
     }
 
-    fn build(limit: usize, listener: Option<Box<dyn Listener>>) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), limit, listener }) }
+    /// Sets the limit of the inbox and its clones to `bytes` of payloads, where each message counts 128 bytes more than its
+    /// payload. Default: 32 MiB.
+    #[must_use]
+    pub fn with_limit(self, bytes: usize) -> Self {
+        let mut state = self.shared.state.lock();
+        state.limit = bytes;
+        state.drop_oldest();
+        drop(state);
+        self
+    }
+
+    fn build(listener: Option<Box<dyn Listener>>) -> Self {
+        let state = State {
+            messages: VecDeque::new(),
+            bytes: 0,
+            limit: DEFAULT_LIMIT,
+            added: 0,
+            taken: 0,
+            dropped: 0,
+            counts: HashMap::new(),
+            custom_commands: 0,
+            peer: None,
+            ended: None,
+        };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), listener }) }
     }
 
     /// Waits for the next message of a type that no wait has taken yet, in order of arrival, and takes it.
@@ -135,11 +236,50 @@ impl Inbox {
     /// [`WaitError::Timeout`] after `timeout`; [`WaitError::Closed`] once the connection has ended and the inbox holds no
     /// such message; [`WaitError::InCallback`] in a callback of the peer.
     pub fn wait_for<M: Payload>(&self, timeout: Duration) -> Result<M, WaitError> {
-        self.wait(timeout, State::take)
+        let what = WaitedFor::Message(M::COMMAND);
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let mut state = self.lock_to_wait()?;
+            let message = loop {
+                if let Some(message) = state.take(M::COMMAND) {
+                    break message;
+                }
+                self.wait_for_change(&mut state, what, timeout, deadline)?;
+            };
+            drop(state);
+            // Only a message of another type is an error, and this is none.
+            if let Ok(message) = M::try_from(Arc::unwrap_or_clone(message)) {
+                return Ok(message);
+            }
+        }
     }
 
     /// Waits until `condition` returns `Some` for the messages that the inbox holds, the oldest first. Takes none of them.
-    /// The inbox calls `condition` again after each message, with a lock held: it must not use the inbox itself.
+    ///
+    /// The condition runs on the calling thread, at once and again after messages have arrived. No lock is held meanwhile, so
+    /// it may take its time and may use the inbox. Until the call returns, messages that are taken from the inbox or dropped
+    /// by it may stay in memory.
+    ///
+    /// ```
+    /// use kaspa_peer::testing::connect_peers;
+    /// use kaspa_peer::wire::{Message, Network, Ping};
+    /// use kaspa_peer::{Config, Inbox};
+    /// use std::time::Duration;
+    ///
+    /// let inbox = Inbox::new();
+    /// let config = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
+    /// # let other = Config::builder(Network::Simnet).build()?;
+    /// # let (remote, peer) = connect_peers(&other, &config)?;
+    /// # remote.queue_message(&Ping { nonce: 7 })?;
+    /// # remote.queue_message(&Ping { nonce: 8 })?;
+    /// let pings = inbox.wait_until(Duration::from_secs(10), |messages| {
+    ///     let pings = messages.filter(|message| matches!(message, Message::Ping(_))).count();
+    ///     (pings >= 2).then_some(pings)
+    /// })?;
+    /// # assert_eq!(pings, 2);
+    /// # drop(peer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -147,38 +287,58 @@ impl Inbox {
     pub fn wait_until<T>(
         &self,
         timeout: Duration,
-        mut condition: impl FnMut(vec_deque::Iter<'_, Message>) -> Option<T>,
+        mut condition: impl FnMut(InboxMessages<'_>) -> Option<T>,
     ) -> Result<T, WaitError> {
-        self.wait(timeout, |state| condition(state.messages.iter()))
+        let deadline = Instant::now().checked_add(timeout);
+        let mut snapshot = Snapshot::default();
+        let mut state = self.lock_to_wait()?;
+        loop {
+            snapshot.update(&state);
+            drop(state);
+            if let Some(found) = condition(InboxMessages(snapshot.messages.iter())) {
+                return Ok(found);
+            }
+            state = self.shared.state.lock();
+            while (state.added, state.taken) == (snapshot.added, snapshot.taken) {
+                self.wait_for_change(&mut state, WaitedFor::Condition, timeout, deadline)?;
+            }
+        }
     }
 
-    fn wait<T>(&self, timeout: Duration, mut look: impl FnMut(&mut State) -> Option<T>) -> Result<T, WaitError> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state.lock();
+    fn lock_to_wait(&self) -> Result<MutexGuard<'_, State>, WaitError> {
+        let state = self.shared.state.lock();
         if let Some(peer) = state.peer {
             peer.check_not_current()?;
         }
-        loop {
-            if let Some(found) = look(&mut state) {
-                return Ok(found);
-            }
-            if let Some(reason) = &state.ended {
-                return Err(WaitError::Closed(reason.clone()));
-            }
-            match deadline {
-                Some(deadline) if Instant::now() >= deadline => return Err(WaitError::Timeout { waited: timeout }),
-                Some(deadline) => drop(self.shared.changed.wait_until(&mut state, deadline)),
-                None => self.shared.changed.wait(&mut state),
-            }
+        Ok(state)
+    }
+
+    /// Waits for a message or the end of the connection, if it has not ended.
+    fn wait_for_change(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        what: WaitedFor,
+        timeout: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<(), WaitError> {
+        if let Some(reason) = &state.ended {
+            return Err(WaitError::Closed(reason.clone()));
         }
+        match deadline {
+            Some(deadline) if Instant::now() >= deadline => return Err(WaitError::Timeout { what, waited: timeout }),
+            Some(deadline) => drop(self.shared.changed.wait_until(state, deadline)),
+            None => self.shared.changed.wait(state),
+        }
+        Ok(())
     }
 
     /// A copy of the newest message of a type that the inbox holds.
     #[must_use]
     pub fn last<M: Payload>(&self) -> Option<M> {
         let state = self.shared.state.lock();
-        let message = state.messages.iter().rev().find(|message| message.command() == M::COMMAND)?.clone();
-        M::try_from(message).ok()
+        let message = state.messages.iter().rev().find(|message| message.command() == M::COMMAND).map(Arc::clone)?;
+        drop(state);
+        M::try_from(Arc::unwrap_or_clone(message)).ok()
     }
 
     /// The number of messages of a type that have arrived, including those that were taken or dropped. Custom commands are
@@ -199,14 +359,17 @@ impl Inbox {
     pub fn take_all(&self) -> Vec<Message> {
         let mut state = self.shared.state.lock();
         state.bytes = 0;
-        std::mem::take(&mut state.messages).into()
+        state.taken += state.messages.len() as u64;
+        let messages = std::mem::take(&mut state.messages);
+        drop(state);
+        messages.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     fn keep(&self, peer: &Peer, message: Message) {
         let mut state = self.shared.state.lock();
         state.peer = Some(peer.shared().lifecycle.identity());
         state.count(message.command());
-        state.push(message, self.shared.limit);
+        state.push(message);
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -280,7 +443,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     fn push(inbox: &Inbox, message: impl Into<Message>) {
-        inbox.shared.state.lock().push(message.into(), inbox.shared.limit);
+        inbox.shared.state.lock().push(message.into());
     }
 
     #[test]
@@ -292,19 +455,83 @@ mod tests {
         assert_eq!(inbox.last(), Some(Ping { nonce: 2 }));
         assert_eq!(inbox.wait_for(Duration::ZERO), Ok(Ping { nonce: 1 }));
         assert_eq!(inbox.wait_for(Duration::ZERO), Ok(Ping { nonce: 2 }));
-        assert_eq!(inbox.wait_for::<Ping>(Duration::ZERO), Err(WaitError::Timeout { waited: Duration::ZERO }));
+        assert_eq!(
+            inbox.wait_for::<Ping>(Duration::ZERO),
+            Err(WaitError::Timeout { what: WaitedFor::Message(Command::Ping), waited: Duration::ZERO })
+        );
         assert_eq!(inbox.wait_until(Duration::ZERO, |mut held| held.next().cloned()), Ok(VerAck.into()));
         assert_eq!(inbox.take_all(), [VerAck.into()]);
     }
 
     #[test]
     fn the_oldest_messages_are_dropped() {
-        let inbox = Inbox::with_limit(2 * (8 + MESSAGE_OVERHEAD));
+        let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
         for nonce in 0..5 {
             push(&inbox, Ping { nonce });
         }
         assert_eq!(inbox.dropped(), 3);
-        assert_eq!(inbox.take_all(), [Ping { nonce: 3 }.into(), Ping { nonce: 4 }.into()]);
+        let inbox = inbox.with_limit(8 + MESSAGE_OVERHEAD);
+        assert_eq!(inbox.dropped(), 4);
+        assert_eq!(inbox.take_all(), [Ping { nonce: 4 }.into()]);
+    }
+
+    #[test]
+    fn an_inbox_beside_a_listener_can_have_a_limit() {
+        let inbox = Inbox::beside(()).with_limit(0);
+        push(&inbox, VerAck);
+        assert_eq!((inbox.dropped(), inbox.take_all()), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_condition_may_use_the_inbox_and_does_not_block_messages() {
+        let inbox = Inbox::new();
+        push(&inbox, Ping { nonce: 1 });
+        let mut seen = Vec::new();
+        let result = inbox.wait_until(Duration::MAX, |messages| {
+            seen.push(messages.cloned().collect::<Vec<_>>());
+            match seen.len() {
+                // Both would wait for ever behind the lock of the inbox.
+                1 => push(&inbox, Ping { nonce: 2 }),
+                2 => drop(inbox.wait_for::<Ping>(Duration::ZERO).unwrap()),
+                3 => push(&inbox, Ping { nonce: 3 }),
+                _ => return Some("done"),
+            }
+            None
+        });
+        assert_eq!(result, Ok("done"));
+        let pings = |nonces: &[u64]| nonces.iter().map(|nonce| Ping { nonce: *nonce }.into()).collect::<Vec<Message>>();
+        assert_eq!(seen, [pings(&[1]), pings(&[1, 2]), pings(&[2]), pings(&[2, 3])]);
+    }
+
+    #[test]
+    fn a_condition_sees_what_the_inbox_holds_after_it_dropped_messages() {
+        let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
+        let mut seen = Vec::new();
+        for first in [1, 2, 5] {
+            push(&inbox, Ping { nonce: first });
+        }
+        let result = inbox.wait_until(Duration::MAX, |messages| {
+            seen.push(messages.map(ToString::to_string).collect::<Vec<_>>());
+            match seen.len() {
+                1 => push(&inbox, Ping { nonce: 6 }),
+                2 => (7..12).for_each(|nonce| push(&inbox, Ping { nonce })),
+                _ => return Some(()),
+            }
+            None
+        });
+        assert_eq!(result, Ok(()));
+        let pings = |nonces: [u64; 2]| nonces.map(|nonce| Message::from(Ping { nonce }).to_string());
+        assert_eq!(seen, [pings([2, 5]), pings([5, 6]), pings([10, 11])]);
+    }
+
+    #[test]
+    fn a_condition_that_is_not_met_ends_with_the_timeout_or_the_connection() {
+        let inbox = Inbox::new();
+        let never = |_: InboxMessages<'_>| None::<()>;
+        let timeout = WaitError::Timeout { what: WaitedFor::Condition, waited: Duration::ZERO };
+        assert_eq!(inbox.wait_until(Duration::ZERO, never), Err(timeout));
+        inbox.shared.state.lock().ended = Some(DisconnectReason::Local);
+        assert_eq!(inbox.wait_until(Duration::MAX, never), Err(WaitError::Closed(DisconnectReason::Local)));
     }
 
     #[test]

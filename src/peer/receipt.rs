@@ -3,7 +3,7 @@
 use super::connection::lifecycle::Lifecycle;
 use super::connection::outbound::Outbound;
 use super::connection::send_progress::Outcome;
-use super::{DisconnectReason, WaitError};
+use super::{DisconnectReason, WaitError, WaitedFor};
 use crossbeam_channel::Receiver;
 use std::{
     fmt,
@@ -72,7 +72,7 @@ impl Receipt {
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
         self.lifecycle.identity().check_not_current()?;
         let outcome = self.outbound.progress().wait(self.position, Instant::now().checked_add(timeout));
-        self.result(outcome).unwrap_or(Err(WaitError::Timeout { waited: timeout }))
+        self.result(outcome).unwrap_or(Err(WaitError::Timeout { what: WaitedFor::Written, waited: timeout }))
     }
 
     /// Returns the outcome if it is known, without waiting; `None` if it is not. Works in callbacks too.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -64,6 +64,12 @@ pub trait Stream {
     ///
     /// If the stream cannot be split or set up. The peer is not started then.
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves>;
+
+    /// The IP address and port of this side of the connection, which [`Peer::local_addr`](super::Peer::local_addr) returns.
+    /// Called once, before [`split`](Self::split). `None`, the default, for a stream that has none.
+    fn local_addr(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// A stream that is split for the threads of a peer.
@@ -199,6 +205,10 @@ impl Stream for TcpStream {
                 drop(stream.shutdown(Shutdown::Both));
             }),
         })
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
     }
 }
 

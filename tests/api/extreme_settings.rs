@@ -6,7 +6,7 @@ use crate::common::{DEADLINE, builder, sockets, version};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inventory, NetAddress, Network, TimedAddress};
 use kaspa_peer::{
     Config, ConfigBuilder, ConfigError, Direction, DisconnectReason, EventKind, HandshakeError, Peer, RateLimit,
-    ScoreLimit, StallRule, WaitError, events,
+    ScoreLimit, StallRule, WaitError, WaitedFor, events,
 };
 use std::time::Duration;
 
@@ -34,7 +34,10 @@ fn converse(ours: ConfigBuilder) {
         from.peer.push_addresses(&[TimedAddress { time: i64::MIN, address }], None).unwrap();
         let _ = from.peer.stats();
     }
-    assert_eq!(out.peer.wait_for_disconnect_timeout(LEAST), Err(WaitError::Timeout { waited: LEAST }));
+    assert_eq!(
+        out.peer.wait_for_disconnect_timeout(LEAST),
+        Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: LEAST })
+    );
     inb.peer.disconnect();
     out.peer.wait_for_disconnect_timeout(MAX).unwrap();
     inb.peer.wait_for_disconnect_timeout(MAX).unwrap();

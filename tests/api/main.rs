@@ -4,6 +4,8 @@
 mod common;
 
 mod addresses;
+mod channels;
 mod conventions;
 mod extreme_settings;
+mod local_address;
 mod settings;

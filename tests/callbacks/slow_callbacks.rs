@@ -8,7 +8,7 @@ use crate::common::retry::{growing, retry_if_late};
 use crate::common::{DEADLINE, builder, sockets, version, wait_until};
 use kaspa_peer::peer::StallRule;
 use kaspa_peer::wire::{Command, FeeFilter, GetSelectedTip, Message, Network, Ping, Pong, SelectedTip};
-use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
+use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, WaitError, WaitedFor};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,10 @@ fn a_slow_callback_delays_neither_disconnect_nor_queueing() {
     peer.disconnect();
     // The connection closes at once, and the wait for the threads includes the callback.
     assert_eq!(remote.read_until_closed(), [Message::from(FEE_FILTER)]);
-    assert_eq!(peer.wait_for_disconnect_timeout(SHORT), Err(WaitError::Timeout { waited: SHORT }));
+    assert_eq!(
+        peer.wait_for_disconnect_timeout(SHORT),
+        Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: SHORT })
+    );
     gate.open();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }

@@ -6,7 +6,9 @@ use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer
 use crate::common::remote::Remote;
 use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::wire::{Command, CustomMessage, FeeFilter, Frame, Message, Network, Ping, Version};
-use kaspa_peer::{Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, events};
+use kaspa_peer::{
+    Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, WaitedFor, events,
+};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -189,7 +191,11 @@ fn waiting_for_the_end_includes_on_disconnect() {
     let listener = BlocksOnDisconnect::default();
     let (peer, _remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
     let short = Duration::from_millis(50);
-    assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }), "still connected");
+    assert_eq!(
+        peer.wait_for_disconnect_timeout(short),
+        Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: short }),
+        "still connected"
+    );
     thread::scope(|scope| {
         for n in 0..6 {
             let (peer, returned) = (peer.clone(), &listener.returned);
@@ -202,7 +208,10 @@ fn waiting_for_the_end_includes_on_disconnect() {
         }
         peer.disconnect();
         listener.gate.wait_for_arrival();
-        assert_eq!(peer.wait_for_disconnect_timeout(short), Err(WaitError::Timeout { waited: short }));
+        assert_eq!(
+            peer.wait_for_disconnect_timeout(short),
+            Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: short })
+        );
         listener.gate.open();
     });
 }

@@ -7,4 +7,5 @@ mod bloom_commands;
 mod custom_commands;
 mod malformed_frames;
 mod misbehaviour_score;
+mod oversize_frames;
 mod rate_limit;

@@ -9,7 +9,7 @@ use kaspa_peer::wire::{
     Addr, AddressScope, CustomMessage, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator,
     Message, NetAddress, Reject, RejectCode, Services, SubnetworkId, TimedAddress,
 };
-use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, WaitError};
+use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError, WaitError, WaitedFor};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -228,7 +228,7 @@ fn waiting_for_a_reject_times_out() {
     let short = std::time::Duration::from_millis(50);
     let (peer, _blocked, _remote) = peer_with_blocked_writer(builder().queue_limit(100_000));
     let wait = || peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, short);
-    assert_eq!(wait(), Err(WaitError::Timeout { waited: short }));
+    assert_eq!(wait(), Err(WaitError::Timeout { what: WaitedFor::Written, waited: short }));
     while peer.queue_message(&message_of_size(24)).is_ok() {}
     assert!(matches!(wait(), Err(WaitError::Queue(QueueError::Full { .. }))));
     peer.disconnect();

@@ -8,7 +8,7 @@ use kaspa_peer::peer::{Halves, IoOperation};
 use kaspa_peer::wire::{
     Command, CustomMessage, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, VerAck,
 };
-use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};
+use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError, WaitedFor};
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
@@ -70,7 +70,7 @@ fn receipts_have_the_reason_when_this_side_disconnects() {
     let last = receipts.last().unwrap();
     assert_eq!(
         last.wait_timeout(Duration::from_millis(1)),
-        Err(WaitError::Timeout { waited: Duration::from_millis(1) })
+        Err(WaitError::Timeout { what: WaitedFor::Written, waited: Duration::from_millis(1) })
     );
     assert_eq!(last.try_wait(), None);
     local.peer.disconnect();

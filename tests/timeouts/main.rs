@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod automatic_pongs;
 mod frame_timeout;
 mod idle_timeout;
 mod pings;

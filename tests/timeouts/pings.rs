@@ -5,7 +5,7 @@ use crate::common::local::{Local, connected_pair, connected_peer, connected_peer
 use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, wait_until};
 use kaspa_peer::wire::{Command, Message, Ping, Pong};
-use kaspa_peer::{DisconnectReason, WaitError};
+use kaspa_peer::{DisconnectReason, WaitError, WaitedFor};
 use std::collections::HashSet;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ fn pings_can_be_answered_in_any_order() {
 #[test]
 fn a_pong_that_arrives_after_the_wait_timed_out_is_ignored() {
     let (local, mut remote) = connected_peer(builder());
-    assert_eq!(local.peer.ping_timeout(SHORT), Err(WaitError::Timeout { waited: SHORT }));
+    assert_eq!(local.peer.ping_timeout(SHORT), Err(WaitError::Timeout { what: WaitedFor::Pong, waited: SHORT }));
     let late = remote.expect::<Ping>().nonce;
     std::thread::scope(|scope| {
         let second = scope.spawn(|| local.peer.ping_timeout(DEADLINE));
@@ -139,7 +139,10 @@ fn a_pong_that_arrives_after_the_wait_timed_out_is_ignored() {
         remote.send(&Pong { nonce });
         assert!(second.join().unwrap().is_ok());
     });
-    assert_eq!(local.peer.ping_timeout(Duration::ZERO), Err(WaitError::Timeout { waited: Duration::ZERO }));
+    assert_eq!(
+        local.peer.ping_timeout(Duration::ZERO),
+        Err(WaitError::Timeout { what: WaitedFor::Pong, waited: Duration::ZERO })
+    );
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 

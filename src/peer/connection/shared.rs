@@ -27,7 +27,7 @@ use crate::wire::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
 use std::cell::Cell;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::{
     sync::Arc,
@@ -51,6 +51,8 @@ pub(in crate::peer) struct Shared {
     pub config: Config,
     pub direction: Direction,
     pub address: PeerAddress,
+    /// The address of this side, which `start` sets before there are threads.
+    pub local_addr: Option<SocketAddr>,
     pub connected_at: SystemTime,
     /// The requests for which there is a stall rule.
     pub timed_requests: Commands,
@@ -127,6 +129,7 @@ impl Shared {
             config: config.clone(),
             direction,
             address,
+            local_addr: None,
             connected_at: SystemTime::now(),
             timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),

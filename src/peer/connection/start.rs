@@ -20,8 +20,10 @@ pub(in crate::peer) fn start(
     config: &Config,
 ) -> Result<Peer, StartError> {
     let attempt = writer::write_attempt(config.settings().write_timeout);
+    let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
-    let (shared, ends) = Shared::new(config, direction, address, shutdown);
+    let (mut shared, ends) = Shared::new(config, direction, address, shutdown);
+    shared.local_addr = local_addr;
     let shared = Arc::new(shared);
     // The side that dialled sends its `version` first. It is queued before there is a thread, so nothing can be sent before
     // it. A panic of the program's `DagView` ends the peer, as a panic in a callback does.

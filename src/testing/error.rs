@@ -1,0 +1,121 @@
+//! The errors of scripted remotes and of connecting two peers.
+
+use crate::wire::{EncodeError, FrameError, Message};
+use crate::{StartError, WaitError};
+use std::{fmt, io, time::Duration};
+use thiserror::Error;
+
+/// How the other end ended the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// It closed the connection, or its writing side, between two frames.
+    Closed,
+    /// It closed the connection after it had sent part of a frame.
+    InsideFrame {
+        /// How many bytes of the frame had arrived.
+        found: usize,
+    },
+    /// It reset the connection.
+    Reset,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.pad("the connection was closed"),
+            Self::InsideFrame { found } => write!(f, "the connection was closed after {found} bytes of a frame"),
+            Self::Reset => f.pad("the connection was reset"),
+        }
+    }
+}
+
+/// Why a step of a [`ScriptedRemote`](super::ScriptedRemote) failed: what was expected, and what came instead.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// Another message came.
+    #[error("expected {expected}, but this came: {got}")]
+    Unexpected {
+        /// What was expected.
+        expected: String,
+        /// The message.
+        got: Box<Message>,
+    },
+    /// The connection ended.
+    #[error("expected {expected}, but {end}")]
+    Ended {
+        /// What was expected.
+        expected: String,
+        /// How it ended.
+        end: End,
+    },
+    /// Nothing came in time, or not enough for a whole frame.
+    #[error("expected {expected} within {waited:?}, but {}", Arrived(*.found))]
+    Timeout {
+        /// What was expected.
+        expected: String,
+        /// How long the call waited.
+        waited: Duration,
+        /// How many bytes of a frame have arrived. The next call continues with them.
+        found: usize,
+    },
+    /// What came is not a message.
+    #[error("expected {expected}, but a malformed frame came: {error}")]
+    Malformed {
+        /// What was expected.
+        expected: String,
+        /// What is wrong with the frame.
+        error: FrameError,
+    },
+    /// The protocol cannot carry the message, so nothing was sent. Send a [`TestFrame`](super::TestFrame) instead.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The stream failed.
+    #[error("{action} failed: {error}")]
+    Io {
+        /// What the remote was doing, such as `sending ping`.
+        action: String,
+        /// The error of the stream.
+        error: io::Error,
+    },
+}
+
+impl ScriptError {
+    /// How the connection ended, if that is the error.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        match self {
+            Self::Ended { end, .. } => Some(*end),
+            _ => None,
+        }
+    }
+}
+
+/// How much of a frame arrived before a timeout.
+struct Arrived(usize);
+
+impl fmt::Display for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("nothing came"),
+            found => write!(f, "only {found} bytes of a frame came"),
+        }
+    }
+}
+
+/// Why a peer could not be connected to another one or to a scripted remote, see [`connect_peers`](super::connect_peers) and
+/// [`connect_remote`](super::connect_remote).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectPeersError {
+    /// The sockets could not be made.
+    #[error("connecting two sockets failed: {0}")]
+    Sockets(#[from] io::Error),
+    /// A peer could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The handshake failed.
+    #[error("the handshake failed: {0}")]
+    Handshake(#[from] WaitError),
+}

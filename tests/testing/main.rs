@@ -1,0 +1,6 @@
+//! The public module for tests, used as other programs would use it.
+
+mod closing;
+mod expecting;
+mod sending;
+mod streams;
