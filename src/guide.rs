@@ -1,13 +1,13 @@
-//! Longer texts, which belong to no single item.
+//! Longer texts: short programs for common tasks, coming from the Go package, security, and how the crate is built.
+
+#[doc = include_str!("guide/recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("guide/coming_from_go.md")]
 pub mod coming_from_go {}
 
-#[doc = include_str!("guide/internals.md")]
-pub mod internals {}
-
-#[doc = include_str!("guide/promises.md")]
-pub mod promises {}
-
 #[doc = include_str!("guide/security.md")]
 pub mod security {}
+
+#[doc = include_str!("guide/internals.md")]
+pub mod internals {}
