@@ -1,4 +1,4 @@
-//! Longer texts: short programs for common tasks, coming from the Go package, security, and how the crate is built.
+//! Longer texts: recipes, a table for those who know the original Go package, security, speed, and internals for maintainers.
 
 #[doc = include_str!("guide/recipes.md")]
 pub mod recipes {}
@@ -8,6 +8,9 @@ pub mod coming_from_go {}
 
 #[doc = include_str!("guide/security.md")]
 pub mod security {}
+
+#[doc = include_str!("guide/speed.md")]
+pub mod speed {}
 
 #[doc = include_str!("guide/internals.md")]
 pub mod internals {}
