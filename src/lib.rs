@@ -473,6 +473,8 @@
 //!
 //! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays, inspects and measures.
 
+// On nightly, for docs.rs: items that need a feature say so.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Bytes from a remote must not reach code that panics.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
