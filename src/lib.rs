@@ -1,115 +1,198 @@
 //! The kaspa peer-to-peer protocol over blocking sockets, for programs that have no async runtime and want none.
 //!
-//! There are two rooms. [`wire`] is *what is said*: the 25 messages as plain data, and their bytes; it has no threads
-//! and no sockets. [`peer`] is *how it is said*: one connection's life, served by three threads. The names that one
-//! needs every day are here at the top.
+//! The protocol is the one of **kaspad v0.1.1** (February 2020). The daemons v0.2.0, v0.3.1 and v0.5.0 speak it too, without three of its
+//! 25 messages. Today's kaspa network speaks another protocol, which this crate does not know.
+//!
+//! The crate has two parts:
+//!
+//! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
+//! - [`peer`]: a connection to another node, from the handshake to the reason of its end.
+//!
+//! The types that most programs need are also here, at the top of the crate. The [`guide`] has short programs for common tasks, a table for
+//! those who know the [original Go package](guide::coming_from_go), and what you can rely on when [anybody may
+//! connect](guide::security).
+//!
+//! # The threads of a peer
+//!
+//! Each [`Peer`] has three threads, which sleep until there is something to do. A peer without traffic takes some 50 KiB of memory and no
+//! processor time.
+//!
+//! ```text
+//!             ┌──────────────┐ messages  ┌──────────┐
+//!  socket ───►│ kpeer-N-read │──────────►│ Listener │  or events(), or an Inbox
+//!             └──────┬───────┘           └──────────┘
+//!                    │ pong, verack, reject
+//!                    ▼
+//!  queue_message  ┌───────┐ batches ┌───────────────┐
+//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then the Receipt
+//!                 └───────┘         └───────────────┘
+//!                    ▲ ping         ┌──────────────┐
+//!                    └──────────────│ kpeer-N-ping │ sleeps until the next deadline
+//!                                   └──────────────┘
+//! ```
 //!
 //! # A guided tour
 //!
-//! ## A first conversation
+//! ## Connect
 //!
-//! A node is a [`Config`], made once and used for all its connections, also when it dials again. The program dials and
-//! accepts (through a proxy, if it likes) and hands the connection over; a [`Peer`] is the handle it gets. Here two
-//! nodes in one process talk to each other:
+//! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials a remote
+//! and does the handshake. [`Peer::inbound`] takes a connection that your program has accepted. Here one thread accepts, and another one
+//! connects:
 //!
 //! ```
-//! use kaspa_peer::wire::{FeeFilter, Network};
+//! use kaspa_peer::wire::Network;
 //! use kaspa_peer::{Config, Peer};
-//! use std::net::{TcpListener, TcpStream};
+//! use std::net::TcpListener;
+//! use std::time::Duration;
 //!
-//! let alice = Config::builder(Network::Simnet).user_agent("alice", "1.0.0").build()?;
-//! let bob = Config::builder(Network::Simnet).user_agent("bob", "1.0.0").build()?;
+//! let server = TcpListener::bind("127.0.0.1:0")?;
+//! let address = server.local_addr()?.to_string();
+//! let accepting = std::thread::spawn(move || {
+//!     let node = Config::builder(Network::Simnet).user_agent("server", "1.0.0").build().unwrap();
+//!     let (stream, from) = server.accept().unwrap();
+//!     let peer = Peer::inbound(stream, from, &node).unwrap();
+//!     peer.wait_for_disconnect().unwrap()
+//! });
 //!
-//! let door = TcpListener::bind("127.0.0.1:0")?;
-//! let address = door.local_addr()?;
-//! let to_bob = Peer::outbound(TcpStream::connect(address)?, address, &alice)?;
-//! let (stream, from) = door.accept()?;
-//! let to_alice = Peer::inbound(stream, from, &bob)?;
+//! let node = Config::builder(Network::Simnet).user_agent("client", "1.0.0").build()?;
+//! let peer = Peer::connect(&address, Duration::from_secs(10), &node)?;
+//! let remote = peer.remote().ok_or("no version")?;
+//! assert!(remote.user_agent.to_string().ends_with("/server:1.0.0/"));
+//! println!("{peer} answers after {:?}", peer.ping()?);
 //!
-//! to_bob.wait_for_handshake()?;
-//! let remote = to_bob.remote().ok_or("no version")?;
-//! assert_eq!(remote.user_agent.to_string(), "/kaspa-peer:0.1.0/bob:1.0.0/");
-//! to_bob.queue_message(&FeeFilter { min_fee: 1000 })?;
-//! println!("{:?} there and back", to_bob.ping()?);
-//! # assert_eq!(to_alice.stats().received.of(kaspa_peer::wire::Command::FeeFilter).messages, 1);
+//! peer.disconnect();
+//! println!("the server's peer: {}", accepting.join().unwrap());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `version`, `verack` and `pong` need no help. What is queued early goes out after the handshake.
+//! For a proxy, dial yourself and pass the stream to [`Peer::outbound`]. A peer works over any [`peer::Stream`]: TCP and Unix sockets
+//! implement it, and your own types can.
 //!
-//! ## Callbacks or events
+//! The library sends `version`, `verack` and `pong` by itself. Messages that you queue before the handshake are sent after it.
 //!
-//! A [`Listener`] has a method for each message, and does nothing in those that are left out. They run on the peer's own
-//! reader thread, one after the other, so that what they queue keeps its order:
+//! ## Ask
+//!
+//! [`Peer::ask`] sends a request and returns its answer. [`Peer::fetch_block`] and [`Peer::fetch_transaction`] fetch what a remote has.
+//! On the other side, the library answers `getseltip` if the node has a [`DagView`]; all other requests are answered by the program.
 //!
 //! ```
-//! use kaspa_peer::wire::{GetSelectedTip, Hash, Network, SelectedTip};
+//! use kaspa_peer::AskError;
+//! use kaspa_peer::wire::{GetAddr, GetSelectedTip};
+//! use std::time::Duration;
+//! # use kaspa_peer::{Config, DagView, Listener, Peer, wire::*};
+//! # use std::net::{TcpListener, TcpStream};
+//! # struct Node;
+//! # impl DagView for Node {
+//! #     fn selected_tip(&self) -> Hash { Hash::of(b"tip") }
+//! # }
+//! # impl Listener for Node {
+//! #     fn on_get_addr(&self, peer: &Peer, _: GetAddr) { let _ = peer.queue_message(&Addr::default()); }
+//! #     fn on_get_data(&self, peer: &Peer, request: GetData) { let _ = peer.queue_message(&NotFound::from(request.items)); }
+//! # }
+//! # let other = Config::builder(Network::Simnet).dag(Node).listener(Node).build()?;
+//! # let config = Config::builder(Network::Simnet).build()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &config)?;
+//! # let (stream, from) = server.accept()?;
+//! # let remote = Peer::inbound(stream, from, &other)?;
+//!
+//! let timeout = Duration::from_secs(30);
+//! let tip = peer.ask(&GetSelectedTip, timeout)?;
+//! let known = peer.ask(&GetAddr::all(), timeout)?;
+//! println!("the selected tip is {}, and {} addresses are known", tip.hash, known.addresses.len());
+//! match peer.fetch_block(tip.hash, timeout) {
+//!     Ok(block) => println!("{} transactions", block.transactions().len()),
+//!     Err(AskError::NotFound { .. }) => println!("the remote does not have its own tip"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## Receive
+//!
+//! | with | your code runs on | suits |
+//! |---|---|---|
+//! | a [`Listener`]: a callback for each type of message | the peer's reader thread | nodes, and everything that must be fast |
+//! | [`events()`](events()): a channel | a thread of yours, for any number of peers | programs with one main loop |
+//! | an [`Inbox`]: waits for the next message of a type | a thread of yours, for one connection | scripts and tests |
+//!
+//! Callbacks run one after the other, in the order in which the messages arrived. The peer reads nothing while one runs.
+//!
+//! ```
+//! use kaspa_peer::wire::{GetData, Inv, Network};
 //! use kaspa_peer::{Config, Listener, Peer};
+//! # use kaspa_peer::wire::{Hash, Inventory};
 //! # use std::net::{TcpListener, TcpStream};
 //!
-//! struct Node;
+//! /// Requests everything that the remote announces.
+//! struct Download;
 //!
-//! impl Listener for Node {
-//!     fn on_get_selected_tip(&self, peer: &Peer, _: GetSelectedTip) {
-//!         let _ = peer.queue_message(&SelectedTip { hash: Hash::of(b"our tip") });
+//! impl Listener for Download {
+//!     fn on_inv(&self, peer: &Peer, inv: Inv) {
+//!         if let Err(error) = peer.queue_message(&GetData::from(inv.items)) {
+//!             println!("{peer}: {error}");
+//!         }
 //!     }
 //! }
 //!
-//! let config = Config::builder(Network::Simnet).listener(Node).build()?;
-//! # let other = Config::builder(Network::Simnet).build()?;
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-//! # let (stream, from) = door.accept()?;
-//! let peer = Peer::inbound(stream, from, &config)?;
-//! // … and on the other side:
-//! remote.queue_message(&GetSelectedTip)?;
-//! remote.ping()?; // answered after what was asked before it
-//! assert_eq!(remote.remote().ok_or("no version")?.selected_tip, Hash::of(b"our tip"));
+//! let config = Config::builder(Network::Simnet).listener(Download).build()?;
+//! # let inbox = kaspa_peer::Inbox::new();
+//! # let other = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+//! # let (stream, from) = server.accept()?;
+//! # let peer = Peer::inbound(stream, from, &config)?;
+//! # let items = vec![Inventory::block(Hash::of(b"a block"))];
+//! # remote.queue_message(&Inv { items: items.clone() })?;
+//! # assert_eq!(inbox.wait_for::<GetData>(std::time::Duration::from_secs(60))?.items, items);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Programs that prefer a loop use [`events()`](events()), a channel that any number of peers can share:
+//! The same messages as events:
 //!
 //! ```
-//! use kaspa_peer::wire::{Message, Network, Ping};
-//! use kaspa_peer::{Config, EventKind, Peer, events};
+//! use kaspa_peer::wire::{Message, Network};
+//! use kaspa_peer::{Config, EventKind, events};
+//! # use kaspa_peer::{Peer, wire::Ping};
 //! # use std::net::{TcpListener, TcpStream};
 //!
 //! let (listener, events) = events(100);
 //! let config = Config::builder(Network::Simnet).listener(listener).build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-//! # let (stream, from) = door.accept()?;
-//! let peer = Peer::inbound(stream, from, &config)?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+//! # let (stream, from) = server.accept()?;
+//! # let peer = Peer::inbound(stream, from, &config)?;
+//! # drop(config);
 //! # remote.queue_message(&Ping { nonce: 5 })?;
-//! # remote.queue_message(&Ping { nonce: 6 })?;
 //! # remote.ping()?; remote.disconnect();
-//! let mut pings = Vec::new();
+//! # drop(peer);
+//! # let mut pings = 0;
+//! // … start peers with `config`, then:
 //! for event in events {
 //!     match event.kind {
-//!         EventKind::Message(Message::Ping(ping)) => pings.push(ping.nonce),
-//!         EventKind::Message(message) => println!("{}: {message}", event.peer), // a line each
-//!         EventKind::Disconnected(reason) => {
-//!             println!("gone: {reason}");
-//!             break;
-//!         }
+//!         EventKind::Message(Message::Ping(ping)) => println!("{} pings with {}", event.peer, ping.nonce),
+//!         EventKind::Message(message) => println!("{}: {message}", event.peer),
+//!         EventKind::Handshake => println!("{}: connected", event.peer),
+//!         EventKind::Disconnected(reason) => println!("{}: {reason}", event.peer),
 //!         _ => {}
 //!     }
+//! #   pings += 1;
 //! }
-//! assert!(pings.starts_with(&[5, 6])); // what the remote had sent
-//! # drop(peer);
+//! # assert!(pings >= 4, "version, verack, two pings, the handshake and the end");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Sending, and knowing that it was sent
+//! ## Send
 //!
-//! | method | when there is no room |
+//! | method | if the outbound queue is full |
 //! |---|---|
-//! | [`queue_message`](Peer::queue_message) | gives [`QueueError::Full`] at once; the message was only lent |
-//! | [`send_message`](Peer::send_message) | waits, for a limited time |
-//! | [`queue_message`](Peer::queue_message) | as `queue_message`; the [`Receipt`] tells if it was written |
-//! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | the same for a [`Frame`](wire::Frame), encoded once for any number of peers |
+//! | [`queue_message`](Peer::queue_message) | returns [`QueueError::Full`] at once |
+//! | [`send_message`](Peer::send_message) | waits for room, up to its timeout |
+//! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | the same, for a [`Frame`](wire::Frame) that is encoded once for any number of peers |
+//!
+//! All of them return a [`Receipt`], which says whether the message was written to the socket. A program that does not need to know
+//! drops it. [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled the message.
 //!
 //! ```
 //! use kaspa_peer::wire::{Frame, Network, Transaction, TxFields};
@@ -117,242 +200,282 @@
 //! # use kaspa_peer::{Config, Peer};
 //! # use std::net::{TcpListener, TcpStream};
 //! # let (alice, bob) = (Config::builder(Network::Simnet).build()?, Config::builder(Network::Simnet).build()?);
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let address = door.local_addr()?;
-//! # let peer = Peer::outbound(TcpStream::connect(address)?, address, &alice)?;
-//! # let (stream, from) = door.accept()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &alice)?;
+//! # let (stream, from) = server.accept()?;
 //! # let other = Peer::inbound(stream, from, &bob)?;
 //!
 //! let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() })?;
 //! peer.send_message(&tx, Duration::from_secs(10))?;
 //!
 //! let receipt = peer.queue_message(&tx)?;
-//! receipt.wait()?; // written to the socket, or why not
+//! receipt.wait()?; // an error says why the message was not written
 //!
 //! let frame = Frame::encode(&tx, Network::Simnet)?;
 //! for peer in [&peer, &other] {
-//!     peer.queue_frame(&frame)?; // no encoding, no second checksum
+//!     peer.queue_frame(&frame)?; // neither encodes nor hashes again
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Announcing what one has
+//! ## Announce
 //!
-//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. Transactions are collected and sent together every
-//! 100 ms, without what the remote is known to have: what it announced itself, and what it has been told.
-//! [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs) and their kin do the
-//! like for other messages that nodes often send.
+//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. It collects transactions and sends them together every
+//! 100 ms. It leaves out what the remote is known to have: the items that the remote announced, and those that were announced to it.
 //!
 //! ```
-//! use kaspa_peer::wire::{Hash, Inventory, Message, Network};
-//! # use kaspa_peer::{Config, EventKind, Peer, events};
+//! use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
+//! # use kaspa_peer::{Config, Inbox, Peer};
 //! # use std::{net::{TcpListener, TcpStream}, time::Duration};
-//! # let (listener, events) = events(100);
+//! # let inbox = Inbox::new();
 //! # let node = Config::builder(Network::Simnet).build()?;
-//! # let other = Config::builder(Network::Simnet).listener(listener).build()?;
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &node)?;
-//! # let (stream, from) = door.accept()?;
+//! # let other = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &node)?;
+//! # let (stream, from) = server.accept()?;
 //! # let remote = Peer::inbound(stream, from, &other)?;
-//! # let messages = std::iter::from_fn(|| events.recv_timeout(Duration::from_secs(60)).ok());
-//! # let mut heard = messages.filter_map(|event| match event.kind {
-//! #     EventKind::Message(Message::Inv(inv)) => Some(inv.items),
-//! #     _ => None,
-//! # });
+//! # let next_inv = || inbox.wait_for::<Inv>(Duration::from_secs(60)).map(|inv| inv.items);
 //!
-//! // `heard` is what each `inv` that reaches the remote has in it.
-//! peer.wait_for_handshake()?; // nobody is there before it
+//! peer.wait_for_handshake()?; // announcements before the handshake are dropped
 //! let block = Inventory::block(Hash::of(b"a block"));
 //! let (known, new) = (Inventory::tx(Hash::of(b"known")), Inventory::tx(Hash::of(b"new")));
 //! peer.queue_inventory(block)?;
-//! peer.add_known_inventory(known); // as an `inv` of the remote would
+//! peer.add_known_inventory(known); // as if the remote had announced it
 //! peer.queue_inventories(&[known, new, new])?;
-//! assert_eq!(heard.next(), Some(vec![block]));
-//! assert_eq!(heard.next(), Some(vec![new]));
 //!
-//! let (low, high) = (Hash::ZERO, block.hash);
-//! assert!(peer.push_get_block_invs(low, high)?);
-//! assert!(!peer.push_get_block_invs(low, high)?, "asked a moment ago");
+//! // `next_inv` returns the items of the next `inv` that the remote receives.
+//! assert_eq!(next_inv()?, [block]);
+//! assert_eq!(next_inv()?, [new]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Statistics
+//! The methods [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs),
+//! [`push_get_headers`](Peer::push_get_headers), [`push_get_locator`](Peer::push_get_locator), [`push_locator`](Peer::push_locator) and
+//! [`push_reject`](Peer::push_reject) send other common messages as kaspad does.
+//!
+//! ## Observe
+//!
+//! [`Peer::stats`] returns a snapshot of the state and the counters of a peer:
 //!
 //! ```
-//! # use kaspa_peer::{Config, Peer, wire::{Command, Network}};
+//! # use kaspa_peer::{Config, Peer, wire::Network};
 //! # use std::net::{TcpListener, TcpStream};
+//! use kaspa_peer::wire::Command;
+//!
 //! # let (alice, bob) = (Config::builder(Network::Simnet).build()?, Config::builder(Network::Simnet).build()?);
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let address = door.local_addr()?;
-//! # let peer = Peer::outbound(TcpStream::connect(address)?, address, &alice)?;
-//! # let (stream, from) = door.accept()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &alice)?;
+//! # let (stream, from) = server.accept()?;
 //! # let other = Peer::inbound(stream, from, &bob)?;
 //! # peer.wait_for_handshake()?;
 //! let stats = peer.stats();
-//! println!("{} bytes received", stats.received.total().bytes);
-//! println!("{} of them in blocks", stats.received.of(Command::Block).bytes);
-//! println!("at best {:?} there and back", stats.min_rtt);
+//! println!("{} bytes received, {} of them in blocks", stats.received.total().bytes, stats.received.of(Command::Block).bytes);
+//! println!("shortest round trip: {:?}", stats.min_rtt);
 //! assert_eq!(stats.received.of(Command::VerAck).messages, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Endings
+//! A [`Message`](wire::Message) displays its command and a [`summary`](wire::Message::summary) with `{}`, and everything with `{:?}`. Both are
+//! safe for terminals, whatever the remote has sent. A [`Capture`] records each frame of a node's peers in a file, which [`CaptureReader`]
+//! reads and the program `kpeer inspect` shows.
 //!
-//! A peer ends for one [`DisconnectReason`], which [`wait_for_disconnect`](Peer::wait_for_disconnect),
-//! [`on_disconnect`](Listener::on_disconnect) and the event channel tell alike, as the last that they tell of that peer.
-//! When `wait_for_disconnect` returns, the threads are gone. Dropping the last handle disconnects.
+//! The crate logs with [`log`](https://docs.rs/log). Messages at a level that is off are not formatted. With `env_logger`, for example,
+//! `RUST_LOG=kaspa_peer=debug` shows these targets:
+//!
+//! | target | `info` | `debug` | `trace` | `warn`, `error` |
+//! |---|---|---|---|---|
+//! | `kaspa_peer::life` | connected, handshake done, the reason of the end | the negotiated protocol version | | a panic in `on_disconnect` |
+//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a reject without the hash that it should have |
+//! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
+//!
+//! ## End
+//!
+//! | method | what happens to queued messages |
+//! |---|---|
+//! | [`disconnect`](Peer::disconnect), or dropping the last handle | they are not sent |
+//! | [`close`](Peer::close) | they are sent, within a timeout |
+//! | [`disconnect_with`](Peer::disconnect_with) | they are sent, and then a last `reject` |
+//!
+//! A connection ends for one [`DisconnectReason`]. [`wait_for_disconnect`](Peer::wait_for_disconnect), the last callback
+//! [`on_disconnect`](Listener::on_disconnect) and the last event report the same one. When `wait_for_disconnect` returns, all threads of
+//! the peer have exited.
 //!
 //! ```
 //! # use kaspa_peer::{Config, Peer, wire::Network};
 //! # use std::net::{TcpListener, TcpStream};
 //! use kaspa_peer::{DisconnectReason, HandshakeError};
 //!
+//! // A node that dials itself.
 //! let node = Config::builder(Network::Simnet).build()?;
-//! let door = TcpListener::bind("127.0.0.1:0")?;
-//! let address = door.local_addr()?;
-//! let out = Peer::outbound(TcpStream::connect(address)?, address, &node)?;
-//! let (stream, from) = door.accept()?;
-//! let peer = Peer::inbound(stream, from, &node)?; // a node that dialled itself
-//! let reason = peer.wait_for_disconnect()?;
+//! let server = TcpListener::bind("127.0.0.1:0")?;
+//! let address = server.local_addr()?;
+//! let outbound = Peer::outbound(TcpStream::connect(address)?, address, &node)?;
+//! let (stream, from) = server.accept()?;
+//! let inbound = Peer::inbound(stream, from, &node)?;
+//! let reason = inbound.wait_for_disconnect()?;
 //! assert_eq!(reason, DisconnectReason::Handshake(HandshakeError::SelfConnection));
-//! println!("{peer} went away: {reason}");
+//! println!("{inbound}: {reason}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## Different peers of one node
+//!
+//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. The node stays the same: ids go on, and
+//! a connection to itself is detected. [`Config::with_stall_rules`] does the same for the times in which requests must be answered.
+//!
+//! ```
+//! use kaspa_peer::wire::{Hash, Network, SelectedTip};
+//! use kaspa_peer::{Config, Listener, Peer};
+//! use std::sync::{Arc, Mutex};
+//! # use std::net::{TcpListener, TcpStream};
+//!
+//! /// The state of one connection.
+//! struct Tip(Arc<Mutex<Hash>>);
+//!
+//! impl Listener for Tip {
+//!     fn on_selected_tip(&self, _: &Peer, message: SelectedTip) {
+//!         *self.0.lock().unwrap() = message.hash;
+//!     }
+//! }
+//!
+//! let node = Config::builder(Network::Simnet).build()?;
+//! # let other = Config::builder(Network::Simnet).build()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+//! let (stream, from) = server.accept()?;
+//! let tip = Arc::new(Mutex::new(Hash::ZERO));
+//! let peer = Peer::inbound(stream, from, &node.with_listener(Tip(tip.clone())))?;
+//! # remote.send_and_ping(&SelectedTip { hash: Hash::of(b"tip") }, std::time::Duration::from_secs(60))?;
+//! # assert_eq!(*tip.lock().unwrap(), Hash::of(b"tip"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! ## Hostile remotes
 //!
-//! Every byte from the wire is taken as hostile: nothing is reserved for what a remote merely claims, no wait is without
-//! an end, and text is shown so that it can do no harm. [`Config`] has the timers and limits. Off unless set are
-//! [`rate_limit`](ConfigBuilder::rate_limit), which slows a remote down, and
-//! [`score_limit`](ConfigBuilder::score_limit), which ends it for what the program calls misbehaving. How many
-//! connections to accept, and from whom, is the program's to decide: every peer costs three threads.
+//! The library trusts no byte from the wire. It allocates no memory for a length that a remote only claims, each of its waits is bounded, and
+//! text from the remote is displayed without control characters. [`Config`] has the timeouts and limits. Two limits are off by default:
+//! [`rate_limit`](ConfigBuilder::rate_limit) slows a remote down, and [`score_limit`](ConfigBuilder::score_limit) disconnects it for
+//! what your program calls misbehaviour. Your program decides which connections become peers, and how many: each peer has three threads.
 //!
 //! ```
-//! # use kaspa_peer::{Config, Peer, wire::Network};
+//! # use kaspa_peer::{Peer, wire::Network};
 //! # use std::net::{TcpListener, TcpStream};
-//! use kaspa_peer::{DisconnectReason, RateLimit, ScoreLimit};
+//! use kaspa_peer::{Config, DisconnectReason, RateLimit, ScoreLimit};
 //!
 //! let config = Config::builder(Network::Simnet)
 //!     .rate_limit(RateLimit::default().messages_per_second(500))
 //!     .score_limit(ScoreLimit::new(100))
 //!     .build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-//! # let (stream, from) = door.accept()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
+//! # let (stream, from) = server.accept()?;
 //! let peer = Peer::inbound(stream, from, &config)?;
 //! peer.wait_for_handshake()?;
-//! assert_eq!(peer.misbehaved(60, "a block without work"), 60); // still welcome
-//! peer.misbehaved(60, "and another");
+//! assert_eq!(peer.misbehaved(60, "a block without work"), 60); // below the limit
+//! peer.misbehaved(60, "a second one");
 //! let reason = peer.wait_for_disconnect()?;
-//! assert_eq!(reason, DisconnectReason::Misbehaved { score: 120, what: "and another".into() });
+//! assert_eq!(reason, DisconnectReason::Misbehaved { score: 120, what: "a second one".into() });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ## Private networks
+//! ## Private networks and your own messages
 //!
-//! [`Network::Custom`](wire::Network::Custom) takes any magic number; nothing else distinguishes a private network.
-//! Commands that this crate does not know reach [`Listener::on_custom`], and
-//! [`wire::CustomMessage`] sends them. The peer runs over whatever implements [`peer::Stream`], Unix sockets included.
+//! [`Network::Custom`](wire::Network::Custom) takes any magic number, which is all that distinguishes a network. A type of your own becomes a
+//! message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`] receives each message whose command is not one of
+//! the protocol's.
 //!
 //! ```
-//! # use std::{net::{TcpListener, TcpStream}, time::Duration};
-//! use kaspa_peer::wire::{Network, CustomMessage};
+//! # use std::net::{TcpListener, TcpStream};
+//! use kaspa_peer::wire::{CustomMessage, CustomPayload, Network};
 //! use kaspa_peer::{Config, Listener, Peer};
 //! use std::sync::mpsc::{Sender, channel};
+//! # use std::time::Duration;
 //!
-//! struct Lab(Sender<CustomMessage>);
+//! #[derive(Debug, PartialEq)]
+//! struct Temperature(i32);
 //!
-//! impl Listener for Lab {
-//!     fn on_custom(&self, _: &Peer, message: CustomMessage) {
-//!         let _ = self.0.send(message);
+//! impl CustomPayload for Temperature {
+//!     const COMMAND: &'static str = "temperature";
+//!     type Error = std::array::TryFromSliceError;
+//!
+//!     fn write(&self, payload: &mut Vec<u8>) {
+//!         payload.extend(self.0.to_le_bytes());
+//!     }
+//!
+//!     fn read(payload: &[u8]) -> Result<Self, Self::Error> {
+//!         payload.try_into().map(i32::from_le_bytes).map(Self)
 //!     }
 //! }
 //!
-//! let lab = Network::Custom(0xcafe_0001);
-//! let (heard, messages) = channel();
-//! let config = Config::builder(lab).listener(Lab(heard)).build()?;
-//! # let other = Config::builder(lab).build()?;
-//! # let door = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(door.local_addr()?)?, door.local_addr()?, &other)?;
-//! # let (stream, from) = door.accept()?;
-//! let peer = Peer::inbound(stream, from, &config)?;
-//! let measured = CustomMessage::new("measured", *b"42 ms")?;
-//! remote.queue_message(&measured)?;
-//! assert_eq!(messages.recv_timeout(Duration::from_secs(60))?, measured);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! struct Station(Sender<Temperature>);
 //!
-//! ## Testing a node of one's own
-//!
-//! Two connected sockets and two configurations make two nodes in one test:
-//!
-//! ```
-//! # use kaspa_peer::{Config, DisconnectReason, Peer, wire::Network};
-//! # use std::{error::Error, net::{TcpListener, TcpStream}};
-//! fn pair(alice: &Config, bob: &Config) -> Result<(Peer, Peer), Box<dyn Error>> {
-//!     let door = TcpListener::bind("127.0.0.1:0")?;
-//!     let to_bob = Peer::outbound(TcpStream::connect(door.local_addr()?)?, "bob:16511", alice)?;
-//!     let (stream, from) = door.accept()?;
-//!     let to_alice = Peer::inbound(stream, from, bob)?;
-//!     to_bob.wait_for_handshake()?;
-//!     to_alice.wait_for_handshake()?;
-//!     Ok((to_bob, to_alice))
+//! impl Listener for Station {
+//!     fn on_custom(&self, peer: &Peer, message: CustomMessage) {
+//!         match message.decode_as::<Temperature>() {
+//!             Some(Ok(temperature)) => drop(self.0.send(temperature)),
+//!             Some(Err(error)) => println!("{peer}: {error}"),
+//!             None => {} // another command
+//!         }
+//!     }
 //! }
 //!
-//! let node = || Config::builder(Network::Simnet).build();
-//! let (to_bob, to_alice) = pair(&node()?, &node()?)?;
-//! to_bob.disconnect();
-//! assert_eq!(to_alice.wait_for_disconnect()?, DisconnectReason::RemoteClosed { inside_frame: false });
-//! # Ok::<(), Box<dyn Error>>(())
-//! ```
-//!
-//! To play a remote that does odd things, [`wire::write_message`] and [`wire::read_message`] work on the bare socket:
-//!
-//! ```
-//! # use kaspa_peer::{Config, DisconnectReason, HandshakeError, Peer};
-//! # use std::net::{TcpListener, TcpStream};
-//! use kaspa_peer::wire::{Command, Message, Network, Ping, read_message, write_message};
-//!
-//! let node = Config::builder(Network::Simnet).build()?;
-//! let door = TcpListener::bind("127.0.0.1:0")?;
-//! let mut remote = TcpStream::connect(door.local_addr()?)?;
-//! let (stream, from) = door.accept()?;
-//! let peer = Peer::inbound(stream, from, &node)?;
-//!
-//! write_message(&mut remote, &Ping { nonce: 1 }, Network::Simnet)?; // without a word of introduction
-//! assert!(matches!(read_message(&mut remote, Network::Simnet)?, Message::Reject(_)));
-//! let expected = HandshakeError::NotVersion { command: Command::Ping };
-//! assert_eq!(peer.wait_for_disconnect()?, DisconnectReason::Handshake(expected));
+//! let network = Network::Custom(0xcafe_0001);
+//! let (sender, temperatures) = channel();
+//! let station = Config::builder(network).listener(Station(sender)).build()?;
+//! let sensor = Config::builder(network).build()?;
+//! # let server = TcpListener::bind("127.0.0.1:0")?;
+//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &sensor)?;
+//! # let (stream, from) = server.accept()?;
+//! # let remote = Peer::inbound(stream, from, &station)?;
+//! // `peer` is a connection from the sensor to the station.
+//! peer.queue_message(&CustomMessage::from_payload(&Temperature(21))?)?;
+//! assert_eq!(temperatures.recv_timeout(Duration::from_secs(60))?, Temperature(21));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Seeing what happens
+//! ## Test your own node
 //!
-//! A [`Message`](wire::Message) can be printed: `{}` gives its name and a [`summary`](wire::Message::summary) in one line,
-//! `{:?}` everything. Either is safe for a terminal. Payloads have only `{:?}`; `Message::from(payload)` has both.
+//! <!-- lead: when `kaspa_peer::testing` is merged, name it here with its connected pairs, memory streams and scripted remote. -->
+//! An [`Inbox`] waits for messages in a test, and [`send_and_ping`](Peer::send_and_ping) until the remote has handled one. To play a remote
+//! that breaks the rules, write to a bare socket with [`wire::write_message`] and [`wire::Frame::raw`]. The
+//! [recipe](guide::recipes#test-your-node) has an example. [`automatic_pongs`](ConfigBuilder::automatic_pongs) turns the answers to
+//! `ping` off.
 //!
-//! With the feature `serde`, everything in [`wire`] that is a message or a part of one, [`Stats`] and
-//! [`DisconnectReason`] can be serialised and read back. In formats for people, JSON for one, hashes are text as
-//! `Display` shows them, other bytes hex, services a number, text from the wire text or `{"hex": …}`, and a message is
-//! an object under its command's name. Transactions and blocks are checked as if they had come over the wire.
+//! # Features
 //!
-//! A [`Capture`](peer::Capture) records every frame with its peer, direction and time.
+//! No feature is on by default.
 //!
-//! The crate logs through [`log`](https://docs.rs/log); any logger will do, with `env_logger` for example `RUST_LOG=kaspa_peer=debug` shows
-//! it. Nothing is formatted at a level that is off.
+//! | feature | effect |
+//! |---|---|
+//! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. No other item needs a feature. |
 //!
-//! | target | `info` | `debug` | `trace` | `warn`, `error` |
-//! |---|---|---|---|---|
-//! | `kaspa_peer::life` | connected, handshake done, gone and why | the version spoken | | a panic in `on_disconnect` |
-//! | `kaspa_peer::received` | | each message in a line, with its summary; what is ignored or slowed down | all that is in it | malformed messages that are tolerated |
-//! | `kaspa_peer::sent` | | the same; what could not be sent | all that is in it | a reject that lacks its hash |
-//! | `kaspa_peer::capture` | | | | a capture that had to stop |
+//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number, text from
+//! the wire as text or as `{"hex": …}`, and a message as an object with the name of its command. Reading checks transactions and blocks as
+//! decoding does.
 //!
-//! Threads are called `kpeer-N-read`, `kpeer-N-write` and `kpeer-N-ping`, N being the peer's
-//! id.
+//! # Examples
+//!
+//! The directory `examples` of the repository has programs of about a hundred lines. Run one with `cargo run --example NAME`:
+//!
+//! <!-- lead: these files come from the branch with the examples. -->
+//!
+//! | name | shows |
+//! |---|---|
+//! | `two_peers` | two nodes in one process that talk to each other |
+//! | `monitor` | printing what a node announces, and reconnecting |
+//! | `small_node` | accepting, limiting and banning remotes, serving blocks, and ending in order |
+//! | `broadcast` | sending one block to many peers |
+//! | `custom_message` | a message type of your own on a private network |
+//! | `capture` | recording the traffic and reading it back |
+//! | `socks5_dial` | dialling through a SOCKS5 proxy such as Tor |
+//!
+//! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays, inspects and measures.
 
-// What a remote sends must not find anything that panics.
+// On nightly, for docs.rs: items that need a feature say so.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Bytes from a remote must not reach code that panics.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod guide;
@@ -360,11 +483,12 @@ pub mod peer;
 pub mod testing;
 pub mod wire;
 
+#[doc(inline)]
 pub use peer::{
-    AskError, CloseError, Config, ConfigBuilder, ConfigError, ConnectError, CustomCommands, DagView, Direction,
-    DisconnectReason, Event, EventKind, HandshakeError, Inbox, IoOperation, Listener, Peer, PeerAddress,
-    ProtocolViolation, QueueError, RateLimit, Receipt, ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor,
-    events,
+    AskError, Capture, CaptureReader, CaptureRecord, Captured, CloseError, Config, ConfigBuilder, ConfigError,
+    ConnectError, CustomCommands, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError, Inbox,
+    IoOperation, Listener, OversizeFrames, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt,
+    ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
 /// The channels of [`events()`] and [`Receipt::receiver`], with `select!` and the error types.

@@ -1,26 +1,28 @@
-//! How it is said: one connection's life, from the handshake to the reason of its end.
+//! Connections to other nodes, from the handshake to the reason of their end.
 //!
-//! A [`Peer`] is made of a connection that the program dialled or accepted, and of a [`Config`], which says what the
-//! node is. Three threads serve it until it ends:
+//! A [`Peer`] is a connection to one remote. It is made from a [`Config`], which describes this node, and from a stream
+//! that the program dialled or accepted; [`Peer::connect`] also dials. Three threads serve it until it ends:
 //!
 //! ```text
-//!             ┌──────────────┐  frames   ┌──────────┐
-//!  socket ───►│ kpeer-N-read │──────────►│ Listener │  one callback a message
+//!             ┌──────────────┐ messages  ┌──────────┐
+//!  socket ───►│ kpeer-N-read │──────────►│ Listener │  one callback for each message
 //!             └──────┬───────┘           └──────────┘
 //!                    │ pong, verack, reject
 //!                    ▼
-//!  queue_message  ┌───────┐ batch  ┌───────────────┐
-//!  ──────────────►│ queue │───────►│ kpeer-N-write │───► socket, then the Receipt
-//!                 └───────┘        └───────────────┘
-//!                    ▲ ping        ┌──────────────┐
-//!                    └─────────────│ kpeer-N-ping │ asleep until a deadline
-//!                                  └──────────────┘
+//!  queue_message  ┌───────┐ batches ┌───────────────┐
+//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then the Receipt
+//!                 └───────┘         └───────────────┘
+//!                    ▲ ping         ┌──────────────┐
+//!                    └──────────────│ kpeer-N-ping │ sleeps until the next deadline
+//!                                   └──────────────┘
 //! ```
+//!
+//! N is the [id](Peer::id) of the peer. A debugger and `ps -T` show these names.
 //!
 //! # Errors
 //!
-//! An error of this crate says everything in one line, for people and logs: what went wrong, and why. Programs find the parts
-//! in its fields. It has no `source()`, so whoever prints sources as well repeats nothing.
+//! The text of each error says in one line what went wrong and why, with the text of its cause. The parts are in the fields
+//! of the error. No error has a `source()`, so a program that prints the sources of errors does not print the cause twice.
 
 mod address;
 mod ask;
@@ -84,31 +86,97 @@ use std::{
 /// How long [`Peer::ping`] waits for the pong.
 const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One remote node.
+/// A handle to the connection with one remote.
 ///
-/// A handle: cloning it is cheap, all clones are the same peer, and every method can be called from any thread. When
-/// the last handle is dropped the peer disconnects. Handles are equal when they are of the same connection.
+/// Cloning a handle is cheap, and all clones refer to the same connection. Every method can be called from any thread. Handles
+/// are equal if they refer to the same connection. When the last handle is dropped, the peer disconnects. A callback only
+/// borrows a handle: clone it to keep the connection.
+///
+/// # How to get one
+///
+/// | to | call |
+/// |---|---|
+/// | dial a node and wait for the handshake | [`Peer::connect`] |
+/// | use a connection that the remote made | [`Peer::inbound`] |
+/// | use a connection that your program made, for example through a proxy | [`Peer::outbound`] |
+///
+/// # What to do with it
+///
+/// | to | call |
+/// |---|---|
+/// | ask and get the answer | [`ask`](Self::ask), [`fetch_block`](Self::fetch_block), [`fetch_transaction`](Self::fetch_transaction), [`ping`](Self::ping) |
+/// | send | [`queue_message`](Self::queue_message), [`send_message`](Self::send_message), [`send_and_ping`](Self::send_and_ping); [`queue_frame`](Self::queue_frame) and [`send_frame`](Self::send_frame) for the same bytes to many peers; the `push_` methods for some common messages |
+/// | announce | [`queue_inventory`](Self::queue_inventory), [`queue_inventories`](Self::queue_inventories), [`add_known_inventory`](Self::add_known_inventory) |
+/// | observe | [`remote`](Self::remote), [`stats`](Self::stats), [`is_connected`](Self::is_connected), [`is_handshake_done`](Self::is_handshake_done), [`address`](Self::address), [`id`](Self::id) |
+/// | end | [`disconnect`](Self::disconnect), [`close`](Self::close), [`disconnect_with`](Self::disconnect_with), [`misbehaved`](Self::misbehaved), [`wait_for_disconnect`](Self::wait_for_disconnect), [`disconnect_reason`](Self::disconnect_reason) |
+///
+/// The first word of a name says when the method returns:
+///
+/// | name | returns when | if the outbound queue is full |
+/// |---|---|---|
+/// | `queue_…`, `push_…` | the message is queued: these methods never wait | returns an error |
+/// | `send_…` | the message is queued | waits for room, up to its timeout |
+/// | `ask`, `fetch_…`, `ping` | the answer has arrived, or after the timeout | returns an error |
+/// | `wait_for_…` | it has happened, or after the timeout | – |
+///
+/// Two methods do more than their first word says: [`send_and_ping`](Self::send_and_ping) also waits for the answer to its `ping`, and
+/// [`push_reject_and_wait`](Self::push_reject_and_wait) until its message is written. A method that would wait for its own peer in a
+/// callback returns an error instead.
+///
+/// ```
+/// use kaspa_peer::wire::{FeeFilter, Network};
+/// use kaspa_peer::{Config, Peer};
+/// use std::time::Duration;
+///
+/// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// # let address = server.local_addr()?.to_string();
+/// # let other = Config::builder(Network::Simnet).build()?;
+/// # let node = std::thread::spawn(move || {
+/// #     let (stream, from) = server.accept().unwrap();
+/// #     Peer::inbound(stream, from, &other).unwrap().wait_for_disconnect()
+/// # });
+/// let config = Config::builder(Network::Simnet).user_agent("demo", "1.0.0").build()?;
+/// let peer = Peer::connect(&address, Duration::from_secs(10), &config)?;
+/// println!("connected to {peer}, round trip {:?}", peer.ping()?);
+/// peer.queue_message(&FeeFilter { min_fee: 1000 })?;
+/// peer.close(Duration::from_secs(10))?;
+/// println!("{}", peer.wait_for_disconnect()?);
+/// # let _ = node.join();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping the last handle of a peer disconnects it"]
 pub struct Peer {
     shared: Arc<Shared>,
-    /// Whether this handle keeps the connection alive; those of the peer's own threads do not.
+    /// Whether this handle keeps the connection open. The handles of the peer's own threads do not.
     counted: bool,
 }
 
-/// No panic of the program's can leave it half done: callbacks run behind none of its locks.
+/// A panic of the program cannot leave a peer half changed: no code of the program runs with its locks held.
 impl UnwindSafe for Peer {}
 impl RefUnwindSafe for Peer {}
 
 impl Peer {
     /// Starts a peer on a connection that the remote made.
     ///
-    /// `address` is where the remote is, as `accept` tells it. Callbacks may run, the last of them included, before this
-    /// returns.
+    /// `address` is the remote's address, as `accept` returns it. The handshake takes place on the threads of the peer; see
+    /// [`wait_for_handshake`](Self::wait_for_handshake). Callbacks may run before this method returns, even the last one.
+    ///
+    /// ```
+    /// use kaspa_peer::{Config, Peer, wire::Network};
+    /// use std::net::TcpListener;
+    ///
+    /// let config = Config::builder(Network::Simnet).build()?;
+    /// let server = TcpListener::bind("127.0.0.1:0")?;
+    /// # let remote = std::net::TcpStream::connect(server.local_addr()?)?;
+    /// let (stream, from) = server.accept()?;
+    /// let peer = Peer::inbound(stream, from, &config)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// If the address is a text that is not an address, the stream cannot be set up, a thread cannot be started, or the process has too many peers; the connection
-    /// is closed then, and no callback was called.
+    /// If `address` is a text that does not parse, if the stream cannot be set up, or if a thread cannot be started. The connection is
+    /// closed then, and no callback has run.
     pub fn inbound(
         stream: impl Stream,
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
@@ -117,10 +185,11 @@ impl Peer {
         connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Inbound, config)
     }
 
-    /// Starts a peer on a connection that this side made.
+    /// Starts a peer on a connection that this side made, for example through a proxy. To dial directly, use
+    /// [`connect`](Self::connect).
     ///
-    /// `address` is what was dialled, which behind a proxy is not what the socket is connected to. It may be a host
-    /// name. Callbacks may run, the last of them included, before this returns.
+    /// `address` is the address of the remote, which may be a host name. With a proxy, it is the address that the proxy was asked
+    /// for. Callbacks may run before this method returns, even the last one.
     ///
     /// # Errors
     ///
@@ -133,13 +202,13 @@ impl Peer {
         connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
     }
 
-    /// The peer's id; ids count up from 1 for each node.
+    /// The id of the peer. Ids count up from 1 for each node.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
     }
 
-    /// Where the remote is.
+    /// The address of the remote, as it was given to the constructor.
     #[must_use]
     pub fn address(&self) -> &PeerAddress {
         &self.shared.address
@@ -169,42 +238,43 @@ impl Peer {
         self.shared.local_addr
     }
 
-    /// The node that this is a peer of.
+    /// The configuration of the peer.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
 
-    /// What the remote said in its `version`; `None` before that.
+    /// The content of the remote's `version`; `None` before it has arrived.
     #[must_use]
     pub fn remote(&self) -> Option<Remote> {
         self.shared.state.lock().remote.clone()
     }
 
-    /// Everything that is known and counted, at one moment.
+    /// The state and the counters of the peer, in one consistent snapshot.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
-    /// Whether the remote's selected tip is in our [`DagView`]; not if it has not told one.
+    /// Returns whether the remote's selected tip is in our [`DagView`]. Returns `false` before the remote's `version` has arrived.
     #[must_use]
     pub fn is_selected_tip_known(&self) -> bool {
         let tip = self.remote().map(|remote| remote.selected_tip);
         tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
     }
 
-    /// Notes the remote's selected tip, where the program learnt it otherwise than from `version` or `selectedtip`. Before
-    /// the remote's `version` there is nothing to note it in, and this does nothing.
+    /// Sets the remote's selected tip, [`Remote::selected_tip`]. The library sets it by itself from `version` and `selectedtip`; call
+    /// this when the program has learnt of it in another way. Does nothing before the remote's `version` has arrived.
     pub fn set_selected_tip(&self, tip: Hash) {
         self.shared.set_selected_tip(tip);
     }
 
-    /// Waits until both sides have said `version` and `verack`. The handshake timeout bounds it.
+    /// Waits until both sides have sent `version` and `verack`. The
+    /// [handshake timeout](super::ConfigBuilder::handshake_timeout) limits the wait.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Closed`] with the reason when the handshake failed; [`WaitError::InCallback`] in a callback of this
+    /// [`WaitError::Closed`] with the reason if the handshake failed; [`WaitError::InCallback`] in a callback of this
     /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
         self.shared.lifecycle.wait_for_handshake(None).map(|_| ())
@@ -234,38 +304,61 @@ impl Peer {
         self.shared.lifecycle.is_handshake_done()
     }
 
-    /// Queues a message. Never blocks.
+    /// Queues a message to be sent. Never waits.
     ///
-    /// The message is only lent: it is encoded at once, and after an error it is still the caller's. Until the remote's
-    /// `version` is answered it waits for that, and goes out behind our `verack`.
+    /// The message is encoded at once and only borrowed, so the caller still has it after an error. A message that is queued
+    /// before the handshake is sent after our `verack`. The [`Receipt`] says whether the message was written; it can be ignored.
+    ///
+    /// ```
+    /// use kaspa_peer::QueueError;
+    /// use kaspa_peer::wire::{FeeFilter, Ping};
+    /// # use kaspa_peer::{Config, Peer, wire::Network};
+    /// # let config = Config::builder(Network::Simnet).build()?;
+    /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let remote = std::net::TcpStream::connect(server.local_addr()?)?;
+    /// # let (stream, from) = server.accept()?;
+    /// # let peer = Peer::inbound(stream, from, &config)?;
+    ///
+    /// match peer.queue_message(&FeeFilter { min_fee: 1000 }) {
+    ///     Ok(_receipt) => {}
+    ///     Err(QueueError::Full { queued, .. }) => println!("{queued} bytes wait: try again later"),
+    ///     Err(QueueError::Closed(reason)) => println!("disconnected: {reason}"),
+    ///     Err(error) => println!("cannot be sent: {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`QueueError::Full`] when the remote takes messages more slowly than they are queued, [`QueueError::Closed`]
-    /// when it is gone, [`QueueError::Encode`] when nobody could be sent this. The connection is untouched.
+    /// [`QueueError::Full`] if the outbound queue has no room; [`QueueError::Closed`] if the connection has ended;
+    /// [`QueueError::Encode`] if the protocol cannot carry the message. The connection is not affected.
     pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
         self.shared.queue(message, Wait::No)
     }
 
-    /// Like [`queue_message`](Self::queue_message), but waits for room, at most `timeout`: the simple way to send much.
+    /// Like [`queue_message`](Self::queue_message), but waits up to `timeout` for room in the outbound queue. Use it to send many
+    /// messages: it sends them as fast as the remote reads.
     ///
-    /// It waits when more than the configured [high-water mark](super::ConfigBuilder::high_water_mark) is queued, mostly until half of it is
-    /// written, so it sends at the speed at which the remote reads.
+    /// Waits while the queue holds more than the [high-water mark](super::ConfigBuilder::high_water_mark). Senders that wait are
+    /// served in the order in which they came. In a callback of this peer it does not wait, and queues the message if the
+    /// [limit of the queue](super::ConfigBuilder::queue_limit) allows it.
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message), with [`QueueError::Timeout`] for `Full`; [`QueueError::InCallback`]
-    /// when there is no room at all and the caller is a callback of this peer, which must not wait.
+    /// As [`queue_message`](Self::queue_message), but [`QueueError::Timeout`] instead of `Full`; [`QueueError::InCallback`]
+    /// if the queue is full in a callback of this peer.
     pub fn send_message<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Receipt, QueueError> {
         self.wait_for_room(timeout, |wait| self.shared.queue(message, wait))
     }
 
-    /// Queues a frame, which may be shared with other peers: nothing is encoded, and a large one is not copied. Never
-    /// blocks.
+    /// Queues a message that is encoded already. Never waits.
+    ///
+    /// Use it to send the same message to many peers: the message is encoded and hashed once, and the peers share the bytes of
+    /// a large frame.
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] when the frame was encoded for another
+    /// As [`queue_message`](Self::queue_message), and [`QueueError::Network`] if the frame was encoded for another
     /// network.
     pub fn queue_frame(&self, frame: &Frame) -> Result<Receipt, QueueError> {
         self.shared.queue_frame(frame, Wait::No)
@@ -294,47 +387,52 @@ impl Peer {
         })
     }
 
-    /// Announces something, unless the remote is known to have it.
+    /// Announces an inventory item with an `inv`, unless the remote is known to have it.
     ///
-    /// A block goes out at once, in an `inv` of its own; everything else, sync blocks included, is collected and sent
-    /// every trickle interval in messages of at most 1000. Before our `verack` is queued it is dropped: there is nobody
-    /// yet who could know it. So is what still waits when the connection ends; [`Stats::inventory_queued`] tells how much
-    /// that is.
+    /// A block is announced at once, in an `inv` of its own. All other items, sync blocks included, are collected and sent
+    /// after the [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items. The remote is known to
+    /// have the items that it announced, and those that were announced to it.
+    ///
+    /// Before the handshake has got as far as our `verack`, the item is dropped and this returns `Ok`. Items that still wait when
+    /// the connection ends are dropped too; [`Stats::inventory_queued`] then says how many.
     ///
     /// # Errors
     ///
-    /// [`QueueError::InventoryFull`] when too much waits, [`QueueError::Full`] for a block, [`QueueError::Closed`] when
-    /// the peer is gone.
+    /// [`QueueError::InventoryFull`] if too many items wait; [`QueueError::Full`] if the outbound queue has no room for the
+    /// announcement of a block; [`QueueError::Closed`] if the connection has ended.
     pub fn queue_inventory(&self, item: Inventory) -> Result<(), QueueError> {
         self.shared.queue_inventory(&[item])
     }
 
-    /// Announces several things, see [`queue_inventory`](Self::queue_inventory).
+    /// Announces several inventory items, see [`queue_inventory`](Self::queue_inventory).
     ///
     /// # Errors
     ///
-    /// As [`queue_inventory`](Self::queue_inventory). When the items that trickle do not all fit, none of the list is
-    /// taken; when there is no room for a block, they and the blocks before it are.
+    /// As [`queue_inventory`](Self::queue_inventory). After [`QueueError::InventoryFull`] no item of the list is queued. After
+    /// [`QueueError::Full`], the items other than blocks are queued, and the blocks before the one that did not fit.
     pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
         self.shared.queue_inventory(items)
     }
 
-    /// Notes that the remote has something, where the program learnt it otherwise than from its `inv`.
+    /// Adds an item to those that the remote is known to have. The library adds the items that the remote announces; call this
+    /// when the program has learnt of one in another way.
     pub fn add_known_inventory(&self, item: Inventory) {
         self.shared.announcements.lock().sent(item);
     }
 
-    /// Sends a `ping` and waits, at most 30 s, for the round-trip time.
+    /// Sends a `ping`, waits up to 30 s for the `pong`, and returns the round-trip time.
+    ///
+    /// Remotes answer messages in order, so an answer also shows that the remote has handled what was sent before the `ping`.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Closed`] when the peer is gone, [`WaitError::Timeout`] without an answer, [`WaitError::InCallback`]
-    /// in a callback of this peer.
+    /// [`WaitError::Timeout`] if no answer came; [`WaitError::Closed`] if the connection has ended; [`WaitError::Queue`] if the
+    /// `ping` could not be queued; [`WaitError::InCallback`] in a callback of this peer.
     pub fn ping(&self) -> Result<Duration, WaitError> {
         self.ping_timeout(PING_TIMEOUT)
     }
 
-    /// Like [`ping`](Self::ping), with another limit.
+    /// Like [`ping`](Self::ping), but waits up to `timeout`.
     ///
     /// # Errors
     ///
@@ -347,7 +445,7 @@ impl Peer {
         let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
-                // Of two that are ready either may be looked at, and an answer that came is one.
+                // If both are ready, either branch may run, and an answer that came counts.
                 recv(self.shared.lifecycle.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
             }
@@ -356,8 +454,10 @@ impl Peer {
         result
     }
 
-    /// Gives the remote points for misbehaving, and tells its score. When that reaches the configured
-    /// [`ScoreLimit`], the peer is disconnected with [`DisconnectReason::Misbehaved`] and `what`.
+    /// Adds points to the remote's score for misbehaviour, and returns the score. If the score reaches the configured
+    /// [`ScoreLimit`], the peer disconnects with [`DisconnectReason::Misbehaved`], which contains `what`.
+    ///
+    /// The library gives no points by itself: the program decides what misbehaviour is.
     pub fn misbehaved(&self, points: u32, what: impl Into<String>) -> u32 {
         let score = self.shared.score.lock().add(points, Instant::now());
         if self.shared.settings().score_limit.is_some_and(|limit| score >= limit.threshold) {
@@ -366,22 +466,22 @@ impl Peer {
         score
     }
 
-    /// Ends the connection. Returns at once; may be called from anywhere, any number of times.
+    /// Ends the connection. Returns at once, and may be called on any thread, in any callback, any number of times.
     ///
-    /// What is queued and not yet written is not sent, and its receipts say so; wait for the receipt of the last
-    /// message first where that matters. Announcements that wait for their interval are dropped, too.
+    /// Messages that are queued and not yet written are not sent, and their receipts say so. Announcements that wait are
+    /// dropped. To send what is queued first, use [`close`](Self::close).
     pub fn disconnect(&self) {
         self.shared.end(DisconnectReason::Local);
     }
 
-    /// Why the connection ended; `None` while it has not.
+    /// The reason the connection ended; `None` while it is open.
     #[must_use]
     pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
         self.shared.ended().cloned()
     }
 
-    /// Waits until the connection has ended and all threads of the peer are gone, `on_disconnect` included, and tells
-    /// why.
+    /// Waits until the connection has ended, [`on_disconnect`](Listener::on_disconnect) has returned, and all threads of the peer
+    /// have exited. Returns the reason. Does not end the connection by itself.
     ///
     /// # Errors
     ///
@@ -392,11 +492,11 @@ impl Peer {
         Ok(self.shared.end_reason())
     }
 
-    /// Like [`wait_for_disconnect`](Self::wait_for_disconnect), for a limited time.
+    /// Like [`wait_for_disconnect`](Self::wait_for_disconnect), but waits up to `timeout`.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Timeout`] when the peer is still there.
+    /// As [`wait_for_disconnect`](Self::wait_for_disconnect), and [`WaitError::Timeout`] if the peer has not ended by then.
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
         self.shared.lifecycle.identity().check_not_current()?;
         if !self.shared.lifecycle.wait_until_finished(Instant::now().checked_add(timeout)) {
@@ -425,7 +525,7 @@ impl Peer {
 }
 
 impl Clone for Peer {
-    /// Another handle, which keeps the connection alive.
+    /// Another handle to the same connection, which keeps it open.
     fn clone(&self) -> Self {
         Self::counted(Arc::clone(&self.shared))
     }
@@ -439,7 +539,7 @@ impl PartialEq for Peer {
 
 impl Eq for Peer {}
 
-/// Clippy's `mutable_key_type` does not know that this never changes; a peer can be a key all the same.
+/// The hash of a peer never changes, so it can be a key. Clippy's `mutable_key_type` does not know that.
 impl hash::Hash for Peer {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         self.shared.lifecycle.identity().hash(state);

@@ -7,11 +7,11 @@ use crossbeam_channel::select;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Why [`Peer::ask`], [`Peer::fetch_block`] or [`Peer::fetch_transaction`] returned no answer.
+/// The reason [`Peer::ask`], [`Peer::fetch_block`] or [`Peer::fetch_transaction`] returned no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The answer did not come in time. If it comes later, only the listener gets it.
+    /// The answer did not arrive in time. If it arrives later, only the listener gets it.
     #[error("no answer to {request} within {waited:?}")]
     Timeout {
         /// The request.
@@ -22,7 +22,7 @@ pub enum AskError {
     /// The remote does not have the block or the transaction: it answered `notfound`.
     #[error("the remote does not have {item}")]
     NotFound {
-        /// What was asked for.
+        /// The block or the transaction.
         item: Inventory,
     },
     /// The remote answered with a `reject` of the request.
@@ -34,13 +34,13 @@ pub enum AskError {
     /// The request could not be queued.
     #[error(transparent)]
     Queue(QueueError),
-    /// Too many questions to this remote wait for their answers.
+    /// Too many calls wait for answers of this remote.
     #[error("{max} questions wait for their answers already: wait for one of them first")]
     TooMany {
         /// How many may wait.
         max: usize,
     },
-    /// A callback of the peer called this. The answer could not be read while it waits: ask on another thread.
+    /// The call was made in a callback of the same peer, which reads nothing until the callback returns. Ask on another thread.
     #[error("a peer's own callback cannot wait for its answer: ask on another thread")]
     InCallback,
 }
@@ -57,11 +57,13 @@ impl From<QueueError> for AskError {
 impl Peer {
     /// Sends a request and waits, at most `timeout`, for its answer.
     ///
-    /// Works for every request that one message answers: `getseltip`, `getaddr`, `getlocator`, `getheaders` and
-    /// `getblockinvs` (see [`Request`]). Answers are matched by type, in the order in which the requests were sent; any
-    /// number of threads may ask at once. The protocol has no numbers for requests, so a message of the right type that the
-    /// remote sends by itself, such as an `inv`, is taken for the answer. The listener gets the answer too, after the caller.
-    /// A [stall rule](super::StallRule) for the request applies as well: without an answer it ends the connection.
+    /// Works for each request that is answered by one message: `getseltip`, `getaddr`, `getlocator`, `getheaders` and
+    /// `getblockinvs` (see [`Request`]). Several threads may ask at once. The listener gets the answer too.
+    ///
+    /// The protocol has no numbers that connect answers with requests. Answers are therefore matched by their type, in the order in
+    /// which the requests were queued, and a message of this type that the remote sends by itself, such as an `inv`, is taken for the
+    /// answer. If the request has a [stall rule](super::StallRule), a missing answer also ends the connection after the limit of
+    /// the rule.
     ///
     /// ```
     /// use kaspa_peer::wire::{GetSelectedTip, Network};
@@ -88,17 +90,16 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`AskError`]: a timeout, a `reject` that names the request, the end of the connection with its reason, or why the
-    /// request could not be sent.
+    /// [`AskError`]: the timeout, a `reject` of the request, the end of the connection, or the error of queueing the request.
     pub fn ask<R: Request>(&self, request: &R, timeout: Duration) -> Result<R::Answer, AskError> {
         let message = self.question(request, Awaited::Type(R::Answer::COMMAND), timeout)?;
         self.answer(message, request.command(), timeout)
     }
 
-    /// Asks for a block with `getdata` and waits, at most `timeout`, for it.
+    /// Requests a block with `getdata` and waits for it, at most `timeout`.
     ///
-    /// The answer is matched by hash: other blocks do not answer it, and a `notfound` of this block does. The listener gets
-    /// the block too, so the caller's is a copy of its bytes.
+    /// The answer is matched by hash: the block itself or a `notfound` of this block, and no other block. The listener gets the
+    /// block too, so the caller's block is a copy.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Peer {
         self.answer(message, Command::GetData, timeout)
     }
 
-    /// Asks for a transaction by its id with `getdata` and waits, at most `timeout`, for it.
+    /// Requests a transaction by its id with `getdata` and waits for it, at most `timeout`.
     ///
     /// # Errors
     ///
@@ -120,12 +121,12 @@ impl Peer {
         self.answer(message, Command::GetData, timeout)
     }
 
-    /// Sends a message, then waits until the remote has worked through it: until it has answered a `ping` that follows the
-    /// message. Returns the round-trip time of that ping.
+    /// Sends a message, and waits until the remote has handled it, which it has when it answers a `ping` sent after the message.
+    /// Returns the round-trip time of that `ping`. The timeout limits both together.
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message) and [`ping_timeout`](Self::ping_timeout).
+    /// As [`send_message`](Self::send_message) and [`ping_timeout`](Self::ping_timeout).
     pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
         let started = Instant::now();
         self.send_message(message, timeout)?;

@@ -6,25 +6,25 @@ use crate::wire::Reject;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Why [`Peer::close`] could not write everything that was queued. The connection has ended all the same, except after
+/// The reason [`Peer::close`] did not write everything that was queued. The connection has ended nevertheless, except after
 /// [`InCallback`](Self::InCallback).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// The timeout passed first. These messages were not written.
+    /// Some messages were not written within the timeout.
     #[error("closed after {waited:?} with {messages} messages ({bytes} bytes) not sent: the remote reads too slowly")]
     NotSent {
         /// The timeout.
         waited: Duration,
         /// How many messages were not written.
         messages: usize,
-        /// How many bytes they have.
+        /// How many bytes these messages have.
         bytes: usize,
     },
     /// The connection ended for another reason before everything was written.
     #[error("the connection ended before everything was sent: {0}")]
     Closed(DisconnectReason),
-    /// A callback of the peer called this. It must not wait for its own peer: call it on another thread.
+    /// The call was made in a callback of the same peer. Call it on another thread.
     #[error("a peer's own callback cannot wait for it: call close on another thread")]
     InCallback,
 }
@@ -32,13 +32,13 @@ pub enum CloseError {
 impl Peer {
     /// Ends the connection in order: accepts no new message, waits until the queued ones are written, then disconnects.
     ///
-    /// Waits at most `timeout`; then it disconnects all the same and says what was not sent. Messages that are queued before
-    /// the handshake is done wait for it. Announcements that wait for their trickle interval are dropped. While the rest
-    /// is written, messages of the remote are still read and delivered. The reason is [`DisconnectReason::Local`].
+    /// After `timeout` it disconnects in any case, and the error says how much was not sent. If the handshake is not done, the messages that
+    /// wait for it are written after it. Announcements that wait for their trickle interval are dropped. Until the
+    /// disconnect, messages of the remote are read and delivered. The reason is [`DisconnectReason::Local`].
     ///
     /// # Errors
     ///
-    /// [`CloseError`]: what was not sent, or why.
+    /// [`CloseError`], if something was not sent.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
         let shared = self.shared();
         if shared.lifecycle.identity().is_current() {
@@ -57,13 +57,33 @@ impl Peer {
 
     /// Sends `reject` as the last message and disconnects once it is written, or after 2 s.
     ///
-    /// Returns at once and works in every callback, also in [`on_version`](super::Listener::on_version), before our own
-    /// `verack` has left. Messages that were queued before are written first, except those that wait for the handshake. No
+    /// Returns at once. Works in every callback, also in [`on_version`](super::Listener::on_version), before our own
+    /// `verack` is sent. Messages that were queued before are written first, except those that wait for the handshake. No
     /// callback for another message runs afterwards. The reason is [`DisconnectReason::Local`].
+    ///
+    /// ```
+    /// use kaspa_peer::wire::{Reject, RejectCode, Version};
+    /// use kaspa_peer::{Listener, Peer};
+    ///
+    /// /// Refuses remotes that want no transactions.
+    /// struct Gate;
+    ///
+    /// impl Listener for Gate {
+    ///     fn on_version(&self, peer: &Peer, version: Version) {
+    ///         if version.relay_transactions {
+    ///             return;
+    ///         }
+    ///         let reject = Reject::new("version", RejectCode::NONSTANDARD, "this node serves only relaying nodes");
+    ///         if let Err(error) = peer.disconnect_with(&reject) {
+    ///             println!("{peer}: {error}");
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`QueueError::Encode`] if the reject cannot be encoded: the connection is untouched then. [`QueueError::Closed`] if
+    /// [`QueueError::Encode`] if the reject cannot be encoded, in which case the connection goes on. [`QueueError::Closed`] if
     /// the connection has ended or is ending already.
     pub fn disconnect_with(&self, reject: &Reject) -> Result<(), QueueError> {
         self.shared().end_with(reject, DisconnectReason::Local)

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// What a peer does with a well-formed message whose command this crate does not know.
+/// What a peer does with a well-formed message whose command is not one of the protocol's 25.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CustomCommands {
@@ -43,12 +43,14 @@ pub enum OversizeFrames {
     Skip,
 }
 
-/// A node: what it says of itself, and how its peers behave. Cloning is cheap, and a clone is the same node.
+/// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap, and a
+/// clone is the same node.
 ///
-/// Two configurations that were built separately are two nodes, which can connect to each other in one process. A node
-/// that connects to itself is detected by the nonces in its `version` messages. For peers that differ in their listener or
-/// stall rules, use [`with_listener`](Self::with_listener) and [`with_stall_rules`](Self::with_stall_rules) instead of a
-/// second configuration, so that they are still one node.
+/// Build one configuration for each node of the process, and use it for all connections of this node. The nonces in its `version`
+/// messages detect a connection of the node to itself. For a connection with another listener or other stall rules, use
+/// [`with_listener`](Self::with_listener) or [`with_stall_rules`](Self::with_stall_rules), which stay the same node. A second
+/// configuration from a builder is a second node: the two can connect to each other, and a connection between them is not
+/// detected as one to itself.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -105,9 +107,9 @@ impl Config {
         ConfigBuilder { settings: (*self.settings).clone(), user_agent: self.node.parts.clone() }
     }
 
-    /// The same node with another listener: for a peer whose callbacks need data of their own.
+    /// The same node with another listener, for a connection whose callbacks need data of their own.
     ///
-    /// Ids and the detection of connections to itself work across all configurations of a node.
+    /// Ids are counted, and connections to itself are detected, across all configurations of a node.
     ///
     /// ```
     /// use kaspa_peer::wire::{FeeFilter, Network};

@@ -10,7 +10,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// Why [`Peer::connect`] returned no peer.
+/// The reason [`Peer::connect`] returned no peer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -25,7 +25,7 @@ pub enum ConnectError {
     Resolve {
         /// The host name.
         host: String,
-        /// What the system's resolver says.
+        /// The error of the system's resolver.
         error: io::Error,
     },
     /// None of the addresses led to a peer.
@@ -33,7 +33,7 @@ pub enum ConnectError {
     Failed {
         /// The host as it was given.
         host: String,
-        /// The addresses that were tried, in order, and what went wrong.
+        /// The addresses that were tried, in order, and the error of each.
         attempts: Vec<(SocketAddr, AttemptError)>,
     },
     /// The timeout passed before an address could be tried.
@@ -46,7 +46,7 @@ pub enum ConnectError {
     },
 }
 
-/// Which step failed for one address.
+/// The step of [`Peer::connect`] that failed for one address, with its error.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttemptError {
@@ -78,11 +78,10 @@ impl Peer {
     /// Dials a node and waits until the handshake is done.
     ///
     /// `address` is `host`, `host:port`, an IP address, or an IP address with a port. Without a port it uses the default port
-    /// of the network. A host name is resolved, and its addresses are tried one after the other. `timeout` bounds the
-    /// whole: resolving, connecting and the handshake.
+    /// of the network; a custom network has none. A host name is resolved, and its addresses are tried one after the other. `timeout`
+    /// limits resolving, connecting and the handshake together.
     ///
-    /// Use [`outbound`](Self::outbound) for a proxy or a stream of your own, and to do something between the connection and
-    /// the end of the handshake.
+    /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake is done.
     ///
     /// ```
     /// use kaspa_peer::{Config, Peer, wire::Network};
@@ -106,7 +105,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: which step failed, for each address that was tried.
+    /// [`ConnectError`], which says for each address that was tried which step failed.
     pub fn connect(address: &str, timeout: Duration, config: &Config) -> Result<Self, ConnectError> {
         let deadline = Instant::now().checked_add(timeout);
         let (host, port) = split(address).ok_or_else(|| ConnectError::Address { text: address.to_owned() })?;

@@ -137,7 +137,7 @@ impl fmt::Display for DisconnectReason {
 
 impl Error for DisconnectReason {}
 
-/// What a peer did with a connection when it failed.
+/// The operation of a connection that failed: reading or writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! Events instead of callbacks: for programs that prefer a loop.
+//! Events: a channel that receives the messages of any number of peers, for programs that prefer a loop to callbacks.
 
 use super::{DisconnectReason, Listener, Peer};
 use crate::wire::Message;
@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use std::fmt;
 use std::time::Duration;
 
-/// Something that happened to a peer.
+/// Something that happened to a peer. Received from the channel of [`events`].
 #[non_exhaustive]
 pub struct Event {
-    /// The peer it happened to: a handle as any other, which keeps the connection alive.
+    /// The peer. This handle keeps the connection open, as any other does.
     pub peer: Peer,
     /// What happened.
     pub kind: EventKind,
@@ -17,15 +17,15 @@ pub struct Event {
     _slot: Option<Slot>,
 }
 
-/// What happened.
+/// What happened to a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A message arrived.
     Message(Message),
-    /// The handshake is done. Comes after the message `verack`.
+    /// The handshake is done. Follows the event of the remote's `verack`.
     Handshake,
-    /// The peer is gone. The last event of a peer.
+    /// The connection has ended. The last event of a peer.
     Disconnected(DisconnectReason),
 }
 
@@ -43,11 +43,12 @@ impl Drop for Slot {
     }
 }
 
-/// Turns callbacks into events. Made by [`events`]. Clones tell the same channel, and share its capacity.
+/// A listener that sends each message as an event to a channel. Returned by [`events`]. Clones send to the same channel and
+/// share its capacity.
 #[derive(Clone)]
 pub struct EventListener {
     events: Sender<Event>,
-    /// Holds as many tokens as messages wait.
+    /// Contains one value for each event of a message that exists.
     slots: (Sender<()>, Receiver<()>),
 }
 
@@ -57,18 +58,18 @@ impl fmt::Debug for EventListener {
     }
 }
 
-/// How often a peer that waits for a slot looks whether the program has taken all events.
+/// How often a peer that waits for a slot checks whether the program has received all events.
 const RECHECK: Duration = Duration::from_millis(50);
 
-/// The largest capacity of an event channel: each slot takes memory from the beginning.
+/// The largest capacity of an event channel. Each slot takes memory from the start.
 const MOST_EVENTS: usize = 1 << 16;
 
-/// A listener for any number of peers, and the channel on which it tells what happens to them.
+/// Creates a listener for any number of peers, and the channel that receives what happens to them.
 ///
-/// At most `capacity` messages (at least 1, at most 65536) wait or are being handled, as long as their [`Event`]s exist; beyond that
-/// the peers stop reading until the program catches up. It counts messages, not bytes: one of them can be a block of 32
-/// MiB. `Disconnected` always finds room. When the receiver is dropped,
-/// events are dropped too, and the peers go on.
+/// At most `capacity` events of messages (at least 1, at most 65536) exist at a time: those in the channel, and those that the
+/// program has received and not dropped. While there are that many, the peers stop reading. The capacity counts messages,
+/// not bytes, and one message can have 32 MiB; lower the [payload limits](super::ConfigBuilder::payload_limits) if that is too much.
+/// `Disconnected` needs no capacity. After the receiver is dropped, the peers go on, and drop their events.
 ///
 /// ```
 /// use kaspa_peer::{Config, EventKind, events, wire::Network};
@@ -103,10 +104,10 @@ impl EventListener {
                     slot = Some(Slot(free.clone()));
                     break;
                 }
-                // The program may read no more; the end of the connection ends the wait.
+                // The program may have stopped receiving. The end of the connection ends the wait.
                 recv(peer.quitting()) -> _ => return,
-                // No event waits, so the program itself keeps as many as there are slots. It can have one more at a time;
-                // and if the receiver is gone, the event is dropped.
+                // The channel is empty, so the program keeps an event for each slot. It gets one more each time, since it
+                // may need it to go on. If the receiver is dropped, so is the event.
                 default(RECHECK) => if self.events.is_empty() { break },
             }
         }
@@ -116,12 +117,12 @@ impl EventListener {
 }
 
 impl Listener for EventListener {
-    /// For a listener that passes on what it is told.
+    /// Sends a copy of the message, for a listener that passes its callbacks on to this one.
     fn on_message(&self, peer: &Peer, message: &Message) {
         self.deliver(peer, message.clone());
     }
 
-    /// Takes the message itself, so that a block is not copied.
+    /// Sends the message itself, so that a block is not copied.
     fn deliver(&self, peer: &Peer, message: Message) {
         self.send(peer, EventKind::Message(message));
     }

@@ -10,9 +10,9 @@ use log::warn;
 use std::time::Duration;
 
 impl Peer {
-    /// Sends addresses of nodes of `subnetwork` (`None`: of full nodes), and tells which were sent.
+    /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in it.
     ///
-    /// Nothing is sent for an empty list. Of more than [`Addr::MAX`] a random choice is sent.
+    /// An empty list is not sent. Of more than [`Addr::MAX`] addresses, a random selection is sent.
     ///
     /// # Errors
     ///
@@ -35,12 +35,12 @@ impl Peer {
         Ok(message.addresses)
     }
 
-    /// Asks for the inventory of the blocks between two blocks, unless the last such request was the same. Tells
-    /// whether it was queued.
+    /// Queues a `getblockinvs`, which requests the inventory of the blocks between two blocks, unless the last one queued with this
+    /// method was the same. Returns whether it was queued.
     ///
     /// # Errors
     ///
-    /// As [`queue_message`](Self::queue_message); a request that was not queued does not count as the last.
+    /// As [`queue_message`](Self::queue_message). After an error the same request can be queued again.
     pub fn push_get_block_invs(&self, low: Hash, high: Hash) -> Result<bool, QueueError> {
         let request = GetBlockInvs { low, high };
         // Locked until it is queued, so that of two threads with the same request one sends it.
@@ -53,7 +53,8 @@ impl Peer {
         Ok(true)
     }
 
-    /// Asks for the headers between two blocks, unless the last such request was the same. Tells whether it was queued.
+    /// Queues a `getheaders`, which requests the headers of the blocks between two blocks, unless the last one queued with this
+    /// method was the same. Returns whether it was queued.
     ///
     /// # Errors
     ///
@@ -69,7 +70,7 @@ impl Peer {
         Ok(true)
     }
 
-    /// Asks for a locator from `high` down to `low`.
+    /// Queues a `getlocator`, which requests a locator of the blocks from `high` down to `low`.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl Peer {
         self.queue_message(&GetLocator { high, low })
     }
 
-    /// Sends a locator.
+    /// Queues a `locator`, the answer to `getlocator`.
     ///
     /// # Errors
     ///
@@ -88,8 +89,11 @@ impl Peer {
         self.queue_message(&Locator { hashes: hashes.into() })
     }
 
-    /// Tells the remote what was wrong with a message of its. For `block` and `tx` the hash says with which; a missing
-    /// one goes out as zero, with a warning in the log. For other commands it is not sent.
+    /// Queues a `reject`, which says why a message of the remote was rejected. To disconnect after it, use
+    /// [`disconnect_with`](Self::disconnect_with).
+    ///
+    /// If `command` is `block` or `tx`, `hash` names the rejected block or transaction; `None` is sent as zeros, with a warning in the
+    /// log. For other commands `hash` is ignored.
     ///
     /// # Errors
     ///
@@ -104,11 +108,11 @@ impl Peer {
         self.queue_message(&self.rejection(command.into(), code, reason.into(), hash))
     }
 
-    /// Like [`push_reject`](Self::push_reject), and waits until it is written, as one does before disconnecting.
+    /// Like [`push_reject`](Self::push_reject), and waits until the message is written, at most `timeout`.
     ///
     /// # Errors
     ///
-    /// When it was not queued, or not written within `timeout`.
+    /// If the message was not queued, or was not written within `timeout`; [`WaitError::InCallback`] in a callback of this peer.
     pub fn push_reject_and_wait(
         &self,
         command: impl Into<WireString>,

@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Says whether a queued message was written to the socket.
+/// The outcome of one queued message: whether it was written to the socket.
 ///
-/// Every method that queues a message returns one. A receipt is the position of its message in the order in which
-/// the peer's messages leave, so it costs no allocation and may be dropped at once. It resolves exactly once: when the message
-/// is written, or when the connection ends without having written it. "Written" means that the operating system took the
-/// bytes; to learn that the remote has worked through them, use [`Peer::ping`](super::Peer::ping) afterwards.
+/// Each method that queues a message returns one. It costs no allocation, and a program that does not need it can drop it. A
+/// receipt resolves exactly once: when the message has been written, or when the connection has ended without writing it.
+/// "Written" means that the operating system has accepted the bytes. To learn that the remote has handled the message, use
+/// [`Peer::send_and_ping`](super::Peer::send_and_ping).
 ///
 /// ```
 /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -31,7 +31,7 @@ use std::{
 /// # let (stream, from) = listener.accept()?;
 /// let peer = Peer::inbound(stream, from, &config)?;
 /// let receipt = peer.queue_message(&FeeFilter { min_fee: 1000 })?;
-/// receipt.wait()?; // the message has left
+/// receipt.wait()?; // the message was written
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -50,14 +50,15 @@ impl Receipt {
         Self { position, outbound, lifecycle }
     }
 
-    /// Waits until the message is written or never will be.
+    /// Waits until the message has been written, or until it is certain that it never will be.
     ///
-    /// This can take as long as the remote takes to read what was queued before; the write timeout bounds it.
+    /// The wait lasts as long as the remote needs to read what was queued before. It ends with the connection: the write timeout
+    /// disconnects a remote that does not read.
     ///
     /// # Errors
     ///
     /// [`WaitError::Closed`] with the reason if the message was not written; [`WaitError::InCallback`] in a callback of
-    /// the same peer, which must not wait.
+    /// the same peer.
     pub fn wait(&self) -> Result<(), WaitError> {
         self.lifecycle.identity().check_not_current()?;
         self.result(self.outbound.progress().wait(self.position, None)).unwrap_or(Ok(()))
@@ -67,8 +68,7 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), and [`WaitError::Timeout`] if the outcome is not known by then; the receipt can be asked
-    /// again.
+    /// As [`wait`](Self::wait), and [`WaitError::Timeout`] if the outcome is not known by then. It can be waited for again.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
         self.lifecycle.identity().check_not_current()?;
         let outcome = self.outbound.progress().wait(self.position, Instant::now().checked_add(timeout));
@@ -87,8 +87,8 @@ impl Receipt {
 
     /// A channel for `select!`: receives `()` once the message is written, and is disconnected if it never will be.
     ///
-    /// Each call makes a new channel of capacity 1. Unlike [`wait`](Self::wait), a channel cannot refuse to be waited on in a
-    /// callback of the same peer, where the message may never be written.
+    /// Each call makes a new channel of capacity 1. Do not wait for it in a callback of the same peer, where the message may
+    /// never be written: unlike [`wait`](Self::wait), a channel cannot return an error there.
     #[must_use]
     pub fn receiver(&self) -> Receiver<()> {
         self.outbound.progress().channel(self.position)

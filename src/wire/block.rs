@@ -183,7 +183,7 @@ impl Codec for Block {
     }
 }
 
-/// An iterator over the transactions of a block. `len()` gives how many are left.
+/// An iterator over the transactions of a block. `len()` is the number that are left.
 #[derive(Debug, Clone)]
 pub struct Transactions<'a> {
     bytes: &'a [u8],

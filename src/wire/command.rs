@@ -186,7 +186,8 @@ impl fmt::Debug for Command {
 impl FromStr for Command {
     type Err = ParseError;
 
-    /// Parses 1 to 12 printable ASCII characters. Anything but the protocol's 25 commands gives [`Command::Custom`].
+    /// Parses 1 to 12 printable ASCII characters. Text other than the protocol's 25 commands becomes
+    /// [`Command::Custom`].
     fn from_str(name: &str) -> Result<Self, ParseError> {
         let mut field = [0; 12];
         field

@@ -3,12 +3,14 @@
 use super::encode::sealed;
 use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
 
-/// A message whose command is not one of the protocol's 25. It is carried as it is.
+/// A message whose command is not one of the protocol's 25. Its payload can be any bytes.
 ///
 /// For private networks whose nodes have message types of their own, and for the commands of newer nodes. Remotes that
 /// do not know the command may disconnect: kaspad does.
 ///
-/// Implement [`CustomPayload`] for your own type, and it can be sent and received like this:
+/// Implement [`CustomPayload`] for a type of your own to send and receive it like this. A [`Peer`](crate::Peer) queues a
+/// `CustomMessage` like any other message, and passes those that it receives to
+/// [`Listener::on_custom`](crate::Listener::on_custom).
 ///
 /// ```
 /// use kaspa_peer::wire::{CustomMessage, CustomPayload, Message, Network, read_message, write_message};
@@ -90,7 +92,7 @@ pub trait CustomPayload: Sized {
     /// The command: 1 to 12 printable ASCII characters, and none of the protocol's 25 commands.
     const COMMAND: &'static str;
 
-    /// What [`read`](Self::read) gives for a payload that does not decode.
+    /// The error of [`read`](Self::read) for a payload that does not decode.
     type Error;
 
     /// Appends the payload's bytes to `payload`, which is empty. At most 32 MiB can be sent.

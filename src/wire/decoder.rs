@@ -116,7 +116,8 @@ impl FrameDecoder {
         }
     }
 
-    /// Reads what a stream gives at once, or waits until it gives something. `Ok(0)` is the end of the stream.
+    /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Waits as long as the stream does.
+    /// `Ok(0)` is the end of the stream.
     ///
     /// For a payload over 16 KiB, one call reads as many bytes as are reserved for it: 32 KiB at first, then as many as
     /// have arrived, until the payload is complete. Only the stream's end, failure or interruption makes it return
@@ -124,7 +125,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     ///
-    /// The stream's, [`Interrupted`](io::ErrorKind::Interrupted) included: the decoder does not retry, so that the
+    /// The error of the stream, even [`Interrupted`](io::ErrorKind::Interrupted): the decoder does not retry, so that the
     /// caller can decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after a
     /// harmless one. If the stream is interrupted after part of a payload has arrived, the call returns the number of
     /// these bytes instead.
@@ -164,7 +165,7 @@ impl FrameDecoder {
     /// [`NotKaspa`](FrameError::NotKaspa) comes before all of these, as soon as four bytes have arrived.
     ///
     /// If the error is [in step](FrameError::in_step), the next call continues after that frame. Otherwise every
-    /// call gives the error again.
+    /// call returns the error again.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
         match &self.state {
@@ -270,8 +271,8 @@ impl FrameDecoder {
 
     /// The command and the payload length, in bytes, that the header of the next frame announces.
     ///
-    /// Tells what is arriving before its payload has arrived: from when all 24 bytes of the header have arrived until
-    /// [`next_frame`](Self::next_frame) gives the frame or refuses it. The length is the announced one, also when it is
+    /// Available before the payload has arrived: from when all 24 bytes of the header have arrived until
+    /// [`next_frame`](Self::next_frame) returns the frame or refuses it. The length is the announced one, even if it is
     /// over a limit.
     ///
     /// `None` while there is no whole header, while the payload of a refused frame is skipped, after an error that left
@@ -307,8 +308,8 @@ impl FrameDecoder {
         self.arrived
     }
 
-    /// The offset in the stream up to which the decoder is done: the bytes of the frames it gave or refused, and of
-    /// payloads it skipped.
+    /// The offset in the stream up to which the decoder is done: after the frames that it has returned or refused, and the
+    /// payloads that it has skipped.
     #[must_use]
     pub fn position(&self) -> u64 {
         let frame = match &self.state {

@@ -83,7 +83,7 @@ pub enum FrameError {
     /// A stream starts with four bytes that are the magic number of no known network. The remote is probably a server
     /// of another protocol, such as HTTP or SSH, or a node of a private network.
     ///
-    /// Only the start of a stream gives this error, as soon as its first four bytes have arrived.
+    /// This error occurs only at the start of a stream, as soon as its first four bytes have arrived.
     #[error("not a kaspa node: the first four bytes are \"{}\"{}", .found.escape_ascii(), Magic(*.found))]
     NotKaspa {
         /// The first four bytes of the stream.

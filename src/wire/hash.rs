@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 /// A 32-byte hash, such as that of a block or a transaction.
 ///
 /// Stored in the byte order of the wire. [`Display`](fmt::Display) and [`FromStr`] use hex digits in the reversed byte
-/// order, as kaspad does. A precision shortens the text: `{:.8}` gives the first eight digits.
+/// order, as kaspad does. A precision shortens the text: `{:.8}` shows the first eight digits.
 ///
 /// ```
 /// use kaspa_peer::wire::Hash;

@@ -184,8 +184,8 @@ inventory_messages! {
     /// `inv`: announces transactions and blocks that the sender has. Also the answer to
     /// [`GetBlockInvs`](super::GetBlockInvs).
     Inv;
-    /// `getdata`: asks for transactions and blocks. Each item is answered by a message of its own, or named in a
-    /// [`NotFound`]. By kaspad's convention, at most 50 sync blocks at a time.
+    /// `getdata`: asks for transactions and blocks. The answer to each item is a message of its own, or a
+    /// [`NotFound`] that names it. By kaspad's convention, at most 50 sync blocks at a time.
     GetData;
     /// `notfound`: names the items that the sender was asked for and does not have.
     NotFound;

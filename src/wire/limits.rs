@@ -5,13 +5,12 @@ use std::fmt;
 
 /// The largest payload that a [`FrameDecoder`](super::FrameDecoder) accepts, for each command.
 ///
-/// Starts as the limits of the protocol, see [`Command::payload_limit`], and can only be lowered from there. Each
-/// method replaces what an earlier call set for the same command, so call [`all`](Self::all) first and name exceptions
-/// after it. All limits are in bytes of payload, without the frame's header.
+/// The limits can be lower than those of the protocol, which [`Command::payload_limit`] returns, and not higher. Each
+/// method replaces what an earlier call set for the same command: call [`all`](Self::all) first, and then set exceptions.
+/// All limits are in bytes of payload, without the frame's header.
 ///
-/// A frame over one of these limits gives [`FrameError::OverLimit`](super::FrameError::OverLimit) and its payload is
-/// skipped. A frame over the protocol's own limit gives [`FrameError::TypeLimit`](super::FrameError::TypeLimit),
-/// whatever is set here.
+/// For a frame over one of these limits, the decoder returns [`FrameError::OverLimit`](super::FrameError::OverLimit) and skips its
+/// payload. For a frame over the protocol's own limit, it returns [`FrameError::TypeLimit`](super::FrameError::TypeLimit).
 ///
 /// ```
 /// use kaspa_peer::wire::{Command, CustomMessage, Frame, FrameDecoder, FrameError, Network, PayloadLimits};

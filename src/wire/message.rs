@@ -77,9 +77,9 @@ encode!(BlockFields Block);
 
 macro_rules! messages {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
-        /// Any message.
+        /// Any message: one variant for each of the protocol's 25, and one for all other commands.
         ///
-        /// [`From`] makes one from a payload, [`TryFrom`] gives the payload back:
+        /// [`From`] converts a payload into a message, and [`TryFrom`] a message into its payload:
         ///
         /// ```
         /// use kaspa_peer::wire::{Message, Ping, Pong};

@@ -29,7 +29,7 @@ pub enum Network {
     Simnet,
     /// The development network.
     Devnet,
-    /// A private network with a magic number of its own.
+    /// A private network, with its magic number.
     Custom(u32),
 }
 

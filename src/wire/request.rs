@@ -6,7 +6,7 @@ use super::{
     SelectedTip,
 };
 
-/// A request that the remote answers with one message of one type. Sealed.
+/// A request that the remote answers with one message of one type, for [`Peer::ask`](crate::Peer::ask). Sealed.
 ///
 /// | request | answer |
 /// |---|---|
@@ -16,9 +16,10 @@ use super::{
 /// | [`GetLocator`] | [`Locator`] |
 /// | [`GetSelectedTip`] | [`SelectedTip`] |
 ///
-/// The protocol gives these messages no number that connects an answer with its request: the type of the answer is all
-/// that connects them. `getdata` is not in the table, since each of its items is answered by a message of its own, and
-/// `ping` is not, since its nonce connects it with its `pong`.
+/// The protocol has no number that connects an answer with its request, so only the type of the answer does. `getdata` is not in
+/// the table, because each of its items has an answer of its own. [`Peer::fetch_block`](crate::Peer::fetch_block) and
+/// [`Peer::fetch_transaction`](crate::Peer::fetch_transaction) send it. `ping` is not in the table either, because its nonce
+/// connects it with its `pong`; see [`Peer::ping`](crate::Peer::ping).
 ///
 /// ```
 /// use kaspa_peer::wire::{GetSelectedTip, Message, MessageReader, Network, Request, write_message};
@@ -55,7 +56,7 @@ use super::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Request: Encode {
-    /// The message that answers it.
+    /// The type of the answer.
     type Answer: Payload;
 }
 

@@ -6,7 +6,7 @@ use std::iter::FusedIterator;
 
 /// Reads messages from a stream or a file.
 ///
-/// As an iterator, it gives each message or the error of its frame. It ends at the end of the stream, and after an
+/// As an iterator, it returns each message or the error of its frame. The iteration ends at the end of the stream, and after an
 /// error that leaves the stream out of step.
 ///
 /// ```
@@ -90,7 +90,7 @@ fn read_retrying<R: Read + ?Sized>(decoder: &mut FrameDecoder, source: &mut R) -
 /// # Errors
 ///
 /// As [`MessageReader::read_message`], and [`FrameError::Truncated`] if there is nothing to read. Each call reads as if
-/// the stream started there, so a magic number of no known network always gives [`FrameError::NotKaspa`].
+/// the stream started there, so a magic number of no known network always leads to [`FrameError::NotKaspa`].
 pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Result<Message, ReadError> {
     let mut decoder = FrameDecoder::new(network);
     loop {

@@ -278,7 +278,7 @@ macro_rules! part_iterator {
 }
 
 part_iterator! {
-    /// An iterator over the inputs of a transaction. `len()` gives how many are left.
+    /// An iterator over the inputs of a transaction. `len()` is the number that are left.
     Inputs, InputRef, |input| Ok(InputRef {
         previous_output: input.array("")?,
         signature_script: input.var_bytes("", u64::MAX)?,
@@ -287,6 +287,6 @@ part_iterator! {
 }
 
 part_iterator! {
-    /// An iterator over the outputs of a transaction. `len()` gives how many are left.
+    /// An iterator over the outputs of a transaction. `len()` is the number that are left.
     Outputs, OutputRef, |input| Ok(OutputRef { value: input.u64("")?, script: input.var_bytes("", u64::MAX)? })
 }

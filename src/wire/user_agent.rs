@@ -57,7 +57,7 @@ impl UserAgent {
         Self::default().then(name, version, comments)
     }
 
-    /// This user agent followed by one more part. A program puts its own name after that of its library.
+    /// This user agent with one more part at its end. A program puts its own name after that of its library.
     ///
     /// # Errors
     ///

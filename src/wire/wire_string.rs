@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 /// A string from the wire. Keeps its bytes unchanged, and shows them so that they cannot harm a terminal or a log.
 ///
 /// `Display` and `Debug` replace bytes that are not UTF-8 by U+FFFD, escape characters that control the terminal,
-/// reorder text or are invisible, and stop after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) gives
+/// reorder text or are invisible, and stop after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) returns
 /// all bytes.
 ///
 /// ```

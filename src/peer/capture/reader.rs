@@ -58,7 +58,7 @@ impl CaptureRecord {
     }
 }
 
-/// What a record of a capture says.
+/// The content of one record of a capture: a frame, or the start or end of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Captured {
