@@ -117,7 +117,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     match peer.ping() {
         Ok(rtt) => show_ping(&peer, rtt, output),
         Err(WaitError::Closed(_)) => return Ok(gone(&peer)),
-        Err(error) => eprintln!("kpeer connect: no pong: {error}"),
+        Err(error) => output.warn("connect", format_args!("no pong: {error}")),
     }
     let _ = peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
     match options.duration {

@@ -5,7 +5,7 @@
 //! contain. `inspect` reads it, too.
 
 use crate::options::Failure;
-use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
+use kaspa_peer::wire::{Block, BlockHeader, Frame, FrameDecoder, HEADER_SIZE, Hash, Message, Network};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
@@ -24,7 +24,6 @@ pub struct DagFile {
     pub cut: u64,
 }
 
-#[allow(dead_code)] // Who only goes on writing needs little of it.
 pub struct StoredBlock {
     pub hash: Hash,
     pub parents: Vec<Hash>,
@@ -94,31 +93,45 @@ fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result
 }
 
 /// The blocks of a file, read when they are asked for.
-#[allow(dead_code)] // For who serves.
 pub struct BlockStore {
     file: Mutex<File>,
     network: Network,
+    #[cfg(test)]
+    bytes_read: std::sync::atomic::AtomicU64,
 }
 
-#[allow(dead_code)]
 impl BlockStore {
     pub fn open(path: &Path, network: Network) -> Result<Self, Failure> {
-        Ok(Self { file: Mutex::new(File::open(path)?), network })
+        Ok(Self {
+            file: Mutex::new(File::open(path)?),
+            network,
+            #[cfg(test)]
+            bytes_read: std::sync::atomic::AtomicU64::new(0),
+        })
     }
 
     pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
-        match read_message(&mut self.read(offset, len)?.as_slice(), self.network)? {
+        match self.frame(offset, len)?.decode()? {
             Message::Block(block) => Ok(Some(block)),
             _ => Err("the file changed while it was served".into()),
         }
     }
 
-    /// The header of a block with so many parents, whose frame begins there.
-    pub fn header(&self, offset: u64, parents: usize) -> Result<BlockHeader, Failure> {
-        // All with so many parents are equally long.
+    /// The frame of a block, whose checksum is checked, and which is not decoded.
+    pub fn frame(&self, offset: u64, len: usize) -> Result<Frame, Failure> {
+        Ok(Frame::from_bytes(self.read(offset, len)?, self.network)?)
+    }
+
+    /// A part of the payload of the frame at `frame`.
+    pub fn payload(&self, frame: u64, offset: usize, len: usize) -> io::Result<Vec<u8>> {
+        self.read(frame + HEADER_SIZE as u64 + offset as u64, len)
+    }
+
+    /// The header of a block with this number of parents, whose frame is at `frame`.
+    pub fn header(&self, frame: u64, parents: usize) -> Result<BlockHeader, Failure> {
+        // All headers with this number of parents have the same length.
         let model = BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() };
-        let bytes = self.read(offset + HEADER_SIZE as u64, model.encode()?.len())?;
-        Ok(BlockHeader::decode(&bytes)?)
+        Ok(BlockHeader::decode(&self.payload(frame, 0, model.encode()?.len())?)?)
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -126,6 +139,13 @@ impl BlockStore {
         let mut file = self.file.lock();
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(&mut bytes)?;
+        #[cfg(test)]
+        self.bytes_read.fetch_add(len as u64, std::sync::atomic::Ordering::Relaxed);
         Ok(bytes)
+    }
+
+    #[cfg(test)]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(std::sync::atomic::Ordering::Relaxed)
     }
 }

@@ -102,6 +102,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let mut download = Download::new(&peer, &received, &mut store, genesis, output);
     let result = download.run(remote.selected_tip);
     let (new, bytes, seconds) = (download.new_blocks(), download.bytes(), download.seconds());
+    drop(download);
     let flushed = store.flush();
     let blocks = store.blocks();
     peer.disconnect();
