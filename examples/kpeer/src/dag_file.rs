@@ -1,8 +1,8 @@
-//! Files of blocks: what `sync` writes and `listen --dag` serves.
+//! Files of blocks, which `sync` writes and `listen --dag` serves.
 //!
-//! Such a file is nothing but `block` messages as they go over the wire, header and checksum included, one after the
-//! other, parents before children. The genesis block is not in it: it is the one parent that the file does not
-//! contain. `inspect` reads it, too.
+//! Such a file consists of `block` messages as they go over the wire, with header and checksum, one after the other, parents
+//! before children. The genesis block is not in it: it is the only parent that the file does not contain. `inspect` reads such
+//! files, too.
 
 use crate::options::Failure;
 use kaspa_peer::wire::{Block, BlockHeader, Frame, FrameDecoder, HEADER_SIZE, Hash, Message, Network};
@@ -12,28 +12,28 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// What a file contains.
+/// The content of a file.
 #[derive(Default)]
 pub struct DagFile {
-    /// The genesis block's hash: the parent of the first block. `None` when there is no block.
+    /// The hash of the genesis block: the parent of the first block. `None` if there is no block.
     pub root: Option<Hash>,
     pub blocks: Vec<StoredBlock>,
-    /// Where the last whole block ends.
+    /// The position after the last complete block.
     pub len: u64,
-    /// How many bytes follow it: of a block that was not written to its end.
+    /// The number of bytes after that, of an unfinished block.
     pub cut: u64,
 }
 
 pub struct StoredBlock {
     pub hash: Hash,
     pub parents: Vec<Hash>,
-    /// Where its frame begins.
+    /// The position of its frame.
     pub offset: u64,
-    /// How long its frame is.
+    /// The length of its frame.
     pub len: usize,
 }
 
-/// Reads a file and checks it, one block at a time.
+/// Reads and checks a file. Keeps one block at a time in memory.
 pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
     let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     read_from(source, path, network)
@@ -53,13 +53,13 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
             }
             file.cut = source.metadata()?.len().saturating_sub(file.len);
             if !is_block_begun(&mut source, file.len, network)? {
-                return Err(bad(&"what comes there is the beginning of no block").into());
+                return Err(bad(&"this is not the start of a block").into());
             }
             return Ok(file);
         };
         let command = frame.command();
         let Message::Block(block) = frame.decode().map_err(|error| bad(&error))? else {
-            return Err(bad(&format_args!("{command} where a block should be")).into());
+            return Err(bad(&format_args!("{command} instead of a block")).into());
         };
         let hash = block.hash();
         let parents = block.header().parents.clone();
@@ -82,8 +82,8 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
     }
 }
 
-/// Whether what comes from there on can be a block's frame that is cut off. The decoder looks at whole headers only, and
-/// a file of something else is not to be gone on with because it is short.
+/// Returns whether the bytes from `place` on can be the start of a block's frame. The decoder checks complete headers only, and a
+/// short file of another kind must not be taken for an unfinished block.
 fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
     let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
     let mut start = Vec::new();

@@ -36,7 +36,8 @@ impl DialOptions {
     pub fn dial(&self, text: &str, network: Network) -> io::Result<(TcpStream, PeerAddress)> {
         let name = with_port(text, network)?;
         if let Some(proxy) = &self.proxy {
-            let stream = through(proxy, &name, PROXY_TIMEOUT)?;
+            let stream = through(proxy, &name, PROXY_TIMEOUT)
+                .map_err(|error| io::Error::new(error.kind(), format!("{name} {error}")))?;
             return Ok((stream, name.parse().map_err(io::Error::other)?));
         }
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{name}: no such address"));
@@ -49,18 +50,20 @@ impl DialOptions {
         Err(last)
     }
 
-    /// Connects to one address.
+    /// Connects to one address. The error does not name it.
     pub fn dial_address(&self, address: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         match &self.proxy {
             Some(proxy) => through(proxy, &address.to_string(), timeout),
-            None => TcpStream::connect_timeout(address, timeout),
+            None => TcpStream::connect_timeout(address, timeout)
+                // The system's text has a number.
+                .map_err(|error| io::Error::new(error.kind(), error.kind().to_string())),
         }
     }
 }
 
 fn through(proxy: &str, name: &str, timeout: Duration) -> io::Result<TcpStream> {
     socks5::connect(proxy, name, timeout)
-        .map_err(|error| io::Error::new(error.kind(), format!("{name} through the proxy {proxy}: {error}")))
+        .map_err(|error| io::Error::new(error.kind(), format!("through the proxy {proxy}: {error}")))
 }
 
 /// Resolves a host and a port.

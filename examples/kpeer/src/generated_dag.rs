@@ -1,7 +1,7 @@
-//! A DAG out of nothing, the same one each time: for programs that want something to talk about.
+//! Generates a block DAG, the same one each time.
 //!
-//! It has the shape of a real one, on top of the network's real genesis block, but no work was done for its blocks and
-//! its transactions spend nothing that exists. A kaspad that is offered it refuses the first block.
+//! It has the shape of a real one, on top of the network's genesis block, but no work was done for its blocks and its
+//! transactions spend outputs that do not exist. kaspad refuses the first block.
 
 use crate::dag::Dag;
 use crate::genesis;
@@ -10,7 +10,7 @@ use kaspa_peer::wire::{
     Block, BlockHeader, Hash, Network, Outpoint, SubnetworkId, Transaction, TxFields, TxInput, TxOutput,
 };
 
-/// How many blocks there are, the genesis block not included.
+/// The number of blocks, the genesis block not included.
 const BLOCKS: usize = 300;
 
 /// Numbers that look random and are the same for each network each time.
@@ -32,7 +32,7 @@ impl Random {
     }
 }
 
-/// The DAG, and what it takes to make more of it.
+/// The DAG, and the source of the numbers for further blocks.
 pub fn dag(network: Network) -> Result<(Dag, Random), Failure> {
     let genesis = genesis::block(network)?;
     let mut layer = vec![genesis.hash()];
@@ -51,7 +51,7 @@ pub fn dag(network: Network) -> Result<(Dag, Random), Failure> {
     Ok((dag, random))
 }
 
-/// Adds a block on top of these.
+/// Adds a block with these parents.
 pub fn grow(dag: &mut Dag, parents: &[Hash], random: &mut Random) -> Result<Hash, Failure> {
     let block = block(dag.len() as u64, parents, random)?;
     dag.push(block)
@@ -103,7 +103,7 @@ fn payment(random: &mut Random) -> Result<Transaction, Failure> {
     Ok(Transaction::new(&fields)?)
 }
 
-/// A script like those that pay to the hash of a key.
+/// A script of the form that pays to the hash of a key.
 fn pay_to(random: &mut Random) -> Vec<u8> {
     let hash = random.bytes();
     [b"\x76\xa9\x14", hash.get(..20).unwrap_or_default(), b"\x88\xac"].concat()

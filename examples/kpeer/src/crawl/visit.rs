@@ -61,7 +61,7 @@ pub fn visit(
     listener: &AddressListener,
     timeout: Duration,
 ) -> Result<Visit, String> {
-    let stream = dial.dial_address(&address, timeout).map_err(|error| error.kind().to_string())?;
+    let stream = dial.dial_address(&address, timeout).map_err(|error| error.to_string())?;
     let peer = Peer::outbound(stream, address, config).map_err(|error| error.to_string())?;
     let (_, received) = listener.addresses(&peer);
     peer.wait_for_handshake().map_err(|error| error.to_string())?;

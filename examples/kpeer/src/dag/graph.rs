@@ -122,7 +122,8 @@ impl Graph {
 
     /// At most `max` blocks up to `high` that are not in the past of `low`, parents first; `None` if `high` is unknown.
     ///
-    /// With more than `max`, it returns those that the selected chain merges first. An unknown `low` is the genesis block. Of a
+    /// With more than `max`, it returns those that the selected chain merges first, so `max` must be larger than what one block
+    /// merges. An unknown `low` is the genesis block. Of a
     /// `low` beside the selected chain, only the past that it shares with the selected chain is left out. Up to the selected tip there
     /// are all blocks, so that other tips come with it.
     pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Vec<Hash>> {
