@@ -1,4 +1,4 @@
-//! Accepting those who dial, as many as there may be at a time.
+//! Accepts connections, up to a maximum number at a time.
 
 use crate::options::Failure;
 use crate::output::Output;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The original's limit. More are turned away.
+/// kaspad's limit. Further connections are closed.
 const MAX_PEERS: usize = 125;
 
-/// The peers that are connected. A handle that is dropped disconnects, so they are kept here.
+/// The peers that are connected. Dropping the last handle of a peer disconnects it, so they are kept here.
 pub type Peers = Arc<Mutex<Vec<Peer>>>;
 
-/// Accepts peers as long as the process runs, or with `once` until the first of them has ended.
+/// Accepts peers as long as the process runs, or with `once` until the first of them has disconnected.
 pub fn accept(
     program: &str,
     listener: &TcpListener,
@@ -28,8 +28,8 @@ pub fn accept(
         let (stream, from) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => {
-                eprintln!("kpeer {program}: accepting: {error}");
-                // Out of descriptors, perhaps: somebody must go first.
+                output.warn(program, format_args!("a connection was not accepted: {error}"));
+                // The process may have too many open files until a peer disconnects.
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
@@ -40,13 +40,13 @@ pub fn accept(
             peers.len()
         };
         if count >= MAX_PEERS {
-            eprintln!("kpeer {program}: {from}: turned away, there are {MAX_PEERS} peers already");
+            output.warn(program, format_args!("{from}: refused, {MAX_PEERS} peers are connected already"));
             continue;
         }
         let peer = match Peer::inbound(stream, from, config) {
             Ok(peer) => peer,
             Err(error) => {
-                eprintln!("kpeer {program}: {from}: {error}");
+                output.warn(program, format_args!("{from}: {error}"));
                 continue;
             }
         };
@@ -60,10 +60,10 @@ pub fn accept(
     }
 }
 
-/// Disconnects all peers and waits for their ends, so that everything of them is printed and captured.
+/// Disconnects all peers and waits for their ends, so that all of it is printed and captured.
 pub fn disconnect_all(peers: &Peers) {
     let peers = std::mem::take(&mut *peers.lock());
     peers.iter().for_each(Peer::disconnect);
-    // This is no callback, so the wait cannot be refused.
+    // Waiting fails only in callbacks.
     peers.iter().for_each(|peer| drop(peer.wait_for_disconnect()));
 }

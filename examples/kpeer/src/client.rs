@@ -1,7 +1,7 @@
-//! Somebody who dials a node and wants something of it: answers what a node may ask, and passes everything on as events.
+//! The listener of subcommands that dial a node and want something of it. It answers what a node may request, and passes all
+//! messages on through a channel.
 //!
-//! A node that asks and gets no answer ends the connection after a while. A guest has nothing but the tip that it
-//! names, and says so.
+//! kaspad disconnects a remote that does not answer its requests. A client has no DAG, and its answers say so.
 
 use crate::output::Output;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
@@ -14,25 +14,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// So many messages may wait to be heard, before the peer reads no more. Each may be a block of 32 MiB.
+/// The number of messages that may wait in the channel before the peer reads no more. Each may be a block of 32 MiB.
 pub const WAITING: usize = 4;
 
-/// The listener of a guest.
 pub struct Client {
-    /// Gone with the peer: what was said is heard to its end, and then that this was the end.
-    said: Mutex<Option<Sender<Message>>>,
+    /// `None` after the end of the connection, so that the receiver is disconnected after the last message.
+    sender: Mutex<Option<Sender<Message>>>,
     output: Output,
     responses: Responses,
 }
 
-/// What the guest does have to offer: a few messages, by what they are asked for as.
+/// The items that the client does have, by the hash under which a node requests them.
 pub type Responses = Arc<Mutex<HashMap<Hash, Message>>>;
 
-/// What is heard of a peer, one after the other.
+/// The result of waiting for a message.
 pub enum Received {
     Message(Message),
     Gone(DisconnectReason),
-    /// Nothing, until the deadline.
+    /// No message arrived before the deadline.
     Silence,
 }
 
@@ -40,22 +39,23 @@ impl Client {
     /// A client, and the channel of the messages that it receives. Dropping the receiver is allowed. `getseltip` is answered
     /// by the library, from the view that the configuration has.
     pub fn new(output: &Output, responses: &Responses) -> (Self, Receiver<Message>) {
-        let (said, heard) = bounded(WAITING);
-        (Self { said: Mutex::new(Some(said)), output: output.clone(), responses: Arc::clone(responses) }, heard)
+        let (sender, receiver) = bounded(WAITING);
+        let sender = Mutex::new(Some(sender));
+        (Self { sender, output: output.clone(), responses: Arc::clone(responses) }, receiver)
     }
 
-    /// Passes it on, unless the connection ends while nobody listens.
+    /// Sends a message to the channel. Drops it if the connection ends while the channel is full.
     fn pass_on(&self, peer: &Peer, mut message: Message) {
-        let Some(said) = self.said.lock().clone() else { return };
-        while let Err(SendTimeoutError::Timeout(unheard)) = said.send_timeout(message, Duration::from_millis(100)) {
+        let Some(sender) = self.sender.lock().clone() else { return };
+        while let Err(SendTimeoutError::Timeout(unsent)) = sender.send_timeout(message, Duration::from_millis(100)) {
             if peer.disconnect_reason().is_some() {
                 return;
             }
-            message = unheard;
+            message = unsent;
         }
     }
 
-    fn data(&self, peer: &Peer, items: &[Inventory]) {
+    fn answer_get_data(&self, peer: &Peer, items: &[Inventory]) {
         let responses = self.responses.lock();
         let mut missing = Vec::new();
         for item in items {
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// An answer that a callback gives must not wait for room: a remote that does not read does without.
+/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no answer.
 fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");
@@ -84,7 +84,7 @@ impl Listener for Client {
             Message::GetLocator(range) => note(peer, peer.push_locator([range.low])),
             Message::GetBlockInvs(_) => note(peer, peer.queue_message(&Inv::default())),
             Message::GetHeaders(_) => note(peer, peer.queue_message(&Headers::default())),
-            Message::GetData(request) => self.data(peer, &request.items),
+            Message::GetData(request) => self.answer_get_data(peer, &request.items),
             _ => {}
         }
         self.pass_on(peer, message.clone());
@@ -98,11 +98,11 @@ impl Listener for Client {
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.output.disconnected(peer, reason);
-        self.said.lock().take();
+        self.sender.lock().take();
     }
 }
 
-/// The view of somebody who has only one block.
+/// The view of a node that has only one block.
 pub struct OnlyTip(pub Hash);
 
 impl DagView for OnlyTip {
@@ -115,12 +115,12 @@ impl DagView for OnlyTip {
     }
 }
 
-/// What is heard next of a peer.
-pub fn next(peer: &Peer, heard: &Receiver<Message>, deadline: Instant) -> Received {
-    match heard.recv_deadline(deadline) {
+/// Waits for the next message of the channel.
+pub fn next(peer: &Peer, received: &Receiver<Message>, deadline: Instant) -> Received {
+    match received.recv_deadline(deadline) {
         Ok(message) => Received::Message(message),
         Err(RecvTimeoutError::Timeout) => Received::Silence,
-        // The guest lets go of its end when there is a reason for it.
+        // The client drops the sender when there is a reason.
         Err(RecvTimeoutError::Disconnected) => {
             Received::Gone(peer.disconnect_reason().unwrap_or(DisconnectReason::Local))
         }

@@ -1,10 +1,10 @@
-//! `kpeer connect`: dials a node, and shows who is there and what it says.
+//! `kpeer connect`: dials a node, and prints its version and its messages.
 
 mod exercise;
 mod samples;
 
 use crate::client::{Client, OnlyTip, Responses};
-use crate::dial::DialOptions;
+use crate::dial::{self, DialOptions};
 use crate::options::{self, Failure, NodeOptions};
 use crate::output::{Detail, Output, Record};
 use crate::{genesis, interrupt};
@@ -15,57 +15,59 @@ use kaspa_peer::{Peer, WaitError};
 use std::time::Duration;
 
 const HELP: &str = "\
-Offers nothing unless told otherwise; names the
-network's genesis block as its tip.
+Offers no services unless told otherwise, and names the network's genesis block as
+its tip.
 
 The exercise sends each type of message, well-formed, and prints a line for each
 (three for getdata, which can bring a block, a tx or a notfound):
-  ok       what it should bring came: a pong, addr, inv, block, tx, notfound,
-           headers, locator or selectedtip. For the others nothing should come: the
-           node takes it, and answers the ping that follows it
-  --       excused: it brought nothing and did not have to, and the line says why
-  FAILED   what it should bring did not come, or the node ended on it
-Where a node need not do as is asked:
-  - A node that does not offer SFNodeBloom must end on a bloom filter. filterload is
-    then sent last of all and may bring the end; what cannot be sent after it is
-    left out.
+  ok       the expected answer came: a pong, addr, inv, block, tx, notfound,
+           headers, locator or selectedtip. Other types have no answer: the node
+           must stay, and answer the ping that follows
+  --       excused: no answer came and none had to, and the line says why
+  FAILED   no answer came, or the node disconnected
+Where a node need not do what it is asked for:
+  - A node that does not offer SFNodeBloom must disconnect at a bloom filter. So
+    filterload is sent last, and the messages that cannot be sent after it are left
+    out.
   - A kaspad daemon (not another program made of its parts) gives addresses only
     when it knows some, and never on simnet; gives only transactions that are in no
-    block yet; answers no getheaders; refuses filteradd after filterload, or ends
-    on it; ends on a tx, block or selectedtip that it did
-    not ask for, so these are sent when it asks and else left out; and after v0.1
-    may ban for a made-up block, so it gets none.
+    block yet; answers no getheaders; rejects filteradd after filterload, or
+    disconnects at it; disconnects at a tx, block or selectedtip that it did not
+    request, so these are sent only on request; and after v0.1 may ban a remote for
+    a made-up block, so it gets none.
   - A node with nothing above its genesis block has no locator and no inv to give.
-`tx` and `block` are announced in an inv and sent when the node asks for them; a
-node that does not ask is sent them all the same. A reject of either is fine: they
-are made up.
+`tx` and `block` are announced in an inv and sent when the node requests them, and
+also when it does not. It may reject both, because they are made up.
 
 The objects of --json are one of
   {\"event\":\"connected\",\"peer\":1,\"address\":…,\"direction\":\"outbound\"}
-  {\"event\":\"version\",\"peer\":1,\"user_agent\":…,\"selected_tip\":…,\"time_offset\":0,…}
+  {\"event\":\"version\",\"peer\":1,\"user_agent\":…,\"selected_tip\":…,
+   \"time_offset\":0,…}
   {\"event\":\"ping\",\"peer\":1,\"milliseconds\":0.12}
   {\"event\":\"message\",\"peer\":1,\"command\":\"addr\",\"summary\":…}
-  {\"event\":\"sent\",\"peer\":1,\"command\":\"getaddr\",\"summary\":\"26 bytes\",\"bytes\":26}
-  {\"event\":\"check\",\"peer\":1,\"command\":\"getaddr\",\"brings\":\"addr\",\"result\":\"ok\",\"note\":…}
+  {\"event\":\"sent\",\"peer\":1,\"command\":\"getaddr\",\"summary\":\"26 bytes\",
+   \"bytes\":26}
+  {\"event\":\"check\",\"peer\":1,\"command\":\"getaddr\",\"brings\":\"addr\",
+   \"result\":\"ok\",\"note\":…}
   {\"event\":\"exercised\",\"peer\":1,\"ok\":25,\"excused\":0,\"failed\":0}
   {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
   {\"event\":\"failed\",\"reason\":…}
 
-Exit status: 0 when all is well, and with --exercise when no line says FAILED; 1
-when not, when the node went away, or when nobody reads the output any more; 2 when
-it was called wrongly.
+Exit status: 0 after SIGINT or SIGTERM, after the time of --for, or when no line of
+the exercise says FAILED; 1 otherwise, or when nobody reads the output any more; 2
+when it is called wrongly.
 ";
 
-/// Dials a kaspa node, shows who is there, and follows what it says
+/// Dials a kaspa node, shows its version, and prints each message
 ///
 /// Asks for addresses and prints every message until interrupted or until the node disconnects.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct Options {
     /// An address or a host name, with the network's port if none is given
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = dial::address)]
     address: String,
-    /// End after that long
+    /// Disconnect after this time
     #[arg(long = "for", value_name = "SECONDS", value_parser = options::seconds, allow_negative_numbers = true)]
     duration: Option<Duration>,
     /// Try the 23 ordinary messages instead, and end
@@ -96,7 +98,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let received = options.exercise.then_some(received);
     let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
     if options.exercise {
-        // What does not come is noticed by the exercise itself.
+        // The exercise notices itself which answers do not come.
         builder = builder.stall_rules([]);
     }
     let config = options.dial.configure(builder).build()?;
@@ -117,7 +119,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     match peer.ping() {
         Ok(rtt) => show_ping(&peer, rtt, output),
         Err(WaitError::Closed(_)) => return Ok(gone(&peer)),
-        Err(error) => eprintln!("kpeer connect: no pong: {error}"),
+        Err(error) => output.warn("connect", format_args!("no pong: {error}")),
     }
     let _ = peer.queue_message(&GetAddr { scope: AddressScope::from(options.node.subnetwork) })?;
     match options.duration {

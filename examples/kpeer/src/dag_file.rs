@@ -1,40 +1,39 @@
-//! Files of blocks: what `sync` writes and `listen --dag` serves.
+//! Files of blocks, which `sync` writes and `listen --dag` serves.
 //!
-//! Such a file is nothing but `block` messages as they go over the wire, header and checksum included, one after the
-//! other, parents before children. The genesis block is not in it: it is the one parent that the file does not
-//! contain. `inspect` reads it, too.
+//! Such a file consists of `block` messages as they go over the wire, with header and checksum, one after the other, parents
+//! before children. The genesis block is not in it: it is the only parent that the file does not contain. `inspect` reads such
+//! files, too.
 
 use crate::options::Failure;
-use kaspa_peer::wire::{Block, BlockHeader, FrameDecoder, HEADER_SIZE, Hash, Message, Network, read_message};
+use kaspa_peer::wire::{Block, BlockHeader, Frame, FrameDecoder, HEADER_SIZE, Hash, Message, Network};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// What a file contains.
+/// The content of a file.
 #[derive(Default)]
 pub struct DagFile {
-    /// The genesis block's hash: the parent of the first block. `None` when there is no block.
+    /// The hash of the genesis block: the parent of the first block. `None` if there is no block.
     pub root: Option<Hash>,
     pub blocks: Vec<StoredBlock>,
-    /// Where the last whole block ends.
+    /// The position after the last complete block.
     pub len: u64,
-    /// How many bytes follow it: of a block that was not written to its end.
+    /// The number of bytes after that, of an unfinished block.
     pub cut: u64,
 }
 
-#[allow(dead_code)] // Who only goes on writing needs little of it.
 pub struct StoredBlock {
     pub hash: Hash,
     pub parents: Vec<Hash>,
-    /// Where its frame begins.
+    /// The position of its frame.
     pub offset: u64,
-    /// How long its frame is.
+    /// The length of its frame.
     pub len: usize,
 }
 
-/// Reads a file and checks it, one block at a time.
+/// Reads and checks a file. Keeps one block at a time in memory.
 pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
     let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     read_from(source, path, network)
@@ -54,13 +53,13 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
             }
             file.cut = source.metadata()?.len().saturating_sub(file.len);
             if !is_block_begun(&mut source, file.len, network)? {
-                return Err(bad(&"what comes there is the beginning of no block").into());
+                return Err(bad(&"this is not the start of a block").into());
             }
             return Ok(file);
         };
         let command = frame.command();
         let Message::Block(block) = frame.decode().map_err(|error| bad(&error))? else {
-            return Err(bad(&format_args!("{command} where a block should be")).into());
+            return Err(bad(&format_args!("{command} instead of a block")).into());
         };
         let hash = block.hash();
         let parents = block.header().parents.clone();
@@ -83,8 +82,8 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
     }
 }
 
-/// Whether what comes from there on can be a block's frame that is cut off. The decoder looks at whole headers only, and
-/// a file of something else is not to be gone on with because it is short.
+/// Returns whether the bytes from `place` on can be the start of a block's frame. The decoder checks complete headers only, and a
+/// short file of another kind must not be taken for an unfinished block.
 fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
     let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
     let mut start = Vec::new();
@@ -94,31 +93,45 @@ fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result
 }
 
 /// The blocks of a file, read when they are asked for.
-#[allow(dead_code)] // For who serves.
 pub struct BlockStore {
     file: Mutex<File>,
     network: Network,
+    #[cfg(test)]
+    bytes_read: std::sync::atomic::AtomicU64,
 }
 
-#[allow(dead_code)]
 impl BlockStore {
     pub fn open(path: &Path, network: Network) -> Result<Self, Failure> {
-        Ok(Self { file: Mutex::new(File::open(path)?), network })
+        Ok(Self {
+            file: Mutex::new(File::open(path)?),
+            network,
+            #[cfg(test)]
+            bytes_read: std::sync::atomic::AtomicU64::new(0),
+        })
     }
 
     pub fn block(&self, offset: u64, len: usize) -> Result<Option<Block>, Failure> {
-        match read_message(&mut self.read(offset, len)?.as_slice(), self.network)? {
+        match self.frame(offset, len)?.decode()? {
             Message::Block(block) => Ok(Some(block)),
             _ => Err("the file changed while it was served".into()),
         }
     }
 
-    /// The header of a block with so many parents, whose frame begins there.
-    pub fn header(&self, offset: u64, parents: usize) -> Result<BlockHeader, Failure> {
-        // All with so many parents are equally long.
+    /// The frame of a block, whose checksum is checked, and which is not decoded.
+    pub fn frame(&self, offset: u64, len: usize) -> Result<Frame, Failure> {
+        Ok(Frame::from_bytes(self.read(offset, len)?, self.network)?)
+    }
+
+    /// A part of the payload of the frame at `frame`.
+    pub fn payload(&self, frame: u64, offset: usize, len: usize) -> io::Result<Vec<u8>> {
+        self.read(frame + HEADER_SIZE as u64 + offset as u64, len)
+    }
+
+    /// The header of a block with this number of parents, whose frame is at `frame`.
+    pub fn header(&self, frame: u64, parents: usize) -> Result<BlockHeader, Failure> {
+        // All headers with this number of parents have the same length.
         let model = BlockHeader { parents: vec![Hash::ZERO; parents], ..BlockHeader::default() };
-        let bytes = self.read(offset + HEADER_SIZE as u64, model.encode()?.len())?;
-        Ok(BlockHeader::decode(&bytes)?)
+        Ok(BlockHeader::decode(&self.payload(frame, 0, model.encode()?.len())?)?)
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -126,6 +139,13 @@ impl BlockStore {
         let mut file = self.file.lock();
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(&mut bytes)?;
+        #[cfg(test)]
+        self.bytes_read.fetch_add(len as u64, std::sync::atomic::Ordering::Relaxed);
         Ok(bytes)
+    }
+
+    #[cfg(test)]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(std::sync::atomic::Ordering::Relaxed)
     }
 }

@@ -1,7 +1,6 @@
-//! The genesis blocks of the public networks, facts of kaspad v0.1.1 and v0.5.0.
+//! The genesis blocks of the public networks, as in kaspad v0.1.1 and v0.5.0.
 //!
-//! Nodes never send theirs while somebody catches up, since everybody has it; so it must be known to ask for what is
-//! above it.
+//! Nodes never send theirs, since all nodes of a network have it. A download needs its hash to request the blocks above it.
 
 use kaspa_peer::wire::{
     Block, BlockHeader, EncodeError, Hash, Network, Outpoint, SubnetworkId, Transaction, TxFields, TxInput, UserAgent,
@@ -17,7 +16,7 @@ pub fn block(network: Network) -> Result<Block, EncodeError> {
         Network::Devnet => (0x5e15_e758, 0x1e7f_ffff, 0x2_82ac),
         private => (0x5e15_d31c, 0x207f_ffff, u64::from(private.magic())),
     };
-    // Whom the reward goes to, then the network's name.
+    // The script that the reward is paid to, then the name of the network.
     let mut payload = match network {
         Network::Testnet => b"\x01\x00".to_vec(),
         _ => [b"\x17\xa9\x14".as_slice(), &PAY_TO_SCRIPT_HASH, b"\x87"].concat(),
@@ -47,7 +46,6 @@ const PAY_TO_SCRIPT_HASH: [u8; 20] = [
 ];
 
 /// The hash of the genesis block that a node of this user agent knows.
-#[allow(dead_code)] // For those who dial.
 pub fn hash(network: Network, user_agent: &UserAgent) -> Option<Hash> {
     let newer = Kaspad::of(user_agent).is_some_and(|kaspad| kaspad.version >= (0, 5));
     let newer = match network {
@@ -62,15 +60,13 @@ pub fn hash(network: Network, user_agent: &UserAgent) -> Option<Hash> {
 }
 
 /// A kaspad daemon, as opposed to another program made of its parts.
-#[allow(dead_code)] // For those who dial.
 pub struct Kaspad {
     /// The first two numbers of its version.
     pub version: (u32, u32),
 }
 
-#[allow(dead_code)]
 impl Kaspad {
-    /// It calls itself kaspad twice: once as the library that it is made of, and once as the program.
+    /// Parses a user agent. That of a daemon has the name kaspad twice: first for its library, then for the program.
     pub fn of(user_agent: &UserAgent) -> Option<Self> {
         let mut parts = user_agent.to_str()?.trim_matches('/').split('/');
         let (library, program) = (parts.next()?, parts.next()?);

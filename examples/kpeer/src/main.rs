@@ -16,6 +16,7 @@ mod interrupt;
 mod listen;
 mod options;
 mod output;
+mod progress;
 mod relay;
 mod soak;
 mod socks5;
@@ -54,30 +55,44 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Prints help, or what is wrong with the arguments, and ends with 2 in the latter case.
+    // Prints help, or the error in the arguments, and ends with status 2 in the latter case.
     match Arguments::parse().command {
         Command::Connect(options) => run("connect", options.node.json, |output| connect::run(options, output)),
-        Command::Listen(options) => run("listen", options.node.json, |output| listen::run(options, output)),
+        Command::Listen(options) => run_node("listen", options.node.json, |output| listen::run(options, output)),
         Command::Sync(options) => run("sync", options.node.json, |output| sync::run(options, output)),
         Command::Crawl(options) => run("crawl", options.node.json, |output| crawl::run(options, output)),
-        Command::Relay(options) => run("relay", options.node.json, |output| relay::run(options, output)),
+        Command::Relay(options) => run_node("relay", options.node.json, |output| relay::run(options, output)),
         Command::Inspect(options) => inspect::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Soak(options) => soak::run(options),
     }
 }
 
-/// Runs a subcommand. The exit status is 0 if it returns true, otherwise 1.
+/// Runs a subcommand whose output waits for the reader.
 fn run(name: &str, json: bool, body: impl FnOnce(&Output) -> Result<bool, Failure>) -> ExitCode {
-    let output = Output::new(json);
-    match body(&output) {
+    finish(name, &Output::new(json), body)
+}
+
+/// Runs a subcommand that goes on when nobody reads its output.
+fn run_node(name: &str, json: bool, body: impl FnOnce(&Output) -> Result<bool, Failure>) -> ExitCode {
+    match Output::of_node(json) {
+        Ok(output) => finish(name, &output, body),
+        Err(error) => finish(name, &Output::new(json), |_| Err(error.into())),
+    }
+}
+
+/// The exit status is 0 if the body returns true, otherwise 1.
+fn finish(name: &str, output: &Output, body: impl FnOnce(&Output) -> Result<bool, Failure>) -> ExitCode {
+    let status = match body(output) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             output.failed(name, &error.to_string());
             ExitCode::FAILURE
         }
-    }
+    };
+    output.flush();
+    status
 }
 
 /// Ends the process as clap does for wrong arguments: a message, the usage, and status 2.

@@ -48,27 +48,61 @@ impl NodeOptions {
             .services(self.services.unwrap_or(services))
             .subnetwork(self.subnetwork);
         let Some(path) = &self.capture else { return Ok(builder) };
-        let failed = |error| format!("--capture {}: {error}", path.display());
+        let failed = |error| format!("--capture {}: cannot be created: {error}", path.display());
         let file = File::create(path).map_err(failed)?;
         Ok(builder.capture(Capture::new(file, self.network, CAPTURE_LIMIT).map_err(failed)?))
     }
 }
 
-fn services(text: &str) -> Result<Services, std::num::ParseIntError> {
+fn services(text: &str) -> Result<Services, Failure> {
     let bits = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    bits.map(Services::from_bits_retain)
+    bits.map(Services::from_bits_retain).map_err(|_| "not a number of 64 bits, decimal or 0x and hex digits".into())
 }
 
 /// Parses a number of seconds, which may have a fraction.
 pub fn seconds(text: &str) -> Result<Duration, Failure> {
-    // Clocks cannot add much more than this.
-    const LONGEST: Duration = Duration::from_secs(100 * 365 * 86400);
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
-    if seconds < 0.0 {
-        return Err("negative".into());
+    // Adding much more to the current time fails.
+    const LONGEST: f64 = 100.0 * 365.0 * 86400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds < 0.0 => Err("a time must not be negative".into()),
+        Ok(seconds) if seconds.is_finite() => Ok(Duration::try_from_secs_f64(seconds.min(LONGEST))?),
+        _ => Err("not a number of seconds".into()),
     }
-    Ok(Duration::try_from_secs_f64(seconds)?.min(LONGEST))
+}
+
+/// Parses the number of seconds between two events. Without a lower limit, the events would be without end.
+pub fn interval(text: &str) -> Result<Duration, Failure> {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    let interval = seconds(text)?;
+    if interval < SHORTEST { Err("must be at least 0.01".into()) } else { Ok(interval) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_make_no_sense_are_refused() {
+        for (text, error) in [
+            ("-1", "a time must not be negative"),
+            ("-inf", "a time must not be negative"),
+            ("nan", "not a number of seconds"),
+            ("inf", "not a number of seconds"),
+            ("soon", "not a number of seconds"),
+        ] {
+            assert_eq!(seconds(text).unwrap_err().to_string(), error, "{text}");
+        }
+        for text in ["0", "0.001"] {
+            assert_eq!(interval(text).unwrap_err().to_string(), "must be at least 0.01", "{text}");
+        }
+        assert_eq!(
+            (seconds("0.5").unwrap(), interval("0.5").unwrap()),
+            (Duration::from_millis(500), Duration::from_millis(500))
+        );
+        assert!(seconds("1e300").is_ok());
+    }
 }

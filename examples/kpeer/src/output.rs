@@ -1,7 +1,10 @@
-//! What the programs say: lines for people, or with `--json` an object a line.
+//! Prints events: lines for people, or with `--json` one object a line.
+
+mod line_queue;
 
 use kaspa_peer::wire::{Command, Encode, Message, Version};
 use kaspa_peer::{DisconnectReason, Peer};
+use line_queue::LineQueue;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -9,6 +12,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One event as JSON, with its fields in the order in which they were added.
 pub struct Record(String);
@@ -24,7 +28,7 @@ impl Record {
     }
 
     pub fn field(mut self, name: &str, value: impl Serialize) -> Self {
-        // Strings, numbers and lists of them always can be written.
+        // Strings, numbers and lists of them can always be serialised.
         let value = serde_json::to_string(&value).unwrap_or_else(|_| "null".into());
         let separator = if self.0.len() > 1 { "," } else { "" };
         self.0.push_str(&format!("{separator}\"{name}\":{value}"));
@@ -41,75 +45,119 @@ impl Record {
     }
 }
 
-/// How much is said of messages.
+/// Which messages are printed.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[allow(dead_code)] // No program needs all of them.
 pub enum Detail {
-    /// Every message.
+    /// All messages.
     #[default]
     All,
-    /// Every message to programs, none to people.
+    /// All messages with `--json`, none without.
     Records,
-    /// Every message but blocks to programs, none to people.
+    /// All messages but blocks with `--json`, none without.
     Little,
 }
 
-/// Where everything is said. Cloning it is cheap, and a line is never torn.
+/// How long the end of the process waits for somebody to read what is queued.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Prints lines, or with `--json` one object a line. Cloning it is cheap, and lines of different threads do not mix.
 #[derive(Clone, Default)]
 pub struct Output {
     json: bool,
     detail: Detail,
-    /// The peers that were introduced and are still there.
-    met: Arc<Mutex<HashSet<u64>>>,
+    /// The peers whose connection was printed, and whose end was not.
+    connected: Arc<Mutex<HashSet<u64>>>,
+    /// Without queues, printing waits for the reader.
+    queues: Option<Queues>,
+}
+
+#[derive(Clone)]
+struct Queues {
+    out: Arc<LineQueue>,
+    err: Arc<LineQueue>,
 }
 
 impl Output {
+    /// For a program that has an end, and whose every line matters: printing waits for the reader.
     pub fn new(json: bool) -> Self {
         Self { json, ..Self::default() }
     }
 
-    #[allow(dead_code)] // Some say it all.
+    /// For a node: it goes on when nobody reads its output. Lines that find no room are counted, and the count is printed
+    /// later.
+    pub fn of_node(json: bool) -> io::Result<Self> {
+        let notice = move |lines| dropped(json, lines);
+        let out = LineQueue::start(io::stdout(), notice, |error| stdout_failed(&error))?;
+        // Without standard error, there is no place to report that.
+        let err = LineQueue::start(io::stderr(), |lines| dropped(false, lines), drop)?;
+        Ok(Self { queues: Some(Queues { out, err }), ..Self::new(json) })
+    }
+
     pub fn with(&self, detail: Detail) -> Self {
         Self { detail, ..self.clone() }
     }
 
-    /// Says it one way or the other.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints the text, or with `--json` the record.
     pub fn say(&self, text: impl Display, record: Record) {
         let line = if self.json { record.finish() } else { text.to_string() };
+        if let Some(queues) = &self.queues {
+            return queues.out.push(line);
+        }
         let mut out = io::stdout().lock();
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-            // Nobody hears how it ends, so it is not claimed that it ended well. Who closes a pipe knows why.
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                eprintln!("standard output: {error}");
-            }
-            process::exit(1);
+            stdout_failed(&error);
         }
     }
 
-    /// The program cannot go on.
+    /// Prints a problem on standard error.
+    pub fn warn(&self, program: &str, text: impl Display) {
+        self.print_error(format!("kpeer {program}: {text}"));
+    }
+
+    /// Prints why the program ends.
     pub fn failed(&self, program: &str, reason: &str) {
         if self.json {
             self.say("", Record::new("failed").field("reason", reason));
         }
-        eprintln!("{program}: {reason}");
+        self.print_error(format!("{program}: {reason}"));
     }
 
-    /// A connection is there. Says so once, whoever notices first: the program or a callback.
-    pub fn connected(&self, peer: &Peer) {
-        let mut met = self.met.lock();
-        // When it has ended, its last callback says it, or has said it already.
-        if peer.disconnect_reason().is_none() {
-            self.introduce(peer, &mut met);
+    fn print_error(&self, line: String) {
+        match &self.queues {
+            Some(queues) => queues.err.push(line),
+            // Without standard error, there is no place to report that.
+            None => drop(writeln!(io::stderr(), "{line}")),
         }
     }
 
-    /// The same in a callback, of which the last is still to come.
-    fn called_back(&self, peer: &Peer) {
-        self.introduce(peer, &mut self.met.lock());
+    /// Waits until everything is printed, if it is read.
+    pub fn flush(&self) {
+        if let Some(queues) = &self.queues {
+            queues.out.flush(FLUSH_TIMEOUT);
+            queues.err.flush(FLUSH_TIMEOUT);
+        }
     }
 
-    fn introduce(&self, peer: &Peer, met: &mut HashSet<u64>) {
-        if met.insert(peer.id()) {
+    /// Prints that a peer is connected, once: callbacks may have printed it already.
+    pub fn connected(&self, peer: &Peer) {
+        let mut connected = self.connected.lock();
+        // After the end, the last callback prints this, or has printed it.
+        if peer.disconnect_reason().is_none() {
+            self.print_connected(peer, &mut connected);
+        }
+    }
+
+    /// The same from a callback, after which the last one is still to come.
+    fn connected_in_callback(&self, peer: &Peer) {
+        self.print_connected(peer, &mut self.connected.lock());
+    }
+
+    fn print_connected(&self, peer: &Peer, connected: &mut HashSet<u64>) {
+        if connected.insert(peer.id()) {
             self.say(
                 format_args!("[{}] {} {}: connected", peer.id(), peer.direction(), peer.address()),
                 Record::of(peer, "connected").text("address", peer.address()).text("direction", peer.direction()),
@@ -117,9 +165,9 @@ impl Output {
         }
     }
 
-    /// The remote introduced itself.
+    /// Prints the remote's `version`.
     pub fn version(&self, peer: &Peer, version: &Version) {
-        self.called_back(peer);
+        self.connected_in_callback(peer);
         let offset = peer.remote().map_or(0, |remote| remote.time_offset);
         let kind = version.subnetwork.map_or("full node".into(), |id| format!("partial node of subnetwork {id}"));
         self.say(
@@ -144,15 +192,14 @@ impl Output {
         );
     }
 
-    /// A message arrived.
-    #[allow(dead_code)] // Some say only who is there.
+    /// Prints a message that arrived.
     pub fn message(&self, peer: &Peer, message: &Message) {
         if let Message::Version(version) = message {
             return self.version(peer, version);
         }
-        self.called_back(peer);
+        self.connected_in_callback(peer);
         let (command, summary) = (message.command(), message.summary().to_string());
-        if self.tells(command) {
+        if self.prints(command) {
             self.say(
                 format_args!("[{}] <- {command:<12} {summary}", peer.id()).to_string().trim_end(),
                 Record::of(peer, "message").text("command", command).field("summary", summary),
@@ -160,11 +207,10 @@ impl Output {
         }
     }
 
-    /// A message was written to the socket.
-    #[allow(dead_code)] // Some say only who is there.
+    /// Prints that a message was written.
     pub fn sent(&self, peer: &Peer, command: Command, bytes: usize) {
-        self.called_back(peer);
-        if self.tells(command) {
+        self.connected_in_callback(peer);
+        if self.prints(command) {
             let summary = format!("{bytes} bytes");
             self.say(
                 format_args!("[{}] -> {command:<12} {summary}", peer.id()),
@@ -176,12 +222,12 @@ impl Output {
         }
     }
 
-    /// The connection ended.
+    /// Prints the end of a connection.
     pub fn disconnected(&self, peer: &Peer, reason: &DisconnectReason) {
         {
-            let mut met = self.met.lock();
-            self.introduce(peer, &mut met);
-            met.remove(&peer.id());
+            let mut connected = self.connected.lock();
+            self.print_connected(peer, &mut connected);
+            connected.remove(&peer.id());
         }
         self.say(
             format_args!("[{}] disconnected: {reason}", peer.id()),
@@ -189,13 +235,29 @@ impl Output {
         );
     }
 
-    fn tells(&self, command: Command) -> bool {
+    fn prints(&self, command: Command) -> bool {
         match self.detail {
             Detail::All => true,
             Detail::Records => self.json,
             Detail::Little => self.json && command != Command::Block,
         }
     }
+}
+
+/// The line that reports lines that were not printed.
+fn dropped(json: bool, lines: u64) -> String {
+    let text = format!("{lines} lines were not printed, because the lines before them were not read");
+    let line = if json { Record::new("dropped").field("lines", lines).finish() } else { text };
+    line + "\n"
+}
+
+/// Ends the process when its output cannot be written: nobody would learn whether it succeeded. A closed pipe needs no message, because
+/// its reader closed it.
+fn stdout_failed(error: &io::Error) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let _ = writeln!(io::stderr(), "standard output: {error}");
+    }
+    process::exit(1);
 }
 
 /// A clock's difference to this one, in words.

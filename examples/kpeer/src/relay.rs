@@ -16,22 +16,28 @@ use hub::{Hub, Shared};
 use kaspa_peer::Peer;
 use kaspa_peer::wire::Services;
 use parking_lot::Mutex;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-Offers no services and names no tip unless told otherwise, because it has no
-DAG to serve. Checks nothing, keeps 64 MiB, takes 125 guests at a time. Ctrl-C
-ends it.
+Offers no services and names no tip unless told otherwise, because it has no DAG
+to serve. Checks nothing, keeps 64 MiB of transactions and blocks, and accepts 125
+peers at a time. It asks its other peers for an item that a peer requests and that
+it lacks. SIGINT (Ctrl-C) or SIGTERM ends it.
 
 The objects of --json are connected, version, disconnected and failed as of
-`listen`, {\"event\":\"listening\",\"address\":…}, {\"event\":\"goodbye\"}, every 10
-seconds and last {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0},
-dropped being the slow ones.
+`listen`, and
+  {\"event\":\"listening\",\"address\":…}
+  {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}
+                                 every 10 seconds, and the last; `dropped` counts
+                                 peers that read too slowly
+  {\"event\":\"goodbye\"}            before it disconnects its peers
+  {\"event\":\"dropped\",\"lines\":9}  lines were not printed, because the lines before
+                                 them were not read
 
-Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
+Exit status: 0 after a signal; 1 when it cannot go on, or when its standard output
+is closed; 2 when it is called wrongly.
 ";
 
 /// Fetches once what one peer announces, announces it to all the others, and serves it
@@ -39,10 +45,10 @@ Exit status: 0 after Ctrl-C, 1 when it could not go on, 2 when called wrongly.
 #[command(after_help = HELP)]
 pub struct Options {
     /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = dial::address)]
     listen: String,
     /// Dial this node; can be given more than once
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = dial::address)]
     connect: Vec<String>,
     #[command(flatten)]
     dial: DialOptions,
@@ -64,13 +70,13 @@ pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) ->
         let (stream, address) = dial.dial(&address, node.network)?;
         dialled.push(Peer::outbound(stream, address, &config)?);
     }
-    let listener = TcpListener::bind(dial::with_port(&listen, node.network))?;
+    let listener = dial::listen(&listen, node.network)?;
     let address = listener.local_addr()?;
     let interrupted = interrupt::channel()?;
     output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
-    let guests = output.clone();
-    // Ends with the process; the program owns the listening socket, not the library.
-    thread::spawn(move || accept::accept("relay", &listener, &config, false, &Peers::default(), &guests));
+    let accepting = output.clone();
+    // Ends with the process: `accept` cannot be woken.
+    thread::spawn(move || accept::accept("relay", &listener, &config, false, &Peers::default(), &accepting));
 
     let mut status_due = Instant::now() + STATUS_INTERVAL;
     while interrupted.recv_timeout(DEADLINE_CHECKS) == Err(RecvTimeoutError::Timeout) {

@@ -23,19 +23,19 @@ fn negotiate(proxy: &str, target: &str, deadline: Instant) -> io::Result<TcpStre
     // Version 5 and one method of authentication: none.
     stream.write_all(&[5, 1, 0])?;
     if stream.read_array::<2>()? != [5, 0] {
-        return Err(io::Error::other("the proxy is no SOCKS5 proxy or wants a password"));
+        return Err(io::Error::other("not a SOCKS5 proxy, or one that wants a password"));
     }
     stream.write_all(&request(target)?)?;
     let [version, status, _, kind] = stream.read_array::<4>()?;
     if version != 5 || status != 0 {
         return Err(io::Error::other(refusal(status)));
     }
-    // The address that the proxy dialled from, and a port, of no interest here.
+    // The address from which the proxy dialled, and a port. Neither is needed.
     let length = match kind {
         1 => 4,
         3 => usize::from(stream.read_array::<1>()?[0]),
         4 => 16,
-        other => return Err(io::Error::other(format!("the proxy answered with the unknown address type {other}"))),
+        other => return Err(io::Error::other(format!("its answer has the unknown address type {other}"))),
     };
     stream.read_exact(&mut vec![0; length + 2])?;
     let stream = stream.stream;
@@ -94,7 +94,7 @@ fn refusal(status: u8) -> String {
         8 => "address type not supported",
         _ => "unknown status",
     };
-    format!("the proxy reports: {reason} ({status})")
+    format!("it reports: {reason} ({status})")
 }
 
 fn remaining(deadline: Instant) -> io::Result<Duration> {
@@ -131,5 +131,61 @@ impl Write for Timed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// A proxy that answers with these bytes, one at a time, and then stays silent as long as the client is there.
+    fn proxy(answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            for byte in answer {
+                if client.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            let _ = io::copy(&mut client, &mut io::sink());
+        });
+        address
+    }
+
+    fn error(answer: &'static [u8], timeout: Duration) -> (io::ErrorKind, String) {
+        let error = connect(&proxy(answer), "node.example:16111", timeout).unwrap_err();
+        (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn a_proxy_that_stays_silent_or_answers_slowly_is_given_up_at_the_deadline() {
+        let expected = (io::ErrorKind::TimedOut, "no connection within 200ms".to_owned());
+        // It accepts the method and the request, and then sends an address of 255 bytes that takes 5 seconds.
+        const SLOW: [u8; 264] = {
+            let mut bytes = [255; 264];
+            let (mut index, start) = (0, [5, 0, 5, 0, 0, 3]);
+            while index < start.len() {
+                bytes[index] = start[index];
+                index += 1;
+            }
+            bytes
+        };
+        for answer in [&[] as &[u8], &[5], &[5, 0], &[5, 0, 5, 0], &SLOW] {
+            assert_eq!(error(answer, Duration::from_millis(200)), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_reports_is_in_the_error() {
+        let long = Duration::from_secs(60);
+        assert_eq!(error(&[5, 0, 5, 4, 0, 1], long).1, "it reports: host unreachable (4)");
+        assert_eq!(error(b"HTTP/1.1 400", long).1, "not a SOCKS5 proxy, or one that wants a password");
+        assert_eq!(error(&[5, 0, 5, 0, 0, 7], long).1, "its answer has the unknown address type 7");
     }
 }

@@ -6,7 +6,7 @@ mod download;
 mod store;
 
 use crate::client::{Client, OnlyTip, Responses};
-use crate::dial::DialOptions;
+use crate::dial::{self, DialOptions};
 use crate::options::{Failure, NodeOptions};
 use crate::output::{Detail, Output, Record};
 use crate::{genesis, interrupt};
@@ -19,44 +19,46 @@ use std::path::PathBuf;
 use std::time::Duration;
 use store::{Limits, Store};
 
-/// How long a node may take to find a locator. The library's rules watch the other requests.
+/// How long a node may take to answer `getlocator`. The library has stall rules for the other requests.
 const LOCATOR: Duration = Duration::from_secs(30);
 
 const HELP: &str = "\
-Offers nothing unless told otherwise.
+Offers no services unless told otherwise. A bar on a terminal, or a line a second,
+shows how far it is.
 
 The objects of --json are those of `connect`, without the blocks, and
-  {\"event\":\"resumed\",\"blocks\":120,\"cut\":17}    bytes of an unfinished block
+  {\"event\":\"resumed\",\"blocks\":120,\"cut\":17}
+                            `cut` is the size of an unfinished block, in bytes
   {\"event\":\"progress\",\"blocks\":…,\"of\":…,\"bytes\":…,\"blocks_per_second\":…,
-   \"bytes_per_second\":…}                      each second
+   \"bytes_per_second\":…}   each second, and at the end
   {\"event\":\"done\",\"blocks\":…,\"new\":…,\"bytes\":…,\"seconds\":…,\"tip\":…}
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
-                                    `blocks` and `new` once it had begun
+                            `blocks` and `new` if the download had begun
 
 Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
-reads the output any more; 2 when it was called wrongly.
+reads the output any more; 2 when it is called wrongly.
 ";
 
 /// Downloads a kaspa node's whole block DAG
 ///
-/// Asks as nodes do that are new to the network: for locators, until the highest block that both have is found; for the inventory from there to the node's selected tip; for the blocks, 50 in a request and a few requests at a time; and then whether there is a newer tip. Checks that each block is one that was asked for, by its hash, and that its parents are there; not its work, its signatures or its rules.
+/// Sends the requests of a node that is new to the network: for locators, until the highest block that both have is found; for the inventory from there to the node's selected tip; for the blocks, 50 in a request and a few requests at a time; and then for a newer tip. Checks that each block is one that was requested, by its hash, and that its parents are there; not its work, its signatures or its rules.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct Options {
     /// An address or a host name, with the network's port if none is given
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = dial::address)]
     address: String,
-    /// Write the blocks to FILE, or go on after the blocks that are in it. It contains `block` messages as they go over the wire, parents first, without the genesis block; `inspect` reads it and `listen --dag` serves it
+    /// Write the blocks to FILE, or continue after the blocks that are in it. It contains `block` messages as they go over the wire, parents first, without the genesis block; `inspect` reads it and `listen --dag` serves it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad that says it is newer, v0.5.0
+    /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad whose user agent is newer, v0.5.0
     #[arg(long, value_name = "HASH")]
     genesis: Option<Hash>,
     /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs some 50 bytes of memory
-    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, allow_negative_numbers = true)]
     max_blocks: usize,
-    /// Stop when FILE would grow longer
-    #[arg(long, value_name = "N", default_value_t = 100_000_000_000)]
+    /// Stop when FILE would become longer
+    #[arg(long, value_name = "N", default_value_t = 100_000_000_000, allow_negative_numbers = true)]
     max_bytes: u64,
     #[command(flatten)]
     dial: DialOptions,
@@ -70,19 +72,23 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let mut store = Store::open(options.out.as_deref(), network, limits)?;
     if let Some(cut) = store.resumed() {
         let blocks = store.blocks();
-        let rest = if cut > 0 { format!(", and {cut} bytes of one that is cut off") } else { String::new() };
+        let rest = if cut > 0 { format!("; removed {cut} bytes of an unfinished block") } else { String::new() };
         output.say(
-            format_args!("going on after {blocks} blocks{rest}"),
+            format_args!("continuing after {blocks} blocks{rest}"),
             Record::new("resumed").field("blocks", blocks).field("cut", cut),
         );
     }
 
-    let told = genesis::block(network)?.hash();
+    let default_genesis = genesis::block(network)?.hash();
     let (client, received) = Client::new(&output.with(Detail::Little), &Responses::default());
     let mut rules = StallRule::defaults();
     rules.push(StallRule::new(Command::GetLocator, [Command::Locator], LOCATOR));
-    let builder =
-        options.node.builder("sync", Services::empty())?.dag(OnlyTip(told)).listener(client).stall_rules(rules);
+    let builder = options
+        .node
+        .builder("sync", Services::empty())?
+        .dag(OnlyTip(default_genesis))
+        .listener(client)
+        .stall_rules(rules);
     let config = options.dial.configure(builder).build()?;
 
     // After a signal the download ends as if the node had gone: complete blocks stay in the file.
@@ -96,12 +102,13 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         peer.wait_for_disconnect()?;
         return Ok(false);
     }
-    let remote = peer.remote().ok_or("a handshake without a version")?;
-    let genesis = options.genesis.or_else(|| genesis::hash(network, &remote.user_agent)).unwrap_or(told);
+    let remote = peer.remote().ok_or("no version message")?;
+    let genesis = options.genesis.or_else(|| genesis::hash(network, &remote.user_agent)).unwrap_or(default_genesis);
 
     let mut download = Download::new(&peer, &received, &mut store, genesis, output);
     let result = download.run(remote.selected_tip);
     let (new, bytes, seconds) = (download.new_blocks(), download.bytes(), download.seconds());
+    drop(download);
     let flushed = store.flush();
     let blocks = store.blocks();
     peer.disconnect();
@@ -121,11 +128,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         }
         Err(error) => {
             let again = match options.out {
-                Some(_) if blocks > 0 => "; run it again to go on from there",
+                Some(_) if blocks > 0 => "; run it again to continue from there",
                 _ => "",
             };
-            eprintln!("kpeer sync: {error}; stopped with {blocks} blocks, {new} of them new{again}");
-            if options.node.json {
+            output.warn("sync", format_args!("{error}; stopped with {blocks} blocks, {new} of them new{again}"));
+            if output.is_json() {
                 let record = Record::new("failed").text("reason", error);
                 output.say("", record.field("blocks", blocks).field("new", new));
             }

@@ -1,4 +1,4 @@
-//! What was found, for people, programs and Graphviz.
+//! The results of a crawl, for people, programs and Graphviz.
 
 use super::visit::Visit;
 use crate::output::Record;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub type Visits = BTreeMap<SocketAddr, Result<Visit, String>>;
 
-/// A node, for programs.
+/// One node, for `--json`.
 pub fn record(address: &SocketAddr, result: &Result<Visit, String>) -> Record {
     let record = Record::new("node").text("address", address).field("reached", result.is_ok());
     match result {
@@ -47,21 +47,21 @@ pub fn summary(visits: &Visits) -> String {
     text
 }
 
-/// How often each thing occurs, most often first.
-fn table(text: &mut String, title: &str, things: impl Iterator<Item = String>) {
+/// How often each value occurs, the most frequent first.
+fn table(text: &mut String, title: &str, values: impl Iterator<Item = String>) {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    things.for_each(|thing| *counts.entry(thing).or_default() += 1);
+    values.for_each(|value| *counts.entry(value).or_default() += 1);
     let mut rows: Vec<_> = counts.into_iter().collect();
     rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     if !rows.is_empty() {
         let _ = writeln!(text, "\n{:>6}  {title}", "nodes");
     }
-    for (thing, count) in rows {
-        let _ = writeln!(text, "{count:>6}  {thing}");
+    for (value, count) in rows {
+        let _ = writeln!(text, "{count:>6}  {value}");
     }
 }
 
-/// Who knows whom, for Graphviz.
+/// Which node knows which, for Graphviz.
 pub fn dot(visits: &Visits) -> String {
     let mut text = String::from("digraph network {\n");
     for (address, visit) in visits {

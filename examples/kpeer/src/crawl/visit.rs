@@ -1,4 +1,4 @@
-//! One node: dialled, asked, left.
+//! Visits one node: dials it, asks for its version and for addresses, and disconnects.
 
 use crate::dial::DialOptions;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -9,42 +9,42 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What was learnt from a node.
+/// What a node answered.
 #[derive(Debug)]
 pub struct Visit {
-    /// What it says of itself.
+    /// What its `version` says.
     pub remote: Remote,
-    /// How long a ping takes.
+    /// The round-trip time of a ping; `None` if no pong came in time.
     pub rtt: Option<Duration>,
-    /// The nodes it knows of, or the first thousand.
+    /// The addresses that it named, at most a thousand.
     pub knows: Vec<SocketAddr>,
 }
 
-/// A node may send its own address before the others, and more messages; so many are listened to.
+/// The number of `addr` messages that are read. A node may send its own address first, in a message of its own.
 const MESSAGES: usize = 8;
 
 type Addresses = (Sender<Vec<SocketAddr>>, Receiver<Vec<SocketAddr>>);
 
-/// One listener for all visits: the addresses that come, by the peer's id.
+/// The listener of all visits: passes the addresses on, by the id of the peer.
 #[derive(Default)]
-pub struct Curious(Mutex<HashMap<u64, Addresses>>);
+pub struct AddressListener(Mutex<HashMap<u64, Addresses>>);
 
-impl Curious {
-    /// The channel of a peer, whoever asks for it first: the visit or a callback.
+impl AddressListener {
+    /// The channel of a peer. The visit and the callbacks ask for it in any order.
     fn addresses(&self, peer: &Peer) -> Addresses {
         self.0.lock().entry(peer.id()).or_insert_with(|| bounded(MESSAGES)).clone()
     }
 }
 
-impl Listener for Curious {
+impl Listener for AddressListener {
     fn on_addr(&self, peer: &Peer, addr: Addr) {
         let addresses = addr.addresses.iter().map(|known| known.address.socket_addr()).collect();
-        // A node may send more than one; what does not fit is let go.
+        // Further messages than the channel has room for are ignored.
         let _ = self.addresses(peer).0.try_send(addresses);
     }
 
     fn on_get_selected_tip(&self, peer: &Peer, _: GetSelectedTip) {
-        // A real node disconnects who does not answer that.
+        // kaspad disconnects a remote that does not answer.
         let _ = peer.queue_message(&SelectedTip::default());
     }
 
@@ -53,27 +53,27 @@ impl Listener for Curious {
     }
 }
 
-/// Dials a node, and asks it for others. The error says why nothing was learnt.
+/// Dials a node and asks it for addresses. The error says why the node was not reached.
 pub fn visit(
     address: SocketAddr,
     dial: &DialOptions,
     config: &Config,
-    curious: &Curious,
-    patience: Duration,
+    listener: &AddressListener,
+    timeout: Duration,
 ) -> Result<Visit, String> {
-    let stream = dial.dial_address(&address, patience).map_err(|error| error.kind().to_string())?;
+    let stream = dial.dial_address(&address, timeout).map_err(|error| error.to_string())?;
     let peer = Peer::outbound(stream, address, config).map_err(|error| error.to_string())?;
-    let (_, told) = curious.addresses(&peer);
+    let (_, received) = listener.addresses(&peer);
     peer.wait_for_handshake().map_err(|error| error.to_string())?;
-    let remote = peer.remote().ok_or("it did not introduce itself")?;
-    let rtt = peer.ping_timeout(patience).ok();
+    let remote = peer.remote().ok_or("no version message")?;
+    let rtt = peer.ping_timeout(timeout).ok();
     let _ = peer
         .queue_message(&GetAddr { scope: AddressScope::from(config.subnetwork()) })
         .map_err(|error| error.to_string())?;
-    // A node that wants to tell none says nothing; it was reached all the same.
-    let mut knows = told.recv_timeout(patience).unwrap_or_default();
-    // Though it may go on for ever.
-    knows.extend(told.try_iter().take(MESSAGES).flatten());
+    // A node that names no addresses sends nothing. It was reached all the same.
+    let mut knows = received.recv_timeout(timeout).unwrap_or_default();
+    // A node may go on sending, so no more than the channel holds is read.
+    knows.extend(received.try_iter().take(MESSAGES).flatten());
     knows.truncate(Addr::MAX);
     peer.disconnect();
     let _ = peer.wait_for_disconnect();

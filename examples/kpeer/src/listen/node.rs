@@ -1,8 +1,8 @@
-//! What the node knows, and what it does when it is told something.
+//! The state of the node, and its callbacks.
 
-use super::serve::{Order, Server};
+use super::serve::{Request, Requests};
 use crate::dag::Dag;
-use crate::generated_dag::{self, Chance};
+use crate::generated_dag::{self, Random};
 use crate::options::Failure;
 use crate::output::Output;
 use hashlink::LinkedHashMap;
@@ -14,93 +14,93 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How many addresses are remembered.
+/// The number of addresses that the node remembers.
 const ADDRESS_BOOK: usize = 1000;
 
-/// How much of one announcement is asked for.
-const ASKED_AT_ONCE: usize = 50;
+/// The number of announced items that the node requests of one announcement.
+const REQUESTED_AT_ONCE: usize = 50;
 
-/// The node. One for all its peers.
-pub struct Listen {
+/// The node. All its peers share it.
+pub struct Node {
     dag: Arc<RwLock<Dag>>,
-    here: SocketAddr,
-    /// What it was told to know from the beginning. Others can add to it, and not replace it.
-    knows: Vec<SocketAddr>,
-    /// The last that was heard of is at the end.
+    address: SocketAddr,
+    /// The addresses of `--knows`. Remotes can add to them, and cannot replace them.
+    known: Vec<SocketAddr>,
+    /// The addresses that remotes sent, the newest last.
     addresses: Mutex<LinkedHashMap<SocketAddr, TimedAddress>>,
-    /// Those who have introduced themselves. They are taken out when they go, or the node would keep itself alive.
-    peers: Mutex<HashMap<u64, (Peer, Server)>>,
+    /// The peers that have sent their `version`. They are removed when they disconnect: a peer that stayed here would keep the
+    /// node alive, and the node the peer.
+    peers: Mutex<HashMap<u64, (Peer, Requests)>>,
     output: Output,
 }
 
-impl Listen {
-    pub fn new(dag: Arc<RwLock<Dag>>, here: SocketAddr, knows: Vec<SocketAddr>, output: Output) -> Self {
-        Self { dag, here, knows, addresses: Mutex::default(), peers: Mutex::default(), output }
+impl Node {
+    pub fn new(dag: Arc<RwLock<Dag>>, address: SocketAddr, known: Vec<SocketAddr>, output: Output) -> Self {
+        Self { dag, address, known, addresses: Mutex::default(), peers: Mutex::default(), output }
     }
 
-    pub fn grow(&self, parents: &[Hash], chance: &mut Chance) -> Result<Hash, Failure> {
-        generated_dag::grow(&mut self.dag.write(), parents, chance)
+    /// Adds a generated block to the DAG.
+    pub fn grow(&self, parents: &[Hash], random: &mut Random) -> Result<Hash, Failure> {
+        generated_dag::grow(&mut self.dag.write(), parents, random)
     }
 
-    /// Tells everybody of a new block.
+    /// Announces a new block to all peers.
     pub fn announce(&self, block: Hash) {
         let peers: Vec<Peer> = self.peers.lock().values().map(|(peer, _)| peer.clone()).collect();
         for peer in peers {
-            // Who does not read misses it, or is gone.
+            // A peer that does not read misses the announcement.
             if let Err(error) = peer.queue_inventory(Inventory::block(block)) {
-                debug!("{peer}: not told of {block}: {error}");
+                debug!("{peer}: {block} not announced: {error}");
             }
         }
     }
 
-    /// Has something done that takes longer than a callback may.
-    fn order(&self, peer: &Peer, order: Order) {
+    /// Queues a request that takes longer to answer than a callback may take.
+    fn request(&self, peer: &Peer, request: Request) {
         let mut peers = self.peers.lock();
-        let Some((_, server)) = peers.get_mut(&peer.id()) else { return };
-        if let Err(error) = server.order(order, peer, &self.dag) {
+        let Some((_, requests)) = peers.get_mut(&peer.id()) else { return };
+        if let Err(error) = requests.push(request, peer, &self.dag, &self.output) {
             drop(peers);
-            eprintln!("kpeer listen: {peer}: {error}");
+            self.output.warn("listen", format_args!("{peer}: {error}"));
             peer.disconnect();
         }
     }
 
-    /// Which of these it does not have.
+    /// The announced items that the node lacks, or the first of them.
     fn unknown(&self, items: &[Inventory]) -> Vec<Inventory> {
         let dag = self.dag.read();
         let wanted = |item: &&Inventory| match item.kind {
             InventoryType::BLOCK | InventoryType::SYNC_BLOCK => !dag.contains(&item.hash),
             kind => kind == InventoryType::TX,
         };
-        items.iter().filter(wanted).take(ASKED_AT_ONCE).copied().collect()
+        items.iter().filter(wanted).take(REQUESTED_AT_ONCE).copied().collect()
     }
 }
 
-/// An answer that a callback gives must not wait for room: a remote that does not read does without.
+/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no answer.
 fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");
     }
 }
 
-impl Listener for Listen {
+impl Listener for Node {
     fn on_message(&self, peer: &Peer, message: &Message) {
         self.output.message(peer, message);
     }
 
     fn on_version(&self, peer: &Peer, _: Version) {
-        self.peers.lock().insert(peer.id(), (peer.clone(), Server::default()));
+        self.peers.lock().insert(peer.id(), (peer.clone(), Requests::default()));
     }
 
     fn on_get_addr(&self, peer: &Peer, request: GetAddr) {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
         let mut known: Vec<TimedAddress> = self.addresses.lock().values().copied().collect();
-        known.truncate(Addr::MAX.saturating_sub(self.knows.len() + 1));
-        let surely = self.knows.iter().map(|address| NetAddress::new(*address, Services::NETWORK));
-        let here = NetAddress::new(self.here, peer.config().services());
-        known.extend(surely.chain([here]).map(|address| TimedAddress { time, address }));
-        // Nobody likes an answer for all subnetworks, though one may ask for it.
+        known.truncate(Addr::MAX.saturating_sub(self.known.len() + 1));
+        let own = NetAddress::new(self.address, peer.config().services());
+        let given = self.known.iter().map(|address| NetAddress::new(*address, Services::NETWORK));
+        known.extend(given.chain([own]).map(TimedAddress::now));
+        // kaspad refuses an answer for all subnetworks, though a node may ask for one.
         let subnetwork = match request.scope {
             AddressScope::Subnetwork(id) => Some(id),
             _ => None,
@@ -126,19 +126,19 @@ impl Listener for Listen {
     }
 
     fn on_get_data(&self, peer: &Peer, message: GetData) {
-        self.order(peer, Order::Data(message));
+        self.request(peer, Request::Data(message));
     }
 
     fn on_get_headers(&self, peer: &Peer, message: GetHeaders) {
-        self.order(peer, Order::Headers(message));
+        self.request(peer, Request::Headers(message));
     }
 
     fn on_get_block_invs(&self, peer: &Peer, message: GetBlockInvs) {
-        self.order(peer, Order::BlockInvs(message));
+        self.request(peer, Request::BlockInvs(message));
     }
 
     fn on_get_locator(&self, peer: &Peer, message: GetLocator) {
-        self.order(peer, Order::Locator(message));
+        self.request(peer, Request::Locator(message));
     }
 
     fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
@@ -148,13 +148,14 @@ impl Listener for Listen {
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
-        let gone = self.peers.lock().remove(&peer.id());
-        drop(gone);
+        let removed = self.peers.lock().remove(&peer.id());
+        // Ends the thread of its requests, without the lock.
+        drop(removed);
         self.output.disconnected(peer, reason);
     }
 }
 
-/// The DAG as each peer sees it.
+/// The DAG as the peers need it.
 pub struct View(pub Arc<RwLock<Dag>>);
 
 impl DagView for View {

@@ -1,11 +1,14 @@
-//! Answers that can be long: a thread for each peer that asks for some.
+//! Answers the requests whose answers can be long, on a thread for each peer that sends some.
 //!
-//! A callback runs on the thread that reads, and may not wait until the remote takes what it asked for. So it only
-//! writes down the order; here the answers are sent one after the other, each as soon as there is room, and a request
-//! for a thousand blocks needs the memory of a few. What bounds the orders is how much they ask for.
+//! A callback runs on the peer's reader thread and must not wait for room in the outbound queue. So callbacks only queue the
+//! requests. This thread answers one after the other, and looks up each item when there is room to send it, so that a
+//! request for a thousand blocks needs the memory of a few. The queue is bounded by what its requests ask for, and the work by
+//! a [`Budget`].
 
+use super::budget::Budget;
 use crate::dag::Dag;
 use crate::options::Failure;
+use crate::output::Output;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kaspa_peer::wire::*;
 use kaspa_peer::{Peer, QueueError};
@@ -13,81 +16,91 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// So many things may be asked for and not yet answered: the longest request, and a few others meanwhile.
+/// How many items may be requested and not answered yet: one request of the maximum length, and a few others.
 const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
 
-/// How long there may be no room for the next answer. The write timeout ends a remote that takes nothing before that,
-/// though a write of which a part was taken may wait twice as long.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that, though a write of
+/// which the remote took a part may wait twice as long.
+const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Something to be answered.
-pub enum Order {
+/// A request to be answered.
+pub enum Request {
     Data(GetData),
     Headers(GetHeaders),
     BlockInvs(GetBlockInvs),
     Locator(GetLocator),
 }
 
-impl Order {
+impl Request {
     fn size(&self) -> usize {
         match self {
-            // An empty one is as large as a few items.
+            // An empty request takes as much memory as a few items.
             Self::Data(request) => 4 + request.items.len(),
-            // They are small to keep and make work.
+            // These take little memory, and much work.
             Self::Headers(_) => Headers::MAX,
             Self::BlockInvs(_) | Self::Locator(_) => 100,
         }
     }
 }
 
-/// Where orders of one peer are left. Dropping it ends the thread, after the answer it is at.
+/// The requests of one peer. Dropping it ends the thread after the answer that it is sending.
 #[derive(Default)]
-pub struct Server {
-    orders: Option<Sender<Order>>,
+pub struct Requests {
+    sender: Option<Sender<Request>>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Server {
-    /// Leaves an order. Never blocks; fails when too much is ordered already.
-    pub fn order(&mut self, order: Order, peer: &Peer, dag: &Arc<RwLock<Dag>>) -> Result<(), Failure> {
-        let size = order.size();
+impl Requests {
+    /// Queues a request and returns at once. An error means that too much is requested already, or that the thread cannot be
+    /// started.
+    pub fn push(
+        &mut self,
+        request: Request,
+        peer: &Peer,
+        dag: &Arc<RwLock<Dag>>,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let size = request.size();
         if self.waiting.fetch_add(size, Ordering::Relaxed) + size > MAX_WAITING {
-            return Err("asks for more than it takes".into());
+            return Err("requests more than it reads".into());
         }
-        let orders = match &self.orders {
-            Some(orders) => orders,
-            None => self.orders.insert(self.start(peer, dag)?),
+        let sender = match &self.sender {
+            Some(sender) => sender,
+            None => self.sender.insert(self.start(peer, dag, output)?),
         };
-        // The thread ends before its time only with the connection.
-        let _ = orders.send(order);
+        // Sending fails after the thread has ended, which it does only when the connection has.
+        let _ = sender.send(request);
         Ok(())
     }
 
-    fn start(&self, peer: &Peer, dag: &Arc<RwLock<Dag>>) -> Result<Sender<Order>, Failure> {
-        let (sender, orders) = unbounded();
+    fn start(&self, peer: &Peer, dag: &Arc<RwLock<Dag>>, output: &Output) -> Result<Sender<Request>, Failure> {
+        let (sender, requests) = unbounded();
         let waiting = Arc::clone(&self.waiting);
-        let (peer, dag) = (peer.clone(), Arc::clone(dag));
-        thread::Builder::new()
-            .name(format!("serve-{}", peer.id()))
-            .spawn(move || Serve { peer: &peer, dag: &dag }.all(&orders, &waiting))?;
+        let (peer, dag, output) = (peer.clone(), Arc::clone(dag), output.clone());
+        thread::Builder::new().name(format!("serve-{}", peer.id())).spawn(move || {
+            Server { peer: &peer, dag: &dag, output: &output, budget: Budget::new(Instant::now()) }
+                .run(&requests, &waiting);
+        })?;
         Ok(sender)
     }
 }
 
-struct Serve<'a> {
+struct Server<'a> {
     peer: &'a Peer,
     dag: &'a RwLock<Dag>,
+    output: &'a Output,
+    budget: Budget,
 }
 
-impl Serve<'_> {
-    fn all(&self, orders: &Receiver<Order>, waiting: &AtomicUsize) {
-        for order in orders {
-            let size = order.size();
-            if let Err(error) = self.answer(order) {
+impl Server<'_> {
+    fn run(&mut self, requests: &Receiver<Request>, waiting: &AtomicUsize) {
+        for request in requests {
+            let size = request.size();
+            if let Err(error) = self.answer(request) {
                 if self.peer.disconnect_reason().is_none() {
-                    eprintln!("kpeer listen: {}: {error}", self.peer);
+                    self.output.warn("listen", format_args!("{}: {error}", self.peer));
                 }
                 return self.peer.disconnect();
             }
@@ -95,51 +108,55 @@ impl Serve<'_> {
         }
     }
 
-    fn answer(&self, order: Order) -> Result<(), Failure> {
-        match order {
-            Order::Data(request) => self.data(request.items)?,
-            Order::Headers(GetHeaders { low, high }) => match self.headers(&low, &high)? {
-                Some(headers) => self.send(&Headers { headers })?,
-                None => self.refuse(Command::GetHeaders)?,
+    fn answer(&mut self, request: Request) -> Result<(), Failure> {
+        match request {
+            Request::Data(request) => self.data(request.items),
+            Request::Headers(GetHeaders { low, high }) => match self.headers(&low, &high)? {
+                Some(headers) => self.send(headers.len(), &Headers { headers }),
+                None => self.reject(Command::GetHeaders),
             },
-            Order::BlockInvs(GetBlockInvs { low, high }) => {
+            Request::BlockInvs(GetBlockInvs { low, high }) => {
                 let blocks = self.dag.read().between(&low, &high, MAX_INVENTORY);
                 match blocks {
-                    Some(blocks) => self.send(&blocks.into_iter().map(Inventory::sync_block).collect::<Inv>())?,
-                    None => self.refuse(Command::GetBlockInvs)?,
+                    Some(blocks) => self.send(1, &blocks.into_iter().map(Inventory::sync_block).collect::<Inv>()),
+                    None => self.reject(Command::GetBlockInvs),
                 }
             }
-            Order::Locator(GetLocator { low, high }) => {
+            Request::Locator(GetLocator { low, high }) => {
                 let locator = self.dag.read().locator(&high, &low);
                 match locator {
-                    Some(hashes) => self.send(&Locator { hashes })?,
-                    None => self.refuse(Command::GetLocator)?,
+                    Some(hashes) => self.send(1, &Locator { hashes }),
+                    None => self.reject(Command::GetLocator),
                 }
             }
         }
-        Ok(())
     }
 
-    fn data(&self, items: Vec<Inventory>) -> Result<(), Failure> {
+    fn data(&mut self, items: Vec<Inventory>) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for item in items {
-            // Looked up one at a time: what is not sent yet is not in memory, and nobody waits for the DAG meanwhile.
-            let found: Option<Message> = match item.kind {
-                InventoryType::TX => self.dag.read().transaction(&item.hash)?.map(Message::from),
-                InventoryType::BLOCK | InventoryType::SYNC_BLOCK | InventoryType::MISSING_ANCESTOR => {
-                    self.dag.read().block(&item.hash)?.map(Message::from)
+            match item.kind {
+                InventoryType::TX => {
+                    let tx = self.dag.read().transaction(&item.hash)?;
+                    if let Some(tx) = tx {
+                        self.send(1, &tx)?;
+                        continue;
+                    }
                 }
-                _ => None,
-            };
-            match found {
-                Some(message) => self.send(&message)?,
-                None => missing.push(item),
+                InventoryType::BLOCK | InventoryType::SYNC_BLOCK | InventoryType::MISSING_ANCESTOR => {
+                    let frame = self.dag.read().block(&item.hash)?;
+                    if let Some(frame) = frame {
+                        let _ = self.peer.send_frame(&frame, SEND_TIMEOUT)?;
+                        self.charge(1, frame.as_bytes().len())?;
+                        continue;
+                    }
+                }
+                _ => {}
             }
+            missing.push(item);
+            self.charge(1, 0)?;
         }
-        if !missing.is_empty() {
-            self.send(&NotFound::from(missing))?;
-        }
-        Ok(())
+        if missing.is_empty() { Ok(()) } else { self.send(0, &NotFound::from(missing)) }
     }
 
     fn headers(&self, low: &Hash, high: &Hash) -> Result<Option<Vec<BlockHeader>>, Failure> {
@@ -148,11 +165,24 @@ impl Serve<'_> {
         Ok(Some(headers.into_iter().flatten().collect()))
     }
 
-    fn refuse(&self, command: Command) -> Result<(), QueueError> {
-        self.send(&Reject::new(command.name(), RejectCode::INVALID, "the high hash is unknown"))
+    fn reject(&mut self, command: Command) -> Result<(), Failure> {
+        self.send(1, &Reject::new(command.name(), RejectCode::INVALID, "the high hash is unknown"))
     }
 
-    fn send<M: Encode>(&self, message: &M) -> Result<(), QueueError> {
-        self.peer.send_message(message, PATIENCE).map(drop)
+    /// Sends an answer that was found with `lookups` lookups.
+    fn send<M: Encode>(&mut self, lookups: usize, message: &M) -> Result<(), Failure> {
+        let _ = self.peer.send_message(message, SEND_TIMEOUT)?;
+        self.charge(lookups, message.encoded_len())
+    }
+
+    /// Waits as long as the budget requires.
+    fn charge(&mut self, lookups: usize, bytes: usize) -> Result<(), Failure> {
+        let wait = self.budget.charge(lookups, bytes, Instant::now());
+        if !wait.is_zero()
+            && let Ok(reason) = self.peer.wait_for_disconnect_timeout(wait)
+        {
+            return Err(QueueError::Closed(reason).into());
+        }
+        Ok(())
     }
 }

@@ -21,7 +21,7 @@ const MAX_WANTED: usize = 20_000;
 /// How many peers may be remembered as sources of one item.
 const MAX_SOURCES: usize = 8;
 
-/// How many blocks that the relay lacks are fetched for one peer at a time.
+/// How many items that the relay lacks are fetched for one peer at a time. Further ones are not found.
 const MAX_FETCHED_FOR_PEER: usize = 100;
 
 /// By convention, nodes ask for at most this many blocks in one message.
@@ -90,7 +90,7 @@ impl Hub {
                 self.members.insert(peer.id(), Member { peer: peer.clone(), answers, fetching: 0 });
             }
             Err(error) => {
-                eprintln!("relay: {peer}: {error}");
+                self.output.warn("relay", format_args!("{peer}: {error}"));
                 peer.disconnect();
             }
         }
@@ -135,13 +135,13 @@ impl Hub {
         self.forget_oldest();
     }
 
-    /// Fetches a block that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
+    /// Fetches an item that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
     fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
         let others = self.members.keys().copied().filter(|id| *id != peer.id());
         let others: VecDeque<u64> = others.take(MAX_SOURCES).collect();
         let Some(member) = self.members.get_mut(&peer.id()) else { return false };
         let is_new = !self.wanted.contains_key(&key);
-        if member.fetching >= MAX_FETCHED_FOR_PEER || (is_new && (others.is_empty() || !matches!(key, Key::Block(_)))) {
+        if member.fetching >= MAX_FETCHED_FOR_PEER || (is_new && others.is_empty()) {
             return false;
         }
         let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
@@ -247,7 +247,7 @@ impl Hub {
     fn answer(&mut self, id: u64, answer: Answer) {
         let Some(member) = self.members.get(&id) else { return };
         if !member.answers.push(answer) && member.peer.disconnect_reason().is_none() {
-            eprintln!("relay: {}: asks for more than can wait", member.peer);
+            self.output.warn("relay", format_args!("{}: requests more than can wait", member.peer));
             member.peer.disconnect();
         }
     }

@@ -1,27 +1,25 @@
-//! How to get everything that a node has, in the order in which its like ask for it.
+//! Downloads all blocks of a node, with the requests that a new node of the network sends.
 
 use super::store::Store;
 use crate::client::{self, Received};
 use crate::options::Failure;
 use crate::output::{Output, Record};
+use crate::progress::Progress;
 use crossbeam_channel::Receiver;
 use kaspa_peer::Peer;
 use kaspa_peer::wire::*;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// By convention no more sync blocks are asked for in one message.
+/// By convention, nodes request at most this many sync blocks in one message.
 const BATCH: usize = 50;
 
-/// So many blocks may be asked for and not have come: while one batch is on its way, the node has the next ones to do.
+/// How many blocks may be requested and not have arrived. With several requests at a time, the node always has one to answer.
 const WINDOW: usize = 4 * BATCH;
 
-/// How long an answer may take, and a block after the one before it. The library watches that something is answered;
-/// this, that everything is.
-const PATIENCE: Duration = Duration::from_secs(45);
-
-/// How often progress is told.
-const PROGRESS: Duration = Duration::from_secs(1);
+/// How long an answer may take, and a block after the one before it. The library's stall rules require that each request is
+/// answered, and this that all of its blocks arrive.
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Each locator at least halves the gap between the blocks that are known to be stored and not to be, so more requests are
 /// not needed to find a block among 2^64.
@@ -29,42 +27,41 @@ const MAX_LOCATORS: usize = 64;
 
 pub struct Download<'a> {
     peer: &'a Peer,
-    heard: &'a Receiver<Message>,
+    received: &'a Receiver<Message>,
     store: &'a mut Store,
     genesis: Hash,
-    output: &'a Output,
-    /// Announced and not yet asked for.
+    /// Announced and not requested yet.
     wanted: VecDeque<Hash>,
-    /// Asked for and not yet there.
-    coming: HashSet<Hash>,
+    /// Requested and not received yet.
+    requested: HashSet<Hash>,
     new_blocks: usize,
     bytes: u64,
-    began: Instant,
-    /// When progress was told last, and what was there.
-    told: (Instant, usize, u64),
+    started: Instant,
+    progress: Progress<'a>,
+    /// The new blocks and the bytes at the time of the last progress line.
+    shown: (usize, u64),
 }
 
 impl<'a> Download<'a> {
     pub fn new(
         peer: &'a Peer,
-        heard: &'a Receiver<Message>,
+        received: &'a Receiver<Message>,
         store: &'a mut Store,
         genesis: Hash,
         output: &'a Output,
     ) -> Self {
-        let now = Instant::now();
         Self {
             peer,
-            heard,
+            received,
             store,
             genesis,
-            output,
             wanted: VecDeque::new(),
-            coming: HashSet::new(),
+            requested: HashSet::new(),
             new_blocks: 0,
             bytes: 0,
-            began: now,
-            told: (now, 0, 0),
+            started: Instant::now(),
+            progress: Progress::new(output, "blocks"),
+            shown: (0, 0),
         }
     }
 
@@ -77,33 +74,32 @@ impl<'a> Download<'a> {
     }
 
     pub fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        self.started.elapsed().as_secs_f64()
     }
 
-    /// Downloads until the node's selected tip is there, and there is no newer one.
+    /// Downloads until the node's selected tip is stored, and is still the selected tip then.
     pub fn run(&mut self, mut tip: Hash) -> Result<Hash, Failure> {
         self.store.set_root(self.genesis)?;
         if tip == Hash::ZERO {
             tip = self.selected_tip()?;
         }
         loop {
-            let before = self.new_blocks;
             while !self.store.contains(&tip) {
                 let (start, low) = (self.new_blocks, self.common_block(tip)?);
                 self.announced(low, tip)?;
                 self.fetch()?;
                 if self.new_blocks == start {
-                    return Err("the node has nothing new to offer, and not its own selected tip".into());
+                    return Err("the node announces no new blocks, and has not sent its own selected tip".into());
                 }
             }
-            if self.new_blocks > before {
-                self.show_progress();
+            // The node's tip may have moved meanwhile.
+            tip = self.selected_tip()?;
+            if self.store.contains(&tip) {
+                if self.new_blocks > 0 {
+                    self.show_progress(true);
+                }
+                return Ok(tip);
             }
-            let now = self.selected_tip()?;
-            if self.store.contains(&now) {
-                return Ok(now);
-            }
-            tip = now;
         }
     }
 
@@ -151,10 +147,10 @@ impl<'a> Download<'a> {
         Err("the node's locators lead nowhere".into())
     }
 
-    /// Asks which blocks there are between two.
+    /// Requests the hashes of the blocks above `low`, up to `high`.
     fn announced(&mut self, low: Hash, high: Hash) -> Result<(), Failure> {
         self.send(&GetBlockInvs { low, high })?;
-        // Other inventories announce what is new.
+        // Other inventories announce new items.
         let is_sync = |item: &Inventory| item.kind == InventoryType::SYNC_BLOCK;
         let items = self.answer("inventory", |message| match message {
             Message::Inv(inv) => (inv.items.is_empty() || inv.items.iter().any(is_sync)).then_some(inv.items),
@@ -166,44 +162,45 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Downloads what was announced.
+    /// Downloads the announced blocks.
     fn fetch(&mut self) -> Result<(), Failure> {
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + TIMEOUT;
         loop {
-            while self.coming.len() + BATCH <= WINDOW && !self.wanted.is_empty() {
+            while self.requested.len() + BATCH <= WINDOW && !self.wanted.is_empty() {
                 let batch: Vec<Hash> = self.wanted.drain(..BATCH.min(self.wanted.len())).collect();
                 self.send(&batch.iter().copied().map(Inventory::sync_block).collect::<GetData>())?;
-                self.coming.extend(batch);
+                self.requested.extend(batch);
             }
-            if self.coming.is_empty() {
+            if self.requested.is_empty() {
                 return Ok(());
             }
             match self.next(deadline)? {
                 None => {
-                    let (owed, last) = (self.coming.len(), PATIENCE);
-                    return Err(format!("the node owes {owed} blocks and has sent none for {last:?}").into());
+                    let missing = self.requested.len();
+                    return Err(format!(
+                        "{missing} requested blocks are missing, and the node has sent none for {TIMEOUT:?}"
+                    )
+                    .into());
                 }
                 Some(Message::Block(block)) => {
-                    self.take(&block)?;
-                    deadline = Instant::now() + PATIENCE;
+                    self.store(&block)?;
+                    deadline = Instant::now() + TIMEOUT;
                 }
                 Some(Message::NotFound(missing)) => {
-                    if let Some(item) = missing.items.iter().find(|item| self.coming.contains(&item.hash)) {
+                    if let Some(item) = missing.items.iter().find(|item| self.requested.contains(&item.hash)) {
                         return Err(format!("the node does not have block {}, which it announced", item.hash).into());
                     }
                 }
                 _ => {}
             }
-            if self.told.0.elapsed() >= PROGRESS {
-                self.show_progress();
-            }
+            self.show_progress(false);
         }
     }
 
-    fn take(&mut self, block: &Block) -> Result<(), Failure> {
+    fn store(&mut self, block: &Block) -> Result<(), Failure> {
         let hash = block.hash();
-        if !self.coming.remove(&hash) {
-            return Err(format!("the node sent a block that hashes to {hash}, which it was not asked for").into());
+        if !self.requested.remove(&hash) {
+            return Err(format!("the node sent a block that hashes to {hash}, which was not requested").into());
         }
         self.store.add(hash, block)?;
         self.new_blocks += 1;
@@ -212,27 +209,27 @@ impl<'a> Download<'a> {
     }
 
     fn send<M: Encode>(&self, message: &M) -> Result<(), Failure> {
-        let _ = self.peer.send_message(message, PATIENCE)?;
+        let _ = self.peer.send_message(message, TIMEOUT)?;
         Ok(())
     }
 
-    /// Waits for the answer to what was just asked.
+    /// Waits for the answer to the last request.
     fn answer<T>(&mut self, what: &str, mut take: impl FnMut(Message) -> Option<T>) -> Result<T, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while let Some(message) = self.next(deadline)? {
             if let Some(answer) = take(message) {
                 return Ok(answer);
             }
         }
-        Err(format!("the node sent no {what} within {PATIENCE:?}").into())
+        Err(format!("the node sent no {what} within {TIMEOUT:?}").into())
     }
 
-    /// The next message, `None` after the deadline; an error when the node goes away or refuses something.
+    /// The next message; `None` after the deadline. An error if the node disconnects or rejects a request.
     fn next(&mut self, deadline: Instant) -> Result<Option<Message>, Failure> {
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        match client::next(self.peer, self.heard, deadline) {
+        match client::next(self.peer, self.received, deadline) {
             Received::Message(Message::Reject(reject)) => {
                 Err(format!("the node rejects {}, {}: {}", reject.command, reject.code, reject.reason).into())
             }
@@ -242,20 +239,31 @@ impl<'a> Download<'a> {
         }
     }
 
-    fn show_progress(&mut self) {
-        let (when, blocks, bytes) = self.told;
-        let seconds = when.elapsed().as_secs_f64().max(0.001);
-        let (blocks, bytes) = ((self.new_blocks - blocks) as f64 / seconds, (self.bytes - bytes) as f64 / seconds);
-        let (there, all) = (self.store.blocks(), self.store.blocks() + self.wanted.len() + self.coming.len());
-        self.output.say(
-            format_args!("{there} of {all} blocks, {blocks:.0} blocks/s, {:.2} MB/s", bytes / 1e6),
-            Record::new("progress")
-                .field("blocks", there)
+    /// Shows the progress, at most once a second unless `now` is set.
+    fn show_progress(&mut self, now: bool) {
+        let (stored, all) = (self.store.blocks(), self.store.blocks() + self.wanted.len() + self.requested.len());
+        let (new_blocks, bytes, shown) = (self.new_blocks, self.bytes, &mut self.shown);
+        let line = |since: Duration| {
+            let seconds = since.as_secs_f64().max(0.001);
+            let blocks_per_second = (new_blocks - shown.0) as f64 / seconds;
+            let bytes_per_second = (bytes - shown.1) as f64 / seconds;
+            *shown = (new_blocks, bytes);
+            let text = format!(
+                "{stored} of {all} blocks, {blocks_per_second:.0} blocks/s, {:.2} MB/s",
+                bytes_per_second / 1e6
+            );
+            let record = Record::new("progress")
+                .field("blocks", stored)
                 .field("of", all)
-                .field("bytes", self.bytes)
-                .field("blocks_per_second", blocks.round())
-                .field("bytes_per_second", bytes.round()),
-        );
-        self.told = (Instant::now(), self.new_blocks, self.bytes);
+                .field("bytes", bytes)
+                .field("blocks_per_second", blocks_per_second.round())
+                .field("bytes_per_second", bytes_per_second.round());
+            (text, record)
+        };
+        if now {
+            self.progress.show_now(stored, all, line);
+        } else {
+            self.progress.show(stored, all, line);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The blocks that are there: which ones, and in a file, if one is wanted.
+//! Stores the downloaded blocks: their hashes in memory, and the blocks in a file if there is one.
 
 use crate::dag_file;
 use crate::options::Failure;
@@ -9,29 +9,29 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// How much there may be. A node can make up blocks without end.
+/// The limits of a download. A node can make up blocks without end.
 #[derive(Clone, Copy)]
 pub struct Limits {
     pub blocks: usize,
-    /// Of the file.
+    /// The size of the file.
     pub bytes: u64,
 }
 
-/// What was downloaded. Every block's parents are in it, or the genesis block.
+/// The stored blocks. The parents of each block are stored, too, or are the genesis block.
 pub struct Store {
     network: Network,
     limits: Limits,
     known: HashSet<Hash>,
     root: Option<Hash>,
     file: Option<BufWriter<File>>,
-    /// How long the file is, or will be when all is written.
+    /// The size of the file when everything is written, in bytes.
     len: u64,
-    /// How many bytes of an unfinished block were in the file.
+    /// The size of the unfinished block that was in the file; `None` if the file was empty.
     resumed: Option<u64>,
 }
 
 impl Store {
-    /// Reads what is there. A block that was not written to its end is cut off.
+    /// Reads the file. Removes an unfinished block from its end.
     pub fn open(path: Option<&Path>, network: Network, limits: Limits) -> Result<Self, Failure> {
         let mut store = Self { network, limits, known: HashSet::new(), root: None, file: None, len: 0, resumed: None };
         let Some(path) = path else { return Ok(store) };
@@ -69,7 +69,7 @@ impl Store {
         self.known.len()
     }
 
-    /// What is below the blocks that are there; anything may be, while there are none.
+    /// Sets the genesis block. An error if the file has blocks above another one.
     pub fn set_root(&mut self, genesis: Hash) -> Result<(), Failure> {
         let root = *self.root.get_or_insert(genesis);
         if root == genesis {
@@ -82,7 +82,7 @@ impl Store {
         self.known.contains(hash) || self.root == Some(*hash)
     }
 
-    /// Keeps a block whose hash this is.
+    /// Stores a block with the hash `hash`.
     pub fn add(&mut self, hash: Hash, block: &Block) -> Result<(), Failure> {
         if let Some(parent) = block.header().parents.iter().find(|parent| !self.contains(parent)) {
             return Err(format!("the node sent block {hash} before its parent {parent}").into());

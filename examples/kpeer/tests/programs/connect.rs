@@ -1,4 +1,4 @@
-//! `kpeer connect`, following a node that the test plays.
+//! `kpeer connect`, with a node that the test plays.
 
 use crate::support;
 use crate::support::running::{Played, Running};
@@ -6,11 +6,11 @@ use kaspa_peer::wire::*;
 use std::net::{Shutdown, TcpListener};
 
 #[test]
-fn a_pong_is_heard_behind_much_else_and_so_is_the_end() {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+fn a_pong_behind_many_messages_is_printed_and_so_is_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let connect = Running::start("connect", &[&address, "--network", "simnet", "--for", "3600", "--json"]);
-    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
+    let mut node = Played::accept(&listener, &support::version(), Network::Simnet);
     let Ping { nonce } = node.expect();
     for min_fee in 0..200 {
         node.send(&FeeFilter { min_fee });

@@ -19,14 +19,14 @@ fn peak(process: u32) -> usize {
 #[test]
 fn what_a_node_rejects_is_not_collected() {
     const MIB: usize = 1 << 20;
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut connect = kpeer("connect")
-        .args([&door.local_addr().unwrap().to_string(), "--network", "simnet", "--exercise", "--wait", "60"])
+        .args([&listener.local_addr().unwrap().to_string(), "--network", "simnet", "--exercise", "--wait", "60"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
+    let mut node = Played::accept(&listener, &support::version(), Network::Simnet);
     let Ping { nonce } = node.expect();
     node.send(&Pong { nonce });
     node.expect::<GetSelectedTip>();

@@ -1,4 +1,4 @@
-//! `kpeer crawl` in a network of a dozen `listen` nodes, each of which knows only the one before it.
+//! `kpeer crawl` in a network of twelve `listen` nodes, each of which knows only the one before it.
 
 use crate::support;
 use crate::support::running::{Ended, Played, Running, run};
@@ -11,25 +11,25 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the nodes call themselves.
+/// The user agents of the nodes.
 const ANNA: &str = concat!("/kaspa-peer:", env!("CARGO_PKG_VERSION"), "/anna:1.0/");
 const BERT: &str = concat!("/kaspa-peer:", env!("CARGO_PKG_VERSION"), "/bert:2.0/");
-/// The sixth node knows two more.
+/// The index of the node that knows two more addresses.
 const WELL_CONNECTED: usize = 5;
 
-/// A dozen programs in a ring, and with them a node whose clock is late and an address where nobody is.
+/// Twelve programs in a ring, a node whose clock is late, and an address where no node listens.
 struct Ring {
     _programs: Vec<Running>,
     nodes: Vec<String>,
     late: String,
     nobody: String,
-    _place: Socket,
+    _socket: Socket,
 }
 
 fn ring() -> Ring {
-    let (place, nobody) = support::nobody();
+    let (socket, nobody) = support::nobody();
     let (mut programs, mut nodes) = (Vec::new(), Vec::<String>::new());
-    // It knows the first, so it comes after it; and is known from the beginning to one that comes later.
+    // The late node names the first node, and the well-connected node names the late one, so it starts between them.
     let mut late = String::new();
     for index in 0..12 {
         let mut arguments = vec!["--network", "simnet"];
@@ -48,14 +48,14 @@ fn ring() -> Ring {
         programs.push(program);
         nodes.push(address);
     }
-    // The first was there before the last, and is told of it.
+    // The first node started before the last, so it learns of the last from a message.
     let mut guest = Played::dial(&nodes[0], Network::Simnet);
     guest.send(&support::version());
     guest.send(&VerAck);
     guest.send(&addr(nodes.last().unwrap()));
     guest.send(&Ping { nonce: 1 });
     guest.expect::<Pong>();
-    Ring { _programs: programs, nodes, late, nobody, _place: place }
+    Ring { _programs: programs, nodes, late, nobody, _socket: socket }
 }
 
 fn addr(address: &str) -> Addr {
@@ -64,15 +64,15 @@ fn addr(address: &str) -> Addr {
 }
 
 fn node_with_a_late_clock(knows: String) -> String {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     // Ends with the process.
     thread::spawn(move || {
         loop {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
             let user_agent = UserAgent::from_bytes("/late:1.0/");
             let version = Version { time: now - 3600, user_agent, ..support::version() };
-            let mut node = Played::accept(&door, &version, Network::Simnet);
+            let mut node = Played::accept(&listener, &version, Network::Simnet);
             while let Some(message) = node.next() {
                 match message {
                     Message::Ping(Ping { nonce }) => node.send(&Pong { nonce }),
@@ -86,7 +86,7 @@ fn node_with_a_late_clock(knows: String) -> String {
 }
 
 impl Ring {
-    /// Who knows whom. Each program also tells where it is itself.
+    /// Which node knows which. Each program also names its own address.
     fn edges(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -99,12 +99,12 @@ impl Ring {
     }
 }
 
-/// A crawl that begins at this node. Everything that is waited for comes, be it late.
+/// A crawl that begins at this node. The timeout is long, because all answers come, however busy the machine is.
 fn crawl(seed: &str, arguments: &[&str]) -> Ended {
     run("crawl", &[&[seed, "--network", "simnet", "--timeout", "30"], arguments].concat())
 }
 
-/// The rows of a table: how many nodes, and what.
+/// The rows of a table: the number of nodes, and the value.
 fn table<'a>(summary: &'a [String], title: &str) -> Vec<(usize, &'a str)> {
     let start = summary.iter().position(|line| *line == format!(" nodes  {title}")).unwrap();
     let rows = summary[start + 1..].iter().take_while(|line| !line.is_empty());
@@ -112,7 +112,7 @@ fn table<'a>(summary: &'a [String], title: &str) -> Vec<(usize, &'a str)> {
         .collect()
 }
 
-/// What is left of the line that begins and ends so.
+/// The line that begins and ends like this, without these parts.
 fn line<'a>(summary: &'a [String], prefix: &str, suffix: &str) -> &'a str {
     summary.iter().find_map(|line| line.strip_prefix(prefix)?.strip_suffix(suffix)).unwrap()
 }
@@ -129,26 +129,28 @@ fn microseconds(duration: &str) -> f64 {
 }
 
 #[test]
-fn every_node_is_found_counted_and_drawn() {
+fn a_crawl_finds_counts_and_draws_every_node() {
     let ring = ring();
     let dot = Scratch::new("crawl-dot");
     let ended = crawl(&ring.nodes[0], &["--dot", dot.path(), "--threads", "3"]);
-    // No progress bar, either, where there is no terminal.
+    // Where standard error is no terminal, there is no progress bar.
     assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
-    let summary = ended.out;
+    // A slow machine prints progress lines before the summary.
+    let start = ended.out.iter().position(|line| !line.ends_with(" nodes visited")).unwrap();
+    let summary = &ended.out[start..];
     assert_eq!(summary[0], "14 nodes, 13 reached");
     let agents = [(8, ANNA), (4, BERT), (1, "/late:1.0/")];
-    assert_eq!(table(&summary, "user agent"), agents);
-    assert_eq!(table(&summary, "version"), [(13, "1")]);
-    assert_eq!(table(&summary, "services"), [(9, "SFNodeNetwork|SFNodeBloom"), (4, "SFNodeNetwork")]);
-    assert_eq!(table(&summary, "unreachable because"), [(1, "connection refused")]);
+    assert_eq!(table(summary, "user agent"), agents);
+    assert_eq!(table(summary, "version"), [(13, "1")]);
+    assert_eq!(table(summary, "services"), [(9, "SFNodeNetwork|SFNodeBloom"), (4, "SFNodeNetwork")]);
+    assert_eq!(table(summary, "unreachable because"), [(1, "connection refused")]);
 
-    let latency = line(&summary, "latency: half within ", "");
+    let latency = line(summary, "latency: half within ", "");
     let (half, rest) = latency.split_once(", 90 % within ").unwrap();
     let (most, all) = rest.split_once(", all within ").unwrap();
     let [half, most, all] = [half, most, all].map(microseconds);
     assert!(0.0 < half && half <= most && most <= all, "{latency}");
-    let (late, agree) = line(&summary, "clocks: ", " seconds from ours").split_once(" to ").unwrap();
+    let (late, agree) = line(summary, "clocks: ", " seconds from ours").split_once(" to ").unwrap();
     assert!((-3660..=-3540).contains(&late.parse::<i64>().unwrap()), "{late}");
     assert!((-60..=60).contains(&agree.parse::<i64>().unwrap()), "{agree}");
 
@@ -167,7 +169,7 @@ fn every_node_is_found_counted_and_drawn() {
 }
 
 #[test]
-fn programs_are_told_the_same_of_each_node() {
+fn the_json_objects_have_the_same_facts() {
     let (ring, capture) = (ring(), Scratch::new("crawl-capture"));
     let ended = crawl(&ring.nodes[0], &["--json", "--capture", capture.path()]);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
@@ -208,15 +210,15 @@ fn programs_are_told_the_same_of_each_node() {
 }
 
 #[test]
-fn no_more_nodes_are_visited_than_may_be() {
+fn a_crawl_visits_at_most_max_nodes() {
     let ring = ring();
     let ended = crawl(&ring.nodes[0], &["--max", "5", "--json"]);
     assert_eq!((ended.status, ended.events("node").len()), (0, 5), "{ended:#?}");
 }
 
 #[test]
-fn a_crawl_that_reaches_nobody_fails() {
-    let (_place, nobody) = support::nobody();
+fn a_crawl_that_reaches_no_node_fails() {
+    let (_socket, nobody) = support::nobody();
     let ended = crawl(&nobody, &["--json"]);
     assert_eq!((ended.status, ended.err.as_str()), (1, "crawl: no node was reached\n"), "{ended:#?}");
     assert_eq!(ended.events("node")[0]["reason"], "connection refused");

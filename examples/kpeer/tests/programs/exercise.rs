@@ -125,8 +125,8 @@ fn node(
     user_agent: &'static str,
     answer: impl Fn(&mut Played, &Block, Message) + Send + 'static,
 ) -> (String, JoinHandle<Vec<String>>) {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let thread = thread::spawn(move || {
         let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() }).unwrap();
         let header = BlockHeader { parents: vec![Hash::of(b"parent")], ..BlockHeader::default() };
@@ -137,7 +137,7 @@ fn node(
             user_agent: UserAgent::from_bytes(user_agent),
             ..support::version()
         };
-        let mut played = Played::accept(&door, &version, Network::Simnet);
+        let mut played = Played::accept(&listener, &version, Network::Simnet);
         let mut commands = Vec::new();
         while let Some(message) = played.next() {
             commands.push(message.command().to_string());

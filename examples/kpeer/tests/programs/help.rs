@@ -1,4 +1,4 @@
-//! What `--help` of the programs says is true: of options, of JSON objects and of exit codes.
+//! What `--help` says is true: of the options, the JSON objects and the exit statuses.
 
 use crate::support;
 use crate::support::running::{Ended, Running, run};
@@ -16,19 +16,21 @@ fn help(program: &str) -> String {
 }
 
 #[test]
-fn help_is_given_and_fits_a_terminal() {
+fn the_help_of_every_subcommand_fits_80_columns() {
+    let mut wide = Vec::new();
     for program in PROGRAMS {
         let text = help(program);
         assert!(text.contains(&format!("\nUsage: kpeer {program}")), "{text}");
-        for line in text.lines() {
-            // A line that shows a JSON object is as long as the object.
-            assert!(line.chars().count() <= 80 || line.contains("{\""), "{program}: {line}");
-        }
+        wide.extend(text.lines().filter(|line| line.chars().count() > 80).map(|line| format!("{program}: {line}")));
     }
+    let top = run("--help", &[]);
+    assert_eq!((top.status, top.err.as_str()), (0, ""));
+    wide.extend(top.out.iter().filter(|line| line.chars().count() > 80).cloned());
+    assert!(wide.is_empty(), "{wide:#?}");
 }
 
 #[test]
-fn an_option_that_is_not_there_is_told() {
+fn an_unknown_option_is_named_in_the_error() {
     for program in PROGRAMS {
         let ended = run(program, &["--frobnicate"]);
         assert_eq!((ended.status, ended.out.len()), (2, 0), "{program}: {ended:#?}");
@@ -37,24 +39,17 @@ fn an_option_that_is_not_there_is_told() {
 }
 
 #[test]
-fn what_is_called_wrongly_ends_with_2() {
-    let wrong: [(&str, &[&str]); 16] = [
+fn wrong_arguments_end_a_subcommand_with_2() {
+    let wrong: [(&str, &[&str]); 9] = [
         ("listen", &[]),
-        ("listen", &["--network", "nonet", "127.0.0.1:0"]),
         ("listen", &["127.0.0.1:0", "127.0.0.1:0"]),
-        ("listen", &["127.0.0.1:0", "--knows", "a.name"]),
         ("listen", &["127.0.0.1:0", "--dag", "file", "--announce", "1"]),
         ("connect", &[]),
-        ("connect", &["127.0.0.1:1", "--wait", "-1"]),
         ("sync", &[]),
-        ("sync", &["127.0.0.1:1", "--genesis", "7"]),
         ("crawl", &[]),
-        ("crawl", &["127.0.0.1:1", "--threads", "many"]),
         ("relay", &["127.0.0.1:1"]),
         ("inspect", &["--side", "sent"]),
         ("inspect", &["--json", "--replay", "127.0.0.1:1"]),
-        ("bench", &["--role", "spectator"]),
-        ("soak", &["--peers", "-1"]),
     ];
     for (program, arguments) in wrong {
         let ended = run(program, arguments);
@@ -64,8 +59,44 @@ fn what_is_called_wrongly_ends_with_2() {
 }
 
 #[test]
-fn what_cannot_go_on_ends_with_1() {
-    let (_place, nobody) = support::nobody();
+fn a_wrong_value_ends_a_subcommand_with_2_and_is_in_the_error_with_the_option() {
+    const ANY: &str = "127.0.0.1:0";
+    let wrong: [(&str, &[&str], &str, &str); 24] = [
+        ("listen", &[], "127.0.0.1:99999", "<ADDR>"),
+        ("listen", &[], ":abc", "<ADDR>"),
+        ("listen", &[ANY, "--network"], "nonet", "--network"),
+        ("listen", &[ANY, "--knows"], "a.name", "--knows"),
+        ("listen", &[ANY, "--announce"], "0", "--announce"),
+        ("listen", &[ANY, "--announce"], "-1", "--announce"),
+        ("listen", &[ANY, "--services"], "many", "--services"),
+        ("connect", &[], "node.example:99999", "<ADDR>"),
+        ("connect", &[ANY, "--wait"], "-1", "--wait"),
+        ("connect", &[ANY, "--for"], "-0.5", "--for"),
+        ("connect", &[ANY, "--for"], "soon", "--for"),
+        ("connect", &[ANY, "--proxy"], "localhost:abc", "--proxy"),
+        ("connect", &[ANY, "--proxy"], "localhost", "--proxy"),
+        ("sync", &[], "[::1]:-1", "<ADDR>"),
+        ("sync", &[ANY, "--genesis"], "7", "--genesis"),
+        ("sync", &[ANY, "--max-blocks"], "-1", "--max-blocks"),
+        ("crawl", &[ANY], ":99999", "<ADDR>"),
+        ("crawl", &[ANY, "--threads"], "many", "--threads"),
+        ("crawl", &[ANY, "--threads"], "0", "--threads"),
+        ("crawl", &[ANY, "--timeout"], "0", "--timeout"),
+        ("relay", &["--connect"], "127.0.0.1:x", "--connect"),
+        ("relay", &["--listen"], ":99999", "--listen"),
+        ("bench", &["--role"], "spectator", "--role"),
+        ("soak", &["--peers"], "many", "--peers"),
+    ];
+    for (program, arguments, value, option) in wrong {
+        let ended = run(program, &[arguments, &[value]].concat());
+        assert_eq!((ended.status, ended.out.len()), (2, 0), "{program} {arguments:?} {value}: {ended:#?}");
+        assert!(ended.err.contains(value) && ended.err.contains(option), "{program} {option}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_subcommand_that_cannot_go_on_ends_with_1_and_names_what_it_lacks() {
+    let (_socket, nobody) = support::nobody();
     let none = Scratch::new("no-such-directory/file");
     let hopeless: [(&str, &[&str]); 5] = [
         ("listen", &[&nobody]),
@@ -74,25 +105,38 @@ fn what_cannot_go_on_ends_with_1() {
         ("crawl", &[&nobody]),
         ("relay", &["--connect", &nobody]),
     ];
+    let reason = |program: &str, arguments: &[&str]| {
+        let ended = run(program, &[arguments, &["--json"]].concat());
+        assert_eq!(ended.status, 1, "{program} {arguments:?}: {ended:#?}");
+        let reason = ended.events("failed")[0]["reason"].as_str().unwrap().to_owned();
+        assert_eq!(ended.err, format!("{program}: {reason}\n"));
+        reason
+    };
     for (program, arguments) in hopeless {
-        for more in [&["--json"] as &[&str], &["--json", "--capture", none.path()]] {
-            let ended = run(program, &[arguments, more].concat());
-            assert_eq!(ended.status, 1, "{program} {more:?}: {ended:#?}");
-            let failed = &ended.events("failed")[0];
-            assert_eq!(ended.err, format!("{program}: {}\n", failed["reason"].as_str().unwrap()));
-        }
+        let text = reason(program, arguments);
+        assert!(text.contains(&nobody) || program == "crawl", "{program}: {text}");
+        // `listen` needs its address before the capture.
+        let arguments = if program == "listen" { &["127.0.0.1:0"] } else { arguments };
+        let text = reason(program, &[arguments, &["--capture", none.path()]].concat());
+        assert!(text.starts_with(&format!("--capture {}: cannot be created: ", none.path())), "{program}: {text}");
     }
+    let text = reason("listen", &["127.0.0.1:0", "--dag", none.path()]);
+    assert!(text.contains(none.path()), "{text}");
+    let text = reason("sync", &[&nobody, "--out", none.path()]);
+    assert!(text.contains(none.path()), "{text}");
+    let text = reason("connect", &["localhost", "--network", "0xcafe0001"]);
+    assert!(text.contains("localhost: no port is given"), "{text}");
 }
 
-/// The names of all events that a program told.
+/// The names of all events that a program printed.
 fn events(ended: &Ended) -> BTreeSet<String> {
     let event = |line: &String| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
     ended.out.iter().map(event).collect()
 }
 
-/// All that was told is in one of the helps, of which the first may refer to the others.
+/// Checks that all printed events are in one of the help texts, of which the first may refer to the others.
 #[track_caller]
-fn told(ended: &Ended, helps: &[&str], expected: &[&str]) {
+fn check_events(ended: &Ended, helps: &[&str], expected: &[&str]) {
     let events = events(ended);
     for event in expected {
         assert!(events.contains(*event), "no {event}: {ended:#?}");
@@ -104,23 +148,31 @@ fn told(ended: &Ended, helps: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn the_objects_that_are_printed_are_those_in_the_help() {
+fn the_help_has_every_json_object_that_is_printed() {
     let simnet = ["--network", "simnet", "--json"];
     let (listen, address) = Running::listen(&["--network", "simnet", "--once", "--announce", "0.1"]);
     listen.event("block", |_| true);
     let connect = run("connect", &[&[address.as_str(), "--exercise"], &simnet[..]].concat());
-    told(&connect, &["connect"], &["connected", "version", "message", "sent", "check", "exercised", "disconnected"]);
+    check_events(
+        &connect,
+        &["connect"],
+        &["connected", "version", "message", "sent", "check", "exercised", "disconnected"],
+    );
     let listen = listen.end();
-    told(&listen, &["listen"], &["listening", "connected", "version", "message", "sent", "block", "disconnected"]);
+    check_events(
+        &listen,
+        &["listen"],
+        &["listening", "connected", "version", "message", "sent", "block", "disconnected"],
+    );
 
     let (_listen, address) = Running::listen(&simnet[..2]);
     let out = Scratch::with("help-dag", b"");
     let arguments = [&[address.as_str(), "--out", out.path()], &simnet[..]].concat();
-    told(&run("sync", &arguments), &["sync", "connect"], &["connected", "progress", "done"]);
-    told(&run("sync", &arguments), &["sync", "connect"], &["resumed", "done"]);
-    told(&run("crawl", &[&[address.as_str()], &simnet[..]].concat()), &["crawl"], &["node", "done"]);
+    check_events(&run("sync", &arguments), &["sync", "connect"], &["connected", "progress", "done"]);
+    check_events(&run("sync", &arguments), &["sync", "connect"], &["resumed", "done"]);
+    check_events(&run("crawl", &[&[address.as_str()], &simnet[..]].concat()), &["crawl"], &["node", "done"]);
     let connect = run("connect", &[&[address.as_str(), "--for", "0"], &simnet[..]].concat());
-    told(&connect, &["connect"], &["ping", "disconnected"]);
+    check_events(&connect, &["connect"], &["ping", "disconnected"]);
     #[cfg(unix)]
     {
         let relay = Running::start("relay", &[&["--connect", &address], &simnet[..]].concat());
@@ -128,6 +180,6 @@ fn the_objects_that_are_printed_are_those_in_the_help() {
         relay.event("version", |_| true);
         relay.interrupt();
         let expected = ["listening", "connected", "version", "goodbye", "status", "disconnected"];
-        told(&relay.end(), &["relay", "listen"], &expected);
+        check_events(&relay.end(), &["relay", "listen"], &expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What a hostile node writes never reaches a terminal as it came, whichever program it talks to.
+//! No subcommand prints the control characters of a hostile node.
 
 use crate::support;
 use crate::support::proxy::proxy;
@@ -14,7 +14,7 @@ const SIMNET: [&str; 2] = ["--network", "simnet"];
 /// In text and in JSON.
 const MODES: [&[&str]; 2] = [&[], &["--json"]];
 
-/// Clears the screen, sets the title, forges lines, colours by C1, reorders, hides, and is not UTF-8.
+/// Text that clears the screen, sets the title, forges lines, sets colours, reorders and hides text, and is not UTF-8.
 fn hostile() -> Vec<u8> {
     let text = "pwned\u{1b}[2J\u{1b}]0;title\u{7}\t\r\n{\"event\":\"done\"}\n\u{8}\u{0}\u{7f}\u{9b}31m\u{80}\u{85}\u{9f}\
         \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}txt.exe\u{2066}\u{2067}\u{2068}\u{2069}\u{200e}\u{200f}\u{61c}\
@@ -30,21 +30,21 @@ fn hostile_reject(command: impl Into<WireString>) -> Reject {
     Reject::new(command, RejectCode(0x1b), WireString::from_bytes(hostile()))
 }
 
-/// A frame whose command is none.
+/// A frame with an invalid command.
 fn garbage() -> Vec<u8> {
     let mut frame = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap().as_bytes().to_vec();
     frame[4..16].copy_from_slice(b"\x1b[2J\r\n\x9b\xe2\x80\xae\x07\"");
     frame
 }
 
-/// All that holds text.
+/// Sends all messages that contain text.
 fn talk(node: &mut Played) {
     node.send(&hostile_reject(WireString::from_bytes(hostile())));
     node.send(&hostile_reject("tx"));
     node.send(&CustomMessage::new("$(x)\\\"%s", hostile()).unwrap());
 }
 
-/// What makes a node that is dialled send garbage.
+/// When a node that is dialled sends garbage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rude {
     FromTheBeginning,
@@ -53,19 +53,19 @@ enum Rude {
     Never,
 }
 
-/// A node that talks, and refuses what it is asked. Gives its address.
+/// Starts a node that sends hostile text, and rejects all requests. Returns its address.
 fn node(rude: Rude) -> String {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
-    // Ends with its only guest.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Ends with its only connection.
     thread::spawn(move || {
         if rude == Rude::FromTheBeginning {
-            let mut stream = door.accept().unwrap().0;
+            let mut stream = listener.accept().unwrap().0;
             stream.write_all(&garbage()).unwrap();
             Played::new(stream, Network::Simnet).expect::<Version>();
             return;
         }
-        let mut node = Played::accept(&door, &hostile_version(), Network::Simnet);
+        let mut node = Played::accept(&listener, &hostile_version(), Network::Simnet);
         talk(&mut node);
         if rude == Rude::AfterTheHandshake {
             let _ = node.stream.write_all(&garbage());
@@ -83,7 +83,7 @@ fn node(rude: Rude) -> String {
     address
 }
 
-/// Characters that move the cursor, reorder or hide what stands around them.
+/// Characters that move the cursor, or reorder or hide the text around them.
 fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -97,7 +97,7 @@ fn check(text: &str) {
     }
 }
 
-/// Nothing in the output is harmful, and what was harmful is there as `shown`.
+/// Checks that nothing in the output is harmful, and that the hostile text is there as `shown`.
 #[track_caller]
 fn check_output(ended: &Ended, json: bool, shown: &[&str]) {
     ended.out.iter().for_each(|line| check(line));
@@ -109,7 +109,7 @@ fn check_output(ended: &Ended, json: bool, shown: &[&str]) {
     }
     for line in ended.out.iter().filter(|_| json) {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
-        // Not even after it was taken out of the JSON.
+        // Also not after parsing the JSON.
         strings(&object, &mut |text| check(text));
         assert!(object.is_object(), "{line}");
     }
@@ -127,9 +127,9 @@ fn strings(value: &serde_json::Value, look: &mut impl FnMut(&str)) {
     }
 }
 
-/// How the user agent and the reason look when they are shown.
+/// The user agent and the reason as they are printed.
 const SHOWN: &str = r"pwned\u{1b}[2J";
-/// And how the command that is none.
+/// The invalid command as it is printed.
 const MALFORMED: &str = r"\x1b[2J\r\n";
 
 /// Runs a program that dials such a node.
@@ -142,24 +142,24 @@ fn meets(program: &str, arguments: &[&str], rude: Rude, shown: &[&str]) {
 }
 
 #[test]
-fn connect_is_harmless() {
+fn connect_prints_no_control_characters() {
     meets("connect", &[], Rude::AskedForAddresses, &[SHOWN, MALFORMED]);
     meets("connect", &[], Rude::FromTheBeginning, &[MALFORMED]);
 }
 
 #[test]
-fn the_exercise_is_harmless() {
+fn the_exercise_prints_no_control_characters() {
     meets("connect", &["--exercise", "--wait", "0.2"], Rude::Never, &[SHOWN]);
 }
 
 #[test]
-fn sync_is_harmless() {
+fn sync_prints_no_control_characters() {
     meets("sync", &[], Rude::Never, &[SHOWN]);
     meets("sync", &[], Rude::FromTheBeginning, &[MALFORMED]);
 }
 
 #[test]
-fn crawl_is_harmless() {
+fn crawl_prints_no_control_characters() {
     for (rude, shown) in [(Rude::AskedForAddresses, SHOWN), (Rude::FromTheBeginning, MALFORMED)] {
         let dot = Scratch::new("harmless-dot");
         meets("crawl", &["--dot", dot.path()], rude, &[shown]);
@@ -170,7 +170,7 @@ fn crawl_is_harmless() {
 }
 
 #[test]
-fn a_proxy_is_harmless() {
+fn connect_through_a_proxy_prints_no_control_characters() {
     for (rude, shown) in [(Rude::Never, SHOWN), (Rude::FromTheBeginning, MALFORMED)] {
         for mode in MODES {
             let (proxy, asked) = proxy(node(rude).parse().unwrap());
@@ -184,7 +184,7 @@ fn a_proxy_is_harmless() {
     }
 }
 
-/// Dials a program, talks to it, and sends it garbage.
+/// Dials a program, sends hostile text, and then garbage.
 fn dial(address: &str) {
     let mut node = Played::dial(address, Network::Simnet);
     node.send(&hostile_version());
@@ -208,7 +208,7 @@ fn listening(program: &Running) -> String {
 }
 
 #[test]
-fn listen_is_harmless() {
+fn listen_prints_no_control_characters() {
     for mode in MODES {
         let listen = Running::start("listen", &[&["127.0.0.1:0", "--once"], &SIMNET[..], mode].concat());
         dial(&listening(&listen));
@@ -219,7 +219,7 @@ fn listen_is_harmless() {
 
 #[cfg(unix)]
 #[test]
-fn relay_is_harmless() {
+fn relay_prints_no_control_characters() {
     for mode in MODES {
         let dialled = node(Rude::AfterTheHandshake);
         let relay = Running::start("relay", &[&["--connect", &dialled], &SIMNET[..], mode].concat());
@@ -235,7 +235,7 @@ fn relay_is_harmless() {
 }
 
 #[test]
-fn a_capture_of_it_is_inspected_harmlessly() {
+fn inspect_prints_no_control_characters_of_a_capture() {
     let capture = Scratch::new("harmless-capture");
     meets("connect", &["--capture", capture.path()], Rude::AskedForAddresses, &[SHOWN, MALFORMED]);
     for mode in MODES {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::TcpListener;
 
 #[test]
-fn a_node_is_met_through_a_proxy() {
+fn a_node_can_be_dialled_through_a_proxy() {
     let (listen, address) = Running::listen(&["--network", "simnet", "--once"]);
     let (proxy, asked) = proxy(address.parse().unwrap());
     let met = run("connect", &["node.example", "--proxy", &proxy, "--for", "1", "--network", "simnet", "--json"]);
@@ -21,14 +21,14 @@ fn a_node_is_met_through_a_proxy() {
 }
 
 #[test]
-fn the_proxys_address_is_never_told() {
-    // Dialled at the proxy's own host, it is not told; dialled at another, that is.
-    for (dialled, told) in [("127.0.0.1:16511", "0.0.0.0:0"), ("203.0.113.7:16511", "203.0.113.7:16511")] {
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (proxy, asked) = proxy(door.local_addr().unwrap());
+fn the_version_message_never_has_the_address_of_the_proxy() {
+    // A node at the host of the proxy gets no address; a node at another host gets its own.
+    for (dialled, sent) in [("127.0.0.1:16511", "0.0.0.0:0"), ("203.0.113.7:16511", "203.0.113.7:16511")] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (proxy, asked) = proxy(listener.local_addr().unwrap());
         let connect = Running::start("connect", &[dialled, "--proxy", &proxy, "--for", "0", "--network", "simnet"]);
-        let mut node = Played::new(door.accept().unwrap().0, Network::Simnet);
-        assert_eq!(node.expect::<Version>().receiver.to_string(), told);
+        let mut node = Played::new(listener.accept().unwrap().0, Network::Simnet);
+        assert_eq!(node.expect::<Version>().receiver.to_string(), sent);
         node.send(&support::version());
         node.send(&VerAck);
         let Ping { nonce } = node.expect();
@@ -41,12 +41,22 @@ fn the_proxys_address_is_never_told() {
 }
 
 #[test]
-fn without_a_proxy_nobody_is_dialled() {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+fn a_node_is_not_dialled_directly_when_the_proxy_cannot_be_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let ended = run("connect", &[&address, "--proxy", "127.0.0.1:1", "--network", "simnet"]);
     assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
-    assert!(ended.err.contains("through 127.0.0.1:1"), "{}", ended.err);
-    door.set_nonblocking(true).unwrap();
-    assert_eq!(door.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert!(ended.err.contains("through the proxy 127.0.0.1:1: "), "{}", ended.err);
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_proxy_that_accepts_and_stays_silent_is_given_up_after_the_timeout() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap().to_string();
+    let node = "203.0.113.7:16511";
+    let crawl = run("crawl", &[node, "--proxy", &address, "--timeout", "0.2", "--network", "simnet", "--json"]);
+    let reason = format!("through the proxy {address}: no connection within 200ms");
+    assert_eq!((crawl.status, &crawl.events("node")[0]["reason"]), (1, &reason.into()), "{crawl:#?}");
 }

@@ -1,4 +1,4 @@
-//! `kpeer relay`, among nodes that the test plays.
+//! `kpeer relay`, with nodes that the test plays.
 
 use crate::support;
 use crate::support::running::{Played, Running, run};
@@ -13,8 +13,8 @@ fn relay() -> (Running, String) {
     (relay, address)
 }
 
-/// A node that has dialled, and is known to the hub.
-fn meet(address: &str) -> Played {
+/// A node whose handshake with the relay is done.
+fn connect(address: &str) -> Played {
     let mut node = Played::dial(address, Network::Simnet);
     node.send(&support::version());
     node.expect::<VerAck>();
@@ -23,12 +23,12 @@ fn meet(address: &str) -> Played {
     node
 }
 
-/// What the hub says before it has taken all that it was told.
+/// The messages that the relay sends until it has read everything that it was sent.
 fn before_pong(node: &mut Played) -> Vec<Message> {
     node.send(&Ping { nonce: 7 });
     let mut before = Vec::new();
     loop {
-        match node.next().expect("hung up") {
+        match node.next().expect("disconnected") {
             Message::Pong(Pong { nonce: 7 }) => return before,
             message => before.push(message),
         }
@@ -39,21 +39,21 @@ fn announce(node: &mut Played, items: &[Inventory]) {
     node.send(&Inv::from(items.to_vec()));
 }
 
-fn is_asked_for(node: &mut Played, item: Inventory) {
+fn expect_request(node: &mut Played, item: Inventory) {
     assert_eq!(node.expect::<GetData>().items, [item]);
 }
 
-fn is_told_of(node: &mut Played, item: Inventory) {
+fn expect_announcement(node: &mut Played, item: Inventory) {
     assert_eq!(node.expect::<Inv>().items, [item]);
 }
 
-/// A transaction, and what it is announced as.
+/// A transaction, and the item that announces it.
 fn tx(lock_time: u64) -> (Inventory, Transaction) {
     let tx = Transaction::new(&TxFields { version: 1, lock_time, ..TxFields::default() }).unwrap();
     (Inventory::tx(tx.id()), tx)
 }
 
-/// A block with a script of so many bytes, and what it is announced as.
+/// A block with a script of this length, and the item that announces it.
 fn block(bytes: usize) -> (Inventory, Block) {
     let outputs = vec![TxOutput { value: 1, script: vec![0x51; bytes] }];
     let tx = Transaction::new(&TxFields { version: 1, outputs, ..TxFields::default() }).unwrap();
@@ -62,63 +62,61 @@ fn block(bytes: usize) -> (Inventory, Block) {
 }
 
 #[test]
-fn what_one_announces_reaches_the_others_once() {
+fn an_item_that_one_peer_announces_is_announced_to_the_others_once() {
     let (_relay, address) = relay();
-    let (mut owner, mut others) = (meet(&address), [meet(&address), meet(&address)]);
+    let (mut owner, mut others) = (connect(&address), [connect(&address), connect(&address)]);
     let ((tx_item, tx), (block_item, block)) = (tx(1), block(10));
-    let missing = Inventory::tx(Hash::ZERO);
 
     announce(&mut owner, &[tx_item]);
-    is_asked_for(&mut owner, tx_item);
+    expect_request(&mut owner, tx_item);
     owner.send(&tx);
-    // The hub does not know that its sender has it, otherwise than from having got it there.
+    // A block that was not requested is relayed, too.
     owner.send(&block);
     for other in &mut others {
-        let mut told = [other.expect::<Inv>().items, other.expect::<Inv>().items].concat();
+        let mut announced = [other.expect::<Inv>().items, other.expect::<Inv>().items].concat();
         // A block is announced at once, a transaction with others.
-        told.sort_by_key(|item| *item != tx_item);
-        assert_eq!(told, [tx_item, block_item]);
-        other.send(&GetData::from(vec![tx_item, missing, block_item]));
+        announced.sort_by_key(|item| *item != tx_item);
+        assert_eq!(announced, [tx_item, block_item]);
+        other.send(&GetData::from(vec![tx_item, block_item]));
         assert_eq!(other.expect::<Transaction>(), tx);
         assert_eq!(other.expect::<Block>(), block);
-        assert_eq!(other.expect::<NotFound>().items, [missing]);
     }
 
-    // Announced and sent again by another, they are nothing new: of the three, only the last is asked for.
-    let mut again = meet(&address);
+    // Another node announces and sends them again. Only the third item is new.
+    let mut again = connect(&address);
     let (last, last_tx) = self::tx(2);
     again.send(&tx);
     announce(&mut again, &[tx_item, block_item, last]);
-    is_asked_for(&mut again, last);
+    expect_request(&mut again, last);
     again.send(&last_tx);
-    // Nobody was told of the first two a second time, and who sent them never.
+    // No node gets a second announcement of the first two, and their sender none at all.
     for node in others.iter_mut().chain([&mut owner]) {
-        is_told_of(node, last);
+        expect_announcement(node, last);
     }
 }
 
-/// Two nodes announce the same, of which one is asked, and does not send it.
+/// Two nodes announce the same item. The first is asked for it, and does not send it.
 fn fetched_from_the_second(item: Inventory, message: impl Encode, refuse: impl FnOnce(&mut Played, Inventory)) {
     let (_relay, address) = relay();
-    let (mut first, mut second, mut third) = (meet(&address), meet(&address), meet(&address));
+    let (mut first, mut second, mut third) = (connect(&address), connect(&address), connect(&address));
     announce(&mut first, &[item]);
-    is_asked_for(&mut first, item);
+    expect_request(&mut first, item);
     announce(&mut second, &[item, item]);
     assert_eq!(before_pong(&mut second), []);
-    // What one says that was not asked changes nothing for the one that was.
+    // A notfound of a node that was not asked changes nothing.
     third.send(&NotFound::from(vec![item]));
     for node in [&mut third, &mut first] {
         assert_eq!(before_pong(node), []);
     }
     refuse(&mut first, item);
-    is_asked_for(&mut second, item);
+    expect_request(&mut second, item);
     second.send(&message);
-    is_told_of(&mut third, item);
+    expect_announcement(&mut third, item);
     assert_eq!(before_pong(&mut second), []);
 }
 
 #[test]
-fn what_the_first_announcer_does_not_have_is_fetched_from_the_second() {
+fn an_item_that_the_first_announcer_lacks_is_fetched_from_the_second() {
     let ((tx_item, tx), (block_item, block)) = (tx(1), block(10));
     let not_found = |first: &mut Played, item| first.send(&NotFound::from(vec![item]));
     fetched_from_the_second(tx_item, tx, not_found);
@@ -126,64 +124,64 @@ fn what_the_first_announcer_does_not_have_is_fetched_from_the_second() {
 }
 
 #[test]
-fn what_the_first_announcer_takes_away_with_it_is_fetched_from_the_second() {
+fn an_item_of_an_announcer_that_disconnects_is_fetched_from_the_second() {
     let (item, block) = block(10);
     fetched_from_the_second(item, block, |first, _| first.stream.shutdown(Shutdown::Both).unwrap());
 }
 
 #[test]
-fn what_nobody_had_can_be_announced_again() {
+fn an_item_that_no_announcer_had_can_be_announced_again() {
     let (_relay, address) = relay();
-    let (mut first, mut second) = (meet(&address), meet(&address));
+    let (mut first, mut second) = (connect(&address), connect(&address));
     let (item, _) = tx(1);
     for node in [&mut first, &mut second] {
         announce(node, &[item]);
-        is_asked_for(node, item);
+        expect_request(node, item);
         node.send(&NotFound::from(vec![item]));
         assert_eq!(before_pong(node), []);
     }
     announce(&mut first, &[item]);
-    is_asked_for(&mut first, item);
+    expect_request(&mut first, item);
 }
 
 #[test]
-fn a_node_that_is_dialled_is_a_peer_like_others() {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dialled = door.local_addr().unwrap().to_string();
+fn a_dialled_node_is_a_peer_like_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dialled = listener.local_addr().unwrap().to_string();
     let relay = Running::start("relay", &[&SIMNET[..], &["--connect", &dialled]].concat());
-    let mut node = Played::accept(&door, &support::version(), Network::Simnet);
+    let mut node = Played::accept(&listener, &support::version(), Network::Simnet);
     let connected = relay.event("connected", |_| true);
     assert_eq!((&connected["address"], &connected["direction"]), (&dialled.into(), &"outbound".into()));
-    // A real node leaves after half a minute if that is not answered.
+    // kaspad disconnects after half a minute without an answer.
     node.send(&GetSelectedTip);
     assert_eq!(node.expect::<SelectedTip>().hash, Hash::ZERO);
 
     let address = relay.event("listening", |_| true)["address"].as_str().unwrap().to_owned();
-    let mut guest = meet(&address);
+    let mut other = connect(&address);
     let ((first, tx), (second, block)) = (tx(1), block(10));
     announce(&mut node, &[first]);
-    is_asked_for(&mut node, first);
+    expect_request(&mut node, first);
     node.send(&tx);
-    is_told_of(&mut guest, first);
-    announce(&mut guest, &[second]);
-    is_asked_for(&mut guest, second);
-    guest.send(&block);
-    is_told_of(&mut node, second);
+    expect_announcement(&mut other, first);
+    announce(&mut other, &[second]);
+    expect_request(&mut other, second);
+    other.send(&block);
+    expect_announcement(&mut node, second);
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_dropped_and_the_others_are_served() {
+fn a_peer_that_does_not_read_is_disconnected_and_the_others_are_served() {
     let (relay, address) = relay();
-    let (mut owner, mut slow, mut other) = (meet(&address), meet(&address), meet(&address));
+    let (mut owner, mut slow, mut other) = (connect(&address), connect(&address), connect(&address));
     let (item, block) = block(1_000_000);
     announce(&mut owner, &[item]);
-    is_asked_for(&mut owner, item);
+    expect_request(&mut owner, item);
     owner.send(&block);
-    is_told_of(&mut other, item);
-    // More than sockets hold, and more than may wait.
+    expect_announcement(&mut other, item);
+    // More than the sockets and the outbound queue hold.
     slow.send(&GetData::from(vec![item; 100]));
-    let place = slow.stream.local_addr().unwrap().to_string();
-    let id = relay.event("connected", |event| event["address"] == *place)["peer"].clone();
+    let address_of_slow = slow.stream.local_addr().unwrap().to_string();
+    let id = relay.event("connected", |event| event["address"] == *address_of_slow)["peer"].clone();
     let gone = relay.event("disconnected", |event| event["peer"] == id);
     assert!(gone["reason"].as_str().unwrap().contains("20s"), "{gone}");
 
@@ -191,9 +189,9 @@ fn a_peer_that_does_not_read_is_dropped_and_the_others_are_served() {
     assert_eq!(other.expect::<Block>(), block);
     let (next, tx) = tx(1);
     announce(&mut other, &[next]);
-    is_asked_for(&mut other, next);
+    expect_request(&mut other, next);
     other.send(&tx);
-    is_told_of(&mut owner, next);
+    expect_announcement(&mut owner, next);
     #[cfg(unix)]
     {
         relay.interrupt();
@@ -205,20 +203,20 @@ fn a_peer_that_does_not_read_is_dropped_and_the_others_are_served() {
 
 #[cfg(unix)]
 #[test]
-fn interrupted_it_says_goodbye_and_what_it_has_done() {
+fn a_signal_ends_the_relay_with_a_goodbye_and_a_last_status() {
     for json in [true, false] {
         let relay = Running::start("relay", if json { &SIMNET } else { &SIMNET[..2] });
         let address = relay.line("the address", |line| {
             let port = line.split("127.0.0.1:").nth(1)?.trim_end_matches(['"', '}']);
             Some(format!("127.0.0.1:{port}"))
         });
-        let (mut owner, mut other) = (meet(&address), meet(&address));
+        let (mut owner, mut other) = (connect(&address), connect(&address));
         let (item, tx) = tx(1);
         announce(&mut owner, &[item]);
-        is_asked_for(&mut owner, item);
+        expect_request(&mut owner, item);
         owner.send(&tx);
-        is_told_of(&mut other, item);
-        // What is there already is not relayed.
+        expect_announcement(&mut other, item);
+        // A stored item is not relayed again.
         other.send(&tx);
         assert_eq!(before_pong(&mut other), []);
         relay.interrupt();
@@ -231,31 +229,31 @@ fn interrupted_it_says_goodbye_and_what_it_has_done() {
         };
         let (at, end) = (ended.out.iter().position(|line| line == goodbye).unwrap(), ended.out.len());
         assert_eq!(ended.out[end - 1], last);
-        // Between the two, both are let go.
+        // Between the two lines are the ends of both peers, and nothing else.
         assert_eq!(end - at, 4, "{ended:#?}");
     }
 }
 
 #[test]
-fn a_node_that_cannot_be_dialled_ends_it() {
-    let (_place, nobody) = support::nobody();
+fn a_node_that_cannot_be_dialled_ends_the_relay() {
+    let (_socket, nobody) = support::nobody();
     let ended = run("relay", &["--connect", &nobody]);
     assert_eq!((ended.status, ended.out.len()), (1, 0), "{ended:#?}");
     assert!(ended.err.starts_with(&format!("relay: {nobody}: ")), "{}", ended.err);
 }
 
-/// A block that is announced by `owner` and passed on to the hub's store.
+/// A block that `owner` announces and the relay stores.
 fn relayed_block(owner: &mut Played, other: &mut Played) -> (Hash, Block) {
     let (item, block) = block(10);
     announce(owner, &[item]);
-    is_asked_for(owner, item);
+    expect_request(owner, item);
     owner.send(&block);
-    is_told_of(other, item);
+    expect_announcement(other, item);
     (item.hash, block)
 }
 
 #[test]
-fn the_hub_offers_no_service_and_no_tip() {
+fn the_relay_offers_no_service_and_names_no_tip() {
     let (_relay, address) = relay();
     let mut node = Played::dial(&address, Network::Simnet);
     node.send(&support::version());
@@ -266,7 +264,7 @@ fn the_hub_offers_no_service_and_no_tip() {
 #[test]
 fn a_block_is_served_under_every_type_that_blocks_have() {
     let (_relay, address) = relay();
-    let (mut owner, mut other) = (meet(&address), meet(&address));
+    let (mut owner, mut other) = (connect(&address), connect(&address));
     let (hash, block) = relayed_block(&mut owner, &mut other);
     for kind in [InventoryType::BLOCK, InventoryType::SYNC_BLOCK, InventoryType::MISSING_ANCESTOR] {
         other.send(&GetData::from(vec![Inventory { kind, hash }]));
@@ -277,68 +275,109 @@ fn a_block_is_served_under_every_type_that_blocks_have() {
     assert_eq!(before_pong(&mut other), []);
 }
 
-#[test]
-fn a_block_that_the_hub_lacks_is_fetched_from_another_peer_and_announced_to_nobody() {
+/// Fetches an item that one peer requests and another has. `kind` is the type of the first request.
+fn fetched_on_demand(
+    kind: InventoryType,
+    item: Inventory,
+    message: &(impl Encode + Clone),
+    is_message: fn(&Message) -> bool,
+) {
     let (_relay, address) = relay();
-    let (mut owner, mut asker) = (meet(&address), meet(&address));
-    let (item, block) = block(10);
-    let wanted = Inventory::sync_block(item.hash);
+    let (mut owner, mut asker) = (connect(&address), connect(&address));
+    let wanted = Inventory { kind, hash: item.hash };
     asker.send(&GetData::from(vec![wanted]));
-    is_asked_for(&mut owner, wanted);
-    let mut third = meet(&address);
-    // While it is on its way, another peer that asks is served by the same request.
+    expect_request(&mut owner, wanted);
+    let mut third = connect(&address);
+    // The same request to the owner serves another peer that asks meanwhile.
     third.send(&GetData::from(vec![item]));
     assert_eq!(before_pong(&mut third), []);
-    owner.send(&block);
+    owner.send(message);
     for node in [&mut asker, &mut third] {
-        assert_eq!(node.expect::<Block>(), block);
+        assert!(is_message(&node.next().unwrap()));
     }
-    let mut fourth = meet(&address);
+    let mut fourth = connect(&address);
     for node in [&mut owner, &mut asker, &mut third, &mut fourth] {
         assert_eq!(before_pong(node), []);
     }
 }
 
 #[test]
-fn a_block_that_no_peer_has_is_not_found() {
+fn an_item_that_the_relay_lacks_is_fetched_from_another_peer_and_not_announced() {
+    let (item, block) = block(10);
+    fetched_on_demand(InventoryType::SYNC_BLOCK, item, &block, |message| matches!(message, Message::Block(_)));
+    let (item, tx) = tx(1);
+    fetched_on_demand(InventoryType::TX, item, &tx, |message| matches!(message, Message::Tx(_)));
+}
+
+#[test]
+fn an_item_that_no_peer_has_is_not_found() {
+    for wanted in [Inventory::sync_block(Hash::ZERO), Inventory::tx(Hash::ZERO)] {
+        let (_relay, address) = relay();
+        let mut asker = connect(&address);
+        asker.send(&GetData::from(vec![wanted]));
+        assert_eq!(asker.expect::<NotFound>().items, [wanted]);
+        let mut others = [connect(&address), connect(&address)];
+        asker.send(&GetData::from(vec![wanted]));
+        // Both are asked, in either order: the second after the first has answered.
+        let [first, second] = &mut others;
+        let (first, second) = match before_pong(first).as_slice() {
+            [] => (second, first),
+            _ => (first, second),
+        };
+        first.send(&NotFound::from(vec![wanted]));
+        expect_request(second, wanted);
+        second.send(&NotFound::from(vec![wanted]));
+        assert_eq!(asker.expect::<NotFound>().items, [wanted]);
+    }
+}
+
+#[test]
+fn a_peer_that_withholds_a_requested_transaction_is_followed_by_another() {
     let (_relay, address) = relay();
-    let mut asker = meet(&address);
-    let wanted = Inventory::sync_block(Hash::ZERO);
-    asker.send(&GetData::from(vec![wanted]));
-    assert_eq!(asker.expect::<NotFound>().items, [wanted]);
-    let mut others = [meet(&address), meet(&address)];
-    asker.send(&GetData::from(vec![wanted]));
-    // Both are asked, in either order: the second after the first has answered.
+    let (mut asker, mut others) = (connect(&address), [connect(&address), connect(&address)]);
+    let (item, tx) = tx(1);
+    asker.send(&GetData::from(vec![item]));
     let [first, second] = &mut others;
-    let (first, second) = match before_pong(first).as_slice() {
-        [] => (second, first),
-        _ => (first, second),
+    let second = match before_pong(first).as_slice() {
+        [] => first,
+        _ => second,
     };
-    first.send(&NotFound::from(vec![wanted]));
-    is_asked_for(second, wanted);
-    second.send(&NotFound::from(vec![wanted]));
-    assert_eq!(asker.expect::<NotFound>().items, [wanted]);
+    // The first answers everything but this. After its deadline, the second is asked.
+    expect_request(second, item);
+    second.send(&tx);
+    assert_eq!(asker.expect::<Transaction>(), tx);
+}
+
+#[test]
+fn a_peer_that_requests_many_unknown_items_makes_the_relay_ask_for_a_hundred_at_a_time() {
+    let (_relay, address) = relay();
+    let (mut asker, mut other) = (connect(&address), connect(&address));
+    let unknown: Vec<Inventory> = (0..150_u32).map(|number| Inventory::tx(Hash::of(&number.to_le_bytes()))).collect();
+    asker.send(&GetData::from(unknown.clone()));
+    assert_eq!(asker.expect::<NotFound>().items, unknown[100..]);
+    let requests = before_pong(&mut other).into_iter().map(|message| GetData::try_from(message).unwrap().items.len());
+    assert_eq!(requests.sum::<usize>(), 100);
 }
 
 #[test]
 fn an_announcer_that_withholds_an_item_does_not_keep_it_from_the_others() {
     let (_relay, address) = relay();
-    let (mut first, mut second, mut third) = (meet(&address), meet(&address), meet(&address));
+    let (mut first, mut second, mut third) = (connect(&address), connect(&address), connect(&address));
     let (item, tx) = tx(1);
     announce(&mut first, &[item]);
-    is_asked_for(&mut first, item);
+    expect_request(&mut first, item);
     announce(&mut second, &[item]);
-    // The hub waits for the first announcer for a while, which answers everything else.
-    is_asked_for(&mut second, item);
+    // The first announcer answers everything but this. After a while, the second is asked.
+    expect_request(&mut second, item);
     second.send(&tx);
-    is_told_of(&mut third, item);
+    expect_announcement(&mut third, item);
     assert_eq!(before_pong(&mut first), []);
 }
 
 #[test]
 fn a_peer_that_reads_may_ask_for_more_than_fits_into_its_queue() {
     let (_relay, address) = relay();
-    let (mut owner, mut reader) = (meet(&address), meet(&address));
+    let (mut owner, mut reader) = (connect(&address), connect(&address));
     let large = TxFields {
         version: 1,
         payload: Some(vec![7; 9 << 20]),
@@ -355,7 +394,7 @@ fn a_peer_that_reads_may_ask_for_more_than_fits_into_its_queue() {
     owner.send(&large);
     items.insert(30, Inventory::tx(large.id()));
     assert_eq!(before_pong(&mut owner), []);
-    // More than one queue holds, whatever its limit is.
+    // More than the outbound queue holds.
     let request: Vec<Inventory> = (0..3).flat_map(|_| items.clone()).collect();
     reader.send(&GetData::from(request.clone()));
     for item in request {

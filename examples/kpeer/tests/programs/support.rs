@@ -1,4 +1,4 @@
-//! What the tests share: `kpeer` as a process, nodes that a test plays, a proxy, and files.
+//! Shared by the tests: `kpeer` as a process, nodes that a test plays, a proxy, and files.
 
 pub mod proxy;
 pub mod running;
@@ -16,7 +16,7 @@ pub fn kpeer(subcommand: &str) -> Command {
     command
 }
 
-/// An address where no node is, nor can be while the socket is kept.
+/// An address where no node listens, and none can while the socket exists.
 pub fn nobody() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

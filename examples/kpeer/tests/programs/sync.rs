@@ -1,4 +1,4 @@
-//! `kpeer sync` and `kpeer listen --dag`, on the DAG of a recorded session between two daemons.
+//! `kpeer sync` and `kpeer listen --dag`, with the DAG of a recorded session between two daemons.
 
 use crate::support;
 use crate::support::running::{Played, Running, run};
@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
-/// What a node of the recorded session sent.
+/// The messages that one node of the recorded session sent.
 fn recorded(name: &str) -> Vec<Message> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures").join(name);
     let bytes = fs::read(path).unwrap();
@@ -38,7 +38,7 @@ fn sync(address: &str, arguments: &[&str]) -> support::running::Ended {
 }
 
 #[test]
-fn a_dag_arrives_as_it_was() {
+fn a_downloaded_file_equals_the_served_file() {
     let (blocks, out) = (blocks(), Scratch::new("whole"));
     assert_eq!(blocks.len(), 299);
     let dag = Scratch::with("whole-dag", &file(&blocks));
@@ -49,7 +49,7 @@ fn a_dag_arrives_as_it_was() {
     let done = &ended.events("done")[0];
     assert_eq!((&done["blocks"], &done["new"]), (&299.into(), &299.into()), "{done}");
     assert_eq!((&done["bytes"], &done["tip"]), (&137_352.into(), &blocks[298].hash().to_string().into()), "{done}");
-    // More than one request is on its way before the first block comes, and none asks for more than the convention allows.
+    // No request is for more than 50 blocks.
     let commands = |event: &str| -> Vec<_> { ended.events(event).iter().map(|e| e["command"].clone()).collect() };
     assert_eq!(commands("sent").iter().filter(|command| *command == "getdata").count(), 6);
 
@@ -64,12 +64,12 @@ fn a_dag_arrives_as_it_was() {
 }
 
 #[test]
-fn what_is_there_is_not_downloaded_again() {
+fn a_stopped_download_continues_after_the_stored_blocks() {
     let blocks = blocks();
     let dag = Scratch::with("resume-dag", &file(&blocks));
     let (_listen, address) = serve(&dag);
     let whole = dag.content();
-    // Between two blocks, inside a header and inside a payload; after one block, some and all but one.
+    // The file ends between two blocks, inside a header or inside a payload; after one block, some, or all but one.
     for (kept, cut) in [(1, 0), (1, 10), (120, 0), (120, 100), (298, 23)] {
         let end = file(&blocks[..kept]).len() + cut;
         let out = Scratch::with("resume", &whole[..end]);
@@ -83,13 +83,13 @@ fn what_is_there_is_not_downloaded_again() {
 }
 
 #[test]
-fn a_made_up_dag_can_be_downloaded_too() {
+fn a_generated_dag_can_be_downloaded_and_served_on_each_network() {
     for network in ["mainnet", "testnet", "regtest", "simnet", "devnet", "0xcafe0001"] {
         let (_listen, address) = Running::listen(&["--network", network]);
         let out = Scratch::new(network);
         let ended = run("sync", &[&address, "--network", network, "--json", "--out", out.path()]);
         assert_eq!(ended.status, 0, "{network}: {ended:#?}");
-        // Both tips, though one is not in the other's past.
+        // The second tip is downloaded, too, though it is not in the past of the selected tip.
         assert_eq!(ended.events("done")[0]["blocks"], 300, "{network}");
         let (_second, address) = Running::listen(&["--network", network, "--dag", out.path()]);
         let copy = Scratch::new(&format!("{network}-copy"));
@@ -99,7 +99,7 @@ fn a_made_up_dag_can_be_downloaded_too() {
 }
 
 #[test]
-fn a_recorded_daemon_would_have_been_served_the_same() {
+fn the_requests_of_a_recorded_daemon_get_the_recorded_blocks() {
     let dag = Scratch::with("daemon-dag", &file(&blocks()));
     let (_listen, address) = serve(&dag);
     let mut daemon = Played::dial(&address, Network::Simnet);
@@ -113,7 +113,7 @@ fn a_recorded_daemon_would_have_been_served_the_same() {
             _ => {}
         }
     }
-    // The daemon that was recorded took other parents as selected ones, so its locators differ in the middle.
+    // The recorded daemon selected other parents, so its locators differ in the middle.
     let asked =
         recorded("sync-to-node.bin").into_iter().find_map(|message| GetLocator::try_from(message).ok()).unwrap();
     assert_eq!(locators.len(), 4);
@@ -126,20 +126,20 @@ fn a_recorded_daemon_would_have_been_served_the_same() {
     assert!(got == blocks());
 }
 
-/// A node of the recorded DAG which a test plays, and which gives `answer` to requests for blocks.
+/// A node with the recorded DAG, played by the test, which answers requests for blocks with `answer`.
 fn node(answer: impl Fn(&mut Played, Vec<&Block>) + Send + 'static) -> (String, JoinHandle<()>) {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let thread = thread::spawn(move || {
         let blocks = blocks();
         let hashes: Vec<Hash> = blocks.iter().map(Block::hash).collect();
         let version = Version { selected_tip: hashes[298], ..support::version() };
-        let mut played = Played::accept(&door, &version, Network::Simnet);
+        let mut played = Played::accept(&listener, &version, Network::Simnet);
         while let Some(message) = played.next() {
             match message {
                 Message::GetLocator(request) => played.send(&Locator { hashes: vec![request.low] }),
                 Message::GetBlockInvs(_) => {
-                    // Something new, which is not meant.
+                    // An announcement, which is not the answer.
                     played.send(&Inv::from(vec![Inventory::block(Hash::of(b"new"))]));
                     played.send(&hashes.iter().copied().map(Inventory::sync_block).collect::<Inv>());
                 }
@@ -154,7 +154,7 @@ fn node(answer: impl Fn(&mut Played, Vec<&Block>) + Send + 'static) -> (String, 
     (address, thread)
 }
 
-/// Why a download from this node failed, and how many blocks had come.
+/// Why a download from this node failed, and how many blocks were stored.
 fn failure(address: &str, arguments: &[&str]) -> (String, u64) {
     let ended = sync(address, arguments);
     assert_eq!(ended.status, 1, "{ended:#?}");
@@ -165,7 +165,7 @@ fn failure(address: &str, arguments: &[&str]) -> (String, u64) {
 }
 
 #[test]
-fn a_node_that_goes_away_is_named_and_another_gone_on_with() {
+fn a_download_continues_from_another_node_after_the_first_disconnected() {
     let all = blocks();
     let last = all[70].hash();
     let (address, node) = node(move |played, wanted| {
@@ -191,7 +191,7 @@ fn a_node_that_goes_away_is_named_and_another_gone_on_with() {
 }
 
 #[test]
-fn a_block_that_is_not_what_was_announced_is_noticed() {
+fn a_block_that_was_not_requested_is_an_error() {
     let (address, node) = node(|played, wanted| {
         let mut fields = wanted[0].to_fields();
         fields.header.nonce += 1;
@@ -199,12 +199,12 @@ fn a_block_that_is_not_what_was_announced_is_noticed() {
     });
     let (reason, new) = failure(&address, &[]);
     node.join().unwrap();
-    assert!(reason.contains("a block that hashes to") && reason.contains("not asked for"), "{reason}");
+    assert!(reason.contains("a block that hashes to") && reason.contains("not requested"), "{reason}");
     assert_eq!(new, 0);
 }
 
 #[test]
-fn a_block_before_its_parents_is_noticed() {
+fn a_block_before_its_parents_is_an_error() {
     let (address, node) = node(|played, wanted| wanted.into_iter().rev().for_each(|block| played.send(block)));
     let (reason, new) = failure(&address, &[]);
     node.join().unwrap();
@@ -213,7 +213,7 @@ fn a_block_before_its_parents_is_noticed() {
 }
 
 #[test]
-fn a_block_that_is_announced_and_missing_is_noticed() {
+fn an_announced_block_that_the_node_lacks_is_an_error() {
     let (address, node) = node(|played, wanted| {
         played.send(wanted[0]);
         played.send(&NotFound::from(vec![Inventory::sync_block(wanted[1].hash())]));
@@ -225,14 +225,14 @@ fn a_block_that_is_announced_and_missing_is_noticed() {
 }
 
 #[test]
-fn no_more_is_taken_than_is_wanted() {
+fn a_download_stops_at_its_limits_and_continues_with_higher_ones() {
     let all = blocks();
     let dag = Scratch::with("limits-dag", &file(&all));
     let (_listen, address) = serve(&dag);
     let bytes = (file(&all[..200]).len() + 1).to_string();
     for (option, limit, kept) in [("--max-blocks", "100", 100), ("--max-bytes", &bytes, 200)] {
         let out = Scratch::new(&option[2..]);
-        // The second time with what there is already.
+        // The second time, the file has that many already.
         for new in [kept, 0] {
             let (reason, came) = failure(&address, &["--out", out.path(), option, limit]);
             assert!(reason.contains(option) && came == new, "{came}: {reason}");
@@ -241,12 +241,12 @@ fn no_more_is_taken_than_is_wanted() {
         let ended = sync(&address, &["--out", out.path()]);
         assert!(ended.status == 0 && out.content() == dag.content(), "{ended:#?}");
     }
-    // As much as there is may be there.
+    // A limit that equals the number of blocks is not exceeded.
     assert_eq!(sync(&address, &["--max-blocks", "299"]).status, 0);
 }
 
 #[test]
-fn another_genesis_block_is_noticed() {
+fn a_dag_above_another_genesis_block_is_an_error() {
     let dag = Scratch::with("genesis-dag", &file(&blocks()));
     let (_listen, address) = serve(&dag);
     let other = "00".repeat(32);
@@ -257,7 +257,7 @@ fn another_genesis_block_is_noticed() {
 }
 
 #[test]
-fn a_file_that_is_none_is_neither_served_nor_overwritten() {
+fn a_file_of_another_kind_is_neither_served_nor_overwritten() {
     let blocks = blocks();
     let swapped = file(&[blocks[2].clone(), blocks[0].clone()]);
     let mut corrupt = file(&blocks[..3]);
@@ -268,13 +268,13 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
     let cases: [(&str, &[u8], &str); 10] = [
         ("text", b"this is not a file of blocks", "at byte 0"),
         ("note", b"note", "at byte 0: not a kaspa node: the first four bytes are \"note\""),
-        ("after", &after, "at byte 372: what comes there is the beginning of no block"),
-        ("cut-ping", &ping.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
-        ("most-of-ping", &ping.as_bytes()[..30], "at byte 0: what comes there is the beginning of no block"),
-        ("foreign", &foreign.as_bytes()[..20], "at byte 0: what comes there is the beginning of no block"),
+        ("after", &after, "at byte 372: this is not the start of a block"),
+        ("cut-ping", &ping.as_bytes()[..20], "at byte 0: this is not the start of a block"),
+        ("most-of-ping", &ping.as_bytes()[..30], "at byte 0: this is not the start of a block"),
+        ("foreign", &foreign.as_bytes()[..20], "at byte 0: this is not the start of a block"),
         ("corrupt", &corrupt, "at byte 372: the payload of block does not match its checksum"),
         ("swapped", &swapped, "comes before its parent"),
-        ("ping", ping.as_bytes(), "ping where a block should be"),
+        ("ping", ping.as_bytes(), "ping instead of a block"),
         ("twice", &file(&[blocks[0].clone(), blocks[0].clone()]), "is there twice"),
     ];
     for (name, content, expected) in cases {
@@ -290,7 +290,7 @@ fn a_file_that_is_none_is_neither_served_nor_overwritten() {
 }
 
 #[test]
-fn headers_are_read_where_the_blocks_are() {
+fn headers_are_served_from_the_file() {
     let all = blocks();
     let dag = Scratch::with("headers-dag", &file(&all));
     let (_listen, address) = serve(&dag);
@@ -304,12 +304,12 @@ fn headers_are_read_where_the_blocks_are() {
 }
 
 #[test]
-fn a_file_that_another_sync_writes_is_refused() {
+fn a_second_sync_into_the_same_file_is_refused() {
     let (first, node) = node(|_, _| {});
     let dag = Scratch::with("twice-dag", &file(&blocks()[..5]));
     let before = dag.content();
     let running = Running::start("sync", &[&[first.as_str(), "--json", "--out", dag.path()], &SIMNET[..]].concat());
-    // It has read the file, and holds it as long as the node owes it blocks.
+    // It has locked the file, and waits for blocks that the node does not send.
     running.event("sent", |event| event["command"] == "getdata");
 
     let (_listen, address) = Running::listen(&SIMNET);
@@ -326,7 +326,7 @@ fn a_file_that_another_sync_writes_is_refused() {
 }
 
 #[test]
-fn a_dag_of_any_height_arrives_at_once_and_after_a_stop() {
+fn a_dag_of_any_height_can_be_downloaded_at_once_or_after_a_stop() {
     let all = blocks();
     for height in [1, 2, 3, 5, 7, 33, 70, 299] {
         let whole = file(&all[..height]);

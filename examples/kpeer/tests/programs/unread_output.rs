@@ -1,12 +1,14 @@
-//! A program whose output nobody reads ends, quietly, and does not claim that all went well.
+//! What subcommands do when their output is closed, or when nobody reads it.
 
 use crate::support::kpeer;
-use crate::support::running::Running;
-use std::io;
+use crate::support::running::{Played, Running};
+use kaspa_peer::wire::{Network, Ping, Pong, VerAck, Version};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
-fn who_is_not_read_does_not_succeed() {
+fn a_subcommand_whose_output_is_closed_fails_without_a_message() {
     let (_listen, address) = Running::listen(&["--network", "simnet"]);
     let calls: [&[&str]; 6] = [
         &["connect", &address, "--for", "0.1"],
@@ -28,4 +30,46 @@ fn who_is_not_read_does_not_succeed() {
             .unwrap();
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &[][..]), "{call:?}: {output:?}");
     }
+}
+
+/// Kills the program when the test ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_node_whose_output_nobody_reads_goes_on_and_counts_the_lines() {
+    const PINGS: u64 = 15_000;
+    let (reader, writer) = io::pipe().unwrap();
+    let mut command = kpeer("listen");
+    command.args(["127.0.0.1:0", "--network", "simnet", "--json"]).stdin(Stdio::null()).stdout(writer);
+    let _listen = Killed(command.spawn().unwrap());
+    // Closes this process's copy of the writer.
+    drop(command);
+    let mut lines = BufReader::new(reader).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let address = lines.next().unwrap()["address"].as_str().unwrap().to_owned();
+
+    // From here on, nobody reads. Each ping makes two lines of about 80 bytes.
+    let mut remote = Played::dial(&address, Network::Simnet);
+    remote.send(&Version::new(7));
+    remote.expect::<VerAck>();
+    remote.send(&VerAck);
+    for nonce in 0..PINGS {
+        remote.send(&Ping { nonce });
+        assert_eq!(remote.expect::<Pong>().nonce, nonce);
+    }
+
+    let (mut printed, mut dropped) = (0, 0);
+    while dropped == 0 {
+        let line = lines.next().unwrap();
+        printed += u64::from(line["command"] == "ping" || line["command"] == "pong");
+        dropped = if line["event"] == "dropped" { line["lines"].as_u64().unwrap() } else { 0 };
+    }
+    // A callback may still be about to print the last pong.
+    assert!((2 * PINGS - 1..=2 * PINGS).contains(&(printed + dropped)), "{printed} printed, {dropped} dropped");
 }

@@ -4,13 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-/// A SOCKS5 proxy for one connection, which it makes to `target` whatever it is asked for. Gives what it was asked for.
+/// A SOCKS5 proxy for one connection, which it makes to `target`. The thread returns the host and port that the client asked for.
 pub fn proxy(target: SocketAddr) -> (String, JoinHandle<String>) {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let thread = thread::spawn(move || {
-        let mut client = door.accept().unwrap().0;
-        // Version 5, one way to authenticate: none.
+        let mut client = listener.accept().unwrap().0;
+        // Version 5, and one method of authentication: none.
         assert_eq!(read(&mut client, 3), [5, 1, 0]);
         client.write_all(&[5, 0]).unwrap();
         // Connect to an address or a name.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes on a busy machine; a test that gets here has failed.
+/// Longer than anything here takes on a busy machine. A test that waits this long fails.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A program that is killed when the test forgets it.
+/// A program that is killed when this is dropped.
 pub struct Running {
     child: Child,
     said: Arc<Said>,
@@ -33,7 +33,7 @@ struct Lines {
     ended: usize,
 }
 
-/// What a program said until it ended.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub status: i32,
@@ -54,7 +54,7 @@ impl Running {
         let (out, mut err) = (BufReader::new(child.stdout.take().unwrap()), child.stderr.take().unwrap());
         let to = Arc::clone(&said);
         thread::spawn(move || {
-            // A carriage return would be no part of a line's end.
+            // `lines` would remove a carriage return.
             for line in out.split(b'\n') {
                 let line = String::from_utf8(line.unwrap()).unwrap();
                 to.change(|lines| lines.out.push(line));
@@ -80,12 +80,12 @@ impl Running {
         (listen, object["address"].as_str().unwrap().to_owned())
     }
 
-    /// The first line of which `wanted` makes something.
+    /// The first line for which `wanted` returns something.
     pub fn line<T>(&self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
         self.wait(what, |lines| lines.out.iter().find_map(|line| wanted(line)))
     }
 
-    /// The first event of this name that is `wanted`, said by a program with `--json`.
+    /// The first event of this name that is `wanted`, of a program with `--json`.
     pub fn event(&self, name: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         self.line(name, |line| {
             let object = object(line);
@@ -93,7 +93,7 @@ impl Running {
         })
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended without help.
     pub fn end(mut self) -> Ended {
         self.wait("the end", |lines| (lines.ended == 2).then_some(()));
         let status = self.child.wait().unwrap().code().unwrap();
@@ -101,7 +101,7 @@ impl Running {
         Ended { status, out: lines.out.clone(), err: lines.err.clone() }
     }
 
-    /// Does what Ctrl-C does.
+    /// Sends the signal of Ctrl-C.
     #[cfg(unix)]
     pub fn interrupt(&self) {
         self.signal("INT");
@@ -142,7 +142,7 @@ impl Said {
 }
 
 impl Ended {
-    /// What it said as JSON, which every line must be.
+    /// The events of this name. Every line must be JSON.
     pub fn events(&self, name: &str) -> Vec<Value> {
         self.out.iter().map(|line| object(line)).filter(|object| object["event"] == name).collect()
     }
@@ -179,9 +179,9 @@ impl Played {
         Self::new(TcpStream::connect(address).unwrap(), network)
     }
 
-    /// Waits for a program that dials, and shakes hands with it.
-    pub fn accept(door: &TcpListener, version: &Version, network: Network) -> Self {
-        let mut played = Self::new(door.accept().unwrap().0, network);
+    /// Waits for a program that dials, and does the handshake.
+    pub fn accept(listener: &TcpListener, version: &Version, network: Network) -> Self {
+        let mut played = Self::new(listener.accept().unwrap().0, network);
         played.expect::<Version>();
         played.send(version);
         played.send(&VerAck);
@@ -189,12 +189,12 @@ impl Played {
         played
     }
 
-    /// Sends a message. A program that has hung up is noticed when it does not answer.
+    /// Sends a message. If the program has disconnected, the next read fails.
     pub fn send<M: Encode>(&mut self, message: &M) {
         let _ = write_message(&mut self.stream, message, self.network);
     }
 
-    /// The next message; `None` when the program has hung up.
+    /// The next message; `None` if the program has disconnected.
     pub fn next(&mut self) -> Option<Message> {
         self.messages.read_message().unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl Played {
     /// The next message of this type; others are ignored.
     pub fn expect<T: Payload>(&mut self) -> T {
         loop {
-            let message = self.next().unwrap_or_else(|| panic!("hung up before {}", T::COMMAND));
+            let message = self.next().unwrap_or_else(|| panic!("disconnected before {}", T::COMMAND));
             if let Ok(payload) = T::try_from(message) {
                 return payload;
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// A file that is removed when the test forgets it.
+/// A file that is removed when this is dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
