@@ -30,6 +30,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use text::count;
 
 const HELP: &str = "\
 A bad frame is reported, and the next one is read if it is known where it
@@ -203,15 +204,10 @@ fn inspect_records<W: Write>(
         report.bad |= !is_well;
     } else if let Some(to) = &options.pcap {
         let written = export::export(&mut records, options.file.as_deref(), to)?;
-        writeln!(
-            report.out,
-            "{} packets of {} connections written to {}",
-            written.packets,
-            written.connections,
-            to.display()
-        )
-        .and_then(|()| report.out.flush())
-        .map_err(Failure::Write)?;
+        let (packets, connections) = (count(written.packets, "packet"), count(written.connections, "connection"));
+        writeln!(report.out, "{packets} of {connections} written to {}", to.display())
+            .and_then(|()| report.out.flush())
+            .map_err(Failure::Write)?;
     } else {
         capture::show(&mut records, report)?;
     }

@@ -4,6 +4,7 @@ use super::capture::{Record, What};
 use super::packets::{Direction, Segment, Segments, Skipped};
 use super::stream::{Found, FrameStream};
 use super::tcp::{self, Piece};
+use super::text::count;
 use kaspa_peer::wire::Network;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -34,18 +35,19 @@ impl fmt::Display for Summary {
     /// One line each for what was read, and for each kind of thing that is not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, others, ignored, oddities, skipped } = self;
-        write!(f, "{connections} connections with frames")?;
+        write!(f, "{} with frames", count(*connections, "connection"))?;
         let more = [
-            (*others, "connections without (see --network)"),
-            (*ignored, "connections not read: too many were open"),
-            (oddities.missing, "bytes were not captured"),
-            (oddities.early, "segments out of order"),
-            (oddities.again, "segments sent again"),
-            (skipped.cut, "packets recorded up to the snap length only"),
-            (skipped.fragments, "IP fragments not read"),
-            (skipped.other, "packets that are not TCP"),
+            (*others, "connection", "without frames (see --network)"),
+            (*ignored, "connection", "not read, because too many were open"),
+            (oddities.missing, "byte", "not captured"),
+            (oddities.early, "segment", "out of order"),
+            (oddities.again, "segment", "sent again"),
+            (skipped.cut, "packet", "recorded up to the snap length only"),
+            (skipped.fragments, "IP fragment", "not read"),
+            (skipped.other, "packet", "other than TCP"),
         ];
-        more.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, "\n{count} {what}"))
+        let more = more.iter().filter(|(number, ..)| *number > 0);
+        more.into_iter().try_for_each(|(number, noun, what)| write!(f, "\n{} {what}", count(*number, noun)))
     }
 }
 

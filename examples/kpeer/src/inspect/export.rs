@@ -189,7 +189,9 @@ impl Connection {
         };
         let mut tcp = ip.tcp(from.port(), to.port(), *sequence, WINDOW);
         if flags.syn {
-            tcp = tcp.syn().options(&[TcpOptionElement::WindowScale(WINDOW_SCALE)]).map_err(io::Error::other)?;
+            let options =
+                [TcpOptionElement::MaximumSegmentSize(SEGMENT as u16), TcpOptionElement::WindowScale(WINDOW_SCALE)];
+            tcp = tcp.syn().options(&options).map_err(io::Error::other)?;
         }
         if flags.ack {
             tcp = tcp.ack(acknowledged);
@@ -232,4 +234,94 @@ fn addresses(text: &str, is_inbound: bool, number: u64, network: Option<Network>
         SocketAddr::new(address, port)
     });
     (local, remote)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::capture::{Filter, Records};
+    use crate::inspect::connections::Connections;
+    use crate::inspect::packets::Segments;
+    use kaspa_peer::wire::{Frame, Inv, Inventory, Ping};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    /// The file of two connections, one with a frame of several segments.
+    fn file() -> Vec<u8> {
+        let writer = PcapngWriter::new(Vec::new()).unwrap();
+        let network = Some(Network::Simnet);
+        let mut export = Export { writer, network, connections: HashMap::new(), written: Written::default() };
+        let ping = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap().as_bytes().to_vec();
+        let items = (0..100).map(|number| Inventory::tx([number; 32].into()));
+        let inv = Frame::encode(&Inv::from_iter(items), Network::Simnet).unwrap().as_bytes().to_vec();
+        let mut micros = 0;
+        let mut record = |peer, what| {
+            micros += 1;
+            let time = UNIX_EPOCH + Duration::from_micros(micros);
+            export.record(Shown { at: Duration::ZERO, time, peer, what, found: None }).unwrap();
+        };
+        record(1, What::Connected("203.0.113.7:16511 (outbound)".to_owned()));
+        record(2, What::Connected("[2001:db8::7]:50000 (inbound)".to_owned()));
+        for peer in [1, 2] {
+            record(peer, What::Sent(inv.clone()));
+            record(peer, What::Received(ping.clone()));
+        }
+        record(1, What::Gone("closed by the remote".to_owned()));
+        record(2, What::Sent(ping.clone()));
+        export.writer.into_inner()
+    }
+
+    fn read(file: Vec<u8>) -> io::Result<Vec<Shown>> {
+        let start = file.get(..24).unwrap_or(&file).to_vec();
+        let segments = Segments::new(&start, io::Cursor::new(file.get(24..).unwrap_or_default().to_vec()))?;
+        Records::of_packets(Connections::new(segments, None), Filter::default()).collect()
+    }
+
+    #[test]
+    fn both_versions_of_ip_and_both_directions_come_back() {
+        let shown = read(file()).unwrap();
+        let lines: Vec<String> = shown
+            .iter()
+            .map(|Shown { time, peer, what, .. }| {
+                let time = time.duration_since(UNIX_EPOCH).unwrap().as_micros();
+                match what {
+                    What::Sent(frame) => format!("{time} {peer} sent {}", frame.len()),
+                    What::Received(frame) => format!("{time} {peer} received {}", frame.len()),
+                    What::Connected(text) | What::Gone(text) => format!("{time} {peer} {text}"),
+                    _ => "unexpected".to_owned(),
+                }
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "1 1 203.0.113.7:16511 (outbound), this side 192.0.2.1:49153",
+                "3 1 sent 3625",
+                "4 1 received 32",
+                "2 2 [2001:db8::7]:50000 (inbound), this side [2001:db8::1]:16511",
+                "5 2 sent 3625",
+                "6 2 received 32",
+                "7 1 closed by 192.0.2.1:49153",
+                "8 2 sent 32",
+            ]
+        );
+    }
+
+    #[test]
+    fn damaged_files_are_read_without_a_panic() {
+        let file = file();
+        let (mut whole, mut errors) = (0, 0);
+        for _ in 0..2000 {
+            let mut damaged = file.clone();
+            for _ in 0..rand::random_range(1..4) {
+                let at = rand::random_range(0..damaged.len());
+                damaged[at] = *[0, 1, 0x7f, 0x80, 0xff, rand::random()].get(rand::random_range(0..6_usize)).unwrap();
+            }
+            damaged.truncate(rand::random_range(0..damaged.len() * 4));
+            match read(damaged) {
+                Ok(_) => whole += 1,
+                Err(_) => errors += 1,
+            }
+        }
+        assert!(whole > 100 && errors > 100, "{whole} {errors}");
+    }
 }

@@ -8,6 +8,9 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The buffer holds the largest block, and more than one packet. It grows up to [`LARGEST_BLOCK`].
+const BUFFER: usize = 64 << 10;
+
 /// The largest block that is read. A packet has at most 256 KiB.
 const LARGEST_BLOCK: usize = 2 << 20;
 
@@ -70,6 +73,7 @@ pub struct Skipped {
 /// Reads the segments of a file.
 pub struct Segments {
     blocks: Box<dyn PcapReaderIterator + Send>,
+    buffer: usize,
     interfaces: Vec<Interface>,
     /// The time of the last packet, for blocks without one.
     last: SystemTime,
@@ -106,15 +110,15 @@ impl Segments {
             let is_little_endian = length(8) == Some(0x1a2b_3c4d_u32.to_le_bytes());
             let length = length(4).unwrap_or_default();
             let length = if is_little_endian { u32::from_le_bytes(length) } else { u32::from_be_bytes(length) };
-            let missing = (length as usize).min(LARGEST_BLOCK).saturating_sub(start.len());
+            let missing = (length as usize).min(BUFFER).saturating_sub(start.len());
             rest.by_ref().take(missing as u64).read_to_end(&mut start)?;
         }
         let source = io::Cursor::new(start).chain(rest);
         let blocks: Box<dyn PcapReaderIterator + Send> = match is_pcapng {
-            true => Box::new(PcapNGReader::new(LARGEST_BLOCK, source).map_err(failure)?),
-            false => Box::new(LegacyPcapReader::new(LARGEST_BLOCK, source).map_err(failure)?),
+            true => Box::new(PcapNGReader::new(BUFFER, source).map_err(failure)?),
+            false => Box::new(LegacyPcapReader::new(BUFFER, source).map_err(failure)?),
         };
-        Ok(Self { blocks, interfaces: Vec::new(), last: UNIX_EPOCH, skipped: Skipped::default() })
+        Ok(Self { blocks, buffer: BUFFER, interfaces: Vec::new(), last: UNIX_EPOCH, skipped: Skipped::default() })
     }
 
     /// Returns the next segment, or `None` at the end of the file.
@@ -133,6 +137,12 @@ impl Segments {
                     if self.blocks.data().len() == before && !self.blocks.reader_exhausted() {
                         return Err(malformed("a length in it is larger than its block"));
                     }
+                    continue;
+                }
+                Err(PcapError::BufferTooSmall) if self.buffer < LARGEST_BLOCK => {
+                    self.buffer *= 2;
+                    self.blocks.grow(self.buffer);
+                    self.blocks.refill().map_err(failure)?;
                     continue;
                 }
                 Err(error) => return Err(failure(error)),
@@ -263,7 +273,8 @@ fn segment(packet: Packet<'_>, last: &mut SystemTime, skipped: &mut Skipped) -> 
     skipped.cut += u64::from(is_cut);
     Some(Segment {
         time: *last,
-        direction: direction.or(of_link),
+        // On the loopback interface each packet leaves and arrives.
+        direction: direction.or(of_link.filter(|_| !source.is_loopback())),
         source: SocketAddr::new(source, tcp.source_port()),
         destination: SocketAddr::new(destination, tcp.destination_port()),
         sequence: tcp.sequence_number(),

@@ -80,6 +80,11 @@ impl<W: Write> PcapngWriter<W> {
         self.out.flush()
     }
 
+    #[cfg(test)]
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     fn block(&mut self, kind: u32, content: &[u8]) -> io::Result<()> {
         let length = u32::try_from(content.len() + 12).map_err(io::Error::other)?;
         self.out.write_all(&kind.to_le_bytes())?;
