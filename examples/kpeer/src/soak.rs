@@ -1,52 +1,85 @@
-//! `kpeer soak`: keeps peers busy for a while, cuts them off, attacks them, and looks whether anything is left behind.
+//! `kpeer soak`: keeps peers busy for a while, ends them in every way, attacks them, and checks that nothing is left behind.
+//!
+//! `churn` makes, uses and ends the connections, `workers` asks and closes, `hostile` attacks, `pauses` stops the process.
 
 mod churn;
+mod counts;
 mod gauges;
 mod hostile;
+mod link;
+mod node;
+mod pair;
+mod pauses;
 mod report;
+mod workers;
 
+use crate::interrupt;
 use churn::Churn;
 use clap::Args;
+use counts::Counts;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use gauges::Gauges;
 use hostile::{Hostile, Pinger};
-use kaspa_peer::{Config, wire::Network};
-use report::{Report, Row};
+use pauses::Pauses;
+use report::{Report, Row, Summary};
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-Shown at intervals are the threads and open files of the process, what it has
-allocated, its memory, and the bytes that are queued. The last line tells the
-median round trip of the peer that pings: alone, and under attack.
+A connection ends in one of nine ways: disconnect, close, drop of the last
+handle, shutdown of its socket, the same in the middle of a frame, reset, a
+reject from a callback (disconnect_with), a remote that stops reading (stall),
+and a question without an answer (silence). Meanwhile ends read slowly, flood
+each other and ask each other.
 
-Exit status: 0 when in the end everything is as it was in the beginning, 1 when
-something is left, 2 when it cannot be run.
+The table has a row for each interval. Below it, the columns are explained, and
+every receipt and every question is accounted for: it resolved exactly once.
+
+SIGINT and SIGTERM end the soak in order; the last line says so.
+
+Exit status: 0 if in the end everything is as it was in the beginning, also
+after a signal; 1 if something is left behind or a promise was broken; 2 if the
+soak cannot run.
 ";
 
-/// Keeps peers busy for a while and looks whether anything is left behind
+/// Keeps peers busy for a while and checks that nothing is left behind
 ///
-/// N connections between two nodes in this process, six threads each, say things small and large to one another, and are cut off at random: by disconnecting, by shutting the socket down, in the middle of a frame, by dropping the handle. Meanwhile a hostile remote floods one of the nodes, sends it garbage, never reads and dawdles, and another peer of the same node pings.
+/// Keeps N connections between two nodes in this process, with six threads each. They send each other small and large messages and are ended at random in every way. Meanwhile a hostile remote floods one of the nodes, sends it garbage, never reads and sends one byte at a time, and another peer of the same node pings.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct Options {
-    /// How many connections to keep
-    #[arg(long, value_name = "N", default_value = "20")]
+    /// How many connections to keep, at least 1
+    #[arg(long, value_name = "N", default_value = "20", value_parser = peers, allow_negative_numbers = true)]
     peers: usize,
-    /// For how long; at most a minute longer where the machine is too slow for everything to happen by then
-    #[arg(long, value_name = "S", default_value = "60", conflicts_with = "minutes")]
+    /// How long it runs, in seconds; at most a minute longer where the machine is too slow for everything to happen by then
+    #[arg(long, value_name = "S", default_value = "60", conflicts_with = "minutes", allow_negative_numbers = true)]
     seconds: u64,
-    /// For how many minutes
-    #[arg(long, value_name = "M")]
+    /// The same in minutes
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     minutes: Option<u64>,
-    /// Print one JSON object a line instead of a table
+    /// Pause the whole process now and then for up to 10 seconds: a child process sends SIGSTOP and SIGCONT (Unix)
+    #[arg(long)]
+    pauses: bool,
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
+fn peers(text: &str) -> Result<usize, Box<dyn Error + Send + Sync>> {
+    match text.parse()? {
+        0 => Err("a soak needs at least 1 connection".into()),
+        peers => Ok(peers),
+    }
+}
+
 /// How long threads and sockets may take to go away after the last peer has ended.
 const SETTLING: Duration = Duration::from_secs(10);
+
+/// The phases before the churn last at most this long.
+const LONGEST_PHASE: Duration = Duration::from_secs(30);
 
 pub fn run(options: Options) -> ExitCode {
     let time = options.minutes.map_or(options.seconds, |minutes| minutes.saturating_mul(60));
@@ -60,72 +93,89 @@ pub fn run(options: Options) -> ExitCode {
     }
 }
 
-/// A node whose timeouts are short, so that what is cut off shows soon.
-fn node(name: &str) -> Result<Config, Box<dyn Error>> {
-    let config = Config::builder(Network::Simnet)
-        .user_agent_with_comments(name, "1.0.0", ["soak"])
-        .handshake_timeout(Duration::from_secs(5))
-        .write_timeout(Duration::from_secs(2))
-        .frame_timeout(Duration::from_secs(5))
-        .build()?;
-    Ok(config)
+/// SIGINT or SIGTERM.
+struct Signal(Receiver<()>);
+
+impl Signal {
+    /// Waits until `deadline` or until the signal arrives.
+    fn wait(&self, deadline: Instant) {
+        // Nothing is ever sent, so this ends by the time or by the signal.
+        let _ = self.0.recv_deadline(deadline);
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.0.recv_timeout(Duration::ZERO) == Err(RecvTimeoutError::Disconnected)
+    }
 }
 
-/// Whether nothing was left behind.
+/// Returns whether nothing is left behind.
 fn soak(options: &Options, time: Duration) -> Result<bool, Box<dyn Error>> {
-    let (alice, bob) = (node("alice")?, node("bob")?);
+    let signal = Signal(interrupt::channel().map_err(|error| error.to_string())?);
+    let stop = || signal.has_arrived();
     let report = Report::new(options.json);
-    let interval = (time / 10).max(Duration::from_secs(1));
+    let phase = (time / 10).min(LONGEST_PHASE);
+    let interval = (time / 20).max(Duration::from_secs(1));
 
-    // What is made once is there when everything has happened once.
-    let mut rehearsal = Churn::new(&alice, &bob, options.peers)?;
-    rehearsal.run(time / 10, Duration::MAX, |_| {});
-    rehearsal.end();
-    let mut left = rehearsal.complaints();
-    drop(rehearsal);
+    // Allocates what is allocated once per process, and shows how much memory peers need.
+    let rehearsal = Arc::new(Counts::default());
+    let (alice, bob) = (node::config("alice", &rehearsal)?, node::config("bob", &rehearsal)?);
+    let mut churn = Churn::new(&alice, &bob, options.peers, &rehearsal)?;
+    churn.run(phase, false, &stop, Duration::MAX, |_| {});
+    churn.end();
+    drop((alice, bob));
 
-    let mut churn = Churn::new(&alice, &bob, options.peers)?;
+    let counts = Arc::new(Counts::default());
+    let (alice, bob) = (node::config("alice", &counts)?, node::config("bob", &counts)?);
     let before = settled(|_| true);
     let start = Instant::now();
-    let show = |phase: &'static str, churn: &Churn| {
-        report.row(&Row { time: start.elapsed(), phase, gauges: Gauges::now(), tally: churn.tally() });
-    };
-    show("begin", &churn);
+    let pauses = if options.pauses { Some(Pauses::start(time)?) } else { None };
+    let mut churn = Churn::new(&alice, &bob, options.peers, &counts)?;
+    let row = |phase, tally| report.row(&Row { time: start.elapsed(), phase, gauges: Gauges::now(), tally });
+    row("begin", churn.tally());
 
     let pinger = Pinger::start(&alice, &bob)?;
-    thread::sleep(time / 10);
-    let quiet = pinger.median();
-    show("quiet", &churn);
+    signal.wait(Instant::now() + phase);
+    let alone = pinger.median();
+    row("quiet", churn.tally());
 
     let hostile = Hostile::start(&bob)?;
-    let attack_ends = Instant::now() + time / 5;
-    while Instant::now() < attack_ends {
-        thread::sleep(interval.min(attack_ends.saturating_duration_since(Instant::now())));
-        show("attack", &churn);
-    }
+    signal.wait(Instant::now() + phase);
     let attacked = pinger.median();
+    row("attack", churn.tally());
 
-    let mut amidst = None;
-    churn.run((time * 6) / 10, interval, |churn| {
-        amidst.get_or_insert_with(Gauges::now);
-        show("churn", churn);
+    let mut amid = None;
+    churn.run(time.saturating_sub(start.elapsed()), true, &stop, interval, |churn| {
+        amid.get_or_insert_with(Gauges::now);
+        row("churn", churn.tally());
     });
-    let amidst = amidst.unwrap_or(before);
     let crowded = pinger.median();
-    churn.end();
+    let last_lost = churn.last_lost().map(str::to_owned);
+    let tally = churn.end();
     let attacks = hostile.stop();
     let pings = pinger.stop();
-    let after = settled(|gauges| gauges.compared_with(before, amidst).is_empty());
-    show("end", &churn);
-    report.round_trips(quiet, attacked, crowded, pings, attacks);
+    let pauses = pauses.map(Pauses::stop).transpose()?;
+    let amid = amid.unwrap_or(before);
+    let after = settled(|gauges| gauges.compared_with(before, amid).is_empty());
+    row("end", tally);
 
-    left.extend(churn.complaints());
-    left.extend(after.compared_with(before, amidst));
-    report.verdict(&left);
+    let mut left = rehearsal.complaints();
+    left.extend(counts.complaints());
+    left.extend(after.compared_with(before, amid));
+    report.summary(&Summary {
+        tally,
+        round_trips: [alone, attacked, crowded],
+        pings,
+        attacks,
+        pauses,
+        last_lost: last_lost.as_deref(),
+        time: [start.elapsed(), time],
+        interrupted: signal.has_arrived(),
+        left: &left,
+    });
     Ok(left.is_empty())
 }
 
-/// The gauges once they stand still and are as they should be, or whatever they are in the end.
+/// The gauges once they stand still and are as they should be, or after [`SETTLING`] as they are.
 fn settled(as_they_should: impl Fn(Gauges) -> bool) -> Gauges {
     let deadline = Instant::now() + SETTLING;
     loop {

@@ -1,5 +1,8 @@
-//! Captures: what peers said to one another, when, and how it ended.
+//! Records of captures: which are shown, and how.
+//!
+//! They come from a capture of the library, or from the packets in a pcapng or pcap file.
 
+use super::connections::{Connections, Summary};
 use super::frames::{Found, Frames};
 use super::{Failure, Report, json};
 use kaspa_peer::peer::{CaptureReader, CaptureRecord, Captured};
@@ -7,10 +10,10 @@ use kaspa_peer::wire::{Command, Network};
 use std::io::{self, Read, Write};
 use std::time::{Duration, SystemTime};
 
-/// What a file that is a capture begins with.
+/// The first bytes of a capture.
 pub const MAGIC: &[u8] = b"KPCAP\0\0";
 
-/// Which records are of interest; unless something is said, all.
+/// Chooses records. Chooses all unless something is set.
 #[derive(Default)]
 pub struct Filter {
     pub commands: Vec<Command>,
@@ -32,82 +35,179 @@ impl Filter {
     }
 }
 
+/// Something that happened on a connection.
+pub enum What {
+    Received(Vec<u8>),
+    Sent(Vec<u8>),
+    /// The address of the remote, and the direction.
+    Connected(String),
+    /// How the connection ended.
+    Gone(String),
+    /// Why a frame was refused.
+    Refused(String),
+    /// What is not in the file.
+    Missing(String),
+    /// A record of a newer version of the library.
+    Unknown,
+}
+
+impl From<Captured> for What {
+    fn from(captured: Captured) -> Self {
+        match captured {
+            Captured::Received(frame) => Self::Received(frame),
+            Captured::Sent(frame) => Self::Sent(frame),
+            Captured::Connected(text) => Self::Connected(text.to_string()),
+            Captured::Gone(text) => Self::Gone(text.to_string()),
+            Captured::Refused(text) => Self::Refused(text.to_string()),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A record of any kind of file.
+pub struct Record {
+    pub time: SystemTime,
+    pub peer: u64,
+    pub what: What,
+    pub network: Network,
+}
+
 /// A record as it is shown.
 pub struct Shown {
     /// Since the first record of the file.
     pub at: Duration,
     pub time: SystemTime,
     pub peer: u64,
-    pub what: Captured,
+    pub what: What,
     /// What its frame is, if it has one.
     pub found: Option<Found>,
 }
 
 impl Shown {
-    /// The bytes of a frame, and whether they were sent.
-    fn frame(what: &Captured) -> Option<(&[u8], bool)> {
-        match what {
-            Captured::Received(frame) => Some((frame, false)),
-            Captured::Sent(frame) => Some((frame, true)),
-            _ => None,
-        }
-    }
-
-    fn new(record: CaptureRecord, start: SystemTime, network: Network) -> io::Result<Self> {
-        let CaptureRecord { time, peer, what, .. } = record;
+    fn new(record: Record, start: SystemTime) -> io::Result<Self> {
+        let Record { time, peer, what, network } = record;
         let at = time.duration_since(start).unwrap_or_default();
-        let found = match Self::frame(&what) {
-            Some((bytes, _)) => Frames::new(bytes, network).next_frame()?,
-            None => None,
+        let found = match &what {
+            What::Received(bytes) | What::Sent(bytes) => Frames::new(bytes.as_slice(), network).next_frame()?,
+            _ => None,
         };
         Ok(Self { at, time, peer, what, found })
     }
 }
 
-/// The records of a capture that a filter takes.
-pub struct Records<R> {
-    reader: CaptureReader<R>,
+/// Where records come from.
+enum Source {
+    Capture(CaptureReader<Box<dyn Read + Send>>),
+    Packets(Box<Connections>),
+}
+
+/// The records of a file that a filter takes.
+pub struct Records {
+    source: Source,
+    /// The first record, which was read to learn the network.
+    first: Option<io::Result<Record>>,
+    network: Option<Network>,
     start: Option<SystemTime>,
     filter: Filter,
+    read: u64,
+    taken: u64,
 }
 
-impl<R: Read> Records<R> {
-    pub fn new(source: R, filter: Filter) -> io::Result<Self> {
-        Ok(Self { reader: CaptureReader::new(source)?, start: None, filter })
+impl Records {
+    /// Reads a capture of the library.
+    pub fn of_capture(source: Box<dyn Read + Send>, filter: Filter) -> io::Result<Self> {
+        let reader = CaptureReader::new(source)?;
+        let network = Some(reader.network());
+        Ok(Self::new(Source::Capture(reader), network, None, filter))
     }
 
-    pub fn network(&self) -> Network {
-        self.reader.network()
+    /// Reads the packets of a pcapng or pcap file.
+    pub fn of_packets(mut connections: Connections, filter: Filter) -> Self {
+        let first = connections.next_record().transpose();
+        let network = first.as_ref().and_then(|first| Some(first.as_ref().ok()?.network));
+        Self::new(Source::Packets(Box::new(connections)), network, first, filter)
+    }
+
+    fn new(source: Source, network: Option<Network>, first: Option<io::Result<Record>>, filter: Filter) -> Self {
+        Self { source, first, network, start: None, filter, read: 0, taken: 0 }
+    }
+
+    /// The network of the capture, or of the first frame in the packets.
+    pub fn network(&self) -> Option<Network> {
+        self.network
+    }
+
+    /// How many records a filter has taken, and of how many; `None` without a filter.
+    pub fn filtered(&self) -> Option<(u64, u64)> {
+        self.filter.is_set().then_some((self.taken, self.read))
+    }
+
+    /// What else was seen in the packets; `None` for a capture of the library.
+    pub fn summary(&self) -> Option<Summary> {
+        match &self.source {
+            Source::Capture(_) => None,
+            Source::Packets(connections) => Some(connections.summary()),
+        }
+    }
+
+    fn next_record(&mut self) -> Option<io::Result<Record>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        match &mut self.source {
+            Source::Capture(reader) => {
+                let network = reader.network();
+                let record = reader.next()?;
+                Some(record.map(|CaptureRecord { time, peer, what, .. }| Record {
+                    time,
+                    peer,
+                    what: what.into(),
+                    network,
+                }))
+            }
+            Source::Packets(connections) => connections.next_record().transpose(),
+        }
     }
 }
 
-impl<R: Read> Iterator for Records<R> {
+impl Iterator for Records {
     type Item = io::Result<Shown>;
 
     fn next(&mut self) -> Option<io::Result<Shown>> {
         loop {
-            let shown = self.reader.next()?.and_then(|record| {
+            let shown = self.next_record()?.and_then(|record| {
+                self.read += 1;
                 let start = *self.start.get_or_insert(record.time);
-                Shown::new(record, start, self.reader.network())
+                Shown::new(record, start)
             });
             match shown {
                 Ok(shown) if !self.filter.takes(&shown) => {}
-                shown => return Some(shown),
+                shown => {
+                    self.taken += 1;
+                    return Some(shown);
+                }
             }
         }
     }
 }
 
 /// Shows all records; of a file that is cut off, those before the cut.
-pub fn show<R: Read, W: Write>(records: Records<R>, report: &mut Report<W>) -> Result<(), Failure> {
-    if !report.json {
-        writeln!(report.out, "capture of {}", super::frames::network_name(records.network()))
-            .map_err(Failure::Write)?;
+pub fn show<W: Write>(records: &mut Records, report: &mut Report<W>) -> Result<(), Failure> {
+    let network = records.network().map(super::frames::network_name);
+    if !report.json
+        && let Some(network) = network
+    {
+        writeln!(report.out, "capture of {network}").map_err(Failure::Write)?;
     }
-    for record in records {
+    for record in &mut *records {
         let record = record.map_err(|error| Failure::Read(cut_off(error)))?;
         report.bad |= record.found.as_ref().is_some_and(|found| found.content.is_err());
+        report.bad |= matches!(record.what, What::Missing(_));
         if report.json { json::write_record(&mut report.out, &record) } else { write(&mut report.out, &record) }
+            .map_err(Failure::Write)?;
+    }
+    if let Some(summary) = records.summary() {
+        if report.json { json::write_summary(&mut report.out, &summary) } else { writeln!(report.out, "{summary}") }
             .map_err(Failure::Write)?;
     }
     report.out.flush().map_err(Failure::Write)
@@ -126,12 +226,13 @@ pub fn cut_off(error: io::Error) -> io::Error {
 fn write(out: &mut impl Write, record: &Shown) -> io::Result<()> {
     let Shown { at, peer, what, found, .. } = record;
     write!(out, "{:>12.6}  peer {peer:<4}", at.as_secs_f64())?;
-    let (Some(found), sent) = (found, matches!(what, Captured::Sent(_))) else {
+    let (Some(found), sent) = (found, matches!(what, What::Sent(_))) else {
         return match what {
-            Captured::Connected(text) => writeln!(out, "    connected: {text}"),
-            Captured::Gone(text) => writeln!(out, "    gone: {text}"),
-            Captured::Refused(text) => writeln!(out, " <- refused: {text}"),
-            _ => writeln!(out, "    something that this program does not know"),
+            What::Connected(text) => writeln!(out, "    connected: {text}"),
+            What::Gone(text) => writeln!(out, "    gone: {text}"),
+            What::Refused(text) => writeln!(out, " <- refused: {text}"),
+            What::Missing(text) => writeln!(out, "    not captured: {text}"),
+            _ => writeln!(out, "    a record of a newer version"),
         };
     };
     let command = found.command.map_or("-".to_owned(), |command| command.to_string());

@@ -1,8 +1,8 @@
 //! Frames as JSON, written as it is made: a block as text can be many times its size.
 
-use super::capture::Shown;
+use super::capture::{Shown, What};
+use super::connections::Summary;
 use super::frames::{Found, network_name};
-use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{
     AddressScope, BlockHeader, Encode, Frame, InputRef, Inventory, Message, NetAddress, OutputRef, TimedAddress, TxRef,
 };
@@ -23,7 +23,13 @@ pub fn write_record(out: &mut impl Write, record: &Shown) -> io::Result<()> {
     writeln!(out)
 }
 
-/// What is written as an object.
+/// Writes what else was seen in a pcap file as one line.
+pub fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Json(summary))?;
+    writeln!(out)
+}
+
+/// A value that is written as an object.
 trait Object {
     fn entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error>;
 }
@@ -73,12 +79,13 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
 impl Object for &Shown {
     fn entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error> {
         let (what, text) = match &self.what {
-            Captured::Received(_) => ("received", None),
-            Captured::Sent(_) => ("sent", None),
-            Captured::Connected(text) => ("connected", Some(text)),
-            Captured::Gone(text) => ("gone", Some(text)),
-            Captured::Refused(text) => ("refused", Some(text)),
-            _ => ("unknown", None),
+            What::Received(_) => ("received", None),
+            What::Sent(_) => ("sent", None),
+            What::Connected(text) => ("connected", Some(text)),
+            What::Gone(text) => ("gone", Some(text)),
+            What::Refused(text) => ("refused", Some(text)),
+            What::Missing(text) => ("missing", Some(text)),
+            What::Unknown => ("unknown", None),
         };
         let time = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         entries!(to, { "captured_at": Text(time.as_micros()), "peer": self.peer, "what": what, });
@@ -89,6 +96,24 @@ impl Object for &Shown {
             Some(found) => found.entries(to),
             None => Ok(()),
         }
+    }
+}
+
+impl Object for &Summary {
+    fn entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error> {
+        entries!(to, {
+            "what": "summary",
+            "connections": self.connections,
+            "other_connections": self.others,
+            "ignored_connections": self.ignored,
+            "missing_bytes": self.oddities.missing,
+            "segments_out_of_order": self.oddities.early,
+            "segments_sent_again": self.oddities.again,
+            "cut_packets": self.skipped.cut,
+            "ip_fragments": self.skipped.fragments,
+            "other_packets": self.skipped.other,
+        });
+        Ok(())
     }
 }
 

@@ -1,13 +1,12 @@
 //! Saying to a node what one side of a capture said.
 
 use super::Failure;
-use super::capture::{Records, Shown, cut_off};
+use super::capture::{Records, Shown, What, cut_off};
 use crate::dial::DialOptions;
 use crossbeam_channel::Receiver;
-use kaspa_peer::peer::Captured;
 use kaspa_peer::wire::{Command, Encode, Frame, Network};
 use kaspa_peer::{Config, DisconnectReason, Event, EventKind, Peer, events};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
@@ -66,13 +65,10 @@ struct Heard {
 
 /// Repeats one side of the first peer that the filter takes, and shows what comes back meanwhile; whether the node heard
 /// all of it and is still there.
-pub fn replay<R: Read + Send>(
-    records: Records<R>,
-    address: &str,
-    side: Side,
-    out: &mut impl Write,
-) -> Result<bool, Failure> {
-    let network = records.network();
+pub fn replay(records: &mut Records, address: &str, side: Side, out: &mut impl Write) -> Result<bool, Failure> {
+    let Some(network) = records.network() else {
+        return Err(Failure::Read(io::Error::new(io::ErrorKind::InvalidData, "no frames to send")));
+    };
     let (stream, address) =
         DialOptions::default().dial(address, network).map_err(|error| Failure::Node(error.into()))?;
     // While more than that wait to be printed, the node has to wait, too.
@@ -131,7 +127,7 @@ fn listen(events: &Receiver<Event>, all_said: impl Fn() -> bool, out: &mut impl 
     }
 }
 
-fn say<R: Read>(records: Records<R>, peer: &Peer, network: Network, side: Side) -> Said {
+fn say(records: &mut Records, peer: &Peer, network: Network, side: Side) -> Said {
     let mut said = Said::default();
     if let Err(error) = peer.wait_for_handshake() {
         said.stopped = Some(error.to_string());
@@ -148,7 +144,7 @@ fn say<R: Read>(records: Records<R>, peer: &Peer, network: Network, side: Side) 
             }
         };
         let frame = match (what, side) {
-            (Captured::Sent(frame), Side::Sent) | (Captured::Received(frame), Side::Received) => frame,
+            (What::Sent(frame), Side::Sent) | (What::Received(frame), Side::Received) => frame,
             _ => continue,
         };
         if *only.get_or_insert(whose) != whose {

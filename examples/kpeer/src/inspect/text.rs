@@ -67,14 +67,14 @@ fn describe(message: &Message) -> Description {
         Message::Version(m) => describe_version(m),
         Message::GetAddr(m) => Description::title(scope(m.scope)),
         Message::Addr(m) => {
-            let title = format!("{}, {}", count(m.addresses.len(), "address"), scope(m.scope));
+            let title = format!("{}, {}", count(m.addresses.len() as u64, "address"), scope(m.scope));
             let seen = m.addresses.iter().map(|seen| format!("{}, seen {}", node(&seen.address), seen.time));
             Description::title(title).list(seen)
         }
         Message::GetBlockInvs(m) => range(&m.low, &m.high),
         Message::GetHeaders(m) => range(&m.low, &m.high),
         Message::GetLocator(m) => range(&m.low, &m.high),
-        Message::Locator(m) => Description::title(count(m.hashes.len(), "hash")).list(m.hashes.iter()),
+        Message::Locator(m) => Description::title(count(m.hashes.len() as u64, "hash")).list(m.hashes.iter()),
         Message::SelectedTip(m) => Description::title(m.hash),
         Message::Inv(m) => inventory(&m.items),
         Message::GetData(m) => inventory(&m.items),
@@ -82,26 +82,26 @@ fn describe(message: &Message) -> Description {
         Message::Block(m) => {
             let transactions = m.transactions();
             describe_header(m.header())
-                .line(count(transactions.len(), "transaction"))
+                .line(count(transactions.len() as u64, "transaction"))
                 .list(transactions.map(|tx| format!("  {}", tx.id())))
         }
         Message::Tx(m) => describe_tx(m.as_ref()),
         Message::Headers(m) => {
             let headers = m.headers.iter().map(|header| format!("{} time {}", header.hash(), header.time));
-            Description::title(count(m.headers.len(), "header")).list(headers)
+            Description::title(count(m.headers.len() as u64, "header")).list(headers)
         }
         Message::Ping(m) => Description::title(format_args!("nonce {:016x}", m.nonce)),
         Message::Pong(m) => Description::title(format_args!("nonce {:016x}", m.nonce)),
         Message::FilterLoad(m) => {
-            let functions = count(m.hash_functions as usize, "hash function");
+            let functions = count(m.hash_functions.into(), "hash function");
             Description::title(format_args!("{functions}, tweak {:08x}, update {}", m.tweak, m.update))
                 .line(bytes(&m.filter))
         }
         Message::FilterAdd(m) => Description::title(bytes(&m.data)),
         Message::MerkleBlock(m) => {
-            let hashes = count(m.hashes.len(), "hash");
+            let hashes = count(m.hashes.len() as u64, "hash");
             describe_header(&m.header)
-                .line(format_args!("{hashes} of {}", count(m.transactions as usize, "transaction")))
+                .line(format_args!("{hashes} of {}", count(m.transactions.into(), "transaction")))
                 .list(m.hashes.iter().map(|hash| format!("  {hash}")))
                 .line(format_args!("flags {}", bytes(&m.flags)))
         }
@@ -139,7 +139,7 @@ fn describe_header(header: &BlockHeader) -> Description {
             "version {}, time {}, bits {:08x}, nonce {:016x}",
             header.version, header.time, header.bits, header.nonce
         ))
-        .line(count(header.parents.len(), "parent"))
+        .line(count(header.parents.len() as u64, "parent"))
         .list(header.parents.iter().map(|parent| format!("  {parent}")))
 }
 
@@ -157,14 +157,14 @@ fn describe_tx(tx: TxRef<'_>) -> Description {
     }
     let (inputs, outputs) = (tx.inputs(), tx.outputs());
     description
-        .line(count(inputs.len(), "input"))
+        .line(count(inputs.len() as u64, "input"))
         .list(inputs.map(|input| format!("  {}, script {}", input.previous_output(), bytes(input.signature_script))))
-        .line(count(outputs.len(), "output"))
+        .line(count(outputs.len() as u64, "output"))
         .list(outputs.map(|output| format!("  {}, script {}", output.value, bytes(output.script))))
 }
 
 fn inventory(items: &[Inventory]) -> Description {
-    Description::title(count(items.len(), "item")).list(items.iter())
+    Description::title(count(items.len() as u64, "item")).list(items.iter())
 }
 
 fn range(low: &impl Display, high: &impl Display) -> Description {
@@ -184,7 +184,7 @@ fn node(address: &NetAddress) -> String {
 }
 
 /// `1 hash`, `2 hashes`.
-fn count(number: usize, noun: &str) -> String {
+pub fn count(number: u64, noun: &str) -> String {
     let plural = match noun {
         _ if number == 1 => "",
         _ if noun.ends_with(['s', 'h']) => "es",

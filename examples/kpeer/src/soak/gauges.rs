@@ -1,20 +1,20 @@
-//! What the process has allocated, and what it has of the system, as Linux tells it; elsewhere that is not known.
+//! What the process uses: threads, descriptors and memory. Linux tells it; elsewhere only the allocated bytes are known.
 
 use crate::heap;
 use std::fs;
 
-/// More allocated than this above the beginning is taken for a leak: a thread that is about to end may still have a little.
-const HEAP_SLACK: u64 = 1 << 20;
+/// A larger rest of allocated bytes is a leak. Below it are what a thread that is about to end still has, and the
+/// buffers of the standard library.
+const HEAP_SLACK: u64 = 256 << 10;
 
-/// More memory of the system than this above what it was when everything had begun to happen is taken for one, too. Of what
-/// is given back to it, an allocator keeps much, in pieces and for every thread that was.
+/// A larger rest of resident memory is a leak. The allocator keeps much of what is freed, in pieces and for each thread.
 const MEMORY_SLACK: u64 = 64 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Gauges {
     pub threads: Option<u64>,
     pub files: Option<u64>,
-    /// What is allocated, in bytes.
+    /// Allocated bytes.
     pub heap: u64,
     /// Resident memory, in bytes.
     pub memory: Option<u64>,
@@ -39,19 +39,19 @@ impl Gauges {
         (self.threads, self.files) == (other.threads, other.files)
     }
 
-    /// What there is more of than before, or than in the midst of it where that is all that can be asked.
-    pub fn compared_with(self, before: Self, amidst: Self) -> Vec<String> {
+    /// What there is more of than `before`. Resident memory is compared with `amid`, when all peers were connected.
+    pub fn compared_with(self, before: Self, amid: Self) -> Vec<String> {
         let gauges = [
             ("threads", before.threads, self.threads, 0),
             ("files", before.files, self.files, 0),
             ("allocated bytes", Some(before.heap), Some(self.heap), HEAP_SLACK),
-            ("bytes of memory", before.memory.max(amidst.memory), self.memory, MEMORY_SLACK),
+            ("bytes of memory", before.memory.max(amid.memory), self.memory, MEMORY_SLACK),
         ];
         gauges
             .into_iter()
             .filter_map(|(name, before, after, slack)| Some((name, before?, after?, slack)))
             .filter(|(_, before, after, slack)| *after > before + slack)
-            .map(|(name, before, after, _)| format!("{after} {name}, and {before} before"))
+            .map(|(name, before, after, _)| format!("{after} {name}, {before} before"))
             .collect()
     }
 }

@@ -1,5 +1,6 @@
-//! A remote that does its worst, and the peer that has to live next to it.
+//! A remote that attacks a node, and a peer of the same node that pings meanwhile.
 
+use super::pair::END_TIMEOUT;
 use kaspa_peer::wire::{
     CustomMessage, Encode, Frame, Hash, Inv, Inventory, Message, NetAddress, Network, Ping, Services, UserAgent,
     VerAck, Version, read_message, write_message,
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 /// How long one kind of attack goes on.
 const ATTACK: Duration = Duration::from_millis(700);
 
-/// Attacks a node, over one connection after the other.
+/// Attacks a node over one connection after the other.
 pub struct Hostile {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
@@ -26,13 +27,13 @@ pub struct Hostile {
 impl Hostile {
     pub fn start(victim: &Config) -> io::Result<Self> {
         let (stop, victim) = (Arc::new(AtomicBool::new(false)), victim.clone());
-        let door = TcpListener::bind("127.0.0.1:0")?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let mut attacks = 0;
             while !stopped.load(Ordering::Relaxed) {
-                // That it is thrown out is what it is here for.
-                let _ = attack(attacks, &door, &victim, &stopped);
+                // The node disconnects the attacker, which is an error here and the aim of the attack.
+                let _ = attack(attacks, &listener, &victim, &stopped);
                 attacks += 1;
             }
             attacks
@@ -40,40 +41,40 @@ impl Hostile {
         Ok(Self { stop, thread })
     }
 
-    /// Stops; how many connections there were.
+    /// Stops. Returns how many attacks there were.
     pub fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }
 }
 
-fn attack(kind: u64, door: &TcpListener, victim: &Config, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
-    let mut socket = TcpStream::connect(door.local_addr()?)?;
-    let (far, from) = door.accept()?;
-    let peer = Peer::inbound(far, from, victim)?;
+fn attack(kind: u64, listener: &TcpListener, victim: &Config, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
+    let mut socket = TcpStream::connect(listener.local_addr()?)?;
+    let (remote, from) = listener.accept()?;
+    let peer = Peer::inbound(remote, from, victim)?;
     socket.set_write_timeout(Some(ATTACK))?;
     socket.set_read_timeout(Some(ATTACK))?;
-    introduce(&mut socket)?;
+    handshake(&mut socket)?;
     let until = Instant::now() + ATTACK;
-    let mut go_on = || Instant::now() < until && !stop.load(Ordering::Relaxed);
+    let mut goes_on = || Instant::now() < until && !stop.load(Ordering::Relaxed);
     let result = match kind % 6 {
-        // Asks without reading the answers.
-        0 => flood(&mut socket, &Ping { nonce: 1 }, &mut go_on),
+        // Pings without reading the pongs.
+        0 => flood(&mut socket, &Ping { nonce: 1 }, &mut goes_on),
         1 => {
             let items = (0..1000).map(|_| Inventory::tx(Hash::from_bytes(rand::random())));
-            flood(&mut socket, &Inv::from_iter(items), &mut go_on)
+            flood(&mut socket, &Inv::from_iter(items), &mut goes_on)
         }
-        2 => flood(&mut socket, &CustomMessage::new("noise", vec![0; 1 << 20])?, &mut go_on),
-        3 => flood(&mut socket, &CustomMessage::new("noise", Vec::new())?, &mut go_on),
-        4 => garbage(&mut socket, &mut go_on),
-        _ => dawdle(&mut socket, &mut go_on),
+        2 => flood(&mut socket, &CustomMessage::new("noise", vec![0; 1 << 20])?, &mut goes_on),
+        3 => flood(&mut socket, &CustomMessage::new("noise", Vec::new())?, &mut goes_on),
+        4 => garbage(&mut socket, &mut goes_on),
+        _ => trickle(&mut socket, &mut goes_on),
     };
     drop(socket);
-    peer.wait_for_disconnect_timeout(Duration::from_secs(10))?;
+    peer.wait_for_disconnect_timeout(END_TIMEOUT)?;
     Ok(result?)
 }
 
-fn introduce(socket: &mut TcpStream) -> Result<(), Box<dyn Error>> {
+fn handshake(socket: &mut TcpStream) -> Result<(), Box<dyn Error>> {
     let nobody = NetAddress { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 };
     let version = Version {
         protocol_version: 1,
@@ -92,19 +93,19 @@ fn introduce(socket: &mut TcpStream) -> Result<(), Box<dyn Error>> {
     Ok(write_message(socket, &VerAck, Network::Simnet)?)
 }
 
-fn flood(socket: &mut TcpStream, message: &impl Encode, go_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
+fn flood(socket: &mut TcpStream, message: &impl Encode, goes_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
     let frame = Frame::encode(message, Network::Simnet).map_err(io::Error::other)?;
     let burst = frame.as_bytes().repeat((64 * 1024 / frame.as_bytes().len()).max(1));
-    while go_on() {
+    while goes_on() {
         socket.write_all(&burst)?;
     }
     Ok(())
 }
 
-fn garbage(socket: &mut TcpStream, go_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
-    while go_on() {
+fn garbage(socket: &mut TcpStream, goes_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
+    while goes_on() {
         socket.write_all(&rand::random::<[u8; 32]>().repeat(100))?;
-        // The reject, and then the end.
+        // The node answers with a reject, and disconnects.
         if socket.read(&mut [0; 1000])? == 0 {
             return Ok(());
         }
@@ -112,15 +113,15 @@ fn garbage(socket: &mut TcpStream, go_on: &mut dyn FnMut() -> bool) -> io::Resul
     Ok(())
 }
 
-/// Announces 32 MiB and sends them a byte at a time.
-fn dawdle(socket: &mut TcpStream, go_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
+/// Announces a payload of 1 MiB and sends it one byte at a time.
+fn trickle(socket: &mut TcpStream, goes_on: &mut dyn FnMut() -> bool) -> io::Result<()> {
     let frame = Frame::encode(&CustomMessage::new("noise", vec![0; 1000]).map_err(io::Error::other)?, Network::Simnet);
     let mut bytes = frame.map_err(io::Error::other)?.as_bytes().to_vec();
     if let Some(length) = bytes.get_mut(16..20) {
         length.copy_from_slice(&(1_u32 << 20).to_le_bytes());
     }
     for byte in bytes {
-        if !go_on() {
+        if !goes_on() {
             break;
         }
         socket.write_all(&[byte])?;
@@ -138,11 +139,11 @@ pub struct Pinger {
 
 impl Pinger {
     pub fn start(alice: &Config, bob: &Config) -> Result<Self, Box<dyn Error>> {
-        let door = TcpListener::bind("127.0.0.1:0")?;
-        let address = door.local_addr()?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
         let peer = Peer::outbound(TcpStream::connect(address)?, address, alice)?;
-        let (stream, from) = door.accept()?;
-        let far = Peer::inbound(stream, from, bob)?;
+        let (stream, from) = listener.accept()?;
+        let remote = Peer::inbound(stream, from, bob)?;
         peer.wait_for_handshake()?;
         let (stop, times) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let (stopped, measured) = (Arc::clone(&stop), Arc::clone(&times));
@@ -154,20 +155,20 @@ impl Pinger {
                 count += 1;
                 thread::sleep(Duration::from_millis(1));
             }
-            drop(far);
+            drop(remote);
             count
         });
         Ok(Self { stop, times, thread })
     }
 
-    /// The median round trip since this was last asked for.
+    /// The median round trip since the last call.
     pub fn median(&self) -> Option<Duration> {
         let mut times = mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
         times.sort_unstable();
         times.get(times.len() / 2).copied()
     }
 
-    /// Stops; how many pings there were.
+    /// Stops. Returns how many pings there were.
     pub fn stop(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()

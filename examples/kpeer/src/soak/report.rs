@@ -1,8 +1,20 @@
-//! A table, or JSON.
+//! Prints the rows and the result of a soak, as text of 80 columns or as JSON.
 
-use super::churn::Tally;
+use super::counts::{End, Tally};
 use super::gauges::Gauges;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
+
+const LEGEND: &str = "
+time s     since the beginning
+peers      connections that are open; each has two ends, with three threads each
+made       connections made so far
+messages   messages queued so far
+receipts   receipts taken so far
+asked      questions asked so far
+files      open descriptors
+heap K     allocated memory in KiB
+RSS M      resident memory in MiB";
 
 pub struct Report {
     json: bool,
@@ -15,23 +27,39 @@ pub struct Row {
     pub tally: Tally,
 }
 
+/// Everything that the last lines tell.
+pub struct Summary<'a> {
+    pub tally: Tally,
+    /// The median round trip of the peer that pings: alone, under attack, and among the other connections.
+    pub round_trips: [Option<Duration>; 3],
+    pub pings: usize,
+    pub attacks: u64,
+    /// `None` if pauses were not asked for.
+    pub pauses: Option<usize>,
+    pub last_lost: Option<&'a str>,
+    /// How long it ran, and how long it was meant to.
+    pub time: [Duration; 2],
+    pub interrupted: bool,
+    /// What is wrong.
+    pub left: &'a [String],
+}
+
 impl Report {
     pub fn new(json: bool) -> Self {
         if !json {
             println!(
-                "{:>7} {:7} {:>5} {:>7} {:>9} {:>23} {:>17} {:>7} {:>5} {:>7} {:>8} {:>9}",
-                "seconds",
+                "{:>6} {:<6} {:>5} {:>6} {:>8} {:>8} {:>7} {:>7} {:>5} {:>7} {:>5}",
+                "time s",
                 "phase",
-                "alive",
+                "peers",
                 "made",
                 "messages",
-                "cut: off/shut/mid/drop",
-                "written/not",
+                "receipts",
+                "asked",
                 "threads",
                 "files",
                 "heap K",
-                "memory M",
-                "queued K"
+                "RSS M"
             );
         }
         Self { json }
@@ -39,75 +67,124 @@ impl Report {
 
     pub fn row(&self, row: &Row) {
         let Row { time, phase, gauges: Gauges { threads, files, heap, memory }, tally } = row;
-        let [off, shut, mid, drop] = tally.cuts;
-        let Tally { alive, made, messages, written, not_written, queued, .. } = tally;
         let seconds = time.as_secs_f64();
         if self.json {
-            let json = |gauge: &Option<u64>| gauge.map_or("null".to_owned(), |value| value.to_string());
-            println!(
-                "{{\"seconds\":{seconds:.1},\"phase\":\"{phase}\",\"alive\":{alive},\"made\":{made},\
-                 \"messages\":{messages},\"cuts\":{{\"disconnect\":{off},\"shutdown\":{shut},\"mid_frame\":{mid},\
-                 \"drop\":{drop}}},\"written\":{written},\"not_written\":{not_written},\"threads\":{},\"files\":{},\
-                 \"heap\":{heap},\"memory\":{},\"queued\":{queued}}}",
-                json(threads),
-                json(files),
-                json(memory)
-            );
-        } else {
-            let text =
-                |gauge: &Option<u64>, unit: u64| gauge.map_or("-".to_owned(), |value| (value / unit).to_string());
-            println!(
-                "{seconds:>7.1} {phase:7} {alive:>5} {made:>7} {messages:>9} {:>23} {:>17} {:>7} {:>5} {:>7} {:>8} {:>9}",
-                format!("{off}/{shut}/{mid}/{drop}"),
-                format!("{written}/{not_written}"),
-                text(threads, 1),
-                text(files, 1),
-                heap >> 10,
-                text(memory, 1 << 20),
-                queued >> 10
-            );
+            let object = json!({
+                "seconds": tenths(seconds), "phase": phase, "alive": tally.alive, "made": tally.made,
+                "messages": tally.messages, "cuts": ends(tally), "lost": tally.lost, "receipts": tally.receipts,
+                "written": tally.written, "not_written": tally.not_written, "asked": tally.asked,
+                "answered": tally.answered, "ended": tally.ended, "threads": threads, "files": files, "heap": heap,
+                "memory": memory, "queued": tally.queued,
+            });
+            println!("{object}");
+            return;
         }
+        let text = |gauge: &Option<u64>, unit: u64| gauge.map_or("-".to_owned(), |value| (value / unit).to_string());
+        println!(
+            "{seconds:>6.0} {phase:<6} {:>5} {:>6} {:>8} {:>8} {:>7} {:>7} {:>5} {:>7} {:>5}",
+            tally.alive,
+            tally.made,
+            tally.messages,
+            tally.receipts,
+            tally.asked,
+            text(threads, 1),
+            text(files, 1),
+            heap >> 10,
+            text(memory, 1 << 20),
+        );
     }
 
-    pub fn round_trips(
-        &self,
-        quiet: Option<Duration>,
-        attacked: Option<Duration>,
-        crowded: Option<Duration>,
-        pings: usize,
-        attacks: u64,
-    ) {
-        let micros = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e6);
-        let (quiet, attacked, crowded) = (micros(quiet), micros(attacked), micros(crowded));
-        let (under, among) = (attacked / quiet, crowded / quiet);
-        if self.json {
-            // There is no NaN in JSON.
-            let json = |value: f64| if value.is_finite() { format!("{value:.1}") } else { "null".to_owned() };
-            println!(
-                "{{\"round_trip_us\":{{\"quiet\":{},\"attack\":{},\"churn\":{}}},\"ratio\":{{\"attack\":{},\
-                 \"churn\":{}}},\"pings\":{pings},\"attacks\":{attacks}}}",
-                json(quiet),
-                json(attacked),
-                json(crowded),
-                json(under),
-                json(among)
-            );
-        } else {
-            println!(
-                "\nround trip, median: {quiet:.0} us alone, {attacked:.0} us under attack ({under:.1} times), {crowded:.0} us \
-                 among all ({among:.1} times); {pings} pings, {attacks} attacks"
-            );
-        }
+    pub fn summary(&self, summary: &Summary<'_>) {
+        if self.json { summary.print_json() } else { summary.print_text() }
+    }
+}
+
+/// JSON needs no more digits.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn ends(tally: &Tally) -> Value {
+    let counts = End::ALL.iter().zip(tally.ends).map(|(end, count)| (end.name().to_owned(), count.into()));
+    Value::Object(counts.collect::<Map<_, _>>())
+}
+
+impl Summary<'_> {
+    /// The medians in microseconds, and the last two in proportion to the first.
+    fn micros(&self) -> ([Option<f64>; 3], [Option<f64>; 2]) {
+        let micros = self.round_trips.map(|time| time.map(|time| time.as_secs_f64() * 1e6));
+        let [alone, ..] = micros;
+        let ratio = |time: Option<f64>| Some(time? / alone?);
+        let [_, attack, churn] = micros;
+        (micros, [ratio(attack), ratio(churn)])
     }
 
-    pub fn verdict(&self, left: &[String]) {
-        if self.json {
-            let list: Vec<String> = left.iter().map(|text| format!("{text:?}")).collect();
-            println!("{{\"left_behind\":[{}]}}", list.join(","));
-        } else if left.is_empty() {
-            println!("nothing is left behind");
+    fn print_json(&self) {
+        let (micros, ratios) = self.micros();
+        let ([quiet, attack, churn], [attack_ratio, churn_ratio]) =
+            (micros.map(|value| value.map(tenths)), ratios.map(|value| value.map(tenths)));
+        let Tally { receipts, written, not_written, asked, answered, ended, refused, .. } = self.tally;
+        println!(
+            "{}",
+            json!({
+                "round_trip_us": {"quiet": quiet, "attack": attack, "churn": churn},
+                "ratio": {"attack": attack_ratio, "churn": churn_ratio},
+                "pings": self.pings, "attacks": self.attacks,
+            })
+        );
+        println!(
+            "{}",
+            json!({
+                "ends": ends(&self.tally), "lost": self.tally.lost, "last_lost": self.last_lost,
+                "receipts": {"taken": receipts, "written": written, "not_written": not_written},
+                "questions": {"asked": asked, "answered": answered, "ended": ended, "refused": refused},
+                "closes": {"in_order": self.tally.closed, "cut_short": self.tally.closed_short},
+                "rejects": self.tally.rejects, "pauses": self.pauses,
+            })
+        );
+        let [ran, planned] = self.time.map(|time| tenths(time.as_secs_f64()));
+        println!(
+            "{}",
+            json!({
+                "left_behind": self.left, "interrupted": self.interrupted, "seconds": ran, "planned_seconds": planned,
+            })
+        );
+    }
+
+    fn print_text(&self) {
+        let Tally { receipts, written, not_written, asked, answered, ended, refused, .. } = self.tally;
+        println!("{LEGEND}\n");
+        let ends: Vec<String> =
+            End::ALL.iter().zip(self.tally.ends).map(|(end, count)| format!("{} {count}", end.name())).collect();
+        for (label, ends) in ["ends:", ""].iter().zip(ends.chunks(End::ALL.len().div_ceil(2))) {
+            println!("{label:<11}{}", ends.join(", "));
+        }
+        let lost = self.last_lost.map_or(String::new(), |reason| format!("; the last: {reason}"));
+        println!("lost:      {} connections that nothing had ended{lost}", self.tally.lost);
+        println!("receipts:  {receipts} taken = {written} written + {not_written} not written");
+        println!("questions: {asked} asked = {answered} answered + {ended} ended with their connection");
+        println!("           {refused} not asked, because a queue was full");
+        println!("closes:    {} in order, {} cut short", self.tally.closed, self.tally.closed_short);
+        println!("rejects:   {} received", self.tally.rejects);
+        if let Some(pauses) = self.pauses {
+            println!("pauses:    {pauses} of the whole process");
+        }
+        println!("attacks:   {} of the hostile remote", self.attacks);
+        let (micros, ratios) = self.micros();
+        let micros = micros.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.0} us")));
+        let ratios = ratios.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.1}")));
+        let ([alone, attack, churn], [attack_ratio, churn_ratio]) = (micros, ratios);
+        println!("pings:     {}; median round trip {alone} alone,", self.pings);
+        println!("           {attack} under attack ({attack_ratio} times), {churn} among all ({churn_ratio} times)\n");
+        let [ran, planned] = self.time.map(|time| time.as_secs_f64());
+        let interrupted = match self.interrupted {
+            true => format!("interrupted after {ran:.1} s of {planned:.0} s; "),
+            false => String::new(),
+        };
+        if self.left.is_empty() {
+            println!("{interrupted}nothing is left behind");
         } else {
-            println!("left behind: {}", left.join("; "));
+            println!("{interrupted}left behind: {}", self.left.join("; "));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A capture of everything that `connect --exercise` and `listen` say to one another, in a file of this test's own.
-fn recorded(test: &str) -> PathBuf {
+pub fn recorded(test: &str) -> PathBuf {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.kpcap"));
     let (_listen, address) = Running::listen(&["--network", "simnet", "--once"]);
     let path = file.to_str().unwrap();
@@ -17,7 +17,7 @@ fn recorded(test: &str) -> PathBuf {
     file
 }
 
-fn inspect(file: &Path, arguments: &[&str]) -> Ended {
+pub fn inspect(file: &Path, arguments: &[&str]) -> Ended {
     run("inspect", &[arguments, &[file.to_str().unwrap()]].concat())
 }
 
@@ -35,12 +35,12 @@ fn replayed(file: &Path, network: &str, heard: impl Fn(&str) -> bool) -> (Runnin
     }
 }
 
-fn objects(ended: &Ended) -> Vec<Value> {
+pub fn objects(ended: &Ended) -> Vec<Value> {
     ended.out.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The sent frames, and the received ones.
-fn frames(file: &Path) -> [Vec<Vec<u8>>; 2] {
+pub fn frames(file: &Path) -> [Vec<Vec<u8>>; 2] {
     let bytes = fs::read(file).unwrap();
     let mut frames = [Vec::new(), Vec::new()];
     for record in CaptureReader::new(bytes.as_slice()).unwrap() {

@@ -12,6 +12,7 @@ mod help;
 mod hostile_text;
 mod inspect_captures;
 mod inspect_frames;
+mod inspect_pcap;
 mod inspect_replay;
 mod listen;
 mod proxy;

@@ -1,0 +1,369 @@
+//! The connections in a pcapng or pcap file, as the records of a capture.
+
+use super::capture::{Record, What};
+use super::packets::{Direction, Segment, Segments, Skipped};
+use super::stream::{Found, FrameStream};
+use super::tcp::{self, Piece};
+use super::text::count;
+use kaspa_peer::wire::Network;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+/// How many connections may be open at the same time. More are counted and not read.
+const MAX_OPEN: usize = 65_536;
+
+/// How many bytes all incomplete frames and all bytes after gaps may have. Then the connection with the most loses its own.
+const MAX_HELD: usize = 256 << 20;
+
+/// What was seen, besides the records.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Summary {
+    /// Connections with frames.
+    pub connections: u64,
+    /// Connections without.
+    pub others: u64,
+    /// Connections that were not read, because too many were open.
+    pub ignored: u64,
+    pub oddities: tcp::Oddities,
+    pub skipped: Skipped,
+}
+
+impl fmt::Display for Summary {
+    /// One line each for what was read, and for each kind of thing that is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, others, ignored, oddities, skipped } = self;
+        write!(f, "{} with frames", count(*connections, "connection"))?;
+        let more = [
+            (*others, "connection", "without frames (see --network)"),
+            (*ignored, "connection", "not read, because too many were open"),
+            (oddities.missing, "byte", "not captured"),
+            (oddities.early, "segment", "out of order"),
+            (oddities.again, "segment", "sent again"),
+            (skipped.cut, "packet", "recorded up to the snap length only"),
+            (skipped.fragments, "IP fragment", "not read"),
+            (skipped.other, "packet", "other than TCP"),
+        ];
+        let more = more.iter().filter(|(number, ..)| *number > 0);
+        more.into_iter().try_for_each(|(number, noun, what)| write!(f, "\n{} {what}", count(*number, noun)))
+    }
+}
+
+/// Reads the records of a file.
+pub struct Connections {
+    segments: Segments,
+    network: Option<Network>,
+    /// By the addresses of both ends. Connections that have ended stay, so that segments sent again do not begin new ones.
+    connections: HashMap<[SocketAddr; 2], Connection>,
+    records: VecDeque<Record>,
+    next_id: u64,
+    held: usize,
+    at_end: bool,
+    /// What is wrong with the rest of the file.
+    error: Option<io::Error>,
+    summary: Summary,
+}
+
+struct Connection {
+    /// The end that dialled, and the other one.
+    ends: [End; 2],
+    /// Which of the ends is this side.
+    ours: usize,
+    /// Whether the first segment was a SYN.
+    from_start: bool,
+    begun: SystemTime,
+    last: SystemTime,
+    is_over: bool,
+    /// Given with the first record.
+    id: Option<u64>,
+    network: Option<Network>,
+    /// The end whose FIN came first.
+    closed_by: Option<SocketAddr>,
+}
+
+/// One end, and the bytes that it sent.
+struct End {
+    address: SocketAddr,
+    bytes: tcp::Direction,
+    frames: FrameStream,
+}
+
+impl Connections {
+    /// `network` is the network of the frames, or `None` for any of the public ones.
+    pub fn new(segments: Segments, network: Option<Network>) -> Self {
+        Self {
+            segments,
+            network,
+            connections: HashMap::new(),
+            records: VecDeque::new(),
+            next_id: 1,
+            held: 0,
+            at_end: false,
+            error: None,
+            summary: Summary::default(),
+        }
+    }
+
+    /// What was seen so far.
+    pub fn summary(&self) -> Summary {
+        Summary { skipped: self.segments.skipped, ..self.summary }
+    }
+
+    /// Returns the next record, or `None` at the end of the file.
+    pub fn next_record(&mut self) -> io::Result<Option<Record>> {
+        while self.records.is_empty() && !self.at_end {
+            match self.segments.next_segment() {
+                Ok(Some(segment)) => self.add(segment),
+                Ok(None) => self.finish(),
+                Err(error) => {
+                    self.error = Some(error);
+                    self.finish();
+                }
+            }
+        }
+        match (self.records.pop_front(), self.error.take()) {
+            (None, Some(error)) => Err(error),
+            (record, error) => {
+                self.error = error;
+                Ok(record)
+            }
+        }
+    }
+
+    fn add(&mut self, segment: Segment) {
+        let Segment { source, destination, .. } = segment;
+        let key = if source <= destination { [source, destination] } else { [destination, source] };
+        let is_new = segment.syn && segment.acknowledged.is_none();
+        if is_new && self.connections.get(&key).is_some_and(|known| known.is_other_than(&segment)) {
+            // The same addresses and ports again.
+            self.end(key, "a connection with the same ports begins");
+            self.connections.remove(&key);
+        }
+        if !self.connections.contains_key(&key) {
+            if segment.payload.is_empty() && !segment.syn {
+                return;
+            }
+            if self.connections.len() >= MAX_OPEN {
+                self.connections.retain(|_, connection| !connection.is_over);
+            }
+            if self.connections.len() >= MAX_OPEN {
+                self.summary.ignored += u64::from(segment.syn);
+                return;
+            }
+            self.connections.insert(key, Connection::new(&segment, self.network));
+        }
+        let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.is_over) else { return };
+        let before = connection.held();
+        let (time, rst) = (segment.time, segment.rst);
+        let records = connection.add(segment);
+        self.held = self.held + connection.held() - before;
+        let how = connection.has_ended().then_some("").or(rst.then_some("reset"));
+        let how = how.map(|how| match (how, connection.closed_by) {
+            ("reset", _) => format!("reset by {source}"),
+            (_, by) => format!("closed by {}", by.unwrap_or(source)),
+        });
+        for (what, network) in records {
+            self.record(key, time, what, network);
+        }
+        if let Some(how) = how {
+            self.end(key, &how);
+        }
+        if self.held > MAX_HELD {
+            self.give_up_the_largest();
+        }
+    }
+
+    /// Adds a record, after that of the beginning of its connection.
+    fn record(&mut self, key: [SocketAddr; 2], time: SystemTime, what: What, network: Option<Network>) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        connection.network = network.or(connection.network);
+        // Without a frame it is not known whether this is a connection of kaspa nodes.
+        let Some(network) = connection.network else { return };
+        let peer = match connection.id {
+            Some(id) => id,
+            None => {
+                let id = self.next_id;
+                connection.id = Some(id);
+                self.next_id += 1;
+                self.summary.connections += 1;
+                let what = What::Connected(connection.description());
+                self.records.push_back(Record { time: connection.begun, peer: id, what, network });
+                id
+            }
+        };
+        self.records.push_back(Record { time, peer, what, network });
+    }
+
+    /// Ends a connection: shows what waits, and how it ended.
+    fn end(&mut self, key: [SocketAddr; 2], how: &str) {
+        let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.is_over) else { return };
+        self.held -= connection.held();
+        connection.is_over = true;
+        let (time, records) = (connection.last, connection.finish());
+        for end in &connection.ends {
+            self.summary.oddities.again += end.bytes.oddities.again;
+            self.summary.oddities.early += end.bytes.oddities.early;
+            self.summary.oddities.missing += end.bytes.oddities.missing;
+        }
+        for (what, network) in records {
+            self.record(key, time, what, network);
+        }
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        match (connection.id, connection.network) {
+            (Some(peer), Some(network)) if !how.is_empty() => {
+                self.records.push_back(Record { time, peer, what: What::Gone(how.to_owned()), network });
+            }
+            (Some(_), _) => {}
+            (None, _) => self.summary.others += 1,
+        }
+    }
+
+    fn finish(&mut self) {
+        self.at_end = true;
+        let mut keys: Vec<_> = self.connections.iter().map(|(key, connection)| (connection.begun, *key)).collect();
+        keys.sort_unstable();
+        for (_, key) in keys {
+            let closed_by = self.connections.get(&key).and_then(|connection| connection.closed_by);
+            self.end(key, &closed_by.map(|by| format!("closed by {by}")).unwrap_or_default());
+        }
+    }
+
+    fn give_up_the_largest(&mut self) {
+        let largest = self.connections.iter().max_by_key(|(_, connection)| connection.held());
+        let Some(key) = largest.map(|(key, _)| *key) else { return };
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        let held = connection.held();
+        for end in &mut connection.ends {
+            end.bytes.finish();
+            end.frames.gap();
+        }
+        let time = connection.last;
+        self.held -= held;
+        let what = What::Missing(format!("{held} bytes given up: more than {MAX_HELD} bytes wait for others"));
+        self.record(key, time, what, None);
+    }
+}
+
+impl Connection {
+    fn new(first: &Segment, network: Option<Network>) -> Self {
+        let Segment { source, destination, .. } = *first;
+        let dialled = match (first.syn, first.acknowledged) {
+            (true, None) => true,
+            (true, Some(_)) => false,
+            // Ports of listeners are lower than those that the system gives to diallers.
+            (false, _) => source.port() >= destination.port(),
+        };
+        let (dialler, listener) = if dialled { (source, destination) } else { (destination, source) };
+        let ours = match first.direction {
+            Some(Direction::Outbound) => usize::from(source == listener),
+            Some(Direction::Inbound) => usize::from(destination == listener),
+            None => 0,
+        };
+        let end = |address| End { address, bytes: tcp::Direction::default(), frames: FrameStream::new(network) };
+        Self {
+            ends: [end(dialler), end(listener)],
+            ours,
+            from_start: first.syn,
+            begun: first.time,
+            last: first.time,
+            is_over: false,
+            id: None,
+            network: None,
+            closed_by: None,
+        }
+    }
+
+    /// Whether a SYN begins another connection with the same ports.
+    fn is_other_than(&self, syn: &Segment) -> bool {
+        let seen = self.ends.iter().find(|end| end.address == syn.source);
+        // A SYN that is sent again is the one before the first byte.
+        seen.is_none_or(|end| end.bytes.has_begun() && !end.bytes.begins_after(syn.sequence))
+    }
+
+    fn description(&self) -> String {
+        let [dialler, listener] = &self.ends;
+        let (ours, remote, direction) = match self.ours {
+            0 => (dialler, listener, "outbound"),
+            _ => (listener, dialler, "inbound"),
+        };
+        let begun = if self.from_start { "" } else { ", begun before the capture" };
+        format!("{} ({direction}), this side {}{begun}", remote.address, ours.address)
+    }
+
+    fn held(&self) -> usize {
+        self.ends.iter().map(|end| end.bytes.waiting_bytes() + end.frames.held()).sum()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ends.iter().all(|end| end.bytes.has_ended())
+    }
+
+    fn add(&mut self, segment: Segment) -> Vec<(What, Option<Network>)> {
+        let Segment { time, source, sequence, acknowledged, syn, fin, payload, .. } = segment;
+        self.last = time;
+        let [first, second] = &mut self.ends;
+        let ((sender, receiver), is_first) =
+            if first.address == source { ((first, second), true) } else { ((second, first), false) };
+        let is_ours = is_first == (self.ours == 0);
+        if fin {
+            self.closed_by.get_or_insert(source);
+        }
+        if syn {
+            sender.bytes.begin(sequence);
+        }
+        // The first byte after a SYN has the next number.
+        let sequence = sequence.wrapping_add(u32::from(syn));
+        let mut records = Vec::new();
+        if let Some(acknowledged) = acknowledged {
+            let pieces = receiver.bytes.acknowledge(acknowledged);
+            receiver.read(pieces, !is_ours, &mut records);
+        }
+        let pieces = sender.bytes.add(sequence, payload, fin);
+        sender.read(pieces, is_ours, &mut records);
+        records
+    }
+
+    fn finish(&mut self) -> Vec<(What, Option<Network>)> {
+        let mut records = Vec::new();
+        for (number, end) in self.ends.iter_mut().enumerate() {
+            let pieces = end.bytes.finish();
+            end.read(pieces, number == self.ours, &mut records);
+            if let Some((command, size)) = end.frames.incomplete() {
+                let what = format!("{} ends in the middle of {command} of {size} bytes", end.address);
+                records.push((What::Missing(what), None));
+            }
+            end.frames.gap();
+        }
+        records
+    }
+}
+
+impl End {
+    fn read(&mut self, pieces: Vec<Piece>, is_ours: bool, records: &mut Vec<(What, Option<Network>)>) {
+        for piece in pieces {
+            let bytes = match piece {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Gap(missing) => {
+                    let inside = self.frames.incomplete();
+                    let inside = inside.map(|(command, size)| format!(", in the middle of {command} of {size} bytes"));
+                    let what = format!("{missing} bytes of {}{}", self.address, inside.unwrap_or_default());
+                    records.push((What::Missing(what), None));
+                    self.frames.gap();
+                    continue;
+                }
+            };
+            for found in self.frames.add(&bytes) {
+                records.push(match found {
+                    Found::Frame(network, frame) if is_ours => (What::Sent(frame), Some(network)),
+                    Found::Frame(network, frame) => (What::Received(frame), Some(network)),
+                    Found::Skipped(count) => {
+                        let what = format!("{count} bytes of {} skipped up to the next frame", self.address);
+                        (What::Missing(what), None)
+                    }
+                });
+            }
+        }
+    }
+}
