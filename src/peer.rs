@@ -417,7 +417,7 @@ impl Peer {
     /// Adds an item to those that the remote is known to have. The library adds the items that the remote announces; call this
     /// when the program has learnt of one in another way.
     pub fn add_known_inventory(&self, item: Inventory) {
-        self.shared.announcements.lock().sent(item);
+        self.shared.note_known(item);
     }
 
     /// Sends a `ping`, waits up to 30 s for the `pong`, and returns the round-trip time.
@@ -519,7 +519,7 @@ impl Peer {
     }
 
     /// Disconnected when the connection has ended.
-    fn quitting(&self) -> &Receiver<Infallible> {
+    fn quitting(&self) -> Receiver<Infallible> {
         self.shared.lifecycle.quitting()
     }
 }

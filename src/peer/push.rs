@@ -45,11 +45,11 @@ impl Peer {
         let request = GetBlockInvs { low, high };
         // Locked until it is queued, so that of two threads with the same request one sends it.
         let mut last = self.shared().last_requests.lock();
-        if last.block_invs == Some(request) {
+        if last.block_invs.as_deref() == Some(&request) {
             return Ok(false);
         }
         self.queue_message(&request)?;
-        last.block_invs = Some(request);
+        last.block_invs = Some(Box::new(request));
         Ok(true)
     }
 
@@ -62,11 +62,11 @@ impl Peer {
     pub fn push_get_headers(&self, low: Hash, high: Hash) -> Result<bool, QueueError> {
         let request = GetHeaders { low, high };
         let mut last = self.shared().last_requests.lock();
-        if last.headers == Some(request) {
+        if last.headers.as_deref() == Some(&request) {
             return Ok(false);
         }
         self.queue_message(&request)?;
-        last.headers = Some(request);
+        last.headers = Some(Box::new(request));
         Ok(true)
     }
 

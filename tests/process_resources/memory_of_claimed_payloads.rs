@@ -5,9 +5,9 @@ use super::ALLOCATOR;
 use super::process::exclusive;
 use crate::common::{builder, version, wait_until};
 use crossbeam_channel::{Receiver, bounded};
-use kaspa_peer::Peer;
 use kaspa_peer::peer::Halves;
-use kaspa_peer::wire::{Encode, Frame, MAX_PAYLOAD, Network, VerAck};
+use kaspa_peer::wire::{Command, Encode, Frame, MAX_PAYLOAD, Network, VerAck};
+use kaspa_peer::{DisconnectReason, HandshakeError, Peer};
 use parking_lot::Mutex;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -106,4 +106,41 @@ fn a_claimed_payload_costs_at_most_twice_the_bytes_that_arrived_and_64_kib() {
             "{growth} cannot hold the bytes that arrived: the allocator did not count them"
         );
     }
+}
+
+/// The remote sends a megabyte of a block that it claims to be 31 MB large, and waits until it is disconnected.
+#[test]
+fn twenty_remotes_that_send_no_version_cost_at_most_128_kib_each() {
+    let _exclusive = exclusive();
+    let mut claim = Network::Simnet.magic().to_le_bytes().to_vec();
+    claim.extend(b"block\0\0\0\0\0\0\0");
+    claim.extend(31_000_000_u32.to_le_bytes());
+    claim.resize(1_000_000, 7);
+    let script = Arc::new(Script {
+        handshake: Vec::new(),
+        claim,
+        handshakes_sent: AtomicUsize::new(0),
+        claims_sent: AtomicUsize::new(0),
+    });
+    let config = builder().build().unwrap();
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let peers: Vec<Peer> = (0..20)
+        .map(|_| {
+            let (ready, go) = bounded(0);
+            drop(ready);
+            let (alive, end) = bounded(0);
+            let alive = Mutex::new(Some(alive));
+            let remote = Remote { script: Arc::clone(&script), at: 0, go, end };
+            let stream = Halves::new(remote, io::sink(), move || drop(alive.lock().take()));
+            Peer::inbound(stream, "nowhere:1", &config).unwrap()
+        })
+        .collect();
+    for peer in &peers {
+        let reason = peer.wait_for_disconnect().unwrap();
+        let expected = HandshakeError::NotVersion { command: Command::Block };
+        assert_eq!(reason, DisconnectReason::Handshake(expected));
+    }
+    let growth = ALLOCATOR.peak_usage() - before;
+    assert!(growth <= 20 * 128 * 1024, "{growth} bytes");
 }

@@ -421,7 +421,7 @@ fn the_writer_never_sleeps_past_announcements() {
             }
         }
         announcers.into_iter().for_each(|announcer| assert_eq!(announcer.join().unwrap(), Ok(())));
-        let waiting = shared.announcements.lock().waiting_len();
+        let waiting = shared.announcements.lock().len().1;
         assert_eq!(announced + waiting, 2);
         assert!(waiting == 0 || sleeps.is_some() || ends.work.try_recv().is_ok(), "sleeps with {waiting} left");
     });

@@ -23,15 +23,14 @@ pub(in crate::peer) struct Lifecycle {
     state: Mutex<State>,
     /// Notified when `state` or `reason` changes.
     changed: Condvar,
-    quitting: Receiver<Infallible>,
 }
 
 #[derive(Debug)]
 struct State {
     start: Start,
     handshake_done: bool,
-    /// Dropped when the connection ends, which wakes every `select!` that waits on `quitting`.
-    quit: Option<Sender<Infallible>>,
+    /// The quit channel. Its sender is dropped when the connection ends, which wakes every `select!` that waits on it.
+    quit: Option<(Sender<Infallible>, Receiver<Infallible>)>,
     /// The threads that may still run callbacks.
     calling: usize,
     /// The threads that have not left.
@@ -47,19 +46,17 @@ enum Start {
 
 impl Lifecycle {
     pub fn new() -> Self {
-        let (quit, quitting) = bounded(0);
         Self {
             identity: PeerIdentity::new(),
             reason: OnceLock::new(),
             state: Mutex::new(State {
                 start: Start::Pending,
                 handshake_done: false,
-                quit: Some(quit),
+                quit: Some(bounded(0)),
                 calling: THREADS,
                 running: THREADS,
             }),
             changed: Condvar::new(),
-            quitting,
         }
     }
 
@@ -113,9 +110,11 @@ impl Lifecycle {
         self.reason.get()
     }
 
-    /// Disconnected when the connection ends. Nothing is ever sent on it.
-    pub fn quitting(&self) -> &Receiver<Infallible> {
-        &self.quitting
+    /// The quit channel, which is disconnected when the connection ends. Nothing is ever sent on it.
+    pub fn quitting(&self) -> Receiver<Infallible> {
+        let quitting = self.state.lock().quit.as_ref().map(|(_, quitting)| quitting.clone());
+        // After the end, a channel without a sender.
+        quitting.unwrap_or_else(|| bounded(0).1)
     }
 
     /// Both sides have sent `version` and `verack`.

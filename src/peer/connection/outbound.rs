@@ -73,7 +73,7 @@ enum Stage {
     /// Nothing new is accepted; what is queued is still written.
     Draining,
     /// As `Draining`, and the connection ends for this reason once nothing is left to write.
-    Finishing(DisconnectReason),
+    Finishing(Box<DisconnectReason>),
     Closed,
 }
 
@@ -231,7 +231,7 @@ impl Outbound {
             return Err(Refused::Closed);
         }
         queue.append(command, Queued::Small(frame), Lane::Handshake);
-        queue.stage = Stage::Finishing(reason);
+        queue.stage = Stage::Finishing(Box::new(reason));
         queue.waiting.wake_first();
         let wake_up = queue.wake_writer.clone();
         drop(queue);
@@ -255,7 +255,7 @@ impl Outbound {
         let mut queue = self.queue.lock();
         queue.stopped = true;
         match &queue.stage {
-            Stage::Finishing(reason) => Some(reason.clone()),
+            Stage::Finishing(reason) => Some((**reason).clone()),
             _ => None,
         }
     }
@@ -263,7 +263,7 @@ impl Outbound {
     /// The reason for which the connection will end once everything is written, if there is one.
     pub fn finishing(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
-            Stage::Finishing(reason) => Some(reason.clone()),
+            Stage::Finishing(reason) => Some((**reason).clone()),
             _ => None,
         }
     }
@@ -288,7 +288,7 @@ impl Outbound {
             return Ok(batch);
         }
         let finish = match &queue.stage {
-            Stage::Finishing(reason) => Some(reason.clone()),
+            Stage::Finishing(reason) => Some((**reason).clone()),
             _ => None,
         };
         Err(Idle { keeps_buffers: !queue.spare.is_empty(), finish })

@@ -7,6 +7,7 @@ use super::counters::Counters;
 use super::lifecycle::Lifecycle;
 use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
 use super::questions::Questions;
+use super::trickle::Announcing;
 use crate::peer::capture::Entry;
 use crate::peer::config::Settings;
 use crate::peer::logging::LIFE;
@@ -65,14 +66,15 @@ pub(in crate::peer) struct Shared {
     ending_with_reject: AtomicBool,
     /// The last request of each filtered kind.
     pub last_requests: Mutex<LastRequests>,
-    pub announcements: Mutex<Announcements>,
+    pub announcements: Mutex<Announcing>,
     /// The reader's counters.
     pub received: Counters,
     /// The writer's counters.
     pub sent: Counters,
     pub state: Mutex<State>,
     pub score: Mutex<Score>,
-    clock: Mutex<Clock>,
+    /// `None` after the end: an ended peer needs no deadlines, and a handle of it should keep little memory.
+    clock: Mutex<Option<Box<Clock>>>,
     pub outbound: Arc<Outbound>,
     /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
     shutdown: Mutex<Option<Shutdown>>,
@@ -92,16 +94,15 @@ pub(in crate::peer) struct State {
 /// The last request of each filtered kind. A request equal to the last one is not sent.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct LastRequests {
-    pub block_invs: Option<GetBlockInvs>,
-    pub headers: Option<GetHeaders>,
+    pub block_invs: Option<Box<GetBlockInvs>>,
+    pub headers: Option<Box<GetHeaders>>,
 }
 
 struct Clock {
     deadlines: Deadlines,
     /// The deadline until which the pinger sleeps.
     wake_at: Option<Instant>,
-    /// `None` after the end, so that a handle of an ended peer does not keep the channel.
-    wake_pinger: Option<Sender<()>>,
+    wake_pinger: Sender<()>,
 }
 
 /// The ends of the channels that the threads own.
@@ -138,16 +139,16 @@ impl Shared {
             questions: Questions::default(),
             ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
-            announcements: Mutex::new(announcements),
+            announcements: Mutex::new(Announcing::Open(Box::new(announcements))),
             received: Counters::default(),
             sent: Counters::default(),
             state: Mutex::new(state),
             score: Mutex::new(Score::new(half_life, Instant::now())),
-            clock: Mutex::new(Clock {
+            clock: Mutex::new(Some(Box::new(Clock {
                 deadlines: Deadlines::new(settings.timeouts(), Instant::now()),
                 wake_at: None,
-                wake_pinger: Some(wake_pinger),
-            }),
+                wake_pinger,
+            }))),
             outbound: Arc::new(outbound),
             shutdown: Mutex::new(Some(shutdown)),
         };
@@ -182,8 +183,9 @@ impl Shared {
         let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
-        let wake_pinger = self.clock.lock().wake_pinger.take();
-        drop((announcements, wake_pinger));
+        let last_requests = std::mem::take(&mut *self.last_requests.lock());
+        let clock = self.clock.lock().take();
+        drop((announcements, last_requests, clock));
         if let Some(reason) = self.lifecycle.reason() {
             let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
@@ -287,17 +289,18 @@ impl Shared {
         Receipt::new(position, Arc::clone(&self.outbound), Arc::clone(&self.lifecycle))
     }
 
-    /// Changes the deadlines, and wakes the pinger if it would sleep too long.
-    pub fn with_deadlines<T>(&self, change: impl FnOnce(&mut Deadlines) -> T) -> T {
-        let mut clock = self.clock.lock();
+    /// Changes the deadlines, and wakes the pinger if it would sleep too long. Does nothing after the end.
+    pub fn with_deadlines<T: Default>(&self, change: impl FnOnce(&mut Deadlines) -> T) -> T {
+        let mut guard = self.clock.lock();
+        let Some(clock) = guard.as_deref_mut() else { return T::default() };
         let result = change(&mut clock.deadlines);
         let earlier = match (clock.deadlines.next(), clock.wake_at) {
             (Some(next), Some(wake_at)) => next < wake_at,
             (next, None) => next.is_some(),
             (None, _) => false,
         };
-        let wake_up = if earlier { clock.wake_pinger.clone() } else { None };
-        drop(clock);
+        let wake_up = earlier.then(|| clock.wake_pinger.clone());
+        drop(guard);
         if let Some(wake_up) = wake_up {
             // If a wake-up waits in the channel already, it is enough.
             let _ = wake_up.try_send(());
@@ -328,7 +331,8 @@ impl Shared {
 
     /// For the pinger: what is due, or the time until which it can sleep.
     pub fn next_due(&self, now: Instant) -> Result<Due, Option<Instant>> {
-        let mut clock = self.clock.lock();
+        let mut guard = self.clock.lock();
+        let Some(clock) = guard.as_deref_mut() else { return Err(None) };
         // Whatever woke the pinger: if the time that it asked for is long past, it woke up late.
         if let Some(asked) = clock.wake_at.take() {
             clock.deadlines.pinger_woke(asked, now);
@@ -393,10 +397,7 @@ impl Shared {
     }
 
     pub fn stats(&self) -> Stats {
-        let (inventory_known, inventory_queued) = {
-            let announcements = self.announcements.lock();
-            (announcements.known_len(), announcements.waiting_len())
-        };
+        let (inventory_known, inventory_queued) = self.announcements.lock().len();
         let state = self.state.lock();
         // The reader counts `version` and `verack` under this lock.
         let (received, last_receive) = self.received.get();

@@ -20,6 +20,28 @@ pub(in crate::peer) enum Trickle {
     Nothing,
 }
 
+/// The announcements of a connection. After its end only two numbers are left of them, for the statistics.
+pub(in crate::peer) enum Announcing {
+    Open(Box<Announcements>),
+    Closed { known: usize, waiting: usize },
+}
+
+impl Announcing {
+    /// Returns what was open, to be dropped outside the lock.
+    pub fn close(&mut self) -> Self {
+        let (known, waiting) = self.len();
+        std::mem::replace(self, Self::Closed { known, waiting })
+    }
+
+    /// How many items are known and how many wait.
+    pub fn len(&self) -> (usize, usize) {
+        match self {
+            Self::Open(open) => (open.known_len(), open.waiting_len()),
+            Self::Closed { known, waiting } => (*known, *waiting),
+        }
+    }
+}
+
 impl Shared {
     /// Notes the items of a remote's `inv` as known. Releases the lock after each slice, so that a caller of `queue_inventory`
     /// waits for one slice at most, however much the remote announces.
@@ -28,8 +50,16 @@ impl Shared {
         let newest = items.len().saturating_sub(self.settings().known_inventory);
         for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
             let mut announcements = self.announcements.lock();
-            announcements.announced(slice);
+            let Announcing::Open(open) = &mut *announcements else { return };
+            open.announced(slice);
             unlock_fair(announcements);
+        }
+    }
+
+    /// Notes an item as known to the remote.
+    pub fn note_known(&self, item: Inventory) {
+        if let Announcing::Open(open) = &mut *self.announcements.lock() {
+            open.sent(item);
         }
     }
 
@@ -43,14 +73,14 @@ impl Shared {
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
         }
-        let mut announcements = self.announcements.lock();
-        if announcements.is_closed() {
+        let mut guard = self.announcements.lock();
+        let Announcing::Open(announcements) = &mut *guard else {
             return Err(QueueError::Closed(self.end_reason()));
-        }
+        };
         let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
         let wake_up = if items.iter().any(is_block) {
             let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
-            let wake_up = self.queue_trickled(&mut announcements, &rest)?;
+            let wake_up = self.queue_trickled(announcements, &rest)?;
             for block in items.iter().filter(|item| is_block(item)) {
                 if !announcements.is_known(block) {
                     self.queue(&Inv::from(vec![*block]), Wait::No)?;
@@ -59,9 +89,9 @@ impl Shared {
             }
             wake_up
         } else {
-            self.queue_trickled(&mut announcements, items)?
+            self.queue_trickled(announcements, items)?
         };
-        drop(announcements);
+        drop(guard);
         if wake_up {
             self.outbound.wake_writer();
         }
@@ -79,7 +109,8 @@ impl Shared {
 
     /// The next trickled `inv` of at most [`TRICKLE_BATCH`] items if it is due, otherwise when it will be.
     pub fn trickle(&self, now: Instant) -> Trickle {
-        let mut announcements = self.announcements.lock();
+        let mut guard = self.announcements.lock();
+        let Announcing::Open(announcements) = &mut *guard else { return Trickle::Nothing };
         match announcements.due() {
             Some(due) if due <= now => {
                 let batch = announcements.next_batch();

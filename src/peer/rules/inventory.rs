@@ -18,13 +18,11 @@ pub(in crate::peer) struct Announcements {
     limit: usize,
     interval: Duration,
     due: Option<Instant>,
-    /// How many items were known and how many waited when the connection ended.
-    closed: Option<(usize, usize)>,
 }
 
 impl Announcements {
     pub fn new(known: usize, limit: usize, interval: Duration) -> Self {
-        Self { known: KnownInventory::new(known), waiting: VecDeque::new(), limit, interval, due: None, closed: None }
+        Self { known: KnownInventory::new(known), waiting: VecDeque::new(), limit, interval, due: None }
     }
 
     /// Notes items that the remote announced as known.
@@ -84,23 +82,12 @@ impl Announcements {
         batch
     }
 
-    /// Empties the queue and the known inventory. Returns their memory, to be dropped outside the lock.
-    pub fn close(&mut self) -> impl Sized + use<> {
-        self.closed = Some((self.known.len(), self.waiting.len()));
-        self.due = None;
-        (std::mem::replace(&mut self.known, KnownInventory::new(0)), std::mem::take(&mut self.waiting))
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.closed.is_some()
-    }
-
     pub fn known_len(&self) -> usize {
-        self.closed.map_or_else(|| self.known.len(), |(known, _)| known)
+        self.known.len()
     }
 
     pub fn waiting_len(&self) -> usize {
-        self.closed.map_or(self.waiting.len(), |(_, waiting)| waiting)
+        self.waiting.len()
     }
 }
 
