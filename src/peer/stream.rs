@@ -170,6 +170,17 @@ pub(super) fn can_be_repeated(error: &io::Error, waited: Duration, limit: Option
     }
 }
 
+/// Ignores the error of setting an option of a socket that the remote has closed, which macOS reports as `EINVAL`.
+///
+/// Such a connection still starts: the remote may have sent a `reject` before, and the reader finds the end after it. A
+/// write to it fails at once, so the timeout is not missed.
+fn unless_closed(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
+}
+
 /// The writing side of a socket that is shared with the reading side.
 struct WriteHalf<T>(Arc<T>);
 
@@ -189,9 +200,9 @@ where
 impl Stream for TcpStream {
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
-        self.set_nodelay(true)?;
-        self.set_read_timeout(READ_TIMEOUT)?;
-        self.set_write_timeout(write_timeout)?;
+        unless_closed(self.set_nodelay(true))?;
+        unless_closed(self.set_read_timeout(READ_TIMEOUT))?;
+        unless_closed(self.set_write_timeout(write_timeout))?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Tcp(Arc::clone(&stream)),
@@ -216,8 +227,8 @@ impl Stream for TcpStream {
 impl Stream for UnixStream {
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves> {
         self.set_nonblocking(false)?;
-        self.set_read_timeout(None)?;
-        self.set_write_timeout(write_timeout)?;
+        unless_closed(self.set_read_timeout(None))?;
+        unless_closed(self.set_write_timeout(write_timeout))?;
         let stream = Arc::new(self);
         Ok(Halves {
             reader: ReadHalf::Unix(Arc::clone(&stream)),
