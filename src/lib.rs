@@ -8,9 +8,8 @@
 //! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
 //! - [`peer`]: a connection to another node, from the handshake to the reason of its end.
 //!
-//! The types that most programs need are also here, at the top of the crate. The [`guide`] has short programs for common tasks, a table for
-//! those who know the [original Go package](guide::coming_from_go), and what you can rely on when [anybody may
-//! connect](guide::security).
+//! The types that most programs need are also here, at the top of the crate. The [`guide`] has [short programs](guide::recipes) for common
+//! tasks, a table for those who know the [original Go package](guide::coming_from_go), and a page on [security](guide::security).
 //!
 //! # The threads of a peer
 //!
@@ -35,9 +34,9 @@
 //!
 //! ## Connect
 //!
-//! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials a remote
-//! and does the handshake. [`Peer::inbound`] takes a connection that your program has accepted. Here one thread accepts, and another one
-//! connects:
+//! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials a remote and
+//! waits for the handshake. [`Peer::inbound`] makes a peer of a connection that your program has accepted. Here one thread accepts a
+//! connection, and the other thread dials:
 //!
 //! ```
 //! use kaspa_peer::wire::Network;
@@ -65,15 +64,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! For a proxy, dial yourself and pass the stream to [`Peer::outbound`]. A peer works over any [`peer::Stream`]: TCP and Unix sockets
-//! implement it, and your own types can.
+//! To dial through a proxy, connect to it yourself, and pass the stream to [`Peer::outbound`]. A peer works over any [`peer::Stream`], such
+//! as a TCP or Unix socket, or a type of your own.
 //!
 //! The library sends `version`, `verack` and `pong` by itself. Messages that you queue before the handshake are sent after it.
 //!
 //! ## Ask
 //!
 //! [`Peer::ask`] sends a request and returns its answer. [`Peer::fetch_block`] and [`Peer::fetch_transaction`] fetch what a remote has.
-//! On the other side, the library answers `getseltip` if the node has a [`DagView`]; all other requests are answered by the program.
+//! On the other side, the library answers `ping`, and `getseltip` if the node has a [`DagView`]. The program answers all other requests.
 //!
 //! ```
 //! use kaspa_peer::AskError;
@@ -220,7 +219,7 @@
 //!
 //! ## Announce
 //!
-//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. It collects transactions and sends them together every
+//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. It collects all other items and sends them together every
 //! 100 ms. It leaves out what the remote is known to have: the items that the remote announced, and those that were announced to it.
 //!
 //! ```
@@ -279,7 +278,7 @@
 //! safe for terminals, whatever the remote has sent. A [`Capture`] records each frame of a node's peers in a file, which [`CaptureReader`]
 //! reads and the program `kpeer inspect` shows.
 //!
-//! The crate logs with [`log`](https://docs.rs/log). Messages at a level that is off are not formatted. With `env_logger`, for example,
+//! The crate logs with [`log`](https://docs.rs/log). It formats nothing for a level that is off. With `env_logger`, for example,
 //! `RUST_LOG=kaspa_peer=debug` shows these targets:
 //!
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
@@ -295,7 +294,7 @@
 //! |---|---|
 //! | [`disconnect`](Peer::disconnect), or dropping the last handle | they are not sent |
 //! | [`close`](Peer::close) | they are sent, within a timeout |
-//! | [`disconnect_with`](Peer::disconnect_with) | they are sent, and then a last `reject` |
+//! | [`disconnect_with`](Peer::disconnect_with) | they are sent, and then a last `reject`, within 2 s |
 //!
 //! A connection ends for one [`DisconnectReason`]. [`wait_for_disconnect`](Peer::wait_for_disconnect), the last callback
 //! [`on_disconnect`](Listener::on_disconnect) and the last event report the same one. When `wait_for_disconnect` returns, all threads of
@@ -353,8 +352,9 @@
 //!
 //! ## Hostile remotes
 //!
-//! The library trusts no byte from the wire. It allocates no memory for a length that a remote only claims, each of its waits is bounded, and
-//! text from the remote is displayed without control characters. [`Config`] has the timeouts and limits. Two limits are off by default:
+//! The library trusts no byte from the wire. It allocates memory for bytes that have arrived, not for lengths that a remote claims. By
+//! default, every wait for a remote has a timeout. Text from a remote is displayed without control characters. [`ConfigBuilder`] has the
+//! settings for timeouts and limits. Two limits are off by default:
 //! [`rate_limit`](ConfigBuilder::rate_limit) slows a remote down, and [`score_limit`](ConfigBuilder::score_limit) disconnects it for
 //! what your program calls misbehaviour. Your program decides which connections become peers, and how many: each peer has three threads.
 //!
@@ -383,8 +383,8 @@
 //! ## Private networks and your own messages
 //!
 //! [`Network::Custom`](wire::Network::Custom) takes any magic number, which is all that distinguishes a network. A type of your own becomes a
-//! message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`] receives each message whose command is not one of
-//! the protocol's.
+//! message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`] receives the messages whose command is not one of the
+//! protocol's 25. Do not send such messages to kaspad: it disconnects.
 //!
 //! ```
 //! # use std::net::{TcpListener, TcpStream};

@@ -90,7 +90,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Cloning a handle is cheap, and all clones refer to the same connection. Every method can be called from any thread. Handles
 /// are equal if they refer to the same connection. When the last handle is dropped, the peer disconnects. A callback only
-/// borrows a handle: clone it to keep the connection.
+/// borrows a handle: clone it to use the peer after the callback.
 ///
 /// # How to get one
 ///

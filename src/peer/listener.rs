@@ -21,9 +21,9 @@ macro_rules! listener {
         /// error. Two mistakes are not detected: a listener that keeps a `Peer` whose configuration holds that listener
         /// is never dropped, and two callbacks that wait for each other's peers wait for ever.
         ///
-        /// The stacks of these threads have 256 KiB, see [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
+        /// Each of these threads has a stack of 256 KiB, see [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
         ///
-        /// A panic in a method ends that peer with [`DisconnectReason::CallbackPanicked`], and nothing else.
+        /// A panic in a method ends that peer with [`DisconnectReason::CallbackPanicked`], and affects nothing else.
         ///
         /// One listener can serve any number of peers, and an `Arc` of it can be shared with the rest of the program. For a listener for
         /// each connection, see [`Config::with_listener`](super::Config::with_listener). Programs that prefer a loop to callbacks use

@@ -234,8 +234,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many inventory items a peer remembers as known to the remote; 0 for none. It forgets the least recently
-    /// announced item first. Default: 1000.
+    /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. An item that is
+    /// announced again counts again. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
         self.settings.known_inventory = items;
         self
