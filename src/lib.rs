@@ -3,10 +3,11 @@
 //! The protocol is the one of **kaspad v0.1.1** (February 2020). The daemons v0.2.0, v0.3.1 and v0.5.0 speak it too, without three of its
 //! 25 messages. Today's kaspa network speaks another protocol, which this crate does not know.
 //!
-//! The crate has two parts:
+//! The crate has three parts:
 //!
 //! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
 //! - [`peer`]: a connection to another node, from the handshake to the reason of its end.
+//! - [`testing`]: connected peers, connections in memory, and a remote that does whatever a test tells it.
 //!
 //! The types that most programs need are also here, at the top of the crate. The [`guide`] has [short programs](guide::recipes) for common
 //! tasks, a table for those who know the [original Go package](guide::coming_from_go), and a page on [security](guide::security).
@@ -79,7 +80,6 @@
 //! use kaspa_peer::wire::{GetAddr, GetSelectedTip};
 //! use std::time::Duration;
 //! # use kaspa_peer::{Config, DagView, Listener, Peer, wire::*};
-//! # use std::net::{TcpListener, TcpStream};
 //! # struct Node;
 //! # impl DagView for Node {
 //! #     fn selected_tip(&self) -> Hash { Hash::of(b"tip") }
@@ -90,10 +90,7 @@
 //! # }
 //! # let other = Config::builder(Network::Simnet).dag(Node).listener(Node).build()?;
 //! # let config = Config::builder(Network::Simnet).build()?;
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &config)?;
-//! # let (stream, from) = server.accept()?;
-//! # let remote = Peer::inbound(stream, from, &other)?;
+//! # let (peer, remote) = kaspa_peer::testing::connect_peers(&config, &other)?;
 //!
 //! let timeout = Duration::from_secs(30);
 //! let tip = peer.ask(&GetSelectedTip, timeout)?;
@@ -121,7 +118,6 @@
 //! use kaspa_peer::wire::{GetData, Inv, Network};
 //! use kaspa_peer::{Config, Listener, Peer};
 //! # use kaspa_peer::wire::{Hash, Inventory};
-//! # use std::net::{TcpListener, TcpStream};
 //!
 //! /// Requests everything that the remote announces.
 //! struct Download;
@@ -137,10 +133,7 @@
 //! let config = Config::builder(Network::Simnet).listener(Download).build()?;
 //! # let inbox = kaspa_peer::Inbox::new();
 //! # let other = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
-//! # let (stream, from) = server.accept()?;
-//! # let peer = Peer::inbound(stream, from, &config)?;
+//! # let (remote, peer) = kaspa_peer::testing::connect_peers(&other, &config)?;
 //! # let items = vec![Inventory::block(Hash::of(b"a block"))];
 //! # remote.queue_message(&Inv { items: items.clone() })?;
 //! # assert_eq!(inbox.wait_for::<GetData>(std::time::Duration::from_secs(60))?.items, items);
@@ -153,15 +146,11 @@
 //! use kaspa_peer::wire::{Message, Network};
 //! use kaspa_peer::{Config, EventKind, events};
 //! # use kaspa_peer::{Peer, wire::Ping};
-//! # use std::net::{TcpListener, TcpStream};
 //!
 //! let (listener, events) = events(100);
 //! let config = Config::builder(Network::Simnet).listener(listener).build()?;
 //! # let other = Config::builder(Network::Simnet).build()?;
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let remote = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &other)?;
-//! # let (stream, from) = server.accept()?;
-//! # let peer = Peer::inbound(stream, from, &config)?;
+//! # let (remote, peer) = kaspa_peer::testing::connect_peers(&other, &config)?;
 //! # drop(config);
 //! # remote.queue_message(&Ping { nonce: 5 })?;
 //! # remote.ping()?; remote.disconnect();
@@ -197,12 +186,8 @@
 //! use kaspa_peer::wire::{Frame, Network, Transaction, TxFields};
 //! use std::time::Duration;
 //! # use kaspa_peer::{Config, Peer};
-//! # use std::net::{TcpListener, TcpStream};
 //! # let (alice, bob) = (Config::builder(Network::Simnet).build()?, Config::builder(Network::Simnet).build()?);
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &alice)?;
-//! # let (stream, from) = server.accept()?;
-//! # let other = Peer::inbound(stream, from, &bob)?;
+//! # let (peer, other) = kaspa_peer::testing::connect_peers(&alice, &bob)?;
 //!
 //! let tx = Transaction::new(&TxFields { version: 1, ..TxFields::default() })?;
 //! peer.send_message(&tx, Duration::from_secs(10))?;
@@ -225,14 +210,11 @@
 //! ```
 //! use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
 //! # use kaspa_peer::{Config, Inbox, Peer};
-//! # use std::{net::{TcpListener, TcpStream}, time::Duration};
+//! # use std::time::Duration;
 //! # let inbox = Inbox::new();
 //! # let node = Config::builder(Network::Simnet).build()?;
 //! # let other = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &node)?;
-//! # let (stream, from) = server.accept()?;
-//! # let remote = Peer::inbound(stream, from, &other)?;
+//! # let (peer, remote) = kaspa_peer::testing::connect_peers(&node, &other)?;
 //! # let next_inv = || inbox.wait_for::<Inv>(Duration::from_secs(60)).map(|inv| inv.items);
 //!
 //! peer.wait_for_handshake()?; // announcements before the handshake are dropped
@@ -258,14 +240,10 @@
 //!
 //! ```
 //! # use kaspa_peer::{Config, Peer, wire::Network};
-//! # use std::net::{TcpListener, TcpStream};
 //! use kaspa_peer::wire::Command;
 //!
 //! # let (alice, bob) = (Config::builder(Network::Simnet).build()?, Config::builder(Network::Simnet).build()?);
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &alice)?;
-//! # let (stream, from) = server.accept()?;
-//! # let other = Peer::inbound(stream, from, &bob)?;
+//! # let (peer, other) = kaspa_peer::testing::connect_peers(&alice, &bob)?;
 //! # peer.wait_for_handshake()?;
 //! let stats = peer.stats();
 //! println!("{} bytes received, {} of them in blocks", stats.received.total().bytes, stats.received.of(Command::Block).bytes);
@@ -387,7 +365,6 @@
 //! protocol's 25. Do not send such messages to kaspad: it disconnects.
 //!
 //! ```
-//! # use std::net::{TcpListener, TcpStream};
 //! use kaspa_peer::wire::{CustomMessage, CustomPayload, Network};
 //! use kaspa_peer::{Config, Listener, Peer};
 //! use std::sync::mpsc::{Sender, channel};
@@ -425,10 +402,7 @@
 //! let (sender, temperatures) = channel();
 //! let station = Config::builder(network).listener(Station(sender)).build()?;
 //! let sensor = Config::builder(network).build()?;
-//! # let server = TcpListener::bind("127.0.0.1:0")?;
-//! # let peer = Peer::outbound(TcpStream::connect(server.local_addr()?)?, server.local_addr()?, &sensor)?;
-//! # let (stream, from) = server.accept()?;
-//! # let remote = Peer::inbound(stream, from, &station)?;
+//! # let (peer, remote) = kaspa_peer::testing::connect_peers(&sensor, &station)?;
 //! // `peer` is a connection from the sensor to the station.
 //! peer.queue_message(&CustomMessage::from_payload(&Temperature(21))?)?;
 //! assert_eq!(temperatures.recv_timeout(Duration::from_secs(60))?, Temperature(21));
@@ -437,11 +411,26 @@
 //!
 //! ## Test your own node
 //!
-//! <!-- lead: when `kaspa_peer::testing` is merged, name it here with its connected pairs, memory streams and scripted remote. -->
-//! An [`Inbox`] waits for messages in a test, and [`send_and_ping`](Peer::send_and_ping) until the remote has handled one. To play a remote
-//! that breaks the rules, write to a bare socket with [`wire::write_message`] and [`wire::Frame::raw`]. The
-//! [recipe](guide::recipes#test-your-node) has an example. [`automatic_pongs`](ConfigBuilder::automatic_pongs) turns the answers to
-//! `ping` off.
+//! [`testing::connect_peers`] connects two nodes in memory. A [`testing::ScriptedRemote`] plays a remote that follows the protocol only as
+//! far as the test wants: it sends wrong checksums, lengths and parts of frames, and closes the connection in every way. An [`Inbox`] waits
+//! for the messages of a peer, and [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled one.
+//!
+//! ```
+//! use kaspa_peer::testing::connect_remote;
+//! use kaspa_peer::wire::{FeeFilter, Network, Ping, Pong, Reject};
+//! use kaspa_peer::{Config, Direction, DisconnectReason};
+//!
+//! let node = Config::builder(Network::Simnet).build()?;
+//! let (peer, mut remote) = connect_remote(Direction::Inbound, &node)?;
+//! remote.shake_hands()?;
+//! remote.send(&Ping { nonce: 7 })?;
+//! assert_eq!(remote.expect::<Pong>()?, Pong { nonce: 7 });
+//!
+//! remote.send_with_wrong_checksum(&FeeFilter { min_fee: 1 })?;
+//! remote.expect::<Reject>()?;
+//! assert!(matches!(peer.wait_for_disconnect()?, DisconnectReason::Malformed(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Features
 //!
@@ -458,8 +447,6 @@
 //! # Examples
 //!
 //! The directory `examples` of the repository has programs of about a hundred lines. Run one with `cargo run --example NAME`:
-//!
-//! <!-- lead: these files come from the branch with the examples. -->
 //!
 //! | name | shows |
 //! |---|---|
@@ -491,7 +478,7 @@ pub use peer::{
     ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
-/// The channels of [`events()`] and [`Receipt::receiver`], with `select!` and the error types.
+/// The crate of the channels that [`events()`] and [`Receipt::receiver`] return, with its `select!` and its errors.
 pub use crossbeam_channel;
 
 #[doc = include_str!("../README.md")]
