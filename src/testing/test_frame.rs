@@ -36,8 +36,8 @@ impl TestFrame {
     /// A well-formed frame of any command and payload, neither of which needs to be valid. Bytes of the command after the
     /// twelfth are left out.
     #[must_use]
-    pub fn new(command: impl AsRef<[u8]>, payload: impl Into<Vec<u8>>, network: Network) -> Self {
-        let payload = payload.into();
+    pub fn new(command: impl AsRef<[u8]>, payload: impl AsRef<[u8]>, network: Network) -> Self {
+        let payload = payload.as_ref().to_vec();
         let mut field = [0; 12];
         for (place, byte) in field.iter_mut().zip(command.as_ref()) {
             *place = *byte;

@@ -1,8 +1,9 @@
 //! What users of Rust libraries expect of types without looking it up: their traits, conversions and texts.
 
 use crate::common::local::connected_pair;
-use crate::common::{DEADLINE, builder, sockets};
+use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
 use std::collections::HashSet;
@@ -94,7 +95,8 @@ fn handles_of_one_connection_are_equal() {
     assert_ne!(out.peer, inb.peer);
     let peers = HashSet::from([out.peer.clone(), inb.peer.clone(), same]);
     assert_eq!(peers.len(), 2);
-    let third = Peer::outbound(sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
+    let third =
+        Peer::outbound(tcp_pair().unwrap().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
     third.disconnect();
     assert_eq!(events.recv_timeout(DEADLINE).unwrap().peer, third);
     assert!(!peers.contains(&third));

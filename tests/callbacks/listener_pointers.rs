@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// Has a peer receive a `feefilter`, and checks that the recorder saw everything.
 fn check(recorder: &Recorder, config: &Config) {
     let (peer, mut remote) = connected_peer_of(config);
-    remote.send(&FeeFilter { min_fee: 7 });
-    remote.messages_before_pong(1);
+    remote.send(&FeeFilter { min_fee: 7 }).unwrap();
+    remote.sync_with_ping().unwrap();
     peer.disconnect();
     let reason = end_reason(&peer);
     recorder.look(|record| {
@@ -61,8 +61,8 @@ fn methods_for_one_type_and_deliver_are_reached_through_a_pointer() {
     let node = builder().build().unwrap();
     for config in [node.with_listener(by_type.clone()), node.with_listener(by_value.clone())] {
         let (_peer, mut remote) = connected_peer_of(&config);
-        remote.send(&FeeFilter { min_fee: 7 });
-        remote.messages_before_pong(1);
+        remote.send(&FeeFilter { min_fee: 7 }).unwrap();
+        remote.sync_with_ping().unwrap();
     }
     assert_eq!(*by_type.0.lock(), [7]);
     assert!(by_value.0.lock().contains(&FeeFilter { min_fee: 7 }.into()));
@@ -92,7 +92,7 @@ fn a_dag_view_can_be_behind_a_pointer() {
     let boxed: Box<dyn DagView> = Box::new(Dag(tip));
     for builder in [builder().dag(shared), builder().dag(boxed)] {
         let (peer, mut remote) = new_peer_of(&builder.build().unwrap(), Direction::Inbound);
-        let ours: Version = remote.shake_hands(&version());
+        let ours: Version = remote.shake_hands_with(&version()).unwrap();
         peer.wait_for_handshake().unwrap();
         assert_eq!(ours.selected_tip, tip);
         assert!(peer.is_selected_tip_known());

@@ -49,11 +49,11 @@ fn on_disconnect_follows_the_callbacks_of_written_messages() {
         for min_fee in [1, 2] {
             peer.queue_message(&FeeFilter { min_fee }).unwrap();
         }
-        remote.shake_hands(&version());
+        remote.shake_hands_with(&version()).unwrap();
         for min_fee in [1, 2] {
-            assert_eq!(remote.expect::<FeeFilter>(), FeeFilter { min_fee });
+            assert_eq!(remote.expect::<FeeFilter>().unwrap(), FeeFilter { min_fee });
         }
-        remote.shut_down_sending();
+        remote.close_writing().unwrap();
         assert_eq!(end_reason(&peer), DisconnectReason::RemoteClosed { inside_frame: false });
         assert!(*listener.disconnected.lock());
         let written = listener.written.lock();

@@ -45,7 +45,7 @@ fn the_threads_of_a_peer_exit_at_any_end() {
         no_threads_left();
         drop(remote);
         let (local, mut remote) = connected_peer_in(direction, builder());
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         local.end_reason();
         no_threads_left();
     }
@@ -79,14 +79,14 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             peer.queue_message(&FeeFilter { min_fee: round }).unwrap();
         }
         if stage > 1 && direction == Direction::Outbound {
-            remote.expect::<Version>();
+            remote.expect::<Version>().unwrap();
         }
         if stage > 2 {
-            remote.send(&version());
+            remote.send(&version()).unwrap();
         }
         if stage > 3 {
-            remote.next();
-            remote.send(&Ping { nonce: 1 });
+            remote.next_message().unwrap();
+            remote.send(&Ping { nonce: 1 }).unwrap();
         }
         (0..random.random_range(0..100)).for_each(|_| std::thread::yield_now());
         let waits = random.random_bool(0.5).then(|| {
@@ -99,11 +99,11 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             1 => drop((events, remote)),
             2 => {
                 drop(events);
-                remote.shut_down_sending();
+                remote.close_writing().unwrap();
             }
             // Both sides at once.
             _ => {
-                remote.shut_down_sending();
+                remote.close_writing().unwrap();
                 peer.disconnect();
             }
         }
