@@ -4,8 +4,8 @@ use crate::common::blocking::fill_queue;
 use crate::common::local::{Local, connected_peer, end_reason};
 use crate::common::{builder, version};
 use kaspa_peer::peer::{CustomCommands, ProtocolViolation};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame};
-use kaspa_peer::wire::{CustomMessage, FrameError, Network};
+use kaspa_peer::testing::ScriptedRemote;
+use kaspa_peer::wire::{CustomMessage, FrameError};
 use kaspa_peer::{ConfigBuilder, DisconnectReason};
 
 /// A peer whose queue is full and whose writer is blocked. No write timeout ends it.
@@ -18,7 +18,7 @@ fn blocked_peer(builder: ConfigBuilder) -> (Local, ScriptedRemote) {
 #[test]
 fn a_malformed_frame_ends_a_blocked_peer() {
     let (local, mut remote) = blocked_peer(builder());
-    remote.send_bytes(&TestFrame::new("ping", &[1; 7], Network::Simnet).to_bytes()).unwrap();
+    remote.send_frame("ping", &[1; 7]).unwrap();
     let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Malformed(FrameError::Payload { .. })), "{reason}");
 }

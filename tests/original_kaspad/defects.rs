@@ -26,7 +26,7 @@ use crate::common::blocking::fill_queue;
 use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, end_reason, new_peer};
 use crate::common::{DEADLINE, builder, version, wait_until};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
+use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, DecodeError, FeeFilter, FrameError, GetAddr, Hash, Inv, Inventory, Locator, Message,
     NetAddress, Network, Ping, Pong, Services, SubnetworkId, TimedAddress, Transaction, TxFields, UserAgentError,
@@ -112,7 +112,7 @@ fn after_the_end_messages_and_inventory_are_refused() {
 /// Sends a frame that must end the peer, and returns the decode error.
 fn decode_error(command: &str, payload: &[u8]) -> DecodeError {
     let (local, mut remote) = connected_peer(builder());
-    remote.send_bytes(&TestFrame::new(command, payload, Network::Simnet).to_bytes()).unwrap();
+    remote.send_frame(command, payload).unwrap();
     let DisconnectReason::Malformed(FrameError::Payload { command: found, error }) = end_reason(&local.peer) else {
         panic!("{command}: {:?}", local.peer.disconnect_reason())
     };
@@ -131,7 +131,7 @@ fn bytes_behind_the_last_field_are_an_error_except_in_version() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     let mut payload = kaspa_peer::wire::Encode::encode(&version()).unwrap();
     payload.extend([1, 2, 3]);
-    remote.send_bytes(&TestFrame::new("version", &payload, Network::Simnet).to_bytes()).unwrap();
+    remote.send_frame("version", &payload).unwrap();
     remote.expect::<Version>().unwrap();
     remote.expect::<VerAck>().unwrap();
     remote.send(&VerAck).unwrap();
@@ -189,7 +189,7 @@ fn a_malformed_frame_ends_the_peer_while_the_remote_does_not_read() {
     let (local, mut remote) = connected_peer(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
     fill_queue(&local.peer);
     let receipt = local.peer.queue_message(&Pong { nonce: 1 });
-    remote.send_bytes(&TestFrame::new("ping", &[], Network::Simnet).to_bytes()).unwrap();
+    remote.send_frame("ping", &[]).unwrap();
     assert!(matches!(end_reason(&local.peer), DisconnectReason::Malformed(_)));
     assert!(receipt.is_err() || receipt.unwrap().wait().is_err());
 }

@@ -43,7 +43,7 @@ fn a_flood_of_a_hundred_megabytes_leaves_a_bounded_set() {
     let frames = messages.map(|message| Frame::encode(message, Network::Simnet).unwrap());
     // And many of the smallest frames, each with a command of its own.
     let small: Vec<u8> =
-        (0..50_000u32).flat_map(|n| TestFrame::new(&format!("c{n}"), &[], Network::Simnet).to_bytes()).collect();
+        (0..50_000u32).flat_map(|n| TestFrame::new(format!("c{n}"), &[], Network::Simnet).to_bytes()).collect();
     let flood =
         |remote: &mut ScriptedRemote| frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()).unwrap());
     let everything_is_read = |remote: &mut ScriptedRemote| {

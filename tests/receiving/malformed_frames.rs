@@ -128,7 +128,7 @@ fn tolerated_frames_restart_the_idle_timeout() {
         while Instant::now() < until {
             let before = refused();
             watch.tick();
-            remote.send_bytes(&TestFrame::new("ping", &[], network).to_bytes()).unwrap();
+            remote.send_frame("ping", &[]).unwrap();
             wait_until("the frame is read", || refused() > before || local.peer.disconnect_reason().is_some());
             assert_eq!(local.peer.disconnect_reason(), None);
             std::thread::sleep(Duration::from_millis(10));
@@ -213,7 +213,7 @@ fn the_reject_has_the_text_of_kaspad() {
         ),
     ] {
         let (_end, mut remote) = connected_peer_at(Config::builder(Network::Regtest), direction, address);
-        remote.send_bytes(&TestFrame::new("ping", &[1; 7], Network::Regtest).to_bytes()).unwrap();
+        remote.send_frame("ping", &[1; 7]).unwrap();
         assert_eq!(
             remote.read_until_end().unwrap(),
             [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]
@@ -231,7 +231,7 @@ fn during_the_handshake_a_malformed_frame_is_neither_tolerated_nor_rejected() {
                 remote.send(&version()).unwrap();
                 answers = 2;
             }
-            remote.send_bytes(&TestFrame::new("version", &[1; 7], network).to_bytes()).unwrap();
+            remote.send_frame("version", &[1; 7]).unwrap();
             let reason = end_reason(&local.peer);
             assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::Malformed(_))), "{reason}");
             let received = remote.read_until_end().unwrap();
@@ -246,7 +246,7 @@ fn during_the_handshake_a_malformed_frame_is_neither_tolerated_nor_rejected() {
 fn a_peer_whose_remote_does_not_read_the_reject_ends_all_the_same() {
     let (local, mut remote) = connected_peer_at(Config::builder(Network::Simnet), Direction::Inbound, None);
     fill_queue(&local.peer);
-    remote.send_bytes(&TestFrame::new("ping", &[1; 7], Network::Simnet).to_bytes()).unwrap();
+    remote.send_frame("ping", &[1; 7]).unwrap();
     let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Malformed(_)), "{reason}");
 }

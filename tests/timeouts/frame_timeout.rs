@@ -27,7 +27,7 @@ fn ping_frame(nonce: u64) -> Vec<u8> {
 /// Sends a frame in pieces, too slowly for the timeout, and checks that the timeout ends the peer.
 fn send_too_slowly(local: &Local, remote: &mut ScriptedRemote, bytes: &[u8], piece: usize) {
     for piece in bytes.chunks(piece) {
-        if !remote.send_bytes(piece).is_ok() || local.peer.disconnect_reason().is_some() {
+        if remote.send_bytes(piece).is_err() || local.peer.disconnect_reason().is_some() {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));

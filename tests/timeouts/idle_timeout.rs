@@ -111,7 +111,7 @@ fn the_time_in_a_callback_does_not_count_as_idle_time() {
 fn send_too_slowly(config: kaspa_peer::ConfigBuilder, frame: &[u8], piece: usize) {
     let (local, mut remote) = connected_peer(config.idle_timeout(SHORT));
     for piece in frame.chunks(piece) {
-        if !remote.send_bytes(piece).is_ok() || local.peer.disconnect_reason().is_some() {
+        if remote.send_bytes(piece).is_err() || local.peer.disconnect_reason().is_some() {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));
