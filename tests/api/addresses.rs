@@ -2,7 +2,7 @@
 
 use crate::common::local::{end_reason, start_peer};
 use crate::common::{BOTH, builder, version};
-use kaspa_peer::testing::{TestFrame, tcp_pair};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Network, Ping, Pong};
 use kaspa_peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, StartError};
 use std::net::IpAddr;
@@ -48,12 +48,10 @@ fn a_peer_can_be_started_with_any_form_of_an_address() {
 /// Sends a frame with a wrong checksum, and returns whether the peer tolerates it.
 fn is_tolerated(address: &str) -> bool {
     let config = Config::builder(Network::Regtest).build().unwrap();
-    let (peer, mut remote) = start_peer(Some(address), Direction::Inbound, &config);
+    let (peer, mut remote) = start_peer(address, Direction::Inbound, &config);
     remote.shake_hands_with(&version()).unwrap();
     peer.wait_for_handshake().unwrap();
-    let mut malformed = TestFrame::new("ping", &[1; 8], Network::Regtest).to_bytes();
-    malformed[20] ^= 1;
-    remote.send_bytes(&malformed).unwrap();
+    remote.send_with_wrong_checksum(&Ping { nonce: 1 }).unwrap();
     if remote.send(&Ping { nonce: 2 }).is_ok() && remote.next_message().ok() == Some(Pong { nonce: 2 }.into()) {
         assert_eq!(peer.disconnect_reason(), None);
         return true;

@@ -1,9 +1,8 @@
 //! Events instead of callbacks: their order, the capacity of their channel, and the ends of their peers.
 
-use crate::common::local::new_peer_of;
 use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, Encode, FeeFilter, Message, Network, Ping, Pong, VerAck, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, Event, EventKind, Peer, events};
 
@@ -32,7 +31,7 @@ fn end_reason(event: &Event) -> DisconnectReason {
 
 /// A peer after its handshake, whose events have been received.
 fn connected_peer(config: &Config, events: &Receiver<Event>) -> (ScriptedRemote, Peer) {
-    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, config).unwrap();
     remote.send(&version()).unwrap();
     assert_eq!(*message(&next(events)), version().into());
     remote.expect::<Version>().unwrap();
@@ -47,7 +46,7 @@ fn connected_peer(config: &Config, events: &Receiver<Event>) -> (ScriptedRemote,
 fn the_event_of_the_end_follows_those_of_all_messages() {
     for direction in BOTH {
         let (config, events) = node(100);
-        let (peer, mut remote) = new_peer_of(&config, direction);
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &config).unwrap();
         remote.shake_hands_with(&version()).unwrap();
         for min_fee in 0..10 {
             remote.send(&FeeFilter { min_fee }).unwrap();
@@ -232,7 +231,7 @@ fn the_channel_closes_when_the_node_and_its_peers_are_dropped() {
     let (config, events) = node(2);
     let remotes: Vec<ScriptedRemote> = (0..3)
         .map(|_| {
-            let (peer, remote) = new_peer_of(&config, Direction::Inbound);
+            let (peer, remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
             remote.close_writing().unwrap();
             drop(peer.wait_for_disconnect());
             remote

@@ -1,8 +1,9 @@
 //! A listener or a DAG view can be behind a pointer: every callback reaches it.
 
-use crate::common::local::{connected_peer_of, end_reason, new_peer_of};
+use crate::common::local::{connected_peer_of, end_reason};
 use crate::common::recorder::Recorder;
 use crate::common::{builder, version};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Message, Version};
 use kaspa_peer::{Config, DagView, Direction, Listener, Peer};
 use parking_lot::Mutex;
@@ -91,7 +92,7 @@ fn a_dag_view_can_be_behind_a_pointer() {
     let shared: Arc<dyn DagView> = Arc::new(Dag(tip));
     let boxed: Box<dyn DagView> = Box::new(Dag(tip));
     for builder in [builder().dag(shared), builder().dag(boxed)] {
-        let (peer, mut remote) = new_peer_of(&builder.build().unwrap(), Direction::Inbound);
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &builder.build().unwrap()).unwrap();
         let ours: Version = remote.shake_hands_with(&version()).unwrap();
         peer.wait_for_handshake().unwrap();
         assert_eq!(ours.selected_tip, tip);

@@ -2,10 +2,10 @@
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
-use crate::common::local::{end_reason, new_peer_with};
+use crate::common::local::end_reason;
 use crate::common::{DEADLINE, builder, version};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kaspa_peer::testing::ScriptedRemote;
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, Ping, SendHeaders};
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
@@ -42,7 +42,9 @@ fn on_fee_with(
     act: impl Fn(&Peer) + Send + Sync + 'static,
 ) -> (Peer, ScriptedRemote, Receiver<DisconnectReason>) {
     let (sender, ends) = unbounded();
-    let (peer, mut remote) = new_peer_with(OnFee { act, ends: sender }, Direction::Inbound, config);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &config.listener(OnFee { act, ends: sender }).build().unwrap())
+            .unwrap();
     remote.shake_hands_with(&version()).unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote, ends)

@@ -1,9 +1,9 @@
 //! A panic in a callback ends that peer, and nothing else.
 
 use crate::common::blocking::on_fee_filter;
-use crate::common::local::{connected_peer_of, end_reason, is_callback_panic, new_peer_of};
+use crate::common::local::{connected_peer_of, end_reason, is_callback_panic};
 use crate::common::{BOTH, DEADLINE, builder, version};
-use kaspa_peer::testing::ScriptedRemote;
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DagView, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
@@ -176,7 +176,8 @@ fn a_panic_in_the_dag_view_ends_the_peer() {
 
     for direction in BOTH {
         let dag = PanicsOnce::default();
-        let (peer, mut remote) = new_peer_of(&builder().dag(dag.clone()).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().dag(dag.clone()).build().unwrap()).unwrap();
         if direction == Direction::Inbound {
             remote.send(&version()).unwrap();
         }

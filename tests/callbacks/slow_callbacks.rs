@@ -3,11 +3,11 @@
 
 use crate::common::blocking::{FEE_FILTER, Gate, blocks_on_fee_filter, on_fee_filter};
 use crate::common::frames::message_of_size;
-use crate::common::local::{connected_peer, connected_peer_with, end_reason, new_peer_with, shake_hands_and_send};
+use crate::common::local::{connected_peer, connected_peer_with, end_reason, shake_hands_and_send};
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::peer::StallRule;
-use kaspa_peer::testing::{TestFrame, tcp_pair};
+use kaspa_peer::testing::{TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, GetSelectedTip, Message, Network, Ping, Pong, SelectedTip};
 use kaspa_peer::{Direction, DisconnectReason, Listener, Peer, QueueError, WaitError, WaitedFor};
 use parking_lot::Mutex;
@@ -23,7 +23,9 @@ fn a_callback_longer_than_every_timeout_does_not_end_its_peer() {
         let gate = Gate::default();
         let stall = StallRule::new(Command::GetSelectedTip, [Command::SelectedTip], limit);
         let config = builder().idle_timeout(limit).frame_timeout(limit).stall_rules([stall]).ping_interval(limit / 8);
-        let (peer, mut remote) = new_peer_with(blocks_on_fee_filter(&gate), Direction::Inbound, config);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(Direction::Inbound, &config.listener(blocks_on_fee_filter(&gate)).build().unwrap())
+                .unwrap();
         let ping = TestFrame::new("ping", &[1; 8], Network::Simnet).to_bytes();
         let fee = TestFrame::new("feefilter", &[1; 8], Network::Simnet).to_bytes();
         watch.tick();
@@ -93,7 +95,8 @@ impl Listener for DropsLastHandle {
 #[test]
 fn a_callback_that_drops_the_last_handle_ends_its_peer() {
     let listener = DropsLastHandle::default();
-    let (peer, mut remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     *listener.handle.lock() = Some(peer);
     remote.shake_hands_with(&version()).unwrap();
     remote.send(&FEE_FILTER).unwrap();

@@ -61,23 +61,15 @@ pub fn new_peer(direction: Direction, builder: ConfigBuilder) -> (Local, Scripte
 pub fn new_peer_at(address: Option<&str>, direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     let recorder = Recorder::default();
     let config = builder.listener(recorder.clone()).build().unwrap();
-    let (peer, remote) = start_peer(address, direction, &config);
+    let (peer, remote) = match address {
+        Some(address) => start_peer(address, direction, &config),
+        None => connect_remote_over_tcp(direction, &config).unwrap(),
+    };
     (Local { peer, recorder }, remote)
 }
 
-/// Like [`new_peer`], for a configuration that may have other peers.
-pub fn new_peer_of(config: &Config, direction: Direction) -> (Peer, ScriptedRemote) {
-    start_peer(None, direction, config)
-}
-
-/// Like [`new_peer`], with another listener.
-pub fn new_peer_with(listener: impl Listener, direction: Direction, builder: ConfigBuilder) -> (Peer, ScriptedRemote) {
-    start_peer(None, direction, &builder.listener(listener).build().unwrap())
-}
-
-/// A peer before its handshake at an address, or at the address of its socket.
-pub fn start_peer(address: Option<&str>, direction: Direction, config: &Config) -> (Peer, ScriptedRemote) {
-    let Some(address) = address else { return connect_remote_over_tcp(direction, config).unwrap() };
+/// Like [`new_peer_at`], with another listener.
+pub fn start_peer(address: &str, direction: Direction, config: &Config) -> (Peer, ScriptedRemote) {
     let (dialled, accepted) = tcp_pair().unwrap();
     let (peer, theirs) = match direction {
         Direction::Inbound => (Peer::inbound(accepted, address, config), dialled),
@@ -108,17 +100,9 @@ pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local
     (local, remote)
 }
 
-/// Like [`connected_peer`], with another `version` of the remote.
-pub fn connected_peer_that_received(version: &Version, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
-    let (local, mut remote) = new_peer(Direction::Inbound, builder);
-    remote.shake_hands_with(version).unwrap();
-    local.peer.wait_for_handshake().unwrap();
-    (local, remote)
-}
-
 /// Like [`connected_peer`], for a configuration that may have other peers.
 pub fn connected_peer_of(config: &Config) -> (Peer, ScriptedRemote) {
-    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, config).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)

@@ -1,7 +1,8 @@
 //! The remote's clock, as its `version` shows it. A remote with a wrong clock has a large offset, and nothing else changes.
 
-use crate::common::local::{connected_peer_that_received, new_peer};
+use crate::common::local::new_peer;
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::Direction;
 use kaspa_peer::wire::{
     Addr, AddressScope, BlockHeader, Headers, NetAddress, Ping, Pong, Services, TimedAddress, Version,
 };
@@ -46,7 +47,9 @@ fn a_remote_with_an_absurd_clock_only_has_an_absurd_offset() {
 fn the_offset_is_how_far_the_remotes_clock_is_ahead() {
     for seconds in [-3600, 0, 3600] {
         let version = Version { time: now() + seconds, ..version() };
-        let (local, _remote) = connected_peer_that_received(&version, builder());
+        let (local, mut remote) = new_peer(Direction::Inbound, builder());
+        remote.shake_hands_with(&version).unwrap();
+        local.peer.wait_for_handshake().unwrap();
         let offset = local.peer.remote().unwrap().time_offset;
         assert!((offset - seconds).abs() <= 60, "{seconds}: {offset}");
     }

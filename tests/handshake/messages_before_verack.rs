@@ -1,9 +1,9 @@
 //! Messages that are queued before our `verack` are sent after it and in order. Messages that arrive before the remote's `verack` are
 //! delivered.
 
-use crate::common::local::{new_peer, new_peer_of};
+use crate::common::local::new_peer;
 use crate::common::{BOTH, builder, version, wait_until};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, FeeFilter, GetAddr, Hash, Inv, Inventory, Message, Network, VerAck,
     Version,
@@ -44,7 +44,8 @@ fn messages_queued_early_wait_for_our_verack_and_keep_their_order() {
     }
 
     for direction in BOTH {
-        let (peer, mut remote) = new_peer_of(&builder().listener(QueuesOnVersion).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(QueuesOnVersion).build().unwrap()).unwrap();
         let early: Vec<Receipt> = (0..50).map(|n| peer.queue_message(&fee(n)).unwrap()).collect();
         peer.queue_message(&large()).unwrap();
         peer.queue_message(&fee(50)).unwrap();
@@ -64,7 +65,7 @@ fn messages_queued_early_wait_for_our_verack_and_keep_their_order() {
 fn messages_queued_by_other_threads_are_not_sent_before_our_verack() {
     for direction in BOTH {
         for _ in 0..30 {
-            let (peer, mut remote) = new_peer_of(&builder().build().unwrap(), direction);
+            let (peer, mut remote) = connect_remote_over_tcp(direction, &builder().build().unwrap()).unwrap();
             std::thread::scope(|scope| {
                 scope.spawn(|| (0..200).for_each(|n| drop(peer.queue_message(&fee(n)).unwrap())));
                 shake_hands_up_to_our_verack(direction, &mut remote);

@@ -1,8 +1,8 @@
 //! The fields of the `version` message that we send.
 
-use crate::common::local::{connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{connected_peer_in, new_peer};
 use crate::common::{BOTH, builder, version};
-use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{Encode, Hash, NetAddress, Network, PROTOCOL_VERSION, Services, SubnetworkId, Version};
 use kaspa_peer::{Config, ConfigBuilder, ConfigError, DagView, Direction, Peer, PeerAddress};
 use std::{
@@ -137,7 +137,7 @@ fn every_version_has_its_own_nonce() {
     let nonces: HashSet<u64> = (0..20)
         .map(|n| {
             let direction = BOTH[n % 2];
-            let (_peer, mut remote) = new_peer_of(&node, direction);
+            let (_peer, mut remote) = connect_remote_over_tcp(direction, &node).unwrap();
             remote.shake_hands_with(&version()).unwrap().nonce
         })
         .collect();
@@ -161,7 +161,7 @@ fn every_version_has_the_selected_tip_of_its_moment() {
 
     let node = builder().dag(Growing::default()).build().unwrap();
     for (tip, direction) in (0..4).zip(BOTH.into_iter().cycle()) {
-        let (peer, mut remote) = new_peer_of(&node, direction);
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &node).unwrap();
         assert!(!peer.is_selected_tip_known(), "the remote's tip is not known yet");
         let ours = remote.shake_hands_with(&version()).unwrap();
         assert_eq!(ours.selected_tip, Hash::from_bytes([tip; 32]));

@@ -1,10 +1,10 @@
 //! Which remotes the handshake accepts, which it refuses, and what it sends to either.
 
-use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::ProtocolViolation;
-use kaspa_peer::testing::{End, ScriptedRemote, TestFrame, tcp_pair};
+use kaspa_peer::testing::{End, ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, CustomMessage, Encode, FrameError, GetAddr, Message, Network, Ping, Pong, Reject,
     SubnetworkId, Transaction, TxFields, VerAck, Version,
@@ -74,7 +74,8 @@ fn the_dialled_side_sends_its_version_after_the_callback_for_the_remotes() {
 
     for (direction, sent_before) in [(Direction::Inbound, 0), (Direction::Outbound, 1)] {
         let seen = Watch::default();
-        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(seen.clone()).build().unwrap()).unwrap();
         if direction == Direction::Outbound {
             remote.expect::<Version>().unwrap();
             wait_until("the version is counted", || {
@@ -126,13 +127,14 @@ fn two_nodes_in_one_process_are_no_self_connection() {
 #[test]
 fn the_last_fifty_nonces_are_remembered() {
     let node = builder().build().unwrap();
-    let dialled_nonce = || new_peer_of(&node, Direction::Outbound).1.expect::<Version>().unwrap().nonce;
+    let dialled_nonce =
+        || connect_remote_over_tcp(Direction::Outbound, &node).unwrap().1.expect::<Version>().unwrap().nonce;
     let oldest = dialled_nonce();
     for _ in 1..50 {
         dialled_nonce();
     }
     let send_oldest = || {
-        let (peer, mut remote) = new_peer_of(&node, Direction::Inbound);
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &node).unwrap();
         remote.send(&Version { nonce: oldest, ..version() }).unwrap();
         (remote.next_message(), peer)
     };
@@ -351,7 +353,8 @@ fn custom_commands_are_skipped_before_the_version_and_delivered_after_it() {
     let hello = |number| CustomMessage { command, payload: vec![number] };
     for direction in BOTH {
         let seen = CustomMessages::default();
-        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(seen.clone()).build().unwrap()).unwrap();
         remote.send(&hello(1)).unwrap();
         remote.send(&version()).unwrap();
         remote.send(&hello(2)).unwrap();
@@ -396,7 +399,8 @@ fn a_malformed_frame_behind_our_disconnect_is_not_rejected() {
         }
     }
 
-    let (peer, mut remote) = new_peer_of(&builder().listener(DisconnectOnPing).build().unwrap(), Direction::Inbound);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(DisconnectOnPing).build().unwrap()).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     remote
         .send_bytes(&[TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes(), vec![0xff; 24]].concat())

@@ -1,6 +1,6 @@
 //! The selected tips of both sides, and the view of the program's block DAG.
 
-use crate::common::local::{connected_pair, connected_peer, connected_peer_that_received, new_peer};
+use crate::common::local::{connected_pair, connected_peer, new_peer};
 use crate::common::{builder, version};
 use kaspa_peer::wire::{FeeFilter, GetSelectedTip, Hash, Message, SelectedTip, Version};
 use kaspa_peer::{DagView, Direction};
@@ -72,8 +72,9 @@ fn before_the_remotes_version_no_tip_is_known() {
 #[test]
 fn a_selectedtip_message_sets_the_tip_before_its_callback() {
     let dag = Dag::of(&[A, B]);
-    let (local, mut remote) =
-        connected_peer_that_received(&Version { selected_tip: C, ..version() }, builder().dag(dag.clone()));
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().dag(dag.clone()));
+    remote.shake_hands_with(&Version { selected_tip: C, ..version() }).unwrap();
+    local.peer.wait_for_handshake().unwrap();
     assert!(!local.peer.is_selected_tip_known());
     remote.send(&SelectedTip { hash: B }).unwrap();
     local.recorder.wait_for::<SelectedTip>();

@@ -1,9 +1,9 @@
 //! Ending a connection: from any thread or callback, at any time, and more than once.
 
 use crate::common::blocking::Gate;
-use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of, new_peer_with};
+use crate::common::local::{connected_pair, connected_peer_in, new_peer};
 use crate::common::{BOTH, DEADLINE, builder, version};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, CustomMessage, FeeFilter, Frame, Message, Network, Ping, Version};
 use kaspa_peer::{
     Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, WaitedFor, events,
@@ -129,7 +129,8 @@ impl Listener for DisconnectsOnPing {
 #[test]
 fn after_disconnect_in_a_callback_only_on_disconnect_follows() {
     let listener = DisconnectsOnPing::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(listener.clone()).build().unwrap(), Direction::Inbound);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     let fee = TestFrame::of(&FeeFilter { min_fee: 1 }, Network::Simnet).unwrap().to_bytes();
     // In one write, so that the rest has arrived when the peer disconnects.
@@ -173,7 +174,8 @@ fn a_handle_cloned_in_a_callback_keeps_the_peer_connected() {
     }
 
     let keeper = KeepsHandle::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(keeper.clone()).build().unwrap(), Direction::Inbound);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(keeper.clone()).build().unwrap()).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     drop(peer);
     assert_eq!(remote.sync_with_ping().unwrap(), []);
@@ -198,7 +200,8 @@ fn waiting_for_the_end_includes_on_disconnect() {
     }
 
     let listener = BlocksOnDisconnect::default();
-    let (peer, _remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
+    let (peer, _remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     let short = Duration::from_millis(50);
     assert_eq!(
         peer.wait_for_disconnect_timeout(short),
@@ -239,7 +242,7 @@ fn a_callback_can_wait_for_the_end_of_another_peer() {
 
     let (local, mut other) = connected_peer_in(Direction::Outbound, builder());
     let config = builder().listener(WaitsFor(local.peer.clone())).build().unwrap();
-    let (_peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+    let (_peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     remote.send(&Ping { nonce: 1 }).unwrap();
     remote.expect::<kaspa_peer::wire::Pong>().unwrap();
@@ -277,7 +280,7 @@ fn every_call_gets_the_same_reason() {
     for end in ends {
         let (listener, events) = events(10);
         let config: Config = builder().listener(listener).build().unwrap();
-        let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
         remote.shake_hands_with(&version()).unwrap();
         assert_eq!(remote.sync_with_ping().unwrap(), []);
         let handle = peer.clone();

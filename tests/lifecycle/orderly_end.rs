@@ -2,8 +2,9 @@
 
 use crate::common::blocking::Gate;
 use crate::common::frames::{frame_of_size, message_of_size};
-use crate::common::local::{connected_peer, end_reason, new_peer_with};
+use crate::common::local::{connected_peer, end_reason};
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{FeeFilter, Message, Network, Ping, Pong, Reject, RejectCode, Version};
 use kaspa_peer::{CloseError, Direction, DisconnectReason, Listener, Peer, QueueError};
 use std::thread;
@@ -39,7 +40,9 @@ impl Listener for Rejects {
 fn a_reject_from_any_callback_reaches_the_remote() {
     for in_version in [true, false] {
         for direction in BOTH {
-            let (peer, mut remote) = new_peer_with(Rejects { in_version }, direction, builder());
+            let (peer, mut remote) =
+                connect_remote_over_tcp(direction, &builder().listener(Rejects { in_version }).build().unwrap())
+                    .unwrap();
             if in_version {
                 remote.send(&version()).unwrap();
             } else {
@@ -126,7 +129,9 @@ fn closing_in_a_callback_of_the_same_peer_is_an_error_and_changes_nothing() {
         }
     }
     let gate = Gate::default();
-    let (peer, mut remote) = new_peer_with(Closes(gate.clone()), Direction::Inbound, builder());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(Closes(gate.clone())).build().unwrap())
+            .unwrap();
     remote.shake_hands_with(&version()).unwrap();
     remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     gate.pass();

@@ -163,8 +163,7 @@ fn misbehaviour() {
 
 fn through_events() {
     let (listener, events) = events(10);
-    let (peer, mut remote) =
-        start_peer(Some(HOSTILE), Direction::Inbound, &builder().listener(listener).build().unwrap());
+    let (peer, mut remote) = start_peer(HOSTILE, Direction::Inbound, &builder().listener(listener).build().unwrap());
     send_hostile_text(&mut remote);
     drop(remote);
     loop {

@@ -1,10 +1,10 @@
 //! Statistics count exactly the bytes and messages that went over the wire.
 
-use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::Traffic;
-use kaspa_peer::testing::TestFrame;
+use kaspa_peer::testing::{TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Command, CustomMessage, FeeFilter, Frame, FrameError, GetAddr, Hash, Inv, Inventory, Message, Network, Ping, Pong,
     Reject, SelectedTip, SendHeaders, VerAck, Version,
@@ -98,7 +98,7 @@ fn skipped_bytes_do_not_count_for_the_next_message() {
     let regtest = |message: Message| Frame::encode(&message, Network::Regtest).unwrap().as_bytes().to_vec();
     let recorder = Recorder::default();
     let config = kaspa_peer::Config::builder(Network::Regtest).listener(recorder.clone()).build().unwrap();
-    let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
     // A frame that is tolerated on regtest. Its payload is read together with the next frame, or separately.
     let foreign = encode(&custom(100));
     let mut bytes = regtest(version().into());

@@ -1,9 +1,9 @@
 //! Bloom filter commands that arrive at nodes with and without the bloom service.
 
-use crate::common::local::{connected_peer_with, end_reason, new_peer, new_peer_with};
+use crate::common::local::{connected_peer_with, end_reason, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{builder, version};
-use kaspa_peer::testing::ScriptedRemote;
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Command, Encode, FeeFilter, FilterAdd, FilterClear, FilterLoad, FrameError, Message, Services, VerAck, Version,
 };
@@ -69,7 +69,8 @@ fn a_node_without_the_service_disconnects_without_a_callback() {
 #[test]
 fn a_node_without_the_service_disconnects_before_the_verack_too() {
     let listener = RecordsBoth::default();
-    let (peer, mut remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     remote.send(&version()).unwrap();
     remote.expect::<Version>().unwrap();
     remote.expect::<VerAck>().unwrap();
@@ -101,7 +102,8 @@ fn the_negotiated_version_decides() {
     for (ours, theirs, disconnects) in [(2, 1, false), (1, 2, false), (2, 2, true), (3, 2, true)] {
         let listener = RecordsBoth::default();
         let config = builder().bloom_version(2).protocol_version(ours);
-        let (peer, mut remote) = new_peer_with(listener.clone(), Direction::Inbound, config);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(Direction::Inbound, &config.listener(listener.clone()).build().unwrap()).unwrap();
         remote.shake_hands_with(&Version { protocol_version: theirs, ..version() }).unwrap();
         if disconnects {
             remote.send(&FilterClear).unwrap();

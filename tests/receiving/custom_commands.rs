@@ -1,10 +1,10 @@
 //! Messages with a command that is not part of the protocol.
 
-use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer, new_peer_with};
+use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::peer::CustomCommands;
-use kaspa_peer::testing::TestFrame;
+use kaspa_peer::testing::{TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Command, CustomCommand, CustomMessage, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject,
     RejectCode, VerAck, Version,
@@ -142,8 +142,11 @@ fn with_a_setting_they_are_rejected() {
 
 #[test]
 fn with_that_setting_they_disconnect_during_the_handshake_too() {
-    let (peer, mut remote) =
-        new_peer_with((), Direction::Inbound, builder().custom_commands(CustomCommands::Disconnect));
+    let (peer, mut remote) = connect_remote_over_tcp(
+        Direction::Inbound,
+        &builder().custom_commands(CustomCommands::Disconnect).listener(()).build().unwrap(),
+    )
+    .unwrap();
     remote.send(&custom("hello", b"abc")).unwrap();
     assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
 }

@@ -1,10 +1,10 @@
 //! A receipt resolves once: either the message was written, or the connection ended first.
 
-use crate::common::local::{connected_peer_in, new_peer_of};
+use crate::common::local::connected_peer_in;
 use crate::common::{DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{TryRecvError, select};
 use kaspa_peer::peer::{Halves, IoOperation};
-use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Command, CustomMessage, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, VerAck,
 };
@@ -188,7 +188,8 @@ fn waiting_for_a_receipt_of_the_same_peer_in_a_callback_is_an_error() {
     }
 
     let waits = WaitsInCallbacks::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(waits.clone()).build().unwrap(), Direction::Inbound);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(waits.clone()).build().unwrap()).unwrap();
     remote.shake_hands_with(&version()).unwrap();
     remote.send(&Ping { nonce: 1 }).unwrap();
     wait_until("all three attempts", || waits.0.lock().len() == 3);

@@ -2,11 +2,11 @@
 
 use crate::common::blocking::{Gate, blocks_on_fee_filter};
 use crate::common::local::{
-    Local, connected_peer, end_reason, new_peer, new_peer_with, shake_hands_and_send, wait_until_another_peer_is_idle,
+    Local, connected_peer, end_reason, new_peer, shake_hands_and_send, wait_until_another_peer_is_idle,
 };
 use crate::common::retry::{Watch, growing, retry_if_late};
 use crate::common::{builder, version, wait_until};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, Network, Ping, Pong};
 use kaspa_peer::{Config, Direction, DisconnectReason};
 use std::time::{Duration, Instant};
@@ -90,7 +90,9 @@ fn the_time_in_a_callback_does_not_count_as_idle_time() {
     retry_if_late(growing(2 * SHORT), |limit, watch| {
         let gate = Gate::default();
         let config = builder().idle_timeout(limit);
-        let (peer, mut remote) = new_peer_with(blocks_on_fee_filter(&gate), Direction::Inbound, config);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(Direction::Inbound, &config.listener(blocks_on_fee_filter(&gate)).build().unwrap())
+                .unwrap();
         watch.tick();
         shake_hands_and_send(&mut remote, &version(), &fee_filter());
         gate.wait_for_arrival();

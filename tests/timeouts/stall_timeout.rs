@@ -2,13 +2,11 @@
 
 use crate::common::blocking::{BlocksWriter, FEE_FILTER, Gate, OnMessage, blocks_on_fee_filter, on_fee_filter};
 use crate::common::frames::message_of_size;
-use crate::common::local::{
-    connected_peer, connected_peer_with, end_reason, new_peer_with, wait_until_another_peer_is_idle,
-};
+use crate::common::local::{connected_peer, connected_peer_with, end_reason, wait_until_another_peer_is_idle};
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, version, wait_until};
 use kaspa_peer::peer::{Halves, StallRule};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Block, BlockFields, Command, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv, MerkleBlock,
     Message, Network, NotFound, Ping, Pong, SelectedTip, SendHeaders, Transaction, TxFields, TxOutput,
@@ -154,7 +152,11 @@ fn a_rule_of_the_program_is_applied() {
 #[test]
 fn the_timeout_does_not_run_while_the_request_waits_for_the_handshake() {
     retry_if_late(growing(SHORT), |limit, watch| {
-        let (peer, mut remote) = new_peer_with((), Direction::Inbound, builder().stall_rules(rules(limit)));
+        let (peer, mut remote) = connect_remote_over_tcp(
+            Direction::Inbound,
+            &builder().stall_rules(rules(limit)).listener(()).build().unwrap(),
+        )
+        .unwrap();
         peer.queue_message(&GetSelectedTip).unwrap();
         wait_until_another_peer_is_idle(2 * limit);
         watch.tick();
