@@ -13,9 +13,9 @@ use std::{
 
 /// A connection that can be read and written at the same time, and shut down by a third thread.
 ///
-/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test. Implement
-/// it for anything else that can be split into a blocking reader and a blocking writer: a TLS session, a pair of
-/// pipes, a channel in memory.
+/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test.
+/// [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else that can be
+/// split into a blocking reader and a blocking writer, such as a TLS session or a pair of pipes.
 ///
 /// ```
 /// use kaspa_peer::peer::{Halves, Stream};

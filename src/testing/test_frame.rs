@@ -18,7 +18,7 @@ use crate::wire::{Encode, EncodeError, Hash, Network};
 /// assert!(matches!(refused, Err(FrameError::Network { .. })));
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TestFrame {
     /// The magic number of the network.
     pub magic: u32,

@@ -3,7 +3,7 @@
 use crate::common::local::connected_pair;
 use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
-use kaspa_peer::testing::tcp_pair;
+use kaspa_peer::testing::{ConnectPeersError, End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
 use std::collections::HashSet;
@@ -31,6 +31,9 @@ fn types_are_send_sync_and_debug() {
     shared::<Frame>();
     shared::<FrameDecoder>();
     shared::<MessageReader<std::net::TcpStream>>();
+    shared::<Inbox>();
+    shared::<MemoryStream>();
+    shared::<ScriptedRemote>();
     // Each half moves to one thread, so a writer need not be `Sync`.
     fn sent<T: Send + Debug + 'static>() {}
     sent::<Halves>();
@@ -59,6 +62,9 @@ fn data_types_are_clone_eq_and_hash() {
     data::<RateLimit>();
     data::<ScoreLimit>();
     data::<CustomCommands>();
+    data::<WaitedFor>();
+    data::<TestFrame>();
+    data::<End>();
     fn ordered<T: Ord + hash::Hash + Debug>() {}
     ordered::<PeerAddress>();
     ordered::<Direction>();
@@ -173,6 +179,8 @@ fn error_types_implement_error() {
     error::<WriteError>();
     error::<ParseError>();
     error::<UserAgentError>();
+    error::<ScriptError>();
+    error::<ConnectPeersError>();
 }
 
 #[test]
@@ -185,7 +193,7 @@ fn the_text_of_an_error_contains_its_cause_and_there_is_no_source() {
     let reason = DisconnectReason::Handshake(handshake.clone());
     let encode = EncodeError::BuiltInGas { gas: 7 };
     let closed = QueueError::Closed(reason.clone());
-    let whole: [(&dyn Error, &dyn Error); 14] = [
+    let whole: [(&dyn Error, &dyn Error); 19] = [
         (&StartError::Stream(io()), &io()),
         (&thread, &io()),
         (&ReadError::from(io()), &io()),
@@ -200,6 +208,11 @@ fn the_text_of_an_error_contains_its_cause_and_there_is_no_source() {
         (&WaitError::from(QueueError::from(encode.clone())), &encode),
         (&ReadError::from(frame.clone()), &frame),
         (&ConfigError::from(UserAgentError::NoName), &UserAgentError::NoName),
+        (&ScriptError::from(encode.clone()), &encode),
+        (&ScriptError::Io { action: "sending ping".to_owned(), error: io() }, &io()),
+        (&ScriptError::Malformed { expected: "pong".to_owned(), error: frame.clone() }, &frame),
+        (&ConnectPeersError::from(io()), &io()),
+        (&ConnectPeersError::from(WaitError::from(closed.clone())), &reason),
     ];
     for (error, inner) in whole {
         assert!(error.to_string().contains(&inner.to_string()), "{error}");

@@ -52,9 +52,9 @@ fn a_condition_may_use_the_inbox_and_does_not_block_messages() {
     push(&inbox, Ping { nonce: 1 });
     let mut seen = Vec::new();
     let result = inbox.wait_until(Duration::MAX, |messages| {
+        assert!(inbox.shared.state.try_lock().is_some(), "the lock of the inbox is held");
         seen.push(messages.cloned().collect::<Vec<_>>());
         match seen.len() {
-            // Both would wait for ever behind the lock of the inbox.
             1 => push(&inbox, Ping { nonce: 2 }),
             2 => drop(inbox.wait_for::<Ping>(Duration::ZERO).unwrap()),
             3 => push(&inbox, Ping { nonce: 3 }),
