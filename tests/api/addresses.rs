@@ -1,7 +1,7 @@
 //! The addresses that peers are started with.
 
 use crate::common::local::{end_reason, start_peer};
-use crate::common::{BOTH, builder, version};
+use crate::common::{BOTH, builder};
 use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Network, Ping, Pong};
 use kaspa_peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, StartError};
@@ -49,7 +49,7 @@ fn a_peer_can_be_started_with_any_form_of_an_address() {
 fn is_tolerated(address: &str) -> bool {
     let config = Config::builder(Network::Regtest).build().unwrap();
     let (peer, mut remote) = start_peer(address, Direction::Inbound, &config);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     remote.send_with_wrong_checksum(&Ping { nonce: 1 }).unwrap();
     if remote.send(&Ping { nonce: 2 }).is_ok() && remote.next_message().ok() == Some(Pong { nonce: 2 }.into()) {

@@ -3,7 +3,7 @@
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
 use crate::common::local::end_reason;
-use crate::common::{DEADLINE, builder, version};
+use crate::common::{DEADLINE, builder};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, Ping, SendHeaders};
@@ -45,7 +45,7 @@ fn on_fee_with(
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &config.listener(OnFee { act, ends: sender }).build().unwrap())
             .unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote, ends)
 }

@@ -98,7 +98,7 @@ fn a_callback_that_drops_the_last_handle_ends_its_peer() {
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     *listener.handle.lock() = Some(peer);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote.send(&FEE_FILTER).unwrap();
     assert_eq!(remote.read_until_end().unwrap(), []);
     wait_until("on_disconnect", || !listener.reasons.lock().is_empty());

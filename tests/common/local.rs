@@ -1,7 +1,7 @@
 //! Peers of ours, with a remote that the test controls or with another peer of ours.
 
 use super::recorder::Recorder;
-use super::{DEADLINE, builder, version};
+use super::{DEADLINE, builder};
 use kaspa_peer::peer::Stream;
 use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{ParseError, VerAck, Version};
@@ -95,7 +95,7 @@ pub fn connected_peer(builder: ConfigBuilder) -> (Local, ScriptedRemote) {
 /// Like [`connected_peer`], in either direction.
 pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     let (local, mut remote) = new_peer(direction, builder);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     local.peer.wait_for_handshake().unwrap();
     (local, remote)
 }
@@ -103,7 +103,7 @@ pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local
 /// Like [`connected_peer`], for a configuration that may have other peers.
 pub fn connected_peer_of(config: &Config) -> (Peer, ScriptedRemote) {
     let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, config).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)
 }

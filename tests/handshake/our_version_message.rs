@@ -1,6 +1,6 @@
 //! The fields of the `version` message that we send.
 
-use crate::common::local::{connected_peer_in, new_peer};
+use crate::common::local::new_peer;
 use crate::common::{BOTH, builder, version};
 use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{Encode, Hash, NetAddress, Network, PROTOCOL_VERSION, Services, SubnetworkId, Version};
@@ -15,7 +15,7 @@ use std::{
 /// The `version` that a peer of this node sends.
 fn our_version(direction: Direction, builder: ConfigBuilder) -> Version {
     let (_end, mut remote) = new_peer(direction, builder);
-    remote.shake_hands_with(&version()).unwrap()
+    remote.shake_hands().unwrap()
 }
 
 /// The `version` that the node sends to a remote that it dialled at `address`.
@@ -34,7 +34,7 @@ fn the_default_settings_offer_nothing() {
     for direction in BOTH {
         let before = seconds();
         let (local, mut remote) = new_peer(direction, Config::builder(Network::Simnet));
-        let ours = remote.shake_hands_with(&version()).unwrap();
+        let ours = remote.shake_hands().unwrap();
         assert!((before..=seconds()).contains(&ours.time));
         let address = match local.peer.address() {
             PeerAddress::Ip(address) => *address,
@@ -138,7 +138,7 @@ fn every_version_has_its_own_nonce() {
         .map(|n| {
             let direction = BOTH[n % 2];
             let (_peer, mut remote) = connect_remote_over_tcp(direction, &node).unwrap();
-            remote.shake_hands_with(&version()).unwrap().nonce
+            remote.shake_hands().unwrap().nonce
         })
         .collect();
     assert_eq!(nonces.len(), 20);
@@ -186,8 +186,11 @@ fn the_lower_protocol_version_is_negotiated() {
 
 #[test]
 fn the_remotes_version_is_available_afterwards() {
-    let (local, _remote) = connected_peer_in(Direction::Inbound, builder().services(Services::BLOOM));
-    let (seen, sent) = (local.peer.remote().unwrap(), version());
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().services(Services::BLOOM));
+    let sent = version();
+    remote.shake_hands_with(&sent).unwrap();
+    local.peer.wait_for_handshake().unwrap();
+    let seen = local.peer.remote().unwrap();
     assert_eq!((seen.user_agent, seen.services), (sent.user_agent, sent.services));
     assert_eq!((seen.selected_tip, seen.subnetwork), (sent.selected_tip, None));
     assert!(seen.relay_transactions && seen.time_offset < 0, "the remote's clock is behind");

@@ -288,8 +288,7 @@ type Check = fn(&FrameError) -> bool;
 fn malformed() -> [(Vec<u8>, Check); 3] {
     let other_network = kaspa_peer::wire::Frame::encode(&VerAck, Network::Mainnet).unwrap().as_bytes().to_vec();
     // The only known command that the remote may send before its `version`.
-    let mut flipped = TestFrame::of(&version(), Network::Simnet).unwrap().to_bytes();
-    flipped[24] ^= 1;
+    let flipped = TestFrame::of(&version(), Network::Simnet).unwrap().with_wrong_checksum().to_bytes();
     let oversize = [&flipped[..16], &[0xff; 8]].concat();
     [
         (other_network, |error| matches!(error, FrameError::Network { .. })),
@@ -401,7 +400,7 @@ fn a_malformed_frame_behind_our_disconnect_is_not_rejected() {
 
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(DisconnectOnPing).build().unwrap()).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote
         .send_bytes(&[TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes(), vec![0xff; 24]].concat())
         .unwrap();

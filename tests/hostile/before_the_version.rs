@@ -9,9 +9,7 @@ use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 
 /// The header of a frame that claims a payload of this size.
 fn header(command: &str, length: u32) -> Vec<u8> {
-    let mut bytes = TestFrame::new(command, &[], Network::Simnet).to_bytes();
-    bytes[16..20].copy_from_slice(&length.to_le_bytes());
-    bytes
+    TestFrame::new(command, &[], Network::Simnet).with_length(length).to_bytes()
 }
 
 fn new_inbound() -> (Local, ScriptedRemote) {
@@ -56,7 +54,7 @@ fn no_payload_over_64_kib_is_accepted_before_the_handshake_is_done() {
 #[test]
 fn after_the_handshake_the_usual_limits_hold() {
     let (local, mut remote) = new_inbound();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote.send(&message_of_size(500_000)).unwrap();
     assert_eq!(remote.sync_with_ping().unwrap(), []);
     assert_eq!(local.peer.stats().received.custom().messages, 1);

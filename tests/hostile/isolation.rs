@@ -1,7 +1,7 @@
 //! Hostile remotes keep a node busy in several ways. Another remote of the node is answered and pinged all the while.
 
 use crate::common::local::end_reason;
-use crate::common::{DEADLINE, builder, version};
+use crate::common::{DEADLINE, builder};
 use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, GetData, Hash, Inv, Inventory, Message, NetAddress, Network, Ping,
@@ -56,7 +56,7 @@ fn connected_peer(config: &Config) -> (Peer, ScriptedRemote) {
     SockRef::from(&accepted).set_send_buffer_size(4096).unwrap();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
     let mut remote = ScriptedRemote::new(dialled, config.network());
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)
 }
@@ -93,8 +93,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         write_message(stream, &CustomMessage::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
     }),
     ("claims a large payload", |stream| {
-        let mut header = TestFrame::new("block", &[], Network::Simnet).to_bytes();
-        header[16..20].copy_from_slice(&(32u32 << 20).to_le_bytes());
+        let header = TestFrame::new("block", &[], Network::Simnet).with_length(32 << 20).to_bytes();
         let _ = stream.write_all(&header);
         false
     }),

@@ -131,7 +131,7 @@ fn after_disconnect_in_a_callback_only_on_disconnect_follows() {
     let listener = DisconnectsOnPing::default();
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     let fee = TestFrame::of(&FeeFilter { min_fee: 1 }, Network::Simnet).unwrap().to_bytes();
     // In one write, so that the rest has arrived when the peer disconnects.
     remote
@@ -176,7 +176,7 @@ fn a_handle_cloned_in_a_callback_keeps_the_peer_connected() {
     let keeper = KeepsHandle::default();
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(keeper.clone()).build().unwrap()).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     drop(peer);
     assert_eq!(remote.sync_with_ping().unwrap(), []);
     let kept = keeper.0.lock().take();
@@ -243,7 +243,7 @@ fn a_callback_can_wait_for_the_end_of_another_peer() {
     let (local, mut other) = connected_peer_in(Direction::Outbound, builder());
     let config = builder().listener(WaitsFor(local.peer.clone())).build().unwrap();
     let (_peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote.send(&Ping { nonce: 1 }).unwrap();
     remote.expect::<kaspa_peer::wire::Pong>().unwrap();
     assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, 77);
@@ -281,7 +281,7 @@ fn every_call_gets_the_same_reason() {
         let (listener, events) = events(10);
         let config: Config = builder().listener(listener).build().unwrap();
         let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         assert_eq!(remote.sync_with_ping().unwrap(), []);
         let handle = peer.clone();
         let waiting = thread::spawn(move || handle.wait_for_disconnect());

@@ -2,7 +2,7 @@
 
 use crate::common::local::end_reason;
 use crate::common::memory_file::{MemoryFile, records};
-use crate::common::{BOTH, builder, version, wait_until};
+use crate::common::{BOTH, builder, wait_until};
 use kaspa_peer::peer::{Capture, Captured};
 use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{Command, FeeFilter, Network};
@@ -50,7 +50,7 @@ fn on_disconnect_follows_the_callbacks_of_written_messages() {
         for min_fee in [1, 2] {
             peer.queue_message(&FeeFilter { min_fee }).unwrap();
         }
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         for min_fee in [1, 2] {
             assert_eq!(remote.expect::<FeeFilter>().unwrap(), FeeFilter { min_fee });
         }

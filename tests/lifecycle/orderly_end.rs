@@ -46,7 +46,7 @@ fn a_reject_from_any_callback_reaches_the_remote() {
             if in_version {
                 remote.send(&version()).unwrap();
             } else {
-                remote.shake_hands_with(&version()).unwrap();
+                remote.shake_hands().unwrap();
                 remote.send(&FeeFilter { min_fee: 1 }).unwrap();
             }
             // The remote may have sent more before it reads the reject.
@@ -132,7 +132,7 @@ fn closing_in_a_callback_of_the_same_peer_is_an_error_and_changes_nothing() {
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(Closes(gate.clone())).build().unwrap())
             .unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     gate.pass();
     remote.sync_with_ping().unwrap();

@@ -4,7 +4,7 @@ use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::Traffic;
-use kaspa_peer::testing::{TestFrame, connect_remote_over_tcp};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{
     Command, CustomMessage, FeeFilter, Frame, FrameError, GetAddr, Hash, Inv, Inventory, Message, Network, Ping, Pong,
     Reject, SelectedTip, SendHeaders, VerAck, Version,
@@ -74,11 +74,8 @@ fn one_end_counts_as_sent_what_the_other_counts_as_received() {
 fn malformed_frames_count_as_bytes_but_not_as_messages() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let before = local.peer.stats().received.total();
-    let mut bad = TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes();
-    bad[30] ^= 1;
-    remote
-        .send_bytes(&[TestFrame::of(&FeeFilter { min_fee: 1 }, Network::Simnet).unwrap().to_bytes(), bad].concat())
-        .unwrap();
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
+    remote.send_with_wrong_checksum(&Ping { nonce: 1 }).unwrap();
     remote.expect::<Reject>().unwrap();
     local.end_reason();
     let received = local.peer.stats().received;
@@ -139,7 +136,7 @@ fn a_snapshot_has_the_state_before_and_after_the_handshake() {
         assert_eq!((early.inventory_known, early.inventory_queued), (0, 0));
         assert_eq!(early.received.total().bytes, 0);
 
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         let known = Inventory::tx(Hash::of(b"known"));
         remote.send(&Inv::from(vec![known, Inventory::tx(Hash::of(b"another"))])).unwrap();
         remote.send(&SendHeaders).unwrap();
@@ -263,7 +260,7 @@ fn a_snapshot_that_says_the_handshake_is_done_has_its_messages_counted() {
     for _ in 0..200 {
         let (local, mut remote) = new_peer(Direction::Inbound, builder());
         let remote = std::thread::spawn(move || {
-            remote.shake_hands_with(&version()).unwrap();
+            remote.shake_hands().unwrap();
             remote
         });
         loop {

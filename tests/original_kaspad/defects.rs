@@ -90,7 +90,7 @@ fn queueing_before_the_handshake_does_not_block() {
         local.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         local.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap();
     }
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     for min_fee in 0..1000 {
         assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, min_fee);
     }

@@ -2,7 +2,7 @@
 
 use super::ALLOCATOR;
 use super::process::exclusive;
-use crate::common::{builder, version, wait_until};
+use crate::common::{builder, wait_until};
 use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, Encode, Frame, GetData, Hash, Inv, Inventory, MAX_INVENTORY,
@@ -21,7 +21,7 @@ fn connect(config: &Config) -> (Peer, ScriptedRemote) {
     let (dialled, accepted) = tcp_pair().unwrap();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
     let mut remote = ScriptedRemote::new(dialled, config.network());
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     (peer, remote)
 }
 

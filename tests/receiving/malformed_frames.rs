@@ -31,8 +31,6 @@ fn connected_peer_at(builder: ConfigBuilder, direction: Direction, address: Opti
 
 /// Every kind of malformed frame that leaves the stream in step, and how its error begins.
 fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
-    let mut wrong_checksum = TestFrame::new("ping", &[1; 8], network).to_bytes();
-    wrong_checksum[20] ^= 1;
     let other = if network == Network::Simnet { Network::Mainnet } else { Network::Simnet };
     vec![
         (TestFrame::new("ping", &[1; 8], other).to_bytes(), "the frame belongs to "),
@@ -45,13 +43,16 @@ fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
         ),
         (TestFrame::new("getaddr", &[0; 100_000], network).to_bytes(), "getaddr announces a payload of 100000"),
         (TestFrame::new("hello", &vec![0; 1024 * 1024 + 1], network).to_bytes(), ""),
-        (wrong_checksum, "the payload of ping does not match its checksum"),
+        (
+            TestFrame::new("ping", &[1; 8], network).with_wrong_checksum().to_bytes(),
+            "the payload of ping does not match its checksum",
+        ),
         (
             TestFrame::new("ping", &[1; 7], network).to_bytes(),
             "malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left",
         ),
         (
-            TestFrame::new("verack", &[], network).to_bytes().split_at(23).0.iter().chain(&[0]).copied().collect(),
+            TestFrame::new("verack", &[], network).with_wrong_checksum().to_bytes(),
             "the payload of verack does not match",
         ),
         (
@@ -63,9 +64,7 @@ fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
 }
 
 fn oversize(network: Network) -> Vec<u8> {
-    let mut header = TestFrame::new("block", &[], network).to_bytes();
-    header[16..20].copy_from_slice(&(32 * 1024 * 1024 + 1u32).to_le_bytes());
-    header
+    TestFrame::new("block", &[], network).with_length(32 * 1024 * 1024 + 1).to_bytes()
 }
 
 #[test]

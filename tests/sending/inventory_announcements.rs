@@ -3,7 +3,7 @@
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::local::{Local, connected_pair, connected_peer, new_peer};
 use crate::common::recorder::Record;
-use crate::common::{builder, version, wait_until};
+use crate::common::{builder, wait_until};
 use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, Message};
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError};
@@ -170,7 +170,7 @@ fn before_the_handshake_announcements_are_dropped() {
         let (local, mut remote) = new_peer(direction, builder().trickle_interval(AT_ONCE));
         local.peer.queue_inventories(&[block(1), tx(1)]).unwrap();
         assert_eq!(local.peer.stats().inventory_queued, 0);
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         local.peer.wait_for_handshake().unwrap();
         assert_eq!(announced_before_marker(&local.peer, &mut remote), [[]; 0]);
         local.peer.queue_inventory(tx(1)).unwrap();

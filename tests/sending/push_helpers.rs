@@ -3,7 +3,7 @@
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
 use crate::common::local::{connected_peer, new_peer};
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
 use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{
     Addr, AddressScope, CustomMessage, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator,
@@ -159,7 +159,7 @@ fn a_request_that_could_not_be_queued_is_not_filtered_later() {
         assert_eq!(local.peer.push_get_block_invs(A, B), full);
         assert_eq!(local.peer.push_get_headers(A, B), full);
     }
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     assert!(matches!(remote.next_message().unwrap(), Message::Custom(CustomMessage { .. })));
     wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));

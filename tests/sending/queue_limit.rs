@@ -26,7 +26,7 @@ fn a_message_that_does_not_fit_is_refused_and_can_be_queued_later() {
     assert_eq!(local.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
     local.peer.queue_message(&message_of_size(400)).unwrap();
     assert_eq!((local.peer.stats().queued_bytes, local.peer.stats().queued_messages), (1000, 2));
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     assert_eq!(
         [remote.next_message().unwrap(), remote.next_message().unwrap()].map(|message| message.encoded_len() + 24),
         [600, 400]
@@ -49,7 +49,7 @@ fn an_empty_queue_accepts_a_message_larger_than_its_limit() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     local.peer.queue_message(&message_of_size(5000)).unwrap();
     assert_eq!(local.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     assert_eq!(remote.next_message().unwrap().encoded_len() + 24, 5000);
 }
 
@@ -57,7 +57,7 @@ fn an_empty_queue_accepts_a_message_larger_than_its_limit() {
 fn a_queue_with_limit_zero_accepts_one_message_at_a_time() {
     for direction in [Direction::Inbound, Direction::Outbound] {
         let (local, mut remote) = new_peer(direction, builder().queue_limit(0));
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         local.peer.wait_for_handshake().unwrap();
         for min_fee in 0..100 {
             local.peer.send_message(&FeeFilter { min_fee }, DEADLINE).unwrap();

@@ -1,7 +1,7 @@
 //! A receipt resolves once: either the message was written, or the connection ended first.
 
 use crate::common::local::connected_peer_in;
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
 use crossbeam_channel::{TryRecvError, select};
 use kaspa_peer::peer::{Halves, IoOperation};
 use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
@@ -190,7 +190,7 @@ fn waiting_for_a_receipt_of_the_same_peer_in_a_callback_is_an_error() {
     let waits = WaitsInCallbacks::default();
     let (peer, mut remote) =
         connect_remote_over_tcp(Direction::Inbound, &builder().listener(waits.clone()).build().unwrap()).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     remote.send(&Ping { nonce: 1 }).unwrap();
     wait_until("all three attempts", || waits.0.lock().len() == 3);
     assert_eq!(*waits.0.lock(), vec![Err(WaitError::InCallback); 3]);
@@ -241,7 +241,7 @@ fn check_write_error_after(bytes: usize, whole_frames: usize) {
     let closer = ours.try_clone().unwrap();
     let halves = Halves::new(ours, out, move || drop(closer.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, "remote:1", &builder().build().unwrap()).unwrap();
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
     let last_send = peer.stats().last_send;

@@ -152,7 +152,7 @@ fn a_shutdown_that_does_not_wake_the_reader_is_enough_if_reads_time_out() {
     let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Write)));
     let peer = Peer::inbound(halves, "like-windows:1", &config(())).unwrap();
     let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     peer.disconnect();
     // The remote is still there and silent.
@@ -282,7 +282,7 @@ fn a_buffering_writer_is_flushed_before_the_receipt_resolves() {
     let halves = Halves::new(reader, out, move || drop(socket.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
     let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     let fee = FeeFilter { min_fee: 1 };
     assert_eq!(peer.queue_message(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
     assert_eq!(remote.next_message().unwrap(), fee.into());

@@ -4,7 +4,7 @@ use crate::common::blocking::{BlocksWriter, FEE_FILTER, Gate, OnMessage, blocks_
 use crate::common::frames::message_of_size;
 use crate::common::local::{connected_peer, connected_peer_with, end_reason, wait_until_another_peer_is_idle};
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{builder, version, wait_until};
+use crate::common::{builder, wait_until};
 use kaspa_peer::peer::{Halves, StallRule};
 use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
@@ -160,7 +160,7 @@ fn the_timeout_does_not_run_while_the_request_waits_for_the_handshake() {
         peer.queue_message(&GetSelectedTip).unwrap();
         wait_until_another_peer_is_idle(2 * limit);
         watch.tick();
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         remote.expect::<GetSelectedTip>().unwrap();
         send_answer(&peer, &mut remote, &SelectedTip::default().into());
         watch.rest();
@@ -298,7 +298,7 @@ fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
     let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, "slow:1", &config).unwrap();
     let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
-    remote.shake_hands_with(&version()).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     // While the writer is blocked, a large message and the request behind it become one batch.
     peer.queue_message(&SendHeaders).unwrap();

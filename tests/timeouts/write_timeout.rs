@@ -4,7 +4,7 @@ use crate::common::blocking::fill_queue;
 use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, connected_peer_of, end_reason, repeat_until_ended};
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{DEADLINE, builder, version};
+use crate::common::{DEADLINE, builder};
 use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DisconnectReason, Peer, QueueError};
@@ -65,7 +65,7 @@ fn a_remote_that_reads_slowly_but_steadily_stays_connected() {
         let config = builder().write_timeout(limit).queue_limit(100_000_000).build().unwrap();
         let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
         let mut remote = ScriptedRemote::new(dialled, config.network());
-        remote.shake_hands_with(&version()).unwrap();
+        remote.shake_hands().unwrap();
         let frame = frame_of_size(SIZE, remote.network());
         watch.tick();
         let receipts = [(); 2].map(|()| peer.queue_frame(&frame).unwrap());
