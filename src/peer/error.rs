@@ -92,7 +92,8 @@ pub enum WaitedFor {
     Written,
     /// A message of this type.
     Message(Command),
-    /// The condition that was given to [`Inbox::wait_until`](super::Inbox::wait_until).
+    /// The condition that was given to [`Inbox::wait_until`](super::Inbox::wait_until) or
+    /// [`Inbox::wait_for_match`](super::Inbox::wait_for_match).
     Condition,
 }
 

@@ -1,22 +1,18 @@
 //! Collects the messages of one connection, for programs that wait for messages instead of handling callbacks.
 
-use super::connection::thread_identity::PeerIdentity;
+mod state;
+
 use super::{DisconnectReason, Listener, Peer, WaitError, WaitedFor};
 use crate::wire::{Command, Encode, FrameError, Message, Payload};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::collections::{HashMap, VecDeque, vec_deque};
+use state::{Snapshot, State};
+use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 use std::{fmt, io, sync::Arc};
 
 /// The default limit of an inbox, in bytes of payload.
 const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
-
-/// What a message takes in memory in addition to its payload, so that many empty messages count too.
-const MESSAGE_OVERHEAD: usize = 128;
-
-/// The number of custom command names that are counted separately. The remote chooses these names.
-const MAX_CUSTOM_COMMANDS: usize = 1000;
 
 /// A listener that keeps the messages of one connection until the program asks for them.
 ///
@@ -55,114 +51,6 @@ struct Shared {
     /// `None` for an inbox of its own, which then keeps each message without copying it.
     listener: Option<Box<dyn Listener>>,
 }
-
-struct State {
-    /// Shared with the conditions of [`Inbox::wait_until`], which look at the messages while no lock is held.
-    messages: VecDeque<Arc<Message>>,
-    bytes: usize,
-    limit: usize,
-    /// How many messages have ever been added to `messages`.
-    added: u64,
-    /// How many messages were taken from `messages`, wherever they were. Those that were dropped do not count.
-    taken: u64,
-    dropped: u64,
-    counts: HashMap<Command, usize>,
-    custom_commands: usize,
-    peer: Option<PeerIdentity>,
-    ended: Option<DisconnectReason>,
-}
-
-fn size(message: &Message) -> usize {
-    message.encoded_len().saturating_add(MESSAGE_OVERHEAD)
-}
-
-impl State {
-    fn count(&mut self, command: Command) {
-        if let Some(count) = self.counts.get_mut(&command) {
-            *count += 1;
-            return;
-        }
-        if !command.is_known() {
-            if self.custom_commands == MAX_CUSTOM_COMMANDS {
-                return;
-            }
-            self.custom_commands += 1;
-        }
-        self.counts.insert(command, 1);
-    }
-
-    fn push(&mut self, message: Message) {
-        self.bytes = self.bytes.saturating_add(size(&message));
-        self.messages.push_back(Arc::new(message));
-        self.added += 1;
-        self.drop_oldest();
-    }
-
-    /// Drops messages until the rest is within the limit.
-    fn drop_oldest(&mut self) {
-        while self.bytes > self.limit
-            && let Some(oldest) = self.messages.pop_front()
-        {
-            self.bytes = self.bytes.saturating_sub(size(&oldest));
-            self.dropped += 1;
-        }
-    }
-
-    fn take(&mut self, command: Command) -> Option<Arc<Message>> {
-        let index = self.messages.iter().position(|message| message.command() == command)?;
-        let message = self.messages.remove(index)?;
-        self.bytes = self.bytes.saturating_sub(size(&message));
-        self.taken += 1;
-        Some(message)
-    }
-}
-
-/// What a condition looks at: the messages that the inbox held a moment ago.
-#[derive(Default)]
-struct Snapshot {
-    messages: VecDeque<Arc<Message>>,
-    added: u64,
-    taken: u64,
-}
-
-impl Snapshot {
-    /// Copies what has changed. Mostly that is only the new messages, because the lock of the inbox is held meanwhile.
-    fn update(&mut self, state: &State) {
-        let new = usize::try_from(state.added - self.added).unwrap_or(usize::MAX);
-        // How many messages of the inbox are in the snapshot already.
-        let known = if state.taken == self.taken { state.messages.len().saturating_sub(new) } else { 0 };
-        let dropped = self.messages.len().saturating_sub(known);
-        self.messages.drain(..dropped);
-        self.messages.extend(state.messages.range(known..).cloned());
-        (self.added, self.taken) = (state.added, state.taken);
-    }
-}
-
-/// The messages that an inbox holds, the oldest first, see [`Inbox::wait_until`].
-#[derive(Debug, Clone)]
-pub struct InboxMessages<'a>(vec_deque::Iter<'a, Arc<Message>>);
-
-impl<'a> Iterator for InboxMessages<'a> {
-    type Item = &'a Message;
-
-    fn next(&mut self) -> Option<&'a Message> {
-        self.0.next().map(|message| &**message)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl DoubleEndedIterator for InboxMessages<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|message| &**message)
-    }
-}
-
-impl ExactSizeIterator for InboxMessages<'_> {}
-
-impl FusedIterator for InboxMessages<'_> {}
 
 impl Inbox {
     /// An empty inbox with the default limit of 32 MiB.
@@ -209,24 +97,20 @@ impl Inbox {
         let mut state = self.shared.state.lock();
         state.limit = bytes;
         state.drop_oldest();
+        // So that conditions look again.
+        state.taken += 1;
         drop(state);
         self
     }
 
     fn build(listener: Option<Box<dyn Listener>>) -> Self {
-        let state = State {
-            messages: VecDeque::new(),
-            bytes: 0,
-            limit: DEFAULT_LIMIT,
-            added: 0,
-            taken: 0,
-            dropped: 0,
-            counts: HashMap::new(),
-            custom_commands: 0,
-            peer: None,
-            ended: None,
-        };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), listener }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new(DEFAULT_LIMIT)),
+                changed: Condvar::new(),
+                listener,
+            }),
+        }
     }
 
     /// Waits for the next message of a type that no wait has taken yet, in order of arrival, and takes it.
@@ -252,6 +136,48 @@ impl Inbox {
                 return Ok(message);
             }
         }
+    }
+
+    /// Waits for a message for which `condition` returns `true`, and takes it. Of several, it takes the oldest.
+    ///
+    /// The condition runs as that of [`wait_until`](Self::wait_until).
+    ///
+    /// ```
+    /// use kaspa_peer::testing::connect_peers;
+    /// use kaspa_peer::wire::{Hash, Inv, Inventory, Message, Network};
+    /// use kaspa_peer::{Config, Inbox};
+    /// use std::time::Duration;
+    ///
+    /// let inbox = Inbox::new();
+    /// let config = Config::builder(Network::Simnet).listener(inbox.clone()).build()?;
+    /// # let other = Config::builder(Network::Simnet).build()?;
+    /// # let (remote, peer) = connect_peers(&other, &config)?;
+    /// let block = Inventory::block(Hash::of(b"a block"));
+    /// # remote.queue_message(&Inv { items: vec![Inventory::tx(Hash::ZERO)] })?;
+    /// # remote.queue_message(&Inv { items: vec![block] })?;
+    /// let announced = inbox.wait_for_match(
+    ///     Duration::from_secs(10),
+    ///     |message| matches!(message, Message::Inv(inv) if inv.items.contains(&block)),
+    /// )?;
+    /// # assert_eq!(announced, Inv { items: vec![block] }.into());
+    /// # drop(peer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub fn wait_for_match(
+        &self,
+        timeout: Duration,
+        mut condition: impl FnMut(&Message) -> bool,
+    ) -> Result<Message, WaitError> {
+        self.look(timeout, |messages| {
+            let found = messages.iter().find(|message| condition(message))?;
+            // Another wait may have taken it meanwhile. Then the inbox has changed, and this is called again.
+            self.shared.state.lock().take_this(found)
+        })
+        .map(Arc::unwrap_or_clone)
     }
 
     /// Waits until `condition` returns `Some` for the messages that the inbox holds, the oldest first. Takes none of them.
@@ -289,13 +215,22 @@ impl Inbox {
         timeout: Duration,
         mut condition: impl FnMut(InboxMessages<'_>) -> Option<T>,
     ) -> Result<T, WaitError> {
+        self.look(timeout, |messages| condition(InboxMessages(messages.iter())))
+    }
+
+    /// Calls `condition` for the messages of the inbox, at once and after each change, until it returns `Some`.
+    fn look<T>(
+        &self,
+        timeout: Duration,
+        mut condition: impl FnMut(&VecDeque<Arc<Message>>) -> Option<T>,
+    ) -> Result<T, WaitError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut snapshot = Snapshot::default();
         let mut state = self.lock_to_wait()?;
         loop {
             snapshot.update(&state);
             drop(state);
-            if let Some(found) = condition(InboxMessages(snapshot.messages.iter())) {
+            if let Some(found) = condition(&snapshot.messages) {
                 return Ok(found);
             }
             state = self.shared.state.lock();
@@ -375,6 +310,32 @@ impl Inbox {
     }
 }
 
+/// The messages that an inbox holds, the oldest first, see [`Inbox::wait_until`].
+#[derive(Debug, Clone)]
+pub struct InboxMessages<'a>(vec_deque::Iter<'a, Arc<Message>>);
+
+impl<'a> Iterator for InboxMessages<'a> {
+    type Item = &'a Message;
+
+    fn next(&mut self) -> Option<&'a Message> {
+        self.0.next().map(|message| &**message)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for InboxMessages<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|message| &**message)
+    }
+}
+
+impl ExactSizeIterator for InboxMessages<'_> {}
+
+impl FusedIterator for InboxMessages<'_> {}
+
 impl Default for Inbox {
     fn default() -> Self {
         Self::new()
@@ -436,165 +397,4 @@ impl Listener for Inbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Config;
-    use crate::wire::{FeeFilter, Network, Ping, Pong, VerAck};
-    use std::net::{TcpListener, TcpStream};
-
-    fn push(inbox: &Inbox, message: impl Into<Message>) {
-        inbox.shared.state.lock().push(message.into());
-    }
-
-    #[test]
-    fn waits_take_messages_of_their_type_in_order_of_arrival() {
-        let inbox = Inbox::new();
-        push(&inbox, Ping { nonce: 1 });
-        push(&inbox, VerAck);
-        push(&inbox, Ping { nonce: 2 });
-        assert_eq!(inbox.last(), Some(Ping { nonce: 2 }));
-        assert_eq!(inbox.wait_for(Duration::ZERO), Ok(Ping { nonce: 1 }));
-        assert_eq!(inbox.wait_for(Duration::ZERO), Ok(Ping { nonce: 2 }));
-        assert_eq!(
-            inbox.wait_for::<Ping>(Duration::ZERO),
-            Err(WaitError::Timeout { what: WaitedFor::Message(Command::Ping), waited: Duration::ZERO })
-        );
-        assert_eq!(inbox.wait_until(Duration::ZERO, |mut held| held.next().cloned()), Ok(VerAck.into()));
-        assert_eq!(inbox.take_all(), [VerAck.into()]);
-    }
-
-    #[test]
-    fn the_oldest_messages_are_dropped() {
-        let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
-        for nonce in 0..5 {
-            push(&inbox, Ping { nonce });
-        }
-        assert_eq!(inbox.dropped(), 3);
-        let inbox = inbox.with_limit(8 + MESSAGE_OVERHEAD);
-        assert_eq!(inbox.dropped(), 4);
-        assert_eq!(inbox.take_all(), [Ping { nonce: 4 }.into()]);
-    }
-
-    #[test]
-    fn an_inbox_beside_a_listener_can_have_a_limit() {
-        let inbox = Inbox::beside(()).with_limit(0);
-        push(&inbox, VerAck);
-        assert_eq!((inbox.dropped(), inbox.take_all()), (1, Vec::new()));
-    }
-
-    #[test]
-    fn a_condition_may_use_the_inbox_and_does_not_block_messages() {
-        let inbox = Inbox::new();
-        push(&inbox, Ping { nonce: 1 });
-        let mut seen = Vec::new();
-        let result = inbox.wait_until(Duration::MAX, |messages| {
-            seen.push(messages.cloned().collect::<Vec<_>>());
-            match seen.len() {
-                // Both would wait for ever behind the lock of the inbox.
-                1 => push(&inbox, Ping { nonce: 2 }),
-                2 => drop(inbox.wait_for::<Ping>(Duration::ZERO).unwrap()),
-                3 => push(&inbox, Ping { nonce: 3 }),
-                _ => return Some("done"),
-            }
-            None
-        });
-        assert_eq!(result, Ok("done"));
-        let pings = |nonces: &[u64]| nonces.iter().map(|nonce| Ping { nonce: *nonce }.into()).collect::<Vec<Message>>();
-        assert_eq!(seen, [pings(&[1]), pings(&[1, 2]), pings(&[2]), pings(&[2, 3])]);
-    }
-
-    #[test]
-    fn a_condition_sees_what_the_inbox_holds_after_it_dropped_messages() {
-        let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
-        let mut seen = Vec::new();
-        for first in [1, 2, 5] {
-            push(&inbox, Ping { nonce: first });
-        }
-        let result = inbox.wait_until(Duration::MAX, |messages| {
-            seen.push(messages.map(ToString::to_string).collect::<Vec<_>>());
-            match seen.len() {
-                1 => push(&inbox, Ping { nonce: 6 }),
-                2 => (7..12).for_each(|nonce| push(&inbox, Ping { nonce })),
-                _ => return Some(()),
-            }
-            None
-        });
-        assert_eq!(result, Ok(()));
-        let pings = |nonces: [u64; 2]| nonces.map(|nonce| Message::from(Ping { nonce }).to_string());
-        assert_eq!(seen, [pings([2, 5]), pings([5, 6]), pings([10, 11])]);
-    }
-
-    #[test]
-    fn a_condition_that_is_not_met_ends_with_the_timeout_or_the_connection() {
-        let inbox = Inbox::new();
-        let never = |_: InboxMessages<'_>| None::<()>;
-        let timeout = WaitError::Timeout { what: WaitedFor::Condition, waited: Duration::ZERO };
-        assert_eq!(inbox.wait_until(Duration::ZERO, never), Err(timeout));
-        inbox.shared.state.lock().ended = Some(DisconnectReason::Local);
-        assert_eq!(inbox.wait_until(Duration::MAX, never), Err(WaitError::Closed(DisconnectReason::Local)));
-    }
-
-    #[test]
-    fn the_end_of_the_connection_ends_waits_after_the_last_match() {
-        let inbox = Inbox::new();
-        push(&inbox, Pong { nonce: 1 });
-        inbox.shared.state.lock().ended = Some(DisconnectReason::Local);
-        assert_eq!(inbox.wait_for(Duration::MAX), Ok(Pong { nonce: 1 }));
-        assert_eq!(inbox.wait_for::<Pong>(Duration::MAX), Err(WaitError::Closed(DisconnectReason::Local)));
-    }
-
-    /// Records the callbacks that an inbox passes on, and waits for its own peer in one of them.
-    #[derive(Default)]
-    struct Calls {
-        inbox: std::sync::OnceLock<Inbox>,
-        pings: Mutex<Vec<(Ping, Option<WaitError>)>>,
-        handshakes: Mutex<usize>,
-    }
-
-    impl Listener for Arc<Calls> {
-        fn on_handshake(&self, _: &Peer) {
-            *self.handshakes.lock() += 1;
-        }
-
-        fn on_ping(&self, _: &Peer, ping: Ping) {
-            let error = self.inbox.get().and_then(|inbox| inbox.wait_for::<Pong>(Duration::MAX).err());
-            self.pings.lock().push((ping, error));
-        }
-    }
-
-    #[test]
-    fn an_inbox_beside_a_listener_passes_callbacks_on_and_ends_with_the_reason() {
-        let calls = Arc::new(Calls::default());
-        let inbox = Inbox::beside(Arc::clone(&calls));
-        calls.inbox.set(inbox.clone()).unwrap();
-        let config = Config::builder(Network::Simnet).listener(inbox.clone()).build().unwrap();
-        let other = Config::builder(Network::Simnet).build().unwrap();
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = server.local_addr().unwrap();
-        let remote = Peer::outbound(TcpStream::connect(address).unwrap(), address, &other).unwrap();
-        let (stream, from) = server.accept().unwrap();
-        let peer = Peer::inbound(stream, from, &config).unwrap();
-        remote.wait_for_handshake().unwrap();
-        remote.queue_message(&Ping { nonce: 7 }).unwrap();
-        let limit = Duration::from_secs(20);
-        assert_eq!(
-            inbox.wait_until(limit, |mut held| held.find_map(|message| match message {
-                Message::Ping(ping) if ping.nonce == 7 => Some(*ping),
-                _ => None,
-            })),
-            Ok(Ping { nonce: 7 })
-        );
-        // The reader thread handles this pong only after the callback for the remote's ping has returned.
-        peer.ping().unwrap();
-        peer.disconnect();
-        peer.wait_for_disconnect().unwrap();
-        assert_eq!(inbox.wait_for::<FeeFilter>(Duration::MAX), Err(WaitError::Closed(DisconnectReason::Local)));
-        assert_eq!(*calls.handshakes.lock(), 1);
-        assert!(
-            calls.pings.lock().contains(&(Ping { nonce: 7 }, Some(WaitError::InCallback))),
-            "{:?}",
-            calls.pings.lock()
-        );
-        let VerAck = inbox.wait_for(Duration::ZERO).unwrap();
-    }
-}
+mod tests;

@@ -13,9 +13,10 @@ use std::{
 
 /// A connection that can be read and written at the same time, and shut down by a third thread.
 ///
-/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test. Implement
-/// it for anything else that can be split into a blocking reader and a blocking writer: a pair of pipes, a channel in
-/// memory, or a [TLS session](crate::guide::tls), whose lock must not be held while it waits for the socket.
+/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test.
+/// [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else that can be
+/// split into a blocking reader and a blocking writer: a pair of pipes, or a [TLS session](crate::guide::tls), whose lock must
+/// not be held while it waits for the socket.
 ///
 /// ```
 /// use kaspa_peer::peer::{Halves, Stream};

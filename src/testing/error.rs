@@ -111,11 +111,23 @@ impl fmt::Display for Arrived {
 pub enum ConnectPeersError {
     /// The sockets could not be made.
     #[error("connecting two sockets failed: {0}")]
-    Sockets(#[from] io::Error),
+    Sockets(io::Error),
     /// A peer could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The handshake failed.
     #[error("the handshake failed: {0}")]
-    Handshake(#[from] WaitError),
+    Handshake(WaitError),
+}
+
+impl From<io::Error> for ConnectPeersError {
+    fn from(error: io::Error) -> Self {
+        Self::Sockets(error)
+    }
+}
+
+impl From<WaitError> for ConnectPeersError {
+    fn from(error: WaitError) -> Self {
+        Self::Handshake(error)
+    }
 }

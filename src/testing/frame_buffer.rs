@@ -196,8 +196,8 @@ mod tests {
         let bad = [
             ping(1).with_wrong_checksum(),
             ping(2).with_magic(Network::Mainnet.magic()),
-            TestFrame::new("ping", [0; 9], NETWORK),
-            TestFrame::new("\u{7}", [], NETWORK),
+            TestFrame::new("ping", &[0; 9], NETWORK),
+            TestFrame::new("\u{7}", &[], NETWORK),
         ];
         for (number, frame) in bad.into_iter().enumerate() {
             let good = TestFrame::of(&FeeFilter { min_fee: 1 }, NETWORK).unwrap();

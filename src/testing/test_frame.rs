@@ -18,7 +18,7 @@ use crate::wire::{Encode, EncodeError, Hash, Network};
 /// assert!(matches!(refused, Err(FrameError::Network { .. })));
 /// # Ok::<(), kaspa_peer::wire::EncodeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TestFrame {
     /// The magic number of the network.
     pub magic: u32,
@@ -36,8 +36,7 @@ impl TestFrame {
     /// A well-formed frame of any command and payload, neither of which needs to be valid. Bytes of the command after the
     /// twelfth are left out.
     #[must_use]
-    pub fn new(command: impl AsRef<[u8]>, payload: impl Into<Vec<u8>>, network: Network) -> Self {
-        let payload = payload.into();
+    pub fn new(command: impl AsRef<[u8]>, payload: &[u8], network: Network) -> Self {
         let mut field = [0; 12];
         for (place, byte) in field.iter_mut().zip(command.as_ref()) {
             *place = *byte;
@@ -46,8 +45,8 @@ impl TestFrame {
             magic: network.magic(),
             command: field,
             length: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            checksum: checksum(&payload),
-            payload,
+            checksum: checksum(payload),
+            payload: payload.to_vec(),
         }
     }
 
@@ -58,7 +57,7 @@ impl TestFrame {
     /// If the protocol cannot carry the message, see [`EncodeError`]. Use [`new`](Self::new) for such a payload.
     pub fn of<M: Encode + ?Sized>(message: &M, network: Network) -> Result<Self, EncodeError> {
         let payload = message.encode()?;
-        Ok(Self::new(message.command().name(), payload, network))
+        Ok(Self::new(message.command().name(), &payload, network))
     }
 
     /// The same frame with a checksum that does not match the payload.
@@ -127,7 +126,7 @@ mod tests {
         assert!(matches!(refused(frame().with_magic(5)), FrameError::Network { found: 5, .. }));
         let short = refused(frame().with_length(7));
         assert_eq!(short, FrameError::Truncated { part: "payload", needed: 7, found: 8 });
-        let odd = TestFrame::new(b"\xff\x00ping, and much more", [], NETWORK);
+        let odd = TestFrame::new(b"\xff\x00ping, and much more", &[], NETWORK);
         assert_eq!(&odd.command, b"\xff\x00ping, and ");
         assert!(matches!(refused(odd), FrameError::Command { .. }));
     }

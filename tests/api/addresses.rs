@@ -1,8 +1,8 @@
 //! The addresses that peers are started with.
 
-use crate::common::frames::raw_frame;
 use crate::common::local::{end_reason, start_peer};
-use crate::common::{BOTH, builder, sockets, version};
+use crate::common::{BOTH, builder};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Network, Ping, Pong};
 use kaspa_peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, StartError};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ fn a_text_that_is_not_an_address_starts_no_peer() {
     let config = builder().build().unwrap();
     for address in ["127.0.0.1:70000", "", ":16111", "node.example:"] {
         for direction in BOTH {
-            let (ours, _theirs) = sockets();
+            let (ours, _theirs) = tcp_pair().unwrap();
             let result = match direction {
                 Direction::Inbound => Peer::inbound(ours, address, &config),
                 Direction::Outbound => Peer::outbound(ours, address, &config),
@@ -28,7 +28,7 @@ fn a_peer_can_be_started_with_any_form_of_an_address() {
     let config = builder().build().unwrap();
     let address: PeerAddress = "203.0.113.7:16111".parse().unwrap();
     let (ip, port) = (IpAddr::from([203, 0, 113, 7]), 16111);
-    let socket = || sockets().0;
+    let socket = || tcp_pair().unwrap().0;
     let peers = [
         Peer::inbound(socket(), "203.0.113.7:16111", &config),
         Peer::inbound(socket(), "203.0.113.7:16111".to_owned(), &config),
@@ -48,13 +48,11 @@ fn a_peer_can_be_started_with_any_form_of_an_address() {
 /// Sends a frame with a wrong checksum, and returns whether the peer tolerates it.
 fn is_tolerated(address: &str) -> bool {
     let config = Config::builder(Network::Regtest).build().unwrap();
-    let (peer, mut remote) = start_peer(Some(address), Direction::Inbound, &config);
-    remote.shake_hands(&version());
+    let (peer, mut remote) = start_peer(address, Direction::Inbound, &config);
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
-    let mut malformed = raw_frame(Network::Regtest, "ping", &[1; 8]);
-    malformed[20] ^= 1;
-    remote.send_bytes(&malformed);
-    if remote.try_send(&Ping { nonce: 2 }) && remote.next() == Some(Pong { nonce: 2 }.into()) {
+    remote.send_with_wrong_checksum(&Ping { nonce: 1 }).unwrap();
+    if remote.send(&Ping { nonce: 2 }).is_ok() && remote.next_message().ok() == Some(Pong { nonce: 2 }.into()) {
         assert_eq!(peer.disconnect_reason(), None);
         return true;
     }

@@ -1,8 +1,9 @@
 //! What users of Rust libraries expect of types without looking it up: their traits, conversions and texts.
 
 use crate::common::local::connected_pair;
-use crate::common::{DEADLINE, builder, sockets};
+use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
+use kaspa_peer::testing::{ConnectPeersError, End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
 use std::collections::HashSet;
@@ -30,6 +31,9 @@ fn types_are_send_sync_and_debug() {
     shared::<Frame>();
     shared::<FrameDecoder>();
     shared::<MessageReader<std::net::TcpStream>>();
+    shared::<Inbox>();
+    shared::<MemoryStream>();
+    shared::<ScriptedRemote>();
     // Each half moves to one thread, so a writer need not be `Sync`.
     fn sent<T: Send + Debug + 'static>() {}
     sent::<Halves>();
@@ -58,6 +62,9 @@ fn data_types_are_clone_eq_and_hash() {
     data::<RateLimit>();
     data::<ScoreLimit>();
     data::<CustomCommands>();
+    data::<WaitedFor>();
+    data::<TestFrame>();
+    data::<End>();
     fn ordered<T: Ord + hash::Hash + Debug>() {}
     ordered::<PeerAddress>();
     ordered::<Direction>();
@@ -94,7 +101,8 @@ fn handles_of_one_connection_are_equal() {
     assert_ne!(out.peer, inb.peer);
     let peers = HashSet::from([out.peer.clone(), inb.peer.clone(), same]);
     assert_eq!(peers.len(), 2);
-    let third = Peer::outbound(sockets().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
+    let third =
+        Peer::outbound(tcp_pair().unwrap().0, "remote", &builder().listener(listener).build().unwrap()).unwrap();
     third.disconnect();
     assert_eq!(events.recv_timeout(DEADLINE).unwrap().peer, third);
     assert!(!peers.contains(&third));
@@ -171,6 +179,8 @@ fn error_types_implement_error() {
     error::<WriteError>();
     error::<ParseError>();
     error::<UserAgentError>();
+    error::<ScriptError>();
+    error::<ConnectPeersError>();
 }
 
 #[test]
@@ -183,7 +193,7 @@ fn the_text_of_an_error_contains_its_cause_and_there_is_no_source() {
     let reason = DisconnectReason::Handshake(handshake.clone());
     let encode = EncodeError::BuiltInGas { gas: 7 };
     let closed = QueueError::Closed(reason.clone());
-    let whole: [(&dyn Error, &dyn Error); 14] = [
+    let whole: [(&dyn Error, &dyn Error); 19] = [
         (&StartError::Stream(io()), &io()),
         (&thread, &io()),
         (&ReadError::from(io()), &io()),
@@ -198,6 +208,11 @@ fn the_text_of_an_error_contains_its_cause_and_there_is_no_source() {
         (&WaitError::from(QueueError::from(encode.clone())), &encode),
         (&ReadError::from(frame.clone()), &frame),
         (&ConfigError::from(UserAgentError::NoName), &UserAgentError::NoName),
+        (&ScriptError::from(encode.clone()), &encode),
+        (&ScriptError::Io { action: "sending ping".to_owned(), error: io() }, &io()),
+        (&ScriptError::Malformed { expected: "pong".to_owned(), error: frame.clone() }, &frame),
+        (&ConnectPeersError::from(io()), &io()),
+        (&ConnectPeersError::from(WaitError::from(closed.clone())), &reason),
     ];
     for (error, inner) in whole {
         assert!(error.to_string().contains(&inner.to_string()), "{error}");

@@ -1,8 +1,8 @@
 //! The largest and the smallest settings: peers work with them, or the builder refuses them.
 
-use crate::common::frames::raw_frame;
 use crate::common::local::{connected_pair, connected_peer, new_peer};
-use crate::common::{DEADLINE, builder, sockets, version};
+use crate::common::{DEADLINE, builder, version};
+use kaspa_peer::testing::{TestFrame, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inventory, NetAddress, Network, TimedAddress};
 use kaspa_peer::{
     Config, ConfigBuilder, ConfigError, Direction, DisconnectReason, EventKind, HandshakeError, Peer, RateLimit,
@@ -96,7 +96,7 @@ fn the_smallest_timeouts_end_a_peer() {
     assert_eq!(local.end_reason(), DisconnectReason::Idle { limit: LEAST });
 
     let (local, mut remote) = connected_peer(builder().frame_timeout(LEAST));
-    remote.send_bytes(&raw_frame(Network::Simnet, "ping", &[1; 8])[..30]);
+    remote.send_bytes(&TestFrame::new("ping", &[1; 8], Network::Simnet).to_bytes()[..30]).unwrap();
     assert_eq!(local.end_reason(), DisconnectReason::FrameTimeout { limit: LEAST });
 
     let (local, _silent) = connected_peer(builder().ping_interval(LEAST).stall_rules([rule(LEAST)]));
@@ -109,7 +109,7 @@ fn the_smallest_rate_limit_ends_a_peer() {
     // The reader pauses for minutes after the first message, so the handshake may time out first.
     let config = builder().rate_limit(limit).handshake_timeout(Duration::from_millis(300));
     let (local, mut remote) = new_peer(Direction::Inbound, config);
-    remote.send(&version());
+    remote.send(&version()).unwrap();
     let reason = local.end_reason();
     let timeout = DisconnectReason::Handshake(HandshakeError::Timeout { limit: Duration::from_millis(300) });
     assert!(reason == DisconnectReason::RateExceeded { limit: LEAST } || reason == timeout, "{reason}");
@@ -119,8 +119,8 @@ fn the_smallest_rate_limit_ends_a_peer() {
 fn the_smallest_ping_interval_and_frame_timeout_allow_a_conversation() {
     let (local, mut remote) = connected_peer(builder().ping_interval(LEAST).frame_timeout(LEAST).queue_limit(1000));
     // Each frame arrives as a whole, so that it takes no time.
-    for nonce in 1..100 {
-        remote.messages_before_pong(nonce);
+    for _ in 1..100 {
+        remote.sync_with_ping().unwrap();
     }
     assert_eq!(local.peer.disconnect_reason(), None);
 }
@@ -159,7 +159,7 @@ fn event_channels_of_any_capacity_work() {
     for capacity in [0, 1, usize::MAX] {
         let (listener, events) = events(capacity);
         let ours = Config::builder(Network::Simnet).listener(listener).build().unwrap();
-        let (dialled, accepted) = sockets();
+        let (dialled, accepted) = tcp_pair().unwrap();
         let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &ours).unwrap();
         let other = Peer::outbound(dialled, "somewhere:1", &builder().build().unwrap()).unwrap();
         for min_fee in 0..100 {

@@ -1,9 +1,10 @@
 //! Settings can be read back, and one node can have different settings for different peers.
 
+use crate::common::builder;
 use crate::common::local::{connected_peer_of, end_reason};
 use crate::common::recorder::Recorder;
-use crate::common::{builder, sockets};
 use kaspa_peer::peer::{CustomCommands, OversizeFrames};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Command, Encode, FeeFilter, Hash, Message, PayloadLimits, Services, SubnetworkId};
 use kaspa_peer::{ConfigBuilder, DagView, DisconnectReason, HandshakeError, Peer, RateLimit, ScoreLimit, StallRule};
 use std::time::Duration;
@@ -87,8 +88,8 @@ fn peers_of_one_node_can_have_listeners_of_their_own() {
     for (number, recorder) in recorders.iter().enumerate() {
         let (peer, mut remote) = connected_peer_of(&node.with_listener(recorder.clone()));
         assert_eq!(peer.id(), number as u64 + 1, "the ids are those of one node");
-        remote.send(&FeeFilter { min_fee: number as i64 });
-        remote.messages_before_pong(1);
+        remote.send(&FeeFilter { min_fee: number as i64 }).unwrap();
+        remote.sync_with_ping().unwrap();
     }
     for (number, recorder) in recorders.iter().enumerate() {
         let min_fee = number as i64;
@@ -104,14 +105,14 @@ fn a_node_with_several_listeners_detects_a_connection_to_itself() {
     let node = builder().build().unwrap();
     let others = [node.with_listener(()), node.with_stall_rules([]).unwrap(), node.clone()];
     for other in others {
-        let (dialled, accepted) = sockets();
+        let (dialled, accepted) = tcp_pair().unwrap();
         let inbound = Peer::inbound(accepted, "self:1", &node).unwrap();
         let _outbound = Peer::outbound(dialled, "self:1", &other).unwrap();
         assert_eq!(end_reason(&inbound), DisconnectReason::Handshake(HandshakeError::SelfConnection));
     }
 
     // A configuration from a second builder is another node.
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let inbound = Peer::inbound(accepted, "other:1", &node).unwrap();
     let _outbound = Peer::outbound(dialled, "other:1", &node.to_builder().build().unwrap()).unwrap();
     inbound.wait_for_handshake().unwrap();

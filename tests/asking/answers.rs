@@ -30,13 +30,13 @@ fn each_request_gets_the_answer_of_its_type() {
         let headers = peer.ask(&GetHeaders::default(), DEADLINE);
         (tip, addresses, headers)
     });
-    remote.expect::<GetSelectedTip>();
-    remote.send(&FeeFilter { min_fee: 1 });
-    remote.send(&tip(7));
-    remote.expect::<GetAddr>();
-    remote.send(&Addr::default());
-    remote.expect::<GetHeaders>();
-    remote.send(&Headers::default());
+    remote.expect::<GetSelectedTip>().unwrap();
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
+    remote.send(&tip(7)).unwrap();
+    remote.expect::<GetAddr>().unwrap();
+    remote.send(&Addr::default()).unwrap();
+    remote.expect::<GetHeaders>().unwrap();
+    remote.send(&Headers::default()).unwrap();
     let answers = asking.join().unwrap();
     assert_eq!(answers, (Ok(tip(7)), Ok(Addr::default()), Ok(Headers::default())));
     // The listener gets the answers as well.
@@ -49,8 +49,8 @@ fn many_threads_ask_at_once_and_each_gets_one_answer() {
     thread::scope(|scope| {
         let asking: Vec<_> = (0..20).map(|_| scope.spawn(|| local.peer.ask(&GetSelectedTip, DEADLINE))).collect();
         for number in 0..20 {
-            remote.expect::<GetSelectedTip>();
-            remote.send(&tip(number));
+            remote.expect::<GetSelectedTip>().unwrap();
+            remote.send(&tip(number)).unwrap();
         }
         let mut answers: Vec<_> = asking.into_iter().map(|thread| thread.join().unwrap().unwrap().hash).collect();
         answers.sort_unstable();
@@ -64,10 +64,10 @@ fn a_fetch_is_answered_by_its_own_block_only() {
     let wanted = block(7);
     thread::scope(|scope| {
         let fetch = scope.spawn(|| local.peer.fetch_block(wanted.hash(), DEADLINE));
-        assert_eq!(remote.expect::<GetData>().items, [Inventory::block(wanted.hash())]);
-        remote.send(&block(8));
-        remote.send(&NotFound::from(vec![Inventory::block(block(8).hash())]));
-        remote.send(&wanted);
+        assert_eq!(remote.expect::<GetData>().unwrap().items, [Inventory::block(wanted.hash())]);
+        remote.send(&block(8)).unwrap();
+        remote.send(&NotFound::from(vec![Inventory::block(block(8).hash())])).unwrap();
+        remote.send(&wanted).unwrap();
         assert_eq!(fetch.join().unwrap(), Ok(wanted.clone()));
     });
 }
@@ -79,12 +79,12 @@ fn a_fetch_ends_when_the_remote_does_not_have_the_item() {
     thread::scope(|scope| {
         let item = Inventory::tx(transaction.id());
         let fetch = scope.spawn(|| local.peer.fetch_transaction(transaction.id(), DEADLINE));
-        remote.expect::<GetData>();
-        remote.send(&NotFound::from(vec![item]));
+        remote.expect::<GetData>().unwrap();
+        remote.send(&NotFound::from(vec![item])).unwrap();
         assert_eq!(fetch.join().unwrap(), Err(AskError::NotFound { item }));
         let fetch = scope.spawn(|| local.peer.fetch_transaction(transaction.id(), DEADLINE));
-        remote.expect::<GetData>();
-        remote.send(&transaction);
+        remote.expect::<GetData>().unwrap();
+        remote.send(&transaction).unwrap();
         assert_eq!(fetch.join().unwrap(), Ok(transaction.clone()));
     });
 }
@@ -95,8 +95,8 @@ fn a_reject_that_names_the_request_ends_the_question() {
     let reject = Reject::new("getseltip", RejectCode::INVALID, "not now");
     thread::scope(|scope| {
         let asking = scope.spawn(|| local.peer.ask(&GetSelectedTip, DEADLINE));
-        remote.expect::<GetSelectedTip>();
-        remote.send(&reject);
+        remote.expect::<GetSelectedTip>().unwrap();
+        remote.send(&reject).unwrap();
         assert_eq!(asking.join().unwrap(), Err(AskError::Rejected(Box::new(reject.clone()))));
     });
 }
@@ -107,13 +107,13 @@ fn a_late_answer_does_not_answer_the_next_question() {
     let waited = Duration::from_millis(20);
     let late = local.peer.ask(&GetSelectedTip, waited);
     assert_eq!(late, Err(AskError::Timeout { request: Command::GetSelectedTip, waited }));
-    remote.expect::<GetSelectedTip>();
-    remote.send(&tip(1));
+    remote.expect::<GetSelectedTip>().unwrap();
+    remote.send(&tip(1)).unwrap();
     assert_eq!(local.recorder.wait_for::<SelectedTip>(), tip(1));
     thread::scope(|scope| {
         let asking = scope.spawn(|| local.peer.ask(&GetSelectedTip, DEADLINE));
-        remote.expect::<GetSelectedTip>();
-        remote.send(&tip(2));
+        remote.expect::<GetSelectedTip>().unwrap();
+        remote.send(&tip(2)).unwrap();
         assert_eq!(asking.join().unwrap(), Ok(tip(2)));
     });
 }
@@ -124,7 +124,7 @@ fn the_end_of_the_connection_ends_every_question_with_its_reason() {
     thread::scope(|scope| {
         let asking: Vec<_> = (0..3).map(|_| scope.spawn(|| local.peer.ask(&GetSelectedTip, DEADLINE))).collect();
         for _ in 0..3 {
-            remote.expect::<GetSelectedTip>();
+            remote.expect::<GetSelectedTip>().unwrap();
         }
         local.peer.disconnect();
         for thread in asking {
@@ -146,7 +146,7 @@ fn asking_in_a_callback_of_the_same_peer_is_an_error() {
     }
     let (sender, results) = unbounded();
     let (_peer, mut remote) = connected_peer_with(Asks(sender), builder());
-    remote.send(&FeeFilter { min_fee: 1 });
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(results.recv_timeout(DEADLINE), Ok(Err(AskError::InCallback)));
 }
 
@@ -155,10 +155,10 @@ fn a_message_is_sent_and_worked_through_by_the_remote() {
     let (local, mut remote) = connected_peer(builder());
     thread::scope(|scope| {
         let sending = scope.spawn(|| local.peer.send_and_ping(&FeeFilter { min_fee: 7 }, DEADLINE));
-        assert_eq!(remote.expect::<FeeFilter>(), FeeFilter { min_fee: 7 });
-        let Ping { nonce } = remote.expect::<Ping>();
+        assert_eq!(remote.expect::<FeeFilter>().unwrap(), FeeFilter { min_fee: 7 });
+        let Ping { nonce } = remote.expect::<Ping>().unwrap();
         assert!(!sending.is_finished());
-        remote.send(&Pong { nonce });
+        remote.send(&Pong { nonce }).unwrap();
         assert!(sending.join().unwrap().is_ok());
     });
 }
@@ -168,9 +168,9 @@ fn a_question_before_the_handshake_waits_for_it() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     thread::scope(|scope| {
         let asking = scope.spawn(|| local.peer.ask(&GetSelectedTip, DEADLINE));
-        remote.shake_hands(&crate::common::version());
-        remote.expect::<GetSelectedTip>();
-        remote.send(&tip(3));
+        remote.shake_hands_with(&crate::common::version()).unwrap();
+        remote.expect::<GetSelectedTip>().unwrap();
+        remote.send(&tip(3)).unwrap();
         assert_eq!(asking.join().unwrap(), Ok(tip(3)));
     });
 }

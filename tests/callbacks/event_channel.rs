@@ -1,11 +1,9 @@
 //! Events instead of callbacks: their order, the capacity of their channel, and the ends of their peers.
 
-use crate::common::frames::simnet_frame;
-use crate::common::local::new_peer_of;
-use crate::common::remote::Remote;
 use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use kaspa_peer::wire::{Command, Encode, FeeFilter, Message, Ping, Pong, VerAck, Version};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
+use kaspa_peer::wire::{Command, Encode, FeeFilter, Message, Network, Ping, Pong, VerAck, Version};
 use kaspa_peer::{Config, Direction, DisconnectReason, Event, EventKind, Peer, events};
 
 fn node(capacity: usize) -> (Config, Receiver<Event>) {
@@ -32,13 +30,13 @@ fn end_reason(event: &Event) -> DisconnectReason {
 }
 
 /// A peer after its handshake, whose events have been received.
-fn connected_peer(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
-    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
-    remote.send(&version());
+fn connected_peer(config: &Config, events: &Receiver<Event>) -> (ScriptedRemote, Peer) {
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, config).unwrap();
+    remote.send(&version()).unwrap();
     assert_eq!(*message(&next(events)), version().into());
-    remote.expect::<Version>();
-    remote.expect::<VerAck>();
-    remote.send(&VerAck);
+    remote.expect::<Version>().unwrap();
+    remote.expect::<VerAck>().unwrap();
+    remote.send(&VerAck).unwrap();
     assert_eq!(*message(&next(events)), VerAck.into());
     assert_eq!(next(events).kind, EventKind::Handshake);
     (remote, peer)
@@ -48,12 +46,12 @@ fn connected_peer(config: &Config, events: &Receiver<Event>) -> (Remote, Peer) {
 fn the_event_of_the_end_follows_those_of_all_messages() {
     for direction in BOTH {
         let (config, events) = node(100);
-        let (peer, mut remote) = new_peer_of(&config, direction);
-        remote.shake_hands(&version());
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &config).unwrap();
+        remote.shake_hands_with(&version()).unwrap();
         for min_fee in 0..10 {
-            remote.send(&FeeFilter { min_fee });
+            remote.send(&FeeFilter { min_fee }).unwrap();
         }
-        remote.shut_down_sending();
+        remote.close_writing().unwrap();
         let reason = peer.wait_for_disconnect().unwrap();
         let received: Vec<Event> = events.try_iter().collect();
         let mut expected: Vec<Message> = vec![version().into(), VerAck.into()];
@@ -73,9 +71,9 @@ fn the_event_of_the_end_follows_those_of_all_messages() {
 #[test]
 fn several_peers_can_share_a_channel() {
     let (config, events) = node(10);
-    let mut peers: Vec<(Remote, Peer)> = (0..5).map(|_| connected_peer(&config, &events)).collect();
+    let mut peers: Vec<(ScriptedRemote, Peer)> = (0..5).map(|_| connected_peer(&config, &events)).collect();
     for (remote, peer) in &mut peers {
-        remote.send(&FeeFilter { min_fee: i64::try_from(peer.id()).unwrap() });
+        remote.send(&FeeFilter { min_fee: i64::try_from(peer.id()).unwrap() }).unwrap();
     }
     for _ in 0..peers.len() {
         let event = next(&events);
@@ -95,7 +93,7 @@ fn clones_of_a_listener_send_to_one_channel() {
     let nodes = [node(), node()];
     let mut peers = nodes.each_ref().map(|node| connected_peer(node, &events));
     for (remote, peer) in &mut peers {
-        remote.send(&FeeFilter { min_fee: 7 });
+        remote.send(&FeeFilter { min_fee: 7 }).unwrap();
         let event = next(&events);
         assert_eq!((message(&event), &event.peer), (&FeeFilter { min_fee: 7 }.into(), &*peer));
     }
@@ -110,10 +108,10 @@ fn clones_of_a_listener_send_to_one_channel() {
 fn the_peer_of_an_event_can_be_sent_an_answer() {
     let (config, events) = node(10);
     let (mut remote, _peer) = connected_peer(&config, &events);
-    remote.send(&FeeFilter { min_fee: 7 });
+    remote.send(&FeeFilter { min_fee: 7 }).unwrap();
     let event = next(&events);
     event.peer.queue_message(&FeeFilter { min_fee: 8 }).unwrap();
-    assert_eq!(remote.expect::<FeeFilter>(), FeeFilter { min_fee: 8 });
+    assert_eq!(remote.expect::<FeeFilter>().unwrap(), FeeFilter { min_fee: 8 });
 }
 
 #[test]
@@ -124,7 +122,13 @@ fn a_full_channel_stops_reading() {
         let (config, events) = node(capacity);
         let (mut remote, peer) = connected_peer(&config, &events);
         let read = || peer.stats().received.of(Command::Ping).messages;
-        remote.send_bytes(&(1..=PINGS).flat_map(|nonce| simnet_frame(&Ping { nonce })).collect::<Vec<_>>());
+        remote
+            .send_bytes(
+                &(1..=PINGS)
+                    .flat_map(|nonce| TestFrame::of(&Ping { nonce }, Network::Simnet).unwrap().to_bytes())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap();
         let mut held = Vec::new();
         for nonce in 1..=PINGS {
             // As many as the channel holds, and one more, which waits for space.
@@ -139,7 +143,7 @@ fn a_full_channel_stops_reading() {
                 held.clear();
             }
         }
-        let answers: Vec<u64> = (0..PINGS).map(|_| remote.expect::<Pong>().nonce).collect();
+        let answers: Vec<u64> = (0..PINGS).map(|_| remote.expect::<Pong>().unwrap().nonce).collect();
         assert_eq!(answers, (1..=PINGS).collect::<Vec<_>>(), "all pings are read in the end");
     }
 }
@@ -148,7 +152,7 @@ fn a_full_channel_stops_reading() {
 fn a_full_channel_does_not_delay_the_end() {
     let (config, events) = node(3);
     let (mut remote, peer) = connected_peer(&config, &events);
-    (1..100).for_each(|nonce| remote.send(&Ping { nonce }));
+    (1..100).for_each(|nonce| remote.send(&Ping { nonce }).unwrap());
     wait_until("the channel is full", || events.len() == 3);
     peer.disconnect();
     assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
@@ -164,10 +168,10 @@ fn a_channel_filled_by_one_peer_does_not_delay_the_end_of_another() {
     let (config, events) = node(1);
     let (mut first, one) = connected_peer(&config, &events);
     let (mut second, other) = connected_peer(&config, &events);
-    first.send(&Ping { nonce: 1 });
+    first.send(&Ping { nonce: 1 }).unwrap();
     wait_until("the channel is full", || events.len() == 1);
-    second.send(&Ping { nonce: 2 });
-    second.expect::<Pong>();
+    second.send(&Ping { nonce: 2 }).unwrap();
+    second.expect::<Pong>().unwrap();
     other.disconnect();
     assert_eq!(other.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
     assert_eq!(one.disconnect_reason(), None);
@@ -181,11 +185,11 @@ fn peers_stay_connected_when_the_receiver_is_dropped() {
         let (config, events) = node(2);
         let (mut remote, peer) = connected_peer(&config, &events);
         if waiting {
-            (1..50).for_each(|nonce| remote.send(&Ping { nonce }));
+            (1..50).for_each(|nonce| remote.send(&Ping { nonce }).unwrap());
             wait_until("the channel is full", || events.len() == 2);
         }
         drop(events);
-        remote.messages_before_pong(1000);
+        remote.sync_with_ping().unwrap();
         assert_eq!(peer.disconnect_reason(), None);
         peer.disconnect();
         assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE), Ok(DisconnectReason::Local));
@@ -196,28 +200,28 @@ fn peers_stay_connected_when_the_receiver_is_dropped() {
 fn the_handle_in_an_event_keeps_the_peer_connected() {
     let (config, events) = node(2);
     let (mut remote, peer) = connected_peer(&config, &events);
-    remote.send(&FeeFilter { min_fee: 1 });
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     let event = next(&events);
     drop(peer);
-    remote.send(&Ping { nonce: 1 });
-    remote.expect::<Pong>();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<Pong>().unwrap();
     assert!(event.peer.is_connected());
     drop(event);
     // The event of the ping has the last handle.
     drop(next(&events));
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
 }
 
 #[test]
 fn events_that_the_program_keeps_do_not_stop_the_peer_once_the_receiver_is_dropped() {
     let (config, events) = node(1);
     let (mut remote, peer) = connected_peer(&config, &events);
-    remote.send(&FeeFilter { min_fee: 1 });
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     let _kept = next(&events);
     drop(events);
     for nonce in 1..=3 {
-        remote.send(&Ping { nonce });
-        assert_eq!(remote.expect::<Pong>(), Pong { nonce });
+        remote.send(&Ping { nonce }).unwrap();
+        assert_eq!(remote.expect::<Pong>().unwrap(), Pong { nonce });
     }
     assert!(peer.is_connected());
 }
@@ -225,10 +229,10 @@ fn events_that_the_program_keeps_do_not_stop_the_peer_once_the_receiver_is_dropp
 #[test]
 fn the_channel_closes_when_the_node_and_its_peers_are_dropped() {
     let (config, events) = node(2);
-    let remotes: Vec<Remote> = (0..3)
+    let remotes: Vec<ScriptedRemote> = (0..3)
         .map(|_| {
-            let (peer, remote) = new_peer_of(&config, Direction::Inbound);
-            remote.shut_down_sending();
+            let (peer, remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
+            remote.close_writing().unwrap();
             drop(peer.wait_for_disconnect());
             remote
         })

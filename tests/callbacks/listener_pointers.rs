@@ -1,8 +1,9 @@
 //! A listener or a DAG view can be behind a pointer: every callback reaches it.
 
-use crate::common::local::{connected_peer_of, end_reason, new_peer_of};
+use crate::common::local::{connected_peer_of, end_reason};
 use crate::common::recorder::Recorder;
 use crate::common::{builder, version};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Message, Version};
 use kaspa_peer::{Config, DagView, Direction, Listener, Peer};
 use parking_lot::Mutex;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 /// Has a peer receive a `feefilter`, and checks that the recorder saw everything.
 fn check(recorder: &Recorder, config: &Config) {
     let (peer, mut remote) = connected_peer_of(config);
-    remote.send(&FeeFilter { min_fee: 7 });
-    remote.messages_before_pong(1);
+    remote.send(&FeeFilter { min_fee: 7 }).unwrap();
+    remote.sync_with_ping().unwrap();
     peer.disconnect();
     let reason = end_reason(&peer);
     recorder.look(|record| {
@@ -61,8 +62,8 @@ fn methods_for_one_type_and_deliver_are_reached_through_a_pointer() {
     let node = builder().build().unwrap();
     for config in [node.with_listener(by_type.clone()), node.with_listener(by_value.clone())] {
         let (_peer, mut remote) = connected_peer_of(&config);
-        remote.send(&FeeFilter { min_fee: 7 });
-        remote.messages_before_pong(1);
+        remote.send(&FeeFilter { min_fee: 7 }).unwrap();
+        remote.sync_with_ping().unwrap();
     }
     assert_eq!(*by_type.0.lock(), [7]);
     assert!(by_value.0.lock().contains(&FeeFilter { min_fee: 7 }.into()));
@@ -91,8 +92,8 @@ fn a_dag_view_can_be_behind_a_pointer() {
     let shared: Arc<dyn DagView> = Arc::new(Dag(tip));
     let boxed: Box<dyn DagView> = Box::new(Dag(tip));
     for builder in [builder().dag(shared), builder().dag(boxed)] {
-        let (peer, mut remote) = new_peer_of(&builder.build().unwrap(), Direction::Inbound);
-        let ours: Version = remote.shake_hands(&version());
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &builder.build().unwrap()).unwrap();
+        let ours: Version = remote.shake_hands_with(&version()).unwrap();
         peer.wait_for_handshake().unwrap();
         assert_eq!(ours.selected_tip, tip);
         assert!(peer.is_selected_tip_known());

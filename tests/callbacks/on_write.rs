@@ -2,10 +2,10 @@
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
-use crate::common::local::{end_reason, new_peer_with};
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, version};
+use crate::common::local::end_reason;
+use crate::common::{DEADLINE, builder};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, Ping, SendHeaders};
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
@@ -33,17 +33,19 @@ impl<F: Fn(&Peer) + Send + Sync + 'static> Listener for OnFee<F> {
     }
 }
 
-fn on_fee(act: impl Fn(&Peer) + Send + Sync + 'static) -> (Peer, Remote, Receiver<DisconnectReason>) {
+fn on_fee(act: impl Fn(&Peer) + Send + Sync + 'static) -> (Peer, ScriptedRemote, Receiver<DisconnectReason>) {
     on_fee_with(builder(), act)
 }
 
 fn on_fee_with(
     config: ConfigBuilder,
     act: impl Fn(&Peer) + Send + Sync + 'static,
-) -> (Peer, Remote, Receiver<DisconnectReason>) {
+) -> (Peer, ScriptedRemote, Receiver<DisconnectReason>) {
     let (sender, ends) = unbounded();
-    let (peer, mut remote) = new_peer_with(OnFee { act, ends: sender }, Direction::Inbound, config);
-    remote.shake_hands(&version());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &config.listener(OnFee { act, ends: sender }).build().unwrap())
+            .unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote, ends)
 }
@@ -54,7 +56,7 @@ fn on_write_can_disconnect() {
     let receipt = peer.queue_message(&FEE).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()), "the message was written");
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
-    assert_eq!(remote.read_until_closed(), [FEE.into()]);
+    assert_eq!(remote.read_until_end().unwrap(), [FEE.into()]);
     assert_eq!(ends.try_iter().count(), 1);
 }
 
@@ -66,7 +68,7 @@ fn on_write_can_drop_the_last_handle() {
     *handle.lock() = Some(peer);
     handle.lock().as_ref().unwrap().queue_message(&FEE).unwrap();
     assert_eq!(ends.recv_timeout(DEADLINE), Ok(DisconnectReason::Local));
-    assert_eq!(remote.read_until_closed(), [FEE.into()]);
+    assert_eq!(remote.read_until_end().unwrap(), [FEE.into()]);
     assert!(handle.lock().is_none());
 }
 
@@ -87,7 +89,7 @@ fn waiting_for_the_same_peer_in_on_write_is_an_error() {
     });
     peer.queue_message(&FEE).unwrap();
     assert_eq!(results.recv_timeout(DEADLINE).unwrap(), [const { Err(WaitError::InCallback) }; 6]);
-    assert_eq!((remote.read(), remote.read()), (FEE.into(), SendHeaders.into()));
+    assert_eq!((remote.next_message().unwrap(), remote.next_message().unwrap()), (FEE.into(), SendHeaders.into()));
     assert_eq!(peer.disconnect_reason(), None);
 }
 
@@ -111,8 +113,8 @@ fn on_write_can_queue_until_the_queue_is_full() {
     let (queued, refused) = results.recv_timeout(DEADLINE).unwrap();
     assert_eq!(refused, QueueError::InCallback);
     assert!(queued > 10, "{queued}");
-    assert_eq!(remote.read(), FEE.into());
-    (0..queued).for_each(|_| assert_eq!(remote.read(), message_of_size(5000).into()));
+    assert_eq!(remote.next_message().unwrap(), FEE.into());
+    (0..queued).for_each(|_| assert_eq!(remote.next_message().unwrap(), message_of_size(5000).into()));
     assert_eq!(peer.disconnect_reason(), None);
 }
 
@@ -120,13 +122,13 @@ fn on_write_can_queue_until_the_queue_is_full() {
 fn a_slow_on_write_delays_neither_receiving_nor_disconnect() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder());
     for nonce in 1..=100 {
-        remote.send(&Ping { nonce });
+        remote.send(&Ping { nonce }).unwrap();
     }
     listener.recorder.wait_for_count(Command::Ping, 100);
     let receipt = peer.queue_message(&FEE).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
-    assert_eq!(remote.read_until_closed(), [], "the connection closes at once");
+    assert_eq!(remote.read_until_end().unwrap(), [], "the connection closes at once");
     assert_eq!(peer.wait_for_disconnect_timeout(Duration::ZERO).ok(), None, "the writer thread still runs");
     listener.gate.open();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);

@@ -1,9 +1,9 @@
 //! A panic in a callback ends that peer, and nothing else.
 
 use crate::common::blocking::on_fee_filter;
-use crate::common::local::{connected_peer_of, end_reason, is_callback_panic, new_peer_of};
-use crate::common::remote::Remote;
+use crate::common::local::{connected_peer_of, end_reason, is_callback_panic};
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, FeeFilter, FrameError, Hash, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DagView, Direction, DisconnectReason, Listener, Peer, QueueError, WaitError};
 use parking_lot::Mutex;
@@ -55,7 +55,11 @@ impl Listener for Panics {
 
 /// Checks that `cause` ends the peer with a reason that is `expected`, that this peer is still usable, and that another peer of the
 /// node stays connected.
-fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause: impl FnOnce(&mut Remote, &Peer)) {
+fn check_end(
+    callback: Callback,
+    expected: fn(&DisconnectReason) -> bool,
+    cause: impl FnOnce(&mut ScriptedRemote, &Peer),
+) {
     let ends = Arc::default();
     let node = builder().listener(Panics { callback, ends: Arc::clone(&ends) }).build().unwrap();
     let (peer, mut remote) = connected_peer_of(&node);
@@ -69,7 +73,7 @@ fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause:
     assert!(expected(&reason), "{reason}");
     assert_eq!(waiting.join().unwrap().as_ref(), Ok(&reason));
     assert_eq!(*ends.lock(), vec![(peer.id(), reason.clone())]);
-    remote.read_until_closed();
+    remote.read_until_end().unwrap();
 
     let closed = QueueError::Closed(reason.clone());
     assert!(peer.stats().handshake_done);
@@ -79,7 +83,7 @@ fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause:
     peer.disconnect();
     assert_eq!(peer.disconnect_reason().as_ref(), Some(&reason));
 
-    assert_eq!(other_remote.messages_before_pong(1), []);
+    assert_eq!(other_remote.sync_with_ping().unwrap(), []);
     assert_eq!(other.disconnect_reason(), None);
     assert!(other.stats().handshake_done);
     other.disconnect();
@@ -88,14 +92,14 @@ fn check_end(callback: Callback, expected: fn(&DisconnectReason) -> bool, cause:
 
 #[test]
 fn a_panic_in_the_callback_of_one_command_ends_the_peer() {
-    check_end(Callback::FeeFilter, is_callback_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::FeeFilter, is_callback_panic, |remote, _| remote.send(&TRIGGER).unwrap());
 }
 
 #[test]
 fn the_reason_carries_the_message_of_the_panic() {
     let listener = on_fee_filter(|_| panic!("bug {} in the program", 7));
     let (peer, mut remote) = connected_peer_of(&builder().listener(listener).build().unwrap());
-    remote.send(&TRIGGER);
+    remote.send(&TRIGGER).unwrap();
     let message = "bug 7 in the program".to_owned();
     assert_eq!(end_reason(&peer), DisconnectReason::CallbackPanicked { message });
     assert_eq!(peer.disconnect_reason().unwrap().to_string(), "a callback panicked: bug 7 in the program");
@@ -105,18 +109,18 @@ fn the_reason_carries_the_message_of_the_panic() {
 fn the_reason_shows_the_message_of_the_panic_sanitised() {
     let listener = on_fee_filter(|_| panic!("\u{1b}[2J"));
     let (peer, mut remote) = connected_peer_of(&builder().listener(listener).build().unwrap());
-    remote.send(&TRIGGER);
+    remote.send(&TRIGGER).unwrap();
     assert_eq!(end_reason(&peer).to_string(), r"a callback panicked: \u{1b}[2J");
 }
 
 #[test]
 fn a_panic_in_on_message_ends_the_peer() {
-    check_end(Callback::Message, is_callback_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::Message, is_callback_panic, |remote, _| remote.send(&TRIGGER).unwrap());
 }
 
 #[test]
 fn a_panic_in_on_read_ends_the_peer() {
-    check_end(Callback::Read, is_callback_panic, |remote, _| remote.send(&TRIGGER));
+    check_end(Callback::Read, is_callback_panic, |remote, _| remote.send(&TRIGGER).unwrap());
 }
 
 #[test]
@@ -142,16 +146,16 @@ fn a_panic_in_on_disconnect_does_not_change_the_reason() {
 fn a_panic_while_messages_are_queued_ends_the_peer() {
     check_end(Callback::FeeFilter, is_callback_panic, |remote, peer| {
         for nonce in 1..100 {
-            remote.send(&Ping { nonce });
+            remote.send(&Ping { nonce }).unwrap();
         }
         let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-        remote.send(&TRIGGER);
+        remote.send(&TRIGGER).unwrap();
         match receipt.wait_timeout(DEADLINE) {
             Ok(()) => {}
             Err(WaitError::Closed(reason)) => assert!(is_callback_panic(&reason), "{reason}"),
             Err(error) => panic!("{error}"),
         }
-        while let Some(message) = remote.next() {
+        while let Ok(message) = remote.next_message() {
             assert!(matches!(message, Message::Pong(Pong { .. }) | Message::FeeFilter(_)), "{message:?}");
         }
     });
@@ -172,13 +176,14 @@ fn a_panic_in_the_dag_view_ends_the_peer() {
 
     for direction in BOTH {
         let dag = PanicsOnce::default();
-        let (peer, mut remote) = new_peer_of(&builder().dag(dag.clone()).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().dag(dag.clone()).build().unwrap()).unwrap();
         if direction == Direction::Inbound {
-            remote.send(&version());
+            remote.send(&version()).unwrap();
         }
         let reason = end_reason(&peer);
         assert!(is_callback_panic(&reason), "{reason}");
-        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(remote.read_until_end().unwrap(), []);
         assert!(!peer.stats().handshake_done);
         assert_eq!(dag.0.load(Ordering::SeqCst), 1, "{direction}: the view was called again");
     }

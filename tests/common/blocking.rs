@@ -4,7 +4,7 @@ use super::DEADLINE;
 use super::frames::message_of_size;
 use super::local::connected_peer_with;
 use super::recorder::Recorder;
-use super::remote::Remote;
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Command, FeeFilter, Message, SendHeaders};
 use kaspa_peer::{ConfigBuilder, Listener, Peer, QueueError};
 use parking_lot::{Condvar, Mutex};
@@ -90,11 +90,11 @@ impl Listener for BlocksWriter {
 }
 
 /// A peer whose writer thread is blocked until the gate is opened. Its remote has read everything so far.
-pub fn peer_with_blocked_writer(builder: ConfigBuilder) -> (Peer, BlocksWriter, Remote) {
+pub fn peer_with_blocked_writer(builder: ConfigBuilder) -> (Peer, BlocksWriter, ScriptedRemote) {
     let listener = BlocksWriter::default();
     let (peer, mut remote) = connected_peer_with(listener.clone(), builder);
     peer.queue_message(&SendHeaders).unwrap();
-    remote.expect::<SendHeaders>();
+    remote.expect::<SendHeaders>().unwrap();
     listener.gate.wait_for_arrival();
     (peer, listener, remote)
 }

@@ -1,10 +1,10 @@
 //! Peers of ours, with a remote that the test controls or with another peer of ours.
 
 use super::recorder::Recorder;
-use super::remote::Remote;
-use super::{DEADLINE, builder, sockets, version};
+use super::{DEADLINE, builder};
 use kaspa_peer::peer::Stream;
-use kaspa_peer::wire::{ParseError, Version};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
+use kaspa_peer::wire::{ParseError, VerAck, Version};
 use kaspa_peer::{Config, ConfigBuilder, Direction, DisconnectReason, Listener, Peer, PeerAddress};
 use std::time::{Duration, Instant};
 
@@ -53,80 +53,69 @@ pub fn wait_until_another_peer_is_idle(limit: Duration) {
 }
 
 /// A peer before its handshake, and its remote.
-pub fn new_peer(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+pub fn new_peer(direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     new_peer_at(None, direction, builder)
 }
 
 /// Like [`new_peer`], with the address that the peer believes the remote to have.
-pub fn new_peer_at(address: Option<&str>, direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+pub fn new_peer_at(address: Option<&str>, direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     let recorder = Recorder::default();
     let config = builder.listener(recorder.clone()).build().unwrap();
-    let (peer, remote) = start_peer(address, direction, &config);
+    let (peer, remote) = match address {
+        Some(address) => start_peer(address, direction, &config),
+        None => connect_remote_over_tcp(direction, &config).unwrap(),
+    };
     (Local { peer, recorder }, remote)
 }
 
-/// Like [`new_peer`], for a configuration that may have other peers.
-pub fn new_peer_of(config: &Config, direction: Direction) -> (Peer, Remote) {
-    start_peer(None, direction, config)
+/// Like [`new_peer_at`], with another listener.
+pub fn start_peer(address: &str, direction: Direction, config: &Config) -> (Peer, ScriptedRemote) {
+    let (dialled, accepted) = tcp_pair().unwrap();
+    let (peer, theirs) = match direction {
+        Direction::Inbound => (Peer::inbound(accepted, address, config), dialled),
+        Direction::Outbound => (Peer::outbound(dialled, address, config), accepted),
+    };
+    (peer.unwrap(), ScriptedRemote::new(theirs, config.network()))
 }
 
-/// Like [`new_peer`], with another listener.
-pub fn new_peer_with(listener: impl Listener, direction: Direction, builder: ConfigBuilder) -> (Peer, Remote) {
-    start_peer(None, direction, &builder.listener(listener).build().unwrap())
-}
-
-/// A peer before its handshake at an address, or at the address of its socket.
-pub fn start_peer(address: Option<&str>, direction: Direction, config: &Config) -> (Peer, Remote) {
-    let (dialled, accepted) = sockets();
-    let (ours, theirs) = if direction == Direction::Outbound { (dialled, accepted) } else { (accepted, dialled) };
-    let address = match address {
-        Some(address) => address.parse().unwrap(),
-        None => PeerAddress::from(ours.peer_addr().unwrap()),
-    };
-    let peer = match direction {
-        Direction::Inbound => Peer::inbound(ours, address, config),
-        Direction::Outbound => Peer::outbound(ours, address, config),
-    };
-    (peer.unwrap(), Remote::new(theirs, config.network()))
+/// The remote's part of the handshake, with more bytes right behind its `verack`, in the same write.
+pub fn shake_hands_and_send(remote: &mut ScriptedRemote, version: &Version, next: &[u8]) {
+    remote.send(version).unwrap();
+    remote.expect::<Version>().unwrap();
+    let rest = remote.send_part(&VerAck, 0).unwrap();
+    remote.expect::<VerAck>().unwrap();
+    remote.send_bytes(&[&rest, next].concat()).unwrap();
 }
 
 /// An inbound peer after its handshake, and its remote.
-pub fn connected_peer(builder: ConfigBuilder) -> (Local, Remote) {
+pub fn connected_peer(builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     connected_peer_in(Direction::Inbound, builder)
 }
 
 /// Like [`connected_peer`], in either direction.
-pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+pub fn connected_peer_in(direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     let (local, mut remote) = new_peer(direction, builder);
-    remote.shake_hands(&version());
-    local.peer.wait_for_handshake().unwrap();
-    (local, remote)
-}
-
-/// Like [`connected_peer`], with another `version` of the remote.
-pub fn connected_peer_that_received(version: &Version, builder: ConfigBuilder) -> (Local, Remote) {
-    let (local, mut remote) = new_peer(Direction::Inbound, builder);
-    remote.shake_hands(version);
+    remote.shake_hands().unwrap();
     local.peer.wait_for_handshake().unwrap();
     (local, remote)
 }
 
 /// Like [`connected_peer`], for a configuration that may have other peers.
-pub fn connected_peer_of(config: &Config) -> (Peer, Remote) {
-    let (peer, mut remote) = new_peer_of(config, Direction::Inbound);
-    remote.shake_hands(&version());
+pub fn connected_peer_of(config: &Config) -> (Peer, ScriptedRemote) {
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, config).unwrap();
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)
 }
 
 /// Like [`connected_peer`], with another listener.
-pub fn connected_peer_with(listener: impl Listener, builder: ConfigBuilder) -> (Peer, Remote) {
+pub fn connected_peer_with(listener: impl Listener, builder: ConfigBuilder) -> (Peer, ScriptedRemote) {
     connected_peer_of(&builder.listener(listener).build().unwrap())
 }
 
 /// Two peers of ours that are connected to each other, the dialling and the accepting one, before their handshake.
 pub fn new_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let addresses = [dialled.peer_addr(), accepted.peer_addr()].map(|address| PeerAddress::from(address.unwrap()));
     new_pair_over([dialled, accepted], addresses, dialler, acceptor)
 }

@@ -7,12 +7,10 @@ pub mod frames;
 pub mod local;
 pub mod memory_file;
 pub mod recorder;
-pub mod remote;
 pub mod retry;
 
-use kaspa_peer::wire::{Hash, NetAddress, Network, Services, UserAgent, Version};
+use kaspa_peer::wire::{Hash, Network, Services, UserAgent, Version};
 use kaspa_peer::{Config, ConfigBuilder, Direction};
-use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine. A test that waits this long has failed.
@@ -30,14 +28,6 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Two connected sockets: the dialling and the accepting one.
-pub fn sockets() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (accepted, _) = listener.accept().unwrap();
-    (dialled, accepted)
-}
-
 /// The builder of a node on simnet, with the default settings.
 pub fn builder() -> ConfigBuilder {
     Config::builder(Network::Simnet).user_agent("test", "0.0.1")
@@ -45,17 +35,11 @@ pub fn builder() -> ConfigBuilder {
 
 /// A plausible `version` for a remote that a test controls.
 pub fn version() -> Version {
-    let unspecified = NetAddress { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 };
     Version {
-        protocol_version: 1,
         services: Services::NETWORK,
         time: 1_581_437_000,
-        subnetwork: None,
-        receiver: unspecified,
-        sender: unspecified,
-        nonce: 0x1234_5678_9abc_def0,
         user_agent: UserAgent::from_bytes("/test-remote:1.0/"),
         selected_tip: Hash::from_bytes([7; 32]),
-        relay_transactions: true,
+        ..Version::new(0x1234_5678_9abc_def0)
     }
 }

@@ -1,12 +1,12 @@
 //! Messages that are queued before our `verack` are sent after it and in order. Messages that arrive before the remote's `verack` are
 //! delivered.
 
-use crate::common::frames::simnet_frame;
-use crate::common::local::{new_peer, new_peer_of};
-use crate::common::remote::Remote;
+use crate::common::local::new_peer;
 use crate::common::{BOTH, builder, version, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{
-    Addr, AddressScope, Command, CustomMessage, FeeFilter, GetAddr, Hash, Inv, Inventory, Message, VerAck, Version,
+    Addr, AddressScope, Command, CustomMessage, FeeFilter, GetAddr, Hash, Inv, Inventory, Message, Network, VerAck,
+    Version,
 };
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError, Listener, Peer, QueueError, Receipt, WaitError};
 
@@ -20,15 +20,15 @@ fn large() -> Inv {
 }
 
 /// The handshake up to our `verack`, before which the remote must receive nothing else.
-fn shake_hands_up_to_our_verack(direction: Direction, remote: &mut Remote) {
+fn shake_hands_up_to_our_verack(direction: Direction, remote: &mut ScriptedRemote) {
     if direction == Direction::Outbound {
-        remote.expect::<Version>();
-        remote.send(&version());
+        remote.expect::<Version>().unwrap();
+        remote.send(&version()).unwrap();
     } else {
-        remote.send(&version());
-        remote.expect::<Version>();
+        remote.send(&version()).unwrap();
+        remote.expect::<Version>().unwrap();
     }
-    remote.expect::<VerAck>();
+    remote.expect::<VerAck>().unwrap();
 }
 
 #[test]
@@ -44,7 +44,8 @@ fn messages_queued_early_wait_for_our_verack_and_keep_their_order() {
     }
 
     for direction in BOTH {
-        let (peer, mut remote) = new_peer_of(&builder().listener(QueuesOnVersion).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(QueuesOnVersion).build().unwrap()).unwrap();
         let early: Vec<Receipt> = (0..50).map(|n| peer.queue_message(&fee(n)).unwrap()).collect();
         peer.queue_message(&large()).unwrap();
         peer.queue_message(&fee(50)).unwrap();
@@ -52,11 +53,11 @@ fn messages_queued_early_wait_for_our_verack_and_keep_their_order() {
         shake_hands_up_to_our_verack(direction, &mut remote);
         let mut expected: Vec<Message> = (0..50).map(|n| fee(n).into()).collect();
         expected.extend([large().into(), fee(50).into(), fee(100).into(), large().into(), fee(101).into()]);
-        let received: Vec<Message> = expected.iter().map(|_| remote.next().unwrap()).collect();
+        let received: Vec<Message> = expected.iter().map(|_| remote.next_message().unwrap()).collect();
         assert_eq!(received, expected, "{direction}");
         early.iter().for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
-        remote.send(&VerAck);
-        assert_eq!(remote.messages_before_pong(1), []);
+        remote.send(&VerAck).unwrap();
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
     }
 }
 
@@ -64,12 +65,12 @@ fn messages_queued_early_wait_for_our_verack_and_keep_their_order() {
 fn messages_queued_by_other_threads_are_not_sent_before_our_verack() {
     for direction in BOTH {
         for _ in 0..30 {
-            let (peer, mut remote) = new_peer_of(&builder().build().unwrap(), direction);
+            let (peer, mut remote) = connect_remote_over_tcp(direction, &builder().build().unwrap()).unwrap();
             std::thread::scope(|scope| {
                 scope.spawn(|| (0..200).for_each(|n| drop(peer.queue_message(&fee(n)).unwrap())));
                 shake_hands_up_to_our_verack(direction, &mut remote);
             });
-            (0..200).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));
+            (0..200).for_each(|n| assert_eq!(remote.expect::<FeeFilter>().unwrap(), fee(n)));
         }
     }
 }
@@ -80,14 +81,14 @@ fn messages_before_the_remotes_verack_are_delivered() {
         let (local, mut remote) = new_peer(direction, builder());
         shake_hands_up_to_our_verack(direction, &mut remote);
         // kaspad sends these to a node that it dialled.
-        remote.send(&GetAddr::all());
-        remote.send(&Addr { scope: AddressScope::All, addresses: vec![] });
+        remote.send(&GetAddr::all()).unwrap();
+        remote.send(&Addr { scope: AddressScope::All, addresses: vec![] }).unwrap();
         local.recorder.wait_for::<Addr>();
-        assert_eq!(remote.messages_before_pong(1), [], "pings are answered");
+        assert_eq!(remote.sync_with_ping().unwrap(), [], "pings are answered");
         assert!(!local.peer.stats().handshake_done);
-        remote.send(&VerAck);
+        remote.send(&VerAck).unwrap();
         local.peer.wait_for_handshake().unwrap();
-        assert_eq!(remote.messages_before_pong(2), []);
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
         local.recorder.wait_for_count(Command::Ping, 2);
         assert_eq!(local.recorder.commands(), ["version", "getaddr", "addr", "ping", "verack", "ping"]);
     }
@@ -97,10 +98,17 @@ fn messages_before_the_remotes_verack_are_delivered() {
 fn a_handshake_and_messages_in_one_write_are_handled_in_order() {
     for direction in BOTH {
         let (local, mut remote) = new_peer(direction, builder());
-        remote.send_bytes(
-            &[simnet_frame(&version()), simnet_frame(&GetAddr::all()), simnet_frame(&VerAck), simnet_frame(&large())]
+        remote
+            .send_bytes(
+                &[
+                    TestFrame::of(&version(), Network::Simnet).unwrap().to_bytes(),
+                    TestFrame::of(&GetAddr::all(), Network::Simnet).unwrap().to_bytes(),
+                    TestFrame::of(&VerAck, Network::Simnet).unwrap().to_bytes(),
+                    TestFrame::of(&large(), Network::Simnet).unwrap().to_bytes(),
+                ]
                 .concat(),
-        );
+            )
+            .unwrap();
         local.recorder.wait_for::<Inv>();
         assert_eq!(local.recorder.commands(), ["version", "getaddr", "verack", "inv"]);
         local.peer.wait_for_handshake().unwrap();
@@ -113,7 +121,7 @@ fn receipts_resolve_when_the_handshake_fails() {
         let (local, mut remote) = new_peer(direction, builder());
         let receipts: Vec<Receipt> = (0..10_000).map(|n| local.peer.queue_message(&fee(n)).unwrap()).collect();
         wait_until("only these messages are queued", || local.peer.stats().queued_messages == 10_000);
-        remote.send(&Version { protocol_version: 0, ..version() });
+        remote.send(&Version { protocol_version: 0, ..version() }).unwrap();
         let reason = DisconnectReason::Handshake(HandshakeError::VersionTooOld { found: 0, minimum: 1 });
         let closed = WaitError::Closed(reason.clone());
         receipts.iter().for_each(|receipt| assert_eq!(receipt.wait(), Err(closed.clone())));
@@ -121,7 +129,7 @@ fn receipts_resolve_when_the_handshake_fails() {
         assert_eq!(local.peer.queue_message(&fee(1)), Err(QueueError::Closed(reason)));
         let stats = local.peer.stats();
         assert_eq!((stats.queued_messages, stats.queued_bytes), (0, 0));
-        assert!(remote.read_until_closed().iter().all(|message| matches!(message, Message::Version(_))));
+        assert!(remote.read_until_end().unwrap().iter().all(|message| matches!(message, Message::Version(_))));
     }
 }
 
@@ -145,9 +153,9 @@ fn a_full_queue_does_not_block_the_handshake() {
         }
         assert!(matches!(local.peer.queue_message(&fee(1)), Err(QueueError::Full { .. })));
         shake_hands_up_to_our_verack(direction, &mut remote);
-        remote.send(&VerAck);
+        remote.send(&VerAck).unwrap();
         local.peer.wait_for_handshake().unwrap();
-        let received: Vec<Message> = queued.iter().map(|_| remote.next().unwrap()).collect();
+        let received: Vec<Message> = queued.iter().map(|_| remote.next_message().unwrap()).collect();
         assert_eq!(received, queued);
     }
 }

@@ -1,8 +1,8 @@
 //! The fields of the `version` message that we send.
 
-use crate::common::local::{connected_peer_in, new_peer, new_peer_of};
-use crate::common::remote::Remote;
-use crate::common::{BOTH, builder, sockets, version};
+use crate::common::local::new_peer;
+use crate::common::{BOTH, builder, version};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{Encode, Hash, NetAddress, Network, PROTOCOL_VERSION, Services, SubnetworkId, Version};
 use kaspa_peer::{Config, ConfigBuilder, ConfigError, DagView, Direction, Peer, PeerAddress};
 use std::{
@@ -15,14 +15,14 @@ use std::{
 /// The `version` that a peer of this node sends.
 fn our_version(direction: Direction, builder: ConfigBuilder) -> Version {
     let (_end, mut remote) = new_peer(direction, builder);
-    remote.shake_hands(&version())
+    remote.shake_hands().unwrap()
 }
 
 /// The `version` that the node sends to a remote that it dialled at `address`.
 fn our_version_to(address: PeerAddress, builder: ConfigBuilder) -> Version {
-    let (ours, stream) = sockets();
+    let (ours, stream) = tcp_pair().unwrap();
     let _peer = Peer::outbound(ours, address, &builder.build().unwrap()).unwrap();
-    Remote::new(stream, Network::Simnet).expect()
+    ScriptedRemote::new(stream, Network::Simnet).expect().unwrap()
 }
 
 fn seconds() -> i64 {
@@ -34,7 +34,7 @@ fn the_default_settings_offer_nothing() {
     for direction in BOTH {
         let before = seconds();
         let (local, mut remote) = new_peer(direction, Config::builder(Network::Simnet));
-        let ours = remote.shake_hands(&version());
+        let ours = remote.shake_hands().unwrap();
         assert!((before..=seconds()).contains(&ours.time));
         let address = match local.peer.address() {
             PeerAddress::Ip(address) => *address,
@@ -65,7 +65,7 @@ fn the_configured_values_are_sent() {
         let config = builder().services(services).subnetwork(subnetwork).protocol_version(7).relay_transactions(false);
         let (_end, mut remote) = new_peer(direction, config);
         let introduction = Version { subnetwork: Some(subnetwork), ..version() };
-        let ours = remote.shake_hands(&introduction);
+        let ours = remote.shake_hands_with(&introduction).unwrap();
         assert_eq!((ours.services, ours.sender.services), (services, services));
         assert_eq!(ours.receiver.services, Services::NETWORK, "independent of what the remote and we offer");
         assert_eq!((ours.subnetwork, ours.protocol_version, ours.relay_transactions), (Some(subnetwork), 7, false));
@@ -137,8 +137,8 @@ fn every_version_has_its_own_nonce() {
     let nonces: HashSet<u64> = (0..20)
         .map(|n| {
             let direction = BOTH[n % 2];
-            let (_peer, mut remote) = new_peer_of(&node, direction);
-            remote.shake_hands(&version()).nonce
+            let (_peer, mut remote) = connect_remote_over_tcp(direction, &node).unwrap();
+            remote.shake_hands().unwrap().nonce
         })
         .collect();
     assert_eq!(nonces.len(), 20);
@@ -161,9 +161,9 @@ fn every_version_has_the_selected_tip_of_its_moment() {
 
     let node = builder().dag(Growing::default()).build().unwrap();
     for (tip, direction) in (0..4).zip(BOTH.into_iter().cycle()) {
-        let (peer, mut remote) = new_peer_of(&node, direction);
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &node).unwrap();
         assert!(!peer.is_selected_tip_known(), "the remote's tip is not known yet");
-        let ours = remote.shake_hands(&version());
+        let ours = remote.shake_hands_with(&version()).unwrap();
         assert_eq!(ours.selected_tip, Hash::from_bytes([tip; 32]));
         assert!(peer.is_selected_tip_known());
         peer.set_selected_tip(Hash::ZERO);
@@ -176,7 +176,7 @@ fn the_lower_protocol_version_is_negotiated() {
     for direction in BOTH {
         for (ours, theirs) in [(1, 1), (1, 5), (5, 1), (3, 4), (4, 3), (i32::MAX, i32::MAX)] {
             let (local, mut remote) = new_peer(direction, builder().protocol_version(ours));
-            let sent = remote.shake_hands(&Version { protocol_version: theirs, ..version() });
+            let sent = remote.shake_hands_with(&Version { protocol_version: theirs, ..version() }).unwrap();
             assert_eq!(sent.protocol_version, ours, "our maximum, whatever the remote supports");
             let seen = local.peer.remote().unwrap();
             assert_eq!((seen.advertised_version, seen.negotiated_version), (theirs, ours.min(theirs)));
@@ -186,8 +186,11 @@ fn the_lower_protocol_version_is_negotiated() {
 
 #[test]
 fn the_remotes_version_is_available_afterwards() {
-    let (local, _remote) = connected_peer_in(Direction::Inbound, builder().services(Services::BLOOM));
-    let (seen, sent) = (local.peer.remote().unwrap(), version());
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().services(Services::BLOOM));
+    let sent = version();
+    remote.shake_hands_with(&sent).unwrap();
+    local.peer.wait_for_handshake().unwrap();
+    let seen = local.peer.remote().unwrap();
     assert_eq!((seen.user_agent, seen.services), (sent.user_agent, sent.services));
     assert_eq!((seen.selected_tip, seen.subnetwork), (sent.selected_tip, None));
     assert!(seen.relay_transactions && seen.time_offset < 0, "the remote's clock is behind");

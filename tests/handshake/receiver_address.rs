@@ -11,9 +11,9 @@ fn our_version(address: &str, proxy: Option<&str>, direction: Direction) -> Vers
     let config = proxy.map_or(config.clone(), |proxy| config.proxy(proxy));
     let (_local, mut remote) = new_peer_at(Some(address), direction, config);
     if direction == Direction::Inbound {
-        remote.send(&version());
+        remote.send(&version()).unwrap();
     }
-    remote.expect()
+    remote.expect().unwrap()
 }
 
 /// The receiver's address in our `version`, the same in both directions.
@@ -79,7 +79,7 @@ fn with_a_proxy_that_cannot_be_parsed_no_address_is_sent() {
 fn a_peer_has_the_address_that_was_dialled() {
     let name = "node.example.org:16111";
     let (local, mut remote) = new_peer_at(Some(name), Direction::Outbound, builder());
-    remote.expect::<Version>();
+    remote.expect::<Version>().unwrap();
     assert_eq!(local.peer.address(), &PeerAddress::Host { host: "node.example.org".into(), port: 16111 });
     assert_eq!(local.peer.stats().address, name.parse().unwrap());
     assert_eq!(local.peer.to_string(), "node.example.org:16111 (outbound)");

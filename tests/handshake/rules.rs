@@ -1,11 +1,10 @@
 //! Which remotes the handshake accepts, which it refuses, and what it sends to either.
 
-use crate::common::frames::simnet_frame;
-use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;
-use crate::common::remote::Remote;
-use crate::common::{BOTH, builder, sockets, version, wait_until};
+use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::ProtocolViolation;
+use kaspa_peer::testing::{End, ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, CustomMessage, Encode, FrameError, GetAddr, Message, Network, Ping, Pong, Reject,
     SubnetworkId, Transaction, TxFields, VerAck, Version,
@@ -22,17 +21,17 @@ fn refused(error: HandshakeError) -> DisconnectReason {
 }
 
 /// A peer whose remote has read everything that arrives before the remote has sent its `version`.
-fn waiting_for_version(direction: Direction, builder: ConfigBuilder) -> (Local, Remote) {
+fn waiting_for_version(direction: Direction, builder: ConfigBuilder) -> (Local, ScriptedRemote) {
     let (local, mut remote) = new_peer(direction, builder);
     if direction == Direction::Outbound {
-        remote.expect::<Version>();
+        remote.expect::<Version>().unwrap();
     }
     (local, remote)
 }
 
 /// Checks that the remote receives nothing more and that no message reached the listener.
-fn ended_silently(remote: &mut Remote, local: &Local) -> DisconnectReason {
-    assert_eq!(remote.read_until_closed(), []);
+fn ended_silently(remote: &mut ScriptedRemote, local: &Local) -> DisconnectReason {
+    assert_eq!(remote.read_until_end().unwrap(), []);
     let reason = local.end_reason();
     assert_eq!(local.recorder.commands(), [""; 0]);
     reason
@@ -48,14 +47,14 @@ fn transaction() -> Transaction {
 #[test]
 fn the_dialling_side_sends_its_version_first() {
     let (local, mut remote) = new_peer(Direction::Outbound, builder());
-    remote.expect::<Version>();
+    remote.expect::<Version>().unwrap();
     assert_eq!(local.peer.remote(), None);
-    remote.send(&version());
-    remote.expect::<VerAck>();
+    remote.send(&version()).unwrap();
+    remote.expect::<VerAck>().unwrap();
     assert!(!local.peer.stats().handshake_done);
-    remote.send(&VerAck);
+    remote.send(&VerAck).unwrap();
     local.peer.wait_for_handshake().unwrap();
-    assert_eq!(remote.messages_before_pong(1), []);
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     local.recorder.wait_for::<Ping>();
     assert_eq!(local.recorder.commands(), ["version", "verack", "ping"]);
 }
@@ -75,20 +74,21 @@ fn the_dialled_side_sends_its_version_after_the_callback_for_the_remotes() {
 
     for (direction, sent_before) in [(Direction::Inbound, 0), (Direction::Outbound, 1)] {
         let seen = Watch::default();
-        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(seen.clone()).build().unwrap()).unwrap();
         if direction == Direction::Outbound {
-            remote.expect::<Version>();
+            remote.expect::<Version>().unwrap();
             wait_until("the version is counted", || {
                 let stats = peer.stats();
                 (stats.sent.total().messages, stats.queued_messages) == (1, 0)
             });
         }
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         if direction == Direction::Inbound {
-            remote.expect::<Version>();
+            remote.expect::<Version>().unwrap();
         }
-        remote.expect::<VerAck>();
-        remote.send(&VerAck);
+        remote.expect::<VerAck>().unwrap();
+        remote.send(&VerAck).unwrap();
         peer.wait_for_handshake().unwrap();
         assert_eq!(*seen.0.lock(), [(sent_before, 0)], "{direction}");
     }
@@ -98,7 +98,7 @@ fn the_dialled_side_sends_its_version_after_the_callback_for_the_remotes() {
 fn a_node_that_dials_itself_disconnects() {
     let recorder = Recorder::default();
     let node = builder().listener(recorder.clone()).build().unwrap();
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let (to, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
     let inbound = Peer::inbound(accepted, from, &node).unwrap();
     let outbound = Peer::outbound(dialled, to, &node).unwrap();
@@ -112,9 +112,9 @@ fn a_node_that_dials_itself_disconnects() {
 #[test]
 fn a_remote_that_echoes_our_version_is_a_self_connection() {
     let (local, mut remote) = new_peer(Direction::Outbound, builder());
-    let ours: Version = remote.expect();
-    remote.send(&ours);
-    assert_eq!(remote.read_until_closed(), []);
+    let ours: Version = remote.expect().unwrap();
+    remote.send(&ours).unwrap();
+    assert_eq!(remote.read_until_end().unwrap(), []);
     assert_eq!(local.end_reason(), refused(HandshakeError::SelfConnection));
     assert_eq!(local.recorder.commands(), [""; 0]);
 }
@@ -127,21 +127,22 @@ fn two_nodes_in_one_process_are_no_self_connection() {
 #[test]
 fn the_last_fifty_nonces_are_remembered() {
     let node = builder().build().unwrap();
-    let dialled_nonce = || new_peer_of(&node, Direction::Outbound).1.expect::<Version>().nonce;
+    let dialled_nonce =
+        || connect_remote_over_tcp(Direction::Outbound, &node).unwrap().1.expect::<Version>().unwrap().nonce;
     let oldest = dialled_nonce();
     for _ in 1..50 {
         dialled_nonce();
     }
     let send_oldest = || {
-        let (peer, mut remote) = new_peer_of(&node, Direction::Inbound);
-        remote.send(&Version { nonce: oldest, ..version() });
-        (remote.next(), peer)
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &node).unwrap();
+        remote.send(&Version { nonce: oldest, ..version() }).unwrap();
+        (remote.next_message(), peer)
     };
     let (answer, peer) = send_oldest();
-    assert_eq!(answer, None);
+    assert_eq!(answer.unwrap_err().end(), Some(End::Closed));
     assert_eq!(peer.wait_for_disconnect(), Ok(refused(HandshakeError::SelfConnection)));
     dialled_nonce();
-    assert!(matches!(send_oldest(), (Some(Message::Version(_)), _)), "the 51st oldest nonce is forgotten");
+    assert!(matches!(send_oldest(), (Ok(Message::Version(_)), _)), "the 51st oldest nonce is forgotten");
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn protocol_versions_below_one_are_refused() {
     for direction in BOTH {
         for found in [0, -1, i32::MIN] {
             let (local, mut remote) = waiting_for_version(direction, builder());
-            remote.send(&Version { protocol_version: found, ..version() });
+            remote.send(&Version { protocol_version: found, ..version() }).unwrap();
             let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, refused(HandshakeError::VersionTooOld { found, minimum: 1 }));
             let closed = kaspa_peer::WaitError::Closed(reason);
@@ -178,12 +179,12 @@ fn incompatible_subnetworks_are_refused() {
         let version = Version { subnetwork: theirs, ..version() };
         if compatible {
             let (local, mut remote) = new_peer(direction, builder().subnetwork(ours));
-            assert_eq!(remote.shake_hands(&version).subnetwork, ours);
+            assert_eq!(remote.shake_hands_with(&version).unwrap().subnetwork, ours);
             local.peer.wait_for_handshake().unwrap();
             assert_eq!(local.peer.remote().unwrap().subnetwork, theirs);
         } else {
             let (local, mut remote) = waiting_for_version(direction, builder().subnetwork(ours));
-            remote.send(&version);
+            remote.send(&version).unwrap();
             let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, refused(HandshakeError::IncompatibleSubnetworks { ours, theirs }));
         }
@@ -193,12 +194,12 @@ fn incompatible_subnetworks_are_refused() {
 #[test]
 fn self_connections_are_refused_before_old_versions_and_these_before_subnetworks() {
     let (local, mut remote) = new_peer(Direction::Outbound, builder());
-    let Version { nonce, .. } = remote.expect();
-    remote.send(&Version { nonce, protocol_version: 0, subnetwork: Some(A), ..version() });
+    let Version { nonce, .. } = remote.expect().unwrap();
+    remote.send(&Version { nonce, protocol_version: 0, subnetwork: Some(A), ..version() }).unwrap();
     assert_eq!(local.end_reason(), refused(HandshakeError::SelfConnection));
 
     let (local, mut remote) = new_peer(Direction::Outbound, builder());
-    remote.send(&Version { protocol_version: 0, subnetwork: Some(A), ..version() });
+    remote.send(&Version { protocol_version: 0, subnetwork: Some(A), ..version() }).unwrap();
     assert_eq!(local.end_reason(), refused(HandshakeError::VersionTooOld { found: 0, minimum: 1 }));
 }
 
@@ -216,14 +217,14 @@ fn a_first_message_that_is_not_version_is_rejected() {
     for direction in BOTH {
         for (message, zeros) in &messages {
             let (local, mut remote) = waiting_for_version(direction, builder());
-            remote.send(message);
+            remote.send(message).unwrap();
             let name = message.command().name().as_bytes().to_vec();
             let mut payload = vec![u8::try_from(name.len()).unwrap()];
             payload.extend(name);
             payload.extend([1, u8::try_from(REASON.len()).unwrap()]);
             payload.extend(REASON);
             payload.extend(vec![0; *zeros]);
-            let received = remote.read_bytes_until_closed();
+            let received = remote.read_bytes_until_end().unwrap();
             assert_eq!(received[4..16], *b"reject\0\0\0\0\0\0", "{direction} {}", message.command());
             assert_eq!(received[24..], payload, "{direction} {}", message.command());
             let command = message.command();
@@ -237,12 +238,12 @@ fn a_first_message_that_is_not_version_is_rejected() {
 fn a_second_version_is_rejected() {
     for direction in BOTH {
         let (local, mut remote) = connected_peer_in(direction, builder());
-        remote.send(&version());
-        let reject: Reject = remote.expect();
+        remote.send(&version()).unwrap();
+        let reject: Reject = remote.expect().unwrap();
         let mut payload = b"\x07version\x12\x19".to_vec();
         payload.extend(b"duplicate version message");
         assert_eq!(reject.encode().unwrap(), payload);
-        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(remote.read_until_end().unwrap(), []);
         assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
         assert_eq!(local.recorder.commands(), ["version", "verack"], "no callback for the second version");
     }
@@ -252,11 +253,19 @@ fn a_second_version_is_rejected() {
 fn a_second_version_before_the_verack_is_rejected() {
     for direction in BOTH {
         let (local, mut remote) = new_peer(direction, builder());
-        remote.send_bytes(&[simnet_frame(&version()), simnet_frame(&version())].concat());
-        remote.expect::<Version>();
-        remote.expect::<VerAck>();
-        remote.expect::<Reject>();
-        assert_eq!(remote.read_until_closed(), []);
+        remote
+            .send_bytes(
+                &[
+                    TestFrame::of(&version(), Network::Simnet).unwrap().to_bytes(),
+                    TestFrame::of(&version(), Network::Simnet).unwrap().to_bytes(),
+                ]
+                .concat(),
+            )
+            .unwrap();
+        remote.expect::<Version>().unwrap();
+        remote.expect::<VerAck>().unwrap();
+        remote.expect::<Reject>().unwrap();
+        assert_eq!(remote.read_until_end().unwrap(), []);
         assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVersion));
         assert_eq!(local.recorder.commands(), ["version"]);
     }
@@ -266,8 +275,8 @@ fn a_second_version_before_the_verack_is_rejected() {
 fn a_second_verack_disconnects_without_a_reject() {
     for direction in BOTH {
         let (local, mut remote) = connected_peer_in(direction, builder());
-        remote.send(&VerAck);
-        assert_eq!(remote.read_until_closed(), []);
+        remote.send(&VerAck).unwrap();
+        assert_eq!(remote.read_until_end().unwrap(), []);
         assert_eq!(local.end_reason(), DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck));
         assert_eq!(local.recorder.commands(), ["version", "verack"]);
     }
@@ -279,8 +288,7 @@ type Check = fn(&FrameError) -> bool;
 fn malformed() -> [(Vec<u8>, Check); 3] {
     let other_network = kaspa_peer::wire::Frame::encode(&VerAck, Network::Mainnet).unwrap().as_bytes().to_vec();
     // The only known command that the remote may send before its `version`.
-    let mut flipped = simnet_frame(&version());
-    flipped[24] ^= 1;
+    let flipped = TestFrame::of(&version(), Network::Simnet).unwrap().with_wrong_checksum().to_bytes();
     let oversize = [&flipped[..16], &[0xff; 8]].concat();
     [
         (other_network, |error| matches!(error, FrameError::Network { .. })),
@@ -296,11 +304,11 @@ fn a_malformed_frame_during_the_handshake_is_not_answered() {
             for (bytes, is_expected) in malformed() {
                 let (local, mut remote) = waiting_for_version(direction, builder());
                 if after_version {
-                    remote.send(&version());
-                    while remote.next().unwrap() != VerAck.into() {}
+                    remote.send(&version()).unwrap();
+                    while remote.next_message().unwrap() != VerAck.into() {}
                 }
-                remote.send_bytes(&bytes);
-                assert_eq!(remote.read_until_closed(), []);
+                remote.send_bytes(&bytes).unwrap();
+                assert_eq!(remote.read_until_end().unwrap(), []);
                 let reason = local.end_reason();
                 let DisconnectReason::Handshake(HandshakeError::Malformed(error)) = &reason else {
                     panic!("{reason:?}");
@@ -316,9 +324,9 @@ fn a_malformed_frame_after_the_handshake_is_rejected() {
     for direction in BOTH {
         for (bytes, is_expected) in malformed() {
             let (local, mut remote) = connected_peer_in(direction, builder());
-            remote.send_bytes(&bytes);
-            let reject: Reject = remote.expect();
-            assert_eq!(remote.read_until_closed(), []);
+            remote.send_bytes(&bytes).unwrap();
+            let reject: Reject = remote.expect().unwrap();
+            assert_eq!(remote.read_until_end().unwrap(), []);
             let reason = local.end_reason();
             let DisconnectReason::Malformed(error) = &reason else { panic!("{reason:?}") };
             assert!(is_expected(error), "{error}");
@@ -344,15 +352,16 @@ fn custom_commands_are_skipped_before_the_version_and_delivered_after_it() {
     let hello = |number| CustomMessage { command, payload: vec![number] };
     for direction in BOTH {
         let seen = CustomMessages::default();
-        let (peer, mut remote) = new_peer_of(&builder().listener(seen.clone()).build().unwrap(), direction);
-        remote.send(&hello(1));
-        remote.send(&version());
-        remote.send(&hello(2));
-        remote.expect::<Version>();
-        remote.expect::<VerAck>();
-        remote.send(&VerAck);
-        remote.send(&hello(3));
-        assert_eq!(remote.messages_before_pong(9), []);
+        let (peer, mut remote) =
+            connect_remote_over_tcp(direction, &builder().listener(seen.clone()).build().unwrap()).unwrap();
+        remote.send(&hello(1)).unwrap();
+        remote.send(&version()).unwrap();
+        remote.send(&hello(2)).unwrap();
+        remote.expect::<Version>().unwrap();
+        remote.expect::<VerAck>().unwrap();
+        remote.send(&VerAck).unwrap();
+        remote.send(&hello(3)).unwrap();
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
         assert_eq!(*seen.0.lock(), [hello(2), hello(3)]);
         assert_eq!(peer.stats().received.of(Command::Custom(command)).messages, 3);
     }
@@ -363,15 +372,17 @@ fn a_remote_that_only_closes_receives_nothing() {
     for direction in BOTH {
         for bytes in [0, 10, 24 + 4] {
             let (local, mut remote) = waiting_for_version(direction, builder());
-            remote.send_bytes(&simnet_frame(&version())[..bytes]);
-            remote.shut_down_sending();
+            remote.send_bytes(&TestFrame::of(&version(), Network::Simnet).unwrap().to_bytes()[..bytes]).unwrap();
+            remote.close_writing().unwrap();
             let reason = ended_silently(&mut remote, &local);
             assert_eq!(reason, refused(HandshakeError::RemoteClosed { inside_frame: bytes > 0 }));
 
             let (local, mut remote) = connected_peer_in(direction, builder());
-            remote.send_bytes(&simnet_frame(&Ping { nonce: 1 })[..bytes]);
-            remote.shut_down_sending();
-            assert_eq!(remote.read_until_closed(), []);
+            remote
+                .send_bytes(&TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes()[..bytes])
+                .unwrap();
+            remote.close_writing().unwrap();
+            assert_eq!(remote.read_until_end().unwrap(), []);
             assert_eq!(local.end_reason(), DisconnectReason::RemoteClosed { inside_frame: bytes > 0 });
         }
     }
@@ -387,10 +398,13 @@ fn a_malformed_frame_behind_our_disconnect_is_not_rejected() {
         }
     }
 
-    let (peer, mut remote) = new_peer_of(&builder().listener(DisconnectOnPing).build().unwrap(), Direction::Inbound);
-    remote.shake_hands(&version());
-    remote.send_bytes(&[simnet_frame(&Ping { nonce: 1 }), vec![0xff; 24]].concat());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(DisconnectOnPing).build().unwrap()).unwrap();
+    remote.shake_hands().unwrap();
+    remote
+        .send_bytes(&[TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes(), vec![0xff; 24]].concat())
+        .unwrap();
     let answered = [Message::Pong(Pong { nonce: 1 })];
-    assert!(remote.read_until_closed().iter().all(|message| answered.contains(message)));
+    assert!(remote.read_until_end().unwrap().iter().all(|message| answered.contains(message)));
     assert_eq!(peer.wait_for_disconnect(), Ok(DisconnectReason::Local));
 }

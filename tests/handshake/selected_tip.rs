@@ -1,6 +1,6 @@
 //! The selected tips of both sides, and the view of the program's block DAG.
 
-use crate::common::local::{connected_pair, connected_peer, connected_peer_that_received, new_peer};
+use crate::common::local::{connected_pair, connected_peer, new_peer};
 use crate::common::{builder, version};
 use kaspa_peer::wire::{FeeFilter, GetSelectedTip, Hash, Message, SelectedTip, Version};
 use kaspa_peer::{DagView, Direction};
@@ -46,7 +46,7 @@ fn each_connection_sends_the_tip_of_its_moment() {
     for tip in [A, B] {
         dag.0.lock().push(tip);
         let (_local, mut remote) = new_peer(Direction::Outbound, builder().dag(dag.clone()));
-        assert_eq!(remote.expect::<Version>().selected_tip, tip);
+        assert_eq!(remote.expect::<Version>().unwrap().selected_tip, tip);
     }
 }
 
@@ -54,7 +54,7 @@ fn each_connection_sends_the_tip_of_its_moment() {
 fn the_default_has_no_tip_and_knows_no_block() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     assert!(!local.peer.is_selected_tip_known(), "no version has arrived yet");
-    let ours = remote.shake_hands(&Version { selected_tip: Hash::ZERO, ..version() });
+    let ours = remote.shake_hands_with(&Version { selected_tip: Hash::ZERO, ..version() }).unwrap();
     local.peer.wait_for_handshake().unwrap();
     assert_eq!(ours.selected_tip, Hash::ZERO);
     assert!(!local.peer.is_selected_tip_known());
@@ -72,15 +72,16 @@ fn before_the_remotes_version_no_tip_is_known() {
 #[test]
 fn a_selectedtip_message_sets_the_tip_before_its_callback() {
     let dag = Dag::of(&[A, B]);
-    let (local, mut remote) =
-        connected_peer_that_received(&Version { selected_tip: C, ..version() }, builder().dag(dag.clone()));
+    let (local, mut remote) = new_peer(Direction::Inbound, builder().dag(dag.clone()));
+    remote.shake_hands_with(&Version { selected_tip: C, ..version() }).unwrap();
+    local.peer.wait_for_handshake().unwrap();
     assert!(!local.peer.is_selected_tip_known());
-    remote.send(&SelectedTip { hash: B });
+    remote.send(&SelectedTip { hash: B }).unwrap();
     local.recorder.wait_for::<SelectedTip>();
     assert_eq!(local.peer.stats().remote.unwrap().selected_tip, B);
     assert!(local.peer.is_selected_tip_known());
-    remote.send(&SelectedTip { hash: C });
-    remote.send(&FeeFilter::default());
+    remote.send(&SelectedTip { hash: C }).unwrap();
+    remote.send(&FeeFilter::default()).unwrap();
     local.recorder.wait_for::<FeeFilter>();
     assert!(!local.peer.is_selected_tip_known());
     // The view is consulted at every call.
@@ -100,19 +101,19 @@ fn the_program_can_set_the_remotes_tip() {
 fn a_node_with_a_view_answers_each_getseltip_once() {
     let dag = Dag::of(&[A]);
     let (_local, mut remote) = connected_peer(builder().dag(dag.clone()));
-    remote.send(&GetSelectedTip);
-    assert_eq!(remote.messages_before_pong(1), [Message::from(SelectedTip { hash: A })]);
+    remote.send(&GetSelectedTip).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), [Message::from(SelectedTip { hash: A })]);
     dag.0.lock().push(B);
-    remote.send(&GetSelectedTip);
-    assert_eq!(remote.messages_before_pong(2), [Message::from(SelectedTip { hash: B })]);
+    remote.send(&GetSelectedTip).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), [Message::from(SelectedTip { hash: B })]);
 }
 
 #[test]
 fn getseltip_is_left_to_the_listener_without_a_view_or_with_the_setting_off() {
     for builder in [builder(), builder().dag(Dag::of(&[A])).answer_selected_tip(false)] {
         let (local, mut remote) = connected_peer(builder);
-        remote.send(&GetSelectedTip);
-        assert_eq!(remote.messages_before_pong(1), []);
+        remote.send(&GetSelectedTip).unwrap();
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
         assert_eq!(local.recorder.wait_for::<GetSelectedTip>(), GetSelectedTip);
     }
 }

@@ -1,10 +1,9 @@
 //! One deadline holds for the whole handshake, whatever the remote does meanwhile.
 
-use crate::common::frames::simnet_frame;
 use crate::common::local::{Local, new_peer};
-use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{BOTH, builder, version};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame};
 use kaspa_peer::wire::{Command, CustomMessage, Frame, GetAddr, Message, Network, Ping, Reject, VerAck, Version};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError, QueueError, WaitError};
 use std::{
@@ -15,14 +14,14 @@ use std::{
 const LIMIT: Duration = Duration::from_millis(150);
 
 /// Lets the remote act on a peer with a short handshake timeout, and checks that this timeout ends the peer.
-fn check_timeout(act: impl Fn(&mut Remote)) {
+fn check_timeout(act: impl Fn(&mut ScriptedRemote)) {
     for direction in BOTH {
         let start = Instant::now();
         let (local, mut remote) = new_peer(direction, builder().handshake_timeout(LIMIT));
         act(&mut remote);
         assert_timed_out(&local);
         assert!(start.elapsed() >= LIMIT, "the timeout must have passed");
-        remote.read_until_closed();
+        remote.read_until_end().unwrap();
     }
 }
 
@@ -33,9 +32,9 @@ fn assert_timed_out(local: &Local) {
 }
 
 /// Sends one piece after the other, with pauses, until the connection has ended.
-fn keep_sending(remote: &mut Remote, pieces: impl Iterator<Item = Vec<u8>>) {
+fn keep_sending(remote: &mut ScriptedRemote, pieces: impl Iterator<Item = Vec<u8>>) {
     for piece in pieces {
-        if remote.stream.write_all(&piece).is_err() {
+        if remote.stream().write_all(&piece).is_err() {
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -50,7 +49,7 @@ fn a_silent_remote_times_out() {
 
 #[test]
 fn a_remote_that_sends_only_its_version_times_out() {
-    check_timeout(|remote| remote.send(&version()));
+    check_timeout(|remote| remote.send(&version()).unwrap());
 }
 
 #[test]
@@ -58,7 +57,8 @@ fn a_remote_that_sends_one_byte_at_a_time_times_out() {
     let Ok(Command::Custom(command)) = "endless".parse() else { panic!("endless is known") };
     // The decoder reads small and large frames in different ways.
     for size in [12_000, 20_000] {
-        let bytes = simnet_frame(&CustomMessage { command, payload: vec![0; size] });
+        let bytes =
+            TestFrame::of(&CustomMessage { command, payload: vec![0; size] }, Network::Simnet).unwrap().to_bytes();
         check_timeout(|remote| keep_sending(remote, bytes.iter().map(|byte| vec![*byte])));
     }
 }
@@ -66,11 +66,15 @@ fn a_remote_that_sends_one_byte_at_a_time_times_out() {
 #[test]
 fn a_remote_that_sends_anything_but_the_handshake_times_out() {
     let Ok(Command::Custom(command)) = "chatter".parse() else { panic!("chatter is known") };
-    let custom = simnet_frame(&CustomMessage { command, payload: vec![] });
+    let custom = TestFrame::of(&CustomMessage { command, payload: vec![] }, Network::Simnet).unwrap().to_bytes();
     check_timeout(|remote| keep_sending(remote, std::iter::repeat_n(custom.clone(), 20_000)));
-    let ordinary = [simnet_frame(&Ping { nonce: 1 }), simnet_frame(&GetAddr::all())].concat();
+    let ordinary = [
+        TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes(),
+        TestFrame::of(&GetAddr::all(), Network::Simnet).unwrap().to_bytes(),
+    ]
+    .concat();
     check_timeout(|remote| {
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         keep_sending(remote, std::iter::repeat_n(ordinary.clone(), 20_000));
     });
 }
@@ -81,11 +85,11 @@ fn a_first_message_that_is_not_version_ends_the_handshake_before_its_timeout() {
         for message in [Message::from(VerAck), Ping { nonce: 1 }.into()] {
             let (local, mut remote) = new_peer(direction, builder().handshake_timeout(Duration::from_secs(3600)));
             if direction == Direction::Outbound {
-                remote.expect::<Version>();
+                remote.expect::<Version>().unwrap();
             }
-            remote.send(&message);
-            remote.expect::<Reject>();
-            assert_eq!(remote.read_until_closed(), []);
+            remote.send(&message).unwrap();
+            remote.expect::<Reject>().unwrap();
+            assert_eq!(remote.read_until_end().unwrap(), []);
             let reason = local.end_reason();
             assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::NotVersion { .. })), "{reason}");
         }
@@ -99,7 +103,7 @@ fn a_remote_that_does_not_read_times_out() {
     for direction in BOTH {
         let config = builder().handshake_timeout(LIMIT).write_timeout(None).queue_limit(64_000_000);
         let (local, mut remote) = new_peer(direction, config);
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         // Far more than the buffers of both sockets hold.
         let mut queued: Vec<_> = (0..60).map(|_| local.peer.queue_frame(&message)).collect();
         assert_timed_out(&local);
@@ -116,13 +120,13 @@ fn a_handshake_that_is_done_in_time_does_not_time_out_later() {
         watch.tick();
         let (local, mut remote) = new_peer(Direction::Inbound, builder().handshake_timeout(limit));
         let over = Instant::now() + limit;
-        remote.shake_hands(&version());
+        remote.shake_hands().unwrap();
         local.peer.wait_for_handshake().unwrap();
         watch.rest();
         // The timeout runs from the start of the peer, so it has passed when the last of these pings is answered.
         std::thread::sleep(over.saturating_duration_since(Instant::now()));
-        for nonce in 1..10 {
-            assert_eq!(remote.messages_before_pong(nonce), []);
+        for _ in 1..10 {
+            assert_eq!(remote.sync_with_ping().unwrap(), []);
         }
         assert_eq!(local.peer.disconnect_reason(), None);
     });

@@ -1,20 +1,18 @@
 //! What a remote can do that never sends its `version`.
 
-use crate::common::frames::{message_of_size, raw_frame};
+use crate::common::frames::message_of_size;
 use crate::common::local::{Local, end_reason, new_peer};
-use crate::common::remote::Remote;
 use crate::common::{builder, version, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame};
 use kaspa_peer::wire::{Command, FrameError, Message, Network};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 
 /// The header of a frame that claims a payload of this size.
 fn header(command: &str, length: u32) -> Vec<u8> {
-    let mut bytes = raw_frame(Network::Simnet, command, &[]);
-    bytes[16..20].copy_from_slice(&length.to_le_bytes());
-    bytes
+    TestFrame::new(command, &[], Network::Simnet).with_length(length).to_bytes()
 }
 
-fn new_inbound() -> (Local, Remote) {
+fn new_inbound() -> (Local, ScriptedRemote) {
     new_peer(Direction::Inbound, builder())
 }
 
@@ -22,8 +20,8 @@ fn new_inbound() -> (Local, Remote) {
 fn a_header_of_another_message_is_enough_to_be_rejected() {
     for (command, length) in [(Command::Block, 30_000_000), (Command::Tx, 100), (Command::Ping, 8), (Command::Inv, 0)] {
         let (local, mut remote) = new_inbound();
-        remote.send_bytes(&header(command.name(), length));
-        let messages = remote.read_until_closed();
+        remote.send_bytes(&header(command.name(), length)).unwrap();
+        let messages = remote.read_until_end().unwrap();
         let [Message::Reject(reject)] = &messages[..] else { panic!("{messages:?}") };
         assert_eq!(reject.command.to_str(), Some(command.name()));
         let reason = DisconnectReason::Handshake(HandshakeError::NotVersion { command });
@@ -37,13 +35,13 @@ fn no_payload_over_64_kib_is_accepted_before_the_handshake_is_done() {
     for introduce in [false, true] {
         let (local, mut remote) = new_inbound();
         if introduce {
-            remote.send(&version());
+            remote.send(&version()).unwrap();
         }
-        remote.send(&message_of_size(24 + 64 * 1024));
+        remote.send(&message_of_size(24 + 64 * 1024)).unwrap();
         let received = || local.peer.stats().received.custom().messages;
         wait_until("a payload of 64 KiB is read", || received() == 1);
         assert_eq!(local.peer.disconnect_reason(), None);
-        remote.send_bytes(&header("filler", 64 * 1024 + 1));
+        remote.send_bytes(&header("filler", 64 * 1024 + 1)).unwrap();
         let reason = end_reason(&local.peer);
         let is_limit = matches!(
             &reason,
@@ -56,8 +54,8 @@ fn no_payload_over_64_kib_is_accepted_before_the_handshake_is_done() {
 #[test]
 fn after_the_handshake_the_usual_limits_hold() {
     let (local, mut remote) = new_inbound();
-    remote.shake_hands(&version());
-    remote.send(&message_of_size(500_000));
-    assert_eq!(remote.messages_before_pong(1), []);
+    remote.shake_hands().unwrap();
+    remote.send(&message_of_size(500_000)).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     assert_eq!(local.peer.stats().received.custom().messages, 1);
 }

@@ -1,9 +1,8 @@
 //! Hostile remotes keep a node busy in several ways. Another remote of the node is answered and pinged all the while.
 
-use crate::common::frames::raw_frame;
 use crate::common::local::end_reason;
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, sockets, version};
+use crate::common::{DEADLINE, builder};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, GetData, Hash, Inv, Inventory, Message, NetAddress, Network, Ping,
     Pong, Services, TimedAddress, write_message,
@@ -51,13 +50,13 @@ fn config() -> Config {
 }
 
 /// A peer after its handshake. The buffers of its sockets are small, so that a remote that does not read shows at once.
-fn connected_peer(config: &Config) -> (Peer, Remote) {
-    let (dialled, accepted) = sockets();
+fn connected_peer(config: &Config) -> (Peer, ScriptedRemote) {
+    let (dialled, accepted) = tcp_pair().unwrap();
     SockRef::from(&dialled).set_recv_buffer_size(4096).unwrap();
     SockRef::from(&accepted).set_send_buffer_size(4096).unwrap();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = Remote::new(dialled, config.network());
-    remote.shake_hands(&version());
+    let mut remote = ScriptedRemote::new(dialled, config.network());
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)
 }
@@ -77,7 +76,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         thread::sleep(Duration::from_millis(5));
         static FRAME: OnceLock<Vec<u8>> = OnceLock::new();
         static AT: AtomicUsize = AtomicUsize::new(0);
-        let frame = FRAME.get_or_init(|| raw_frame(Network::Simnet, "block", &[0; 100_000]));
+        let frame = FRAME.get_or_init(|| TestFrame::new("block", &[0; 100_000], Network::Simnet).to_bytes());
         let at = AT.fetch_add(1, Ordering::SeqCst);
         stream.write_all(&frame[at..=at]).is_ok()
     }),
@@ -94,8 +93,7 @@ const ATTACKS: [(&str, Attack); 8] = [
         write_message(stream, &CustomMessage::new("nonsense", vec![1; 50_000]).unwrap(), Network::Simnet).is_ok()
     }),
     ("claims a large payload", |stream| {
-        let mut header = raw_frame(Network::Simnet, "block", &[]);
-        header[16..20].copy_from_slice(&(32u32 << 20).to_le_bytes());
+        let header = TestFrame::new("block", &[], Network::Simnet).with_length(32 << 20).to_bytes();
         let _ = stream.write_all(&header);
         false
     }),
@@ -128,10 +126,10 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Sends a `ping` from the remote, and reads up to its `pong`. Answers our pings meanwhile, and counts them in `answered`.
-fn ping(remote: &mut Remote, nonce: u64, answered: &mut u64) {
-    for message in remote.messages_before_pong(nonce) {
+fn ping(remote: &mut ScriptedRemote, answered: &mut u64) {
+    for message in remote.sync_with_ping().unwrap() {
         let Message::Ping(ping) = message else { panic!("{message:?}") };
-        remote.send(&Pong { nonce: ping.nonce });
+        remote.send(&Pong { nonce: ping.nonce }).unwrap();
         *answered += 1;
     }
 }
@@ -142,21 +140,21 @@ fn hostile_remotes_do_not_disturb_another_remote_of_the_node() {
     let (good, mut remote) = connected_peer(&config);
     let stop = AtomicBool::new(false);
     let mut answered = 0;
-    let hostile: Vec<(Peer, Remote)> = ATTACKS.iter().map(|_| connected_peer(&config)).collect();
+    let mut hostile: Vec<(Peer, ScriptedRemote)> = ATTACKS.iter().map(|_| connected_peer(&config)).collect();
     thread::scope(|scope| {
         let stop_attacks = StopOnDrop(&stop);
-        for ((_, attack), (_, attacker)) in ATTACKS.iter().zip(&hostile) {
-            let (mut stream, stop) = (attacker.stream.try_clone().unwrap(), &stop);
+        for ((_, attack), (_, attacker)) in ATTACKS.iter().zip(&mut hostile) {
+            let (mut stream, stop) = (attacker.stream().try_clone().unwrap(), &stop);
             scope.spawn(move || while !stop.load(Ordering::SeqCst) && attack(&mut stream) {});
         }
         let ended = || hostile.iter().filter(|(peer, _)| peer.disconnect_reason().is_some()).count();
         let start = Instant::now();
         // Two of the attacks are allowed, and do not end by themselves.
-        for nonce in 1.. {
-            if nonce > 200 && (ended() >= ATTACKS.len() - 2 || start.elapsed() > DEADLINE) {
+        for count in 1.. {
+            if count > 200 && (ended() >= ATTACKS.len() - 2 || start.elapsed() > DEADLINE) {
                 break;
             }
-            ping(&mut remote, nonce, &mut answered);
+            ping(&mut remote, &mut answered);
             thread::sleep(Duration::from_millis(5));
         }
         drop(stop_attacks);
@@ -166,10 +164,10 @@ fn hostile_remotes_do_not_disturb_another_remote_of_the_node() {
     let deadline = Instant::now() + DEADLINE;
     while answered < 3 || good.stats().min_rtt.is_none() {
         assert!(Instant::now() < deadline, "no pong for any of {answered} pings counts");
-        ping(&mut remote, 1, &mut answered);
+        ping(&mut remote, &mut answered);
     }
     assert_eq!(good.disconnect_reason(), None);
-    for ((attack, _), (peer, _)) in ATTACKS.iter().zip(&hostile) {
+    for ((attack, _), (peer, _)) in ATTACKS.iter().zip(&mut hostile) {
         let reason = end_reason(peer);
         assert!(is_expected(attack, &reason), "a remote that {attack}: {reason}");
     }

@@ -14,10 +14,10 @@ fn pings_are_answered_behind_a_message_larger_than_the_queue() {
     let (local, mut remote) = connected_peer(builder());
     let block = message_of_size(16_000_000);
     local.peer.queue_message(&block).unwrap();
-    (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }));
+    (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }).unwrap());
     local.recorder.wait_for_count(Command::Ping, PINGS as usize);
-    assert_eq!(remote.read(), block.into());
-    (1..=PINGS).for_each(|nonce| assert_eq!(remote.expect::<Pong>().nonce, nonce));
+    assert_eq!(remote.next_message().unwrap(), block.into());
+    (1..=PINGS).for_each(|nonce| assert_eq!(remote.expect::<Pong>().unwrap().nonce, nonce));
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 
@@ -25,11 +25,11 @@ fn pings_are_answered_behind_a_message_larger_than_the_queue() {
 fn pings_are_answered_behind_a_full_queue() {
     let (local, mut remote) = connected_peer(builder().queue_limit(50_000));
     fill_queue(&local.peer);
-    (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }));
+    (1..=PINGS).for_each(|nonce| remote.send(&Ping { nonce }).unwrap());
     local.recorder.wait_for_count(Command::Ping, PINGS as usize);
     let mut pongs = 0;
     while pongs < PINGS {
-        match remote.read() {
+        match remote.next_message().unwrap() {
             Message::Pong(pong) => {
                 pongs += 1;
                 assert_eq!(pong.nonce, pongs);
@@ -46,7 +46,7 @@ fn pongs_beyond_a_full_queue_are_limited() {
     fill_queue(&local.peer);
     let mut most = 0;
     let reason = repeat_until_ended(&local.peer, || {
-        remote.try_send(&Ping { nonce: 1 });
+        let _ = remote.send(&Ping { nonce: 1 });
         most = most.max(local.peer.stats().queued_bytes);
     });
     assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });

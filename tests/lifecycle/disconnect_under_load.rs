@@ -67,11 +67,11 @@ fn end_under_load(stage: Stage, how: How) {
     let config = builder().queue_limit(200_000).high_water_mark(100_000);
     let (local, mut remote) = new_peer(Direction::Inbound, config);
     if !matches!(stage, Stage::Started) {
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         local.recorder.wait_for::<kaspa_peer::wire::Version>();
     }
     if matches!(stage, Stage::Connected) {
-        remote.send(&VerAck);
+        remote.send(&VerAck).unwrap();
         local.peer.wait_for_handshake().unwrap();
     }
     let busy = AtomicUsize::new(0);
@@ -109,9 +109,9 @@ fn end_under_load(stage: Stage, how: How) {
                 disconnect();
                 other.join().unwrap();
             }
-            How::RemoteCloses => drop(remote.stream.shutdown(std::net::Shutdown::Both)),
+            How::RemoteCloses => drop(remote.stream().shutdown(std::net::Shutdown::Both)),
             How::MalformedFrame => {
-                let _ = std::io::Write::write_all(&mut remote.stream, &[0x1b; 24]);
+                let _ = std::io::Write::write_all(remote.stream(), &[0x1b; 24]);
             }
             How::LastHandleDropped => {}
         }

@@ -1,10 +1,9 @@
 //! Ending a connection: from any thread or callback, at any time, and more than once.
 
 use crate::common::blocking::Gate;
-use crate::common::frames::simnet_frame;
-use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of, new_peer_with};
-use crate::common::remote::Remote;
+use crate::common::local::{connected_pair, connected_peer_in, new_peer};
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{Command, CustomMessage, FeeFilter, Frame, Message, Network, Ping, Version};
 use kaspa_peer::{
     Config, Direction, DisconnectReason, EventKind, Listener, Peer, QueueError, WaitError, WaitedFor, events,
@@ -28,20 +27,20 @@ fn disconnect_works_before_during_and_after_the_handshake() {
         local.peer.disconnect();
         assert_eq!(local.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
         assert_eq!(local.end_reason(), LOCAL);
-        assert!(remote.read_until_closed().len() <= 1, "at most our version");
+        assert!(remote.read_until_end().unwrap().len() <= 1, "at most our version");
 
         let (local, mut remote) = new_peer(direction, builder());
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         local.recorder.wait_for::<Version>();
         local.peer.disconnect();
         assert_eq!(local.peer.wait_for_handshake(), Err(WaitError::Closed(LOCAL)));
         assert_eq!(local.end_reason(), LOCAL);
-        remote.read_until_closed();
+        remote.read_until_end().unwrap();
 
         let (local, mut remote) = connected_peer_in(direction, builder());
         local.peer.disconnect();
         assert_eq!(local.end_reason(), LOCAL);
-        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(remote.read_until_end().unwrap(), []);
         assert_eq!(local.peer.wait_for_handshake(), Ok(()), "the handshake was done before");
     }
 }
@@ -130,11 +129,22 @@ impl Listener for DisconnectsOnPing {
 #[test]
 fn after_disconnect_in_a_callback_only_on_disconnect_follows() {
     let listener = DisconnectsOnPing::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(listener.clone()).build().unwrap(), Direction::Inbound);
-    remote.shake_hands(&version());
-    let fee = simnet_frame(&FeeFilter { min_fee: 1 });
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
+    remote.shake_hands().unwrap();
+    let fee = TestFrame::of(&FeeFilter { min_fee: 1 }, Network::Simnet).unwrap().to_bytes();
     // In one write, so that the rest has arrived when the peer disconnects.
-    remote.send_bytes(&[fee.clone(), simnet_frame(&Ping { nonce: 1 }), fee, simnet_frame(&Ping { nonce: 2 })].concat());
+    remote
+        .send_bytes(
+            &[
+                fee.clone(),
+                TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes(),
+                fee,
+                TestFrame::of(&Ping { nonce: 2 }, Network::Simnet).unwrap().to_bytes(),
+            ]
+            .concat(),
+        )
+        .unwrap();
     assert_eq!(peer.wait_for_disconnect(), Ok(LOCAL));
     assert_eq!(*listener.0.lock(), ["feefilter", "ping", "disconnected", &LOCAL.to_string()]);
 }
@@ -145,9 +155,9 @@ fn dropping_the_last_handle_disconnects() {
         let (local, mut remote) = connected_peer_in(direction, builder());
         let clones = [local.peer.clone(), local.peer.clone()];
         drop(local.peer);
-        assert_eq!(remote.messages_before_pong(1), [], "a clone keeps the peer connected");
+        assert_eq!(remote.sync_with_ping().unwrap(), [], "a clone keeps the peer connected");
         drop(clones);
-        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(remote.read_until_end().unwrap(), []);
         local.recorder.wait("on_disconnect", |record| (record.disconnects == [LOCAL]).then_some(()));
     }
 }
@@ -164,13 +174,14 @@ fn a_handle_cloned_in_a_callback_keeps_the_peer_connected() {
     }
 
     let keeper = KeepsHandle::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(keeper.clone()).build().unwrap(), Direction::Inbound);
-    remote.shake_hands(&version());
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(keeper.clone()).build().unwrap()).unwrap();
+    remote.shake_hands().unwrap();
     drop(peer);
-    assert_eq!(remote.messages_before_pong(1), []);
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     let kept = keeper.0.lock().take();
     drop(kept);
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
 }
 
 #[test]
@@ -189,7 +200,8 @@ fn waiting_for_the_end_includes_on_disconnect() {
     }
 
     let listener = BlocksOnDisconnect::default();
-    let (peer, _remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
+    let (peer, _remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
     let short = Duration::from_millis(50);
     assert_eq!(
         peer.wait_for_disconnect_timeout(short),
@@ -230,12 +242,12 @@ fn a_callback_can_wait_for_the_end_of_another_peer() {
 
     let (local, mut other) = connected_peer_in(Direction::Outbound, builder());
     let config = builder().listener(WaitsFor(local.peer.clone())).build().unwrap();
-    let (_peer, mut remote) = new_peer_of(&config, Direction::Inbound);
-    remote.shake_hands(&version());
-    remote.send(&Ping { nonce: 1 });
-    remote.expect::<kaspa_peer::wire::Pong>();
-    assert_eq!(remote.expect::<FeeFilter>().min_fee, 77);
-    assert_eq!(other.read_until_closed(), []);
+    let (_peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
+    remote.shake_hands().unwrap();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<kaspa_peer::wire::Pong>().unwrap();
+    assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, 77);
+    assert_eq!(other.read_until_end().unwrap(), []);
     assert_eq!(local.end_reason(), LOCAL);
 }
 
@@ -251,7 +263,7 @@ fn disconnect_works_while_the_writer_is_blocked() {
         let sender = thread::spawn(move || sender.send_message(&FeeFilter { min_fee: 1 }, Duration::MAX));
         // The writer has begun to write it, and cannot complete it.
         let mut first = [0; 1];
-        std::io::Read::read_exact(&mut remote.stream, &mut first).unwrap();
+        std::io::Read::read_exact(remote.stream(), &mut first).unwrap();
         local.peer.disconnect();
         assert_eq!(local.end_reason(), LOCAL);
         assert_eq!(sender.join().unwrap(), Err(QueueError::Closed(LOCAL)));
@@ -260,14 +272,17 @@ fn disconnect_works_while_the_writer_is_blocked() {
 
 #[test]
 fn every_call_gets_the_same_reason() {
-    let ends: [fn(&mut Remote, &Peer); 3] =
-        [|_, peer| peer.disconnect(), |remote, _| remote.shut_down_sending(), |remote, _| remote.send(&version())];
+    let ends: [fn(&mut ScriptedRemote, &Peer); 3] = [
+        |_, peer| peer.disconnect(),
+        |remote, _| remote.close_writing().unwrap(),
+        |remote, _| remote.send(&version()).unwrap(),
+    ];
     for end in ends {
         let (listener, events) = events(10);
         let config: Config = builder().listener(listener).build().unwrap();
-        let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
-        remote.shake_hands(&version());
-        assert_eq!(remote.messages_before_pong(1), []);
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
+        remote.shake_hands().unwrap();
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
         let handle = peer.clone();
         let waiting = thread::spawn(move || handle.wait_for_disconnect());
         end(&mut remote, &peer);

@@ -1,9 +1,10 @@
 //! `on_disconnect` is the last callback of a peer, even if the writer thread is in a callback when the connection ends.
 
-use crate::common::local::{end_reason, new_peer_of};
+use crate::common::local::end_reason;
 use crate::common::memory_file::{MemoryFile, records};
-use crate::common::{BOTH, builder, version, wait_until};
+use crate::common::{BOTH, builder, wait_until};
 use kaspa_peer::peer::{Capture, Captured};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{Command, FeeFilter, Network};
 use kaspa_peer::{DisconnectReason, Listener, Peer};
 use parking_lot::{Condvar, Mutex};
@@ -44,16 +45,16 @@ fn on_disconnect_follows_the_callbacks_of_written_messages() {
         let file = MemoryFile::default();
         let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
         let config = builder().listener(listener.clone()).capture(capture).build().unwrap();
-        let (peer, mut remote) = new_peer_of(&config, direction);
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &config).unwrap();
         // Both wait for the handshake, and are written as one batch after it.
         for min_fee in [1, 2] {
             peer.queue_message(&FeeFilter { min_fee }).unwrap();
         }
-        remote.shake_hands(&version());
+        remote.shake_hands().unwrap();
         for min_fee in [1, 2] {
-            assert_eq!(remote.expect::<FeeFilter>(), FeeFilter { min_fee });
+            assert_eq!(remote.expect::<FeeFilter>().unwrap(), FeeFilter { min_fee });
         }
-        remote.shut_down_sending();
+        remote.close_writing().unwrap();
         assert_eq!(end_reason(&peer), DisconnectReason::RemoteClosed { inside_frame: false });
         assert!(*listener.disconnected.lock());
         let written = listener.written.lock();

@@ -2,8 +2,9 @@
 
 use crate::common::blocking::Gate;
 use crate::common::frames::{frame_of_size, message_of_size};
-use crate::common::local::{connected_peer, end_reason, new_peer_with};
+use crate::common::local::{connected_peer, end_reason};
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{FeeFilter, Message, Network, Ping, Pong, Reject, RejectCode, Version};
 use kaspa_peer::{CloseError, Direction, DisconnectReason, Listener, Peer, QueueError};
 use std::thread;
@@ -39,16 +40,22 @@ impl Listener for Rejects {
 fn a_reject_from_any_callback_reaches_the_remote() {
     for in_version in [true, false] {
         for direction in BOTH {
-            let (peer, mut remote) = new_peer_with(Rejects { in_version }, direction, builder());
+            let (peer, mut remote) =
+                connect_remote_over_tcp(direction, &builder().listener(Rejects { in_version }).build().unwrap())
+                    .unwrap();
             if in_version {
-                remote.send(&version());
+                remote.send(&version()).unwrap();
             } else {
-                remote.shake_hands(&version());
-                remote.send(&FeeFilter { min_fee: 1 });
+                remote.shake_hands().unwrap();
+                remote.send(&FeeFilter { min_fee: 1 }).unwrap();
             }
             // The remote may have sent more before it reads the reject.
-            remote.try_send(&Ping { nonce: 1 });
-            assert_eq!(remote.read_until_closed().last(), Some(&Message::from(banned())), "{direction}, {in_version}");
+            let _ = remote.send(&Ping { nonce: 1 });
+            assert_eq!(
+                remote.read_until_end().unwrap().last(),
+                Some(&Message::from(banned())),
+                "{direction}, {in_version}"
+            );
             assert_eq!(end_reason(&peer), DisconnectReason::Local);
         }
     }
@@ -67,7 +74,7 @@ fn a_reject_ends_the_connection_though_the_remote_does_not_read() {
 #[test]
 fn closing_writes_what_is_queued_and_refuses_the_rest() {
     let (local, mut remote) = connected_peer(builder());
-    let reader = thread::spawn(move || remote.read_until_closed());
+    let reader = thread::spawn(move || remote.read_until_end().unwrap());
     let messages: Vec<_> = (0..50).map(|size| message_of_size(10_000 + size)).collect();
     let receipts: Vec<_> = messages.iter().map(|message| local.peer.queue_message(message).unwrap()).collect();
     assert_eq!(local.peer.close(DEADLINE), Ok(()));
@@ -89,12 +96,12 @@ fn while_a_peer_closes_it_answers_pings_and_takes_no_new_messages() {
             accepted += 1;
             thread::yield_now();
         }
-        remote.send(&Ping { nonce: 7 });
+        remote.send(&Ping { nonce: 7 }).unwrap();
         local.recorder.wait_for::<Ping>();
-        let Message::Custom(_) = remote.read() else { panic!("the queued message comes first") };
+        let Message::Custom(_) = remote.next_message().unwrap() else { panic!("the queued message comes first") };
         assert_eq!(closing.join().unwrap(), Ok(()));
         // Whether the pong left before the end is not promised.
-        let mut rest = remote.read_until_closed();
+        let mut rest = remote.read_until_end().unwrap();
         rest.retain(|message| *message != Message::from(Pong { nonce: 7 }));
         assert_eq!(rest, vec![Message::from(FeeFilter { min_fee: 1 }); accepted]);
     });
@@ -122,10 +129,12 @@ fn closing_in_a_callback_of_the_same_peer_is_an_error_and_changes_nothing() {
         }
     }
     let gate = Gate::default();
-    let (peer, mut remote) = new_peer_with(Closes(gate.clone()), Direction::Inbound, builder());
-    remote.shake_hands(&version());
-    remote.send(&FeeFilter { min_fee: 1 });
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(Closes(gate.clone())).build().unwrap())
+            .unwrap();
+    remote.shake_hands().unwrap();
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     gate.pass();
-    remote.messages_before_pong(1);
+    remote.sync_with_ping().unwrap();
     assert!(peer.is_connected());
 }

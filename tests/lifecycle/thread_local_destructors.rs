@@ -38,8 +38,8 @@ fn a_peer_can_be_used_in_the_destructor_of_a_thread_local_value() {
         peer.queue_message(&GetAddr::all()).unwrap();
     });
     loop {
-        if let kaspa_peer::wire::Message::Ping(Ping { nonce }) = remote.read() {
-            remote.send(&Pong { nonce });
+        if let kaspa_peer::wire::Message::Ping(Ping { nonce }) = remote.next_message().unwrap() {
+            remote.send(&Pong { nonce }).unwrap();
             break;
         }
     }

@@ -1,12 +1,11 @@
 //! Text from a remote is never shown as it came: the log, `Display` and `Debug` replace control characters and the like.
 
 use super::logger::start;
-use crate::common::frames::raw_frame;
 use crate::common::local::{end_reason, new_peer, new_peer_at, start_peer};
 use crate::common::memory_file::MemoryFile;
-use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, version};
 use kaspa_peer::peer::{Capture, CaptureReader, CustomCommands};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame};
 use kaspa_peer::wire::{
     Command, CustomMessage, DecodeError, FrameError, Message, Network, Ping, Reject, RejectCode, UserAgent, VerAck,
     Version, WireString,
@@ -59,7 +58,7 @@ fn hostile_reject() -> Reject {
 
 /// Malformed frames with hostile bytes in every field.
 fn bad_frames() -> Vec<Vec<u8>> {
-    let good = raw_frame(Network::Simnet, "ping", &[1; 8]);
+    let good = TestFrame::new("ping", &[1; 8], Network::Simnet).to_bytes();
     let changed = |at: usize, bytes: &[u8]| {
         let mut frame = good.clone();
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -71,10 +70,10 @@ fn bad_frames() -> Vec<Vec<u8>> {
         changed(4, b"ping\0\r\n\x9b31m\0"),
         changed(16, b"\x1b[2J"),
         changed(20, b"\x1b[2J"),
-        raw_frame(Network::Simnet, "ping", b"\x1b[2J"),
-        raw_frame(Network::Simnet, "reject", &hostile()),
-        raw_frame(Network::Simnet, "version", &hostile()),
-        raw_frame(Network::Simnet, "sendheaders", &hostile()),
+        TestFrame::new("ping", b"\x1b[2J", Network::Simnet).to_bytes(),
+        TestFrame::new("reject", &hostile(), Network::Simnet).to_bytes(),
+        TestFrame::new("version", &hostile(), Network::Simnet).to_bytes(),
+        TestFrame::new("sendheaders", &hostile(), Network::Simnet).to_bytes(),
     ]
 }
 
@@ -96,14 +95,14 @@ fn hostile_text_from_a_remote_is_logged_and_shown_harmlessly() {
                 shown(&local.peer);
                 shown(local.peer.address());
                 debugged(&local.peer.address());
-                remote.send_bytes(&bad);
-                remote.stream.shutdown(std::net::Shutdown::Write).unwrap();
+                remote.send_bytes(&bad).unwrap();
+                remote.stream().shutdown(std::net::Shutdown::Write).unwrap();
                 shown(&end_reason(&local.peer));
                 local.recorder.look(|record| {
                     record.messages.iter().for_each(shown);
                     record.read.iter().for_each(debugged);
                 });
-                for message in remote.read_until_closed() {
+                for message in remote.read_until_end().unwrap() {
                     shown(&message);
                     // The text of our reject could be shown on a terminal, too.
                     if let Message::Reject(reject) = message {
@@ -111,8 +110,8 @@ fn hostile_text_from_a_remote_is_logged_and_shown_harmlessly() {
                     }
                 }
                 let (local, mut remote) = new_peer_at(address, direction, builder);
-                remote.send_bytes(&bad);
-                remote.stream.shutdown(std::net::Shutdown::Write).unwrap();
+                remote.send_bytes(&bad).unwrap();
+                remote.stream().shutdown(std::net::Shutdown::Write).unwrap();
                 shown(&end_reason(&local.peer));
             }
         }
@@ -132,19 +131,19 @@ fn hostile_text_from_a_remote_is_logged_and_shown_harmlessly() {
     assert!(lines.iter().any(|line| line.text.contains("pwned")), "the hostile text was not logged at all");
 }
 
-fn send_hostile_text(remote: &mut Remote) {
-    remote.send(&hostile_version());
-    remote.send(&VerAck);
-    remote.send(&hostile_reject());
-    remote.send(&CustomMessage::new("%s`$(x)\\", hostile()).unwrap());
+fn send_hostile_text(remote: &mut ScriptedRemote) {
+    remote.send(&hostile_version()).unwrap();
+    remote.send(&VerAck).unwrap();
+    remote.send(&hostile_reject()).unwrap();
+    remote.send(&CustomMessage::new("%s`$(x)\\", hostile()).unwrap()).unwrap();
 }
 
 fn custom_commands() {
     let config = builder().custom_commands(CustomCommands::Disconnect);
     let (local, mut remote) = new_peer(Direction::Inbound, config);
-    remote.send(&hostile_version());
-    remote.send(&VerAck);
-    remote.send(&CustomMessage::new("\\x1b[2J", hostile()).unwrap());
+    remote.send(&hostile_version()).unwrap();
+    remote.send(&VerAck).unwrap();
+    remote.send(&CustomMessage::new("\\x1b[2J", hostile()).unwrap()).unwrap();
     let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::CustomCommand(_)));
     shown(&reason);
@@ -164,8 +163,7 @@ fn misbehaviour() {
 
 fn through_events() {
     let (listener, events) = events(10);
-    let (peer, mut remote) =
-        start_peer(Some(HOSTILE), Direction::Inbound, &builder().listener(listener).build().unwrap());
+    let (peer, mut remote) = start_peer(HOSTILE, Direction::Inbound, &builder().listener(listener).build().unwrap());
     send_hostile_text(&mut remote);
     drop(remote);
     loop {

@@ -17,7 +17,7 @@ fn disconnect_works_while_the_logger_panics() {
         local.peer.disconnect();
         assert_eq!(end_reason(&local.peer), DisconnectReason::Local);
     });
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn dropping_the_last_handle_works_while_the_logger_panics() {
     let session = start(LevelFilter::Trace);
     let (local, mut remote) = connected_peer(builder());
     session.while_logging_panics(|| drop(local.peer));
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
     local.recorder.wait("on_disconnect", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
 }
 
@@ -34,11 +34,11 @@ fn a_logger_that_panics_in_the_reader_thread_ends_the_peer() {
     let session = start(LevelFilter::Trace);
     let (local, mut remote) = connected_peer(builder());
     session.while_logging_panics(|| {
-        remote.send(&Ping { nonce: 1 });
+        remote.send(&Ping { nonce: 1 }).unwrap();
         let reason = end_reason(&local.peer);
         assert!(is_callback_panic(&reason), "{reason}");
     });
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
     local.recorder.look(|record| assert_eq!(record.disconnects, [end_reason(&local.peer)]));
 }
 

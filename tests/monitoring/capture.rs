@@ -2,9 +2,10 @@
 
 use crate::common::local::connected_pair;
 use crate::common::memory_file::{MemoryFile, records};
-use crate::common::{builder, sockets, wait_until};
+use crate::common::{builder, wait_until};
 use kaspa_peer::ConfigError;
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Command, CustomMessage, Encode, FeeFilter, Message, MessageReader, Network};
 use proptest::{collection::vec, prelude::*};
 use std::io::{self, Write as _};
@@ -61,7 +62,7 @@ fn a_capture_for_another_network_is_refused() {
 fn malformed_frames_are_recorded_too() {
     let file = MemoryFile::default();
     let capture = Capture::new(file.clone(), Network::Simnet, 1 << 20).unwrap();
-    let (ours, mut theirs) = sockets();
+    let (ours, mut theirs) = tcp_pair().unwrap();
     let config = builder().capture(capture).build().unwrap();
     let peer = kaspa_peer::Peer::inbound(ours, "remote", &config).unwrap();
     theirs.write_all(&[0x55; 24]).unwrap();

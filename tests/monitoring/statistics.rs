@@ -1,11 +1,10 @@
 //! Statistics count exactly the bytes and messages that went over the wire.
 
-use crate::common::frames::simnet_frame;
-use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;
-use crate::common::remote::Remote;
 use crate::common::{BOTH, builder, version, wait_until};
 use kaspa_peer::peer::Traffic;
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{
     Command, CustomMessage, FeeFilter, Frame, FrameError, GetAddr, Hash, Inv, Inventory, Message, Network, Ping, Pong,
     Reject, SelectedTip, SendHeaders, VerAck, Version,
@@ -75,10 +74,9 @@ fn one_end_counts_as_sent_what_the_other_counts_as_received() {
 fn malformed_frames_count_as_bytes_but_not_as_messages() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let before = local.peer.stats().received.total();
-    let mut bad = simnet_frame(&Ping { nonce: 1 });
-    bad[30] ^= 1;
-    remote.send_bytes(&[simnet_frame(&FeeFilter { min_fee: 1 }), bad].concat());
-    remote.expect::<Reject>();
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
+    remote.send_with_wrong_checksum(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<Reject>().unwrap();
     local.end_reason();
     let received = local.peer.stats().received;
     assert_eq!((received.malformed().messages, received.malformed().bytes), (1, 32));
@@ -97,7 +95,7 @@ fn skipped_bytes_do_not_count_for_the_next_message() {
     let regtest = |message: Message| Frame::encode(&message, Network::Regtest).unwrap().as_bytes().to_vec();
     let recorder = Recorder::default();
     let config = kaspa_peer::Config::builder(Network::Regtest).listener(recorder.clone()).build().unwrap();
-    let (peer, mut remote) = new_peer_of(&config, Direction::Inbound);
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
     // A frame that is tolerated on regtest. Its payload is read together with the next frame, or separately.
     let foreign = encode(&custom(100));
     let mut bytes = regtest(version().into());
@@ -108,7 +106,7 @@ fn skipped_bytes_do_not_count_for_the_next_message() {
     }
     bytes.extend([&foreign[..], &foreign].concat());
     let total = bytes.len() as u64;
-    remote.send_bytes(&bytes);
+    remote.send_bytes(&bytes).unwrap();
     wait_until("everything is counted", || peer.stats().received.total().bytes == total);
     let received = peer.stats().received;
     assert_eq!((received.of(Command::FeeFilter).messages, received.of(Command::FeeFilter).bytes), (3, 3 * 32));
@@ -138,12 +136,12 @@ fn a_snapshot_has_the_state_before_and_after_the_handshake() {
         assert_eq!((early.inventory_known, early.inventory_queued), (0, 0));
         assert_eq!(early.received.total().bytes, 0);
 
-        remote.shake_hands(&version());
+        remote.shake_hands().unwrap();
         let known = Inventory::tx(Hash::of(b"known"));
-        remote.send(&Inv::from(vec![known, Inventory::tx(Hash::of(b"another"))]));
-        remote.send(&SendHeaders);
-        remote.send(&SelectedTip { hash: Hash::from_bytes([3; 32]) });
-        assert_eq!(remote.messages_before_pong(5), []);
+        remote.send(&Inv::from(vec![known, Inventory::tx(Hash::of(b"another"))])).unwrap();
+        remote.send(&SendHeaders).unwrap();
+        remote.send(&SelectedTip { hash: Hash::from_bytes([3; 32]) }).unwrap();
+        assert_eq!(remote.sync_with_ping().unwrap(), []);
         let stats = local.peer.stats();
         assert!(stats.handshake_done && stats.wants_headers);
         assert_eq!((stats.inventory_known, stats.inventory_queued), (2, 0));
@@ -163,30 +161,30 @@ fn a_snapshot_has_the_state_before_and_after_the_handshake() {
 fn round_trip_times_are_measured() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     local.peer.queue_message(&Ping { nonce: 77 }).unwrap();
-    assert_eq!(remote.expect::<Ping>().nonce, 77);
+    assert_eq!(remote.expect::<Ping>().unwrap().nonce, 77);
     let stats = local.peer.stats();
     assert_eq!((stats.last_ping_nonce, stats.last_rtt), (Some(77), None));
     assert!(stats.last_ping.is_some());
     for wrong in [0, 76] {
-        remote.send(&Pong { nonce: wrong });
+        remote.send(&Pong { nonce: wrong }).unwrap();
     }
-    assert_eq!(remote.messages_before_pong(1), []);
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     assert_eq!((local.peer.stats().last_ping_nonce, local.peer.stats().min_rtt), (Some(77), None));
-    remote.send(&Pong { nonce: 77 });
-    assert_eq!(remote.messages_before_pong(2), []);
+    remote.send(&Pong { nonce: 77 }).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     let first = local.peer.stats();
     assert_eq!(first.last_ping_nonce, None, "a match clears the nonce");
     assert!(first.last_rtt.is_some() && first.last_rtt == first.min_rtt);
     // A second pong for the same ping does not count.
-    remote.send(&Pong { nonce: 77 });
-    assert_eq!(remote.messages_before_pong(3), []);
+    remote.send(&Pong { nonce: 77 }).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     assert_eq!(local.peer.stats().last_rtt, first.last_rtt);
     // A longer round trip is the last one, but not the shortest.
     local.peer.queue_message(&Ping { nonce: 78 }).unwrap();
-    remote.expect::<Ping>();
+    remote.expect::<Ping>().unwrap();
     std::thread::sleep(first.last_rtt.unwrap() + Duration::from_millis(1));
-    remote.send(&Pong { nonce: 78 });
-    assert_eq!(remote.messages_before_pong(4), []);
+    remote.send(&Pong { nonce: 78 }).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     let second = local.peer.stats();
     assert!(second.last_rtt > first.last_rtt);
     assert_eq!(second.min_rtt, first.min_rtt);
@@ -196,9 +194,9 @@ fn round_trip_times_are_measured() {
 fn a_ping_with_nonce_zero_has_no_round_trip_time() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     local.peer.queue_message(&Ping { nonce: 0 }).unwrap();
-    remote.expect::<Ping>();
-    remote.send(&Pong { nonce: 0 });
-    assert_eq!(remote.messages_before_pong(0), []);
+    remote.expect::<Ping>().unwrap();
+    remote.send(&Pong { nonce: 0 }).unwrap();
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     assert_eq!((local.peer.stats().last_rtt, local.peer.stats().min_rtt), (None, None));
 }
 
@@ -217,7 +215,7 @@ fn queued_messages_are_counted_while_the_remote_does_not_read() {
     assert_eq!(stats.queued_bytes, stats.queued_messages * (SIZE + 24));
     assert!(stats.sent.total().messages < 60);
     let mut all = vec![0; 60 * (SIZE + 24)];
-    remote.stream.read_exact(&mut all).unwrap();
+    remote.stream().read_exact(&mut all).unwrap();
     wait_until("the queue is empty", || local.peer.stats().queued_messages == 0);
     assert_eq!(local.peer.stats().queued_bytes, 0);
 }
@@ -228,28 +226,27 @@ fn the_time_offset_is_negative_when_the_remote_is_behind() {
     for offset in [-1_000_000, 0, 1_000_000] {
         let (local, mut remote) = new_peer(Direction::Inbound, builder());
         let before = now();
-        remote.shake_hands(&Version { time: before + offset, ..version() });
+        remote.shake_hands_with(&Version { time: before + offset, ..version() }).unwrap();
         let passed = now() - before;
         let seen = local.peer.remote().unwrap().time_offset;
         assert!((offset - passed..=offset).contains(&seen), "{seen}");
     }
     for time in [i64::MIN, i64::MAX] {
         let (local, mut remote) = new_peer(Direction::Inbound, builder());
-        remote.shake_hands(&Version { time, ..version() });
+        remote.shake_hands_with(&Version { time, ..version() }).unwrap();
         assert_eq!(local.peer.remote().unwrap().time_offset.signum(), time.signum());
     }
 }
 
 #[test]
 fn frames_that_could_not_be_written_are_reported_but_not_counted() {
-    let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
+    let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     let large = Frame::encode(&custom(30_000_000), Network::Simnet).unwrap();
     local.peer.queue_frame(&large).unwrap();
-    let Remote { stream, .. } = &remote;
     // When the first byte of the large frame arrives, the fee filter is written, and the writer is blocked in the large frame.
     let mut first = [0; 24 + 8 + 1];
-    (&*stream).read_exact(&mut first).unwrap();
+    remote.stream().read_exact(&mut first).unwrap();
     local.peer.disconnect();
     local.end_reason();
     let written: Vec<_> = local.recorder.look(|record| record.written[record.written.len() - 2..].to_vec());
@@ -263,7 +260,7 @@ fn a_snapshot_that_says_the_handshake_is_done_has_its_messages_counted() {
     for _ in 0..200 {
         let (local, mut remote) = new_peer(Direction::Inbound, builder());
         let remote = std::thread::spawn(move || {
-            remote.shake_hands(&version());
+            remote.shake_hands().unwrap();
             remote
         });
         loop {

@@ -23,10 +23,10 @@
 //! | a connection handed over after the disconnect stays open | this file |
 
 use crate::common::blocking::fill_queue;
-use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
+use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, end_reason, new_peer};
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, sockets, version, wait_until};
+use crate::common::{DEADLINE, builder, version, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, DecodeError, FeeFilter, FrameError, GetAddr, Hash, Inv, Inventory, Locator, Message,
     NetAddress, Network, Ping, Pong, Services, SubnetworkId, TimedAddress, Transaction, TxFields, UserAgentError,
@@ -41,11 +41,11 @@ fn a_receipt_says_whether_the_message_was_sent() {
     let (local, mut remote) = connected_peer(builder().queue_limit(100_000_000));
     let sent = local.peer.queue_message(&Ping { nonce: 1 }).unwrap();
     assert_eq!(sent.wait_timeout(DEADLINE), Ok(()));
-    remote.expect::<Ping>();
+    remote.expect::<Ping>().unwrap();
     // More than the buffers of the sockets hold: one message is being written, and one waits.
     let frame = frame_of_size(30_000_000, Network::Simnet);
     let unsent = [(); 2].map(|()| local.peer.queue_frame(&frame).unwrap());
-    remote.stream.read_exact(&mut [0; 1000]).unwrap();
+    remote.stream().read_exact(&mut [0; 1000]).unwrap();
     local.peer.disconnect();
     for receipt in unsent {
         assert_eq!(receipt.wait(), Err(WaitError::Closed(DisconnectReason::Local)));
@@ -66,7 +66,7 @@ fn a_message_that_cannot_be_encoded_is_refused_and_the_connection_stays_open() {
     assert!(matches!(local.peer.send_message(&message_of_size(33 << 20), DEADLINE), Err(QueueError::Encode(_))));
     wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
-    assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
+    assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, 1);
 }
 
 /// In the original, the keys of known inventory are pointers, so that no decoded item is recognised.
@@ -74,12 +74,12 @@ fn a_message_that_cannot_be_encoded_is_refused_and_the_connection_stays_open() {
 fn inventory_is_recognised_by_value() {
     let (local, mut remote) = connected_peer(builder());
     let item = |number: u32| Inventory::block(Hash::of(&number.to_le_bytes()));
-    remote.send(&Inv::from(vec![item(1), item(2)]));
+    remote.send(&Inv::from(vec![item(1), item(2)])).unwrap();
     local.recorder.wait_for::<Inv>();
     for number in 1..=3 {
         local.peer.queue_inventory(item(number)).unwrap();
     }
-    assert_eq!(remote.expect::<Inv>().items, [item(3)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [item(3)]);
 }
 
 /// In the original, the caller blocks before the handshake when 50 messages wait.
@@ -90,9 +90,9 @@ fn queueing_before_the_handshake_does_not_block() {
         local.peer.queue_message(&FeeFilter { min_fee }).unwrap();
         local.peer.queue_inventory(Inventory::tx(Hash::ZERO)).unwrap();
     }
-    remote.shake_hands(&version());
+    remote.shake_hands().unwrap();
     for min_fee in 0..1000 {
-        assert_eq!(remote.expect::<FeeFilter>().min_fee, min_fee);
+        assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, min_fee);
     }
 }
 
@@ -112,13 +112,13 @@ fn after_the_end_messages_and_inventory_are_refused() {
 /// Sends a frame that must end the peer, and returns the decode error.
 fn decode_error(command: &str, payload: &[u8]) -> DecodeError {
     let (local, mut remote) = connected_peer(builder());
-    remote.send_bytes(&raw_frame(Network::Simnet, command, payload));
+    remote.send_frame(command, payload).unwrap();
     let DisconnectReason::Malformed(FrameError::Payload { command: found, error }) = end_reason(&local.peer) else {
         panic!("{command}: {:?}", local.peer.disconnect_reason())
     };
     assert_eq!(found.name(), command);
     assert!(
-        matches!(remote.read_until_closed().as_slice(), [Message::Reject(reject)] if reject.command.to_str() == Some("malformed"))
+        matches!(remote.read_until_end().unwrap().as_slice(), [Message::Reject(reject)] if reject.command.to_str() == Some("malformed"))
     );
     error
 }
@@ -131,10 +131,10 @@ fn bytes_behind_the_last_field_are_an_error_except_in_version() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     let mut payload = kaspa_peer::wire::Encode::encode(&version()).unwrap();
     payload.extend([1, 2, 3]);
-    remote.send_bytes(&raw_frame(Network::Simnet, "version", &payload));
-    remote.expect::<Version>();
-    remote.expect::<VerAck>();
-    remote.send(&VerAck);
+    remote.send_frame("version", &payload).unwrap();
+    remote.expect::<Version>().unwrap();
+    remote.expect::<VerAck>().unwrap();
+    remote.send(&VerAck).unwrap();
     assert_eq!(local.peer.wait_for_handshake(), Ok(()));
 }
 
@@ -143,10 +143,10 @@ fn bytes_behind_the_last_field_are_an_error_except_in_version() {
 fn a_negative_protocol_version_is_too_old() {
     for found in [-1, i32::MIN, 0] {
         let (local, mut remote) = new_peer(Direction::Inbound, builder());
-        remote.send(&Version { protocol_version: found, ..version() });
+        remote.send(&Version { protocol_version: found, ..version() }).unwrap();
         let error = HandshakeError::VersionTooOld { found, minimum: 1 };
         assert_eq!(end_reason(&local.peer), DisconnectReason::Handshake(error));
-        assert_eq!(remote.read_until_closed(), []);
+        assert_eq!(remote.read_until_end().unwrap(), []);
     }
 }
 
@@ -189,7 +189,7 @@ fn a_malformed_frame_ends_the_peer_while_the_remote_does_not_read() {
     let (local, mut remote) = connected_peer(builder().write_timeout(None).idle_timeout(None).queue_limit(100_000));
     fill_queue(&local.peer);
     let receipt = local.peer.queue_message(&Pong { nonce: 1 });
-    remote.send_bytes(&raw_frame(Network::Simnet, "ping", &[]));
+    remote.send_frame("ping", &[]).unwrap();
     assert!(matches!(end_reason(&local.peer), DisconnectReason::Malformed(_)));
     assert!(receipt.is_err() || receipt.unwrap().wait().is_err());
 }
@@ -199,7 +199,7 @@ fn a_malformed_frame_ends_the_peer_while_the_remote_does_not_read() {
 fn every_receipt_resolves_when_the_handshake_fails() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
     let receipts: Vec<Receipt> = (0..200).map(|nonce| local.peer.queue_message(&Ping { nonce }).unwrap()).collect();
-    remote.send(&Version { protocol_version: -1, ..version() });
+    remote.send(&Version { protocol_version: -1, ..version() }).unwrap();
     let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Handshake(_)), "{reason}");
     for receipt in receipts {
@@ -213,10 +213,10 @@ fn every_receipt_resolves_when_the_handshake_fails() {
 fn a_peer_that_ends_at_once_closes_its_connection() {
     let config = builder().build().unwrap();
     for end in [drop::<Peer>, |peer: Peer| peer.disconnect()] {
-        let (ours, theirs) = sockets();
+        let (ours, theirs) = tcp_pair().unwrap();
         let address = ours.peer_addr().unwrap();
         end(Peer::outbound(ours, address, &config).unwrap());
-        let received = Remote::new(theirs, Network::Simnet).read_until_closed();
+        let received = ScriptedRemote::new(theirs, Network::Simnet).read_until_end().unwrap();
         assert!(received.len() <= 1, "at most our version: {received:?}");
     }
 }

@@ -4,7 +4,8 @@
 use crate::common::local::{Local, connected_pair, connected_peer_in, new_pair, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{DEADLINE, builder, sockets, version, wait_until};
+use crate::common::{DEADLINE, builder, version, wait_until};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::*;
 use kaspa_peer::{Config, Direction, DisconnectReason, HandshakeError, Listener, Peer};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -110,7 +111,7 @@ fn queueing_is_asynchronous_with_notification_when_a_message_is_really_sent() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
     let receipt = local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
-    assert_eq!(remote.expect::<FeeFilter>().min_fee, 1);
+    assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, 1);
     // Queueing does not wait for a remote that does not read.
     let large = CustomMessage::new("large", vec![0; 8_000_000]).unwrap();
     let never = local.peer.queue_message(&large).unwrap();
@@ -122,7 +123,7 @@ fn queueing_is_asynchronous_with_notification_when_a_message_is_really_sent() {
 #[test]
 fn the_caller_dials_and_listens_and_may_use_a_proxy() {
     let config = builder().proxy("127.0.0.1:9050").build().unwrap();
-    let (ours, theirs) = sockets();
+    let (ours, theirs) = tcp_pair().unwrap();
     // The socket is connected to the proxy. The peer has the address that the proxy was asked for.
     let peer = Peer::outbound(ours, "node.onion:16111", &config).unwrap();
     let mut theirs = theirs;
@@ -141,7 +142,7 @@ fn the_user_agent_is_configurable() {
 #[test]
 fn the_maximum_protocol_version_is_configurable() {
     let (_end, mut remote) = new_peer(Direction::Outbound, builder().protocol_version(9));
-    assert_eq!(remote.expect::<Version>().protocol_version, 9);
+    assert_eq!(remote.expect::<Version>().unwrap().protocol_version, 9);
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn callbacks_can_be_registered_for_messages() {
     }
 
     let recorder = Recorder::default();
-    let (ours, mut theirs) = sockets();
+    let (ours, mut theirs) = tcp_pair().unwrap();
     let config = builder().listener(Answers(recorder.clone())).build().unwrap();
     let peer = Peer::inbound(ours, "remote:1", &config).unwrap();
     write_message(&mut theirs, &version(), Network::Simnet).unwrap();
@@ -200,7 +201,7 @@ fn pings_are_periodic_and_pongs_automatic() {
 #[test]
 fn nonces_are_random_and_a_self_connection_is_detected() {
     let node = builder().build().unwrap();
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let _dialled = Peer::outbound(dialled, "self", &node).unwrap();
     let accepted = Peer::inbound(accepted, "self", &node).unwrap();
     let reason = accepted.wait_for_disconnect().unwrap();
@@ -210,7 +211,7 @@ fn nonces_are_random_and_a_self_connection_is_detected() {
 #[test]
 fn bloom_filter_commands_without_the_service_disconnect_if_the_version_is_high_enough() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder());
-    remote.send(&FilterClear);
+    remote.send(&FilterClear).unwrap();
     let command = Command::FilterClear;
     assert_eq!(local.end_reason(), DisconnectReason::BloomNotOffered { command });
     assert!(!local.recorder.commands().contains(&command.to_string()));
@@ -219,8 +220,8 @@ fn bloom_filter_commands_without_the_service_disconnect_if_the_version_is_high_e
 #[test]
 fn bloom_filter_commands_without_the_service_are_ignored_in_older_versions() {
     let (local, mut remote) = connected_peer_in(Direction::Inbound, builder().bloom_version(2));
-    remote.send(&FilterClear);
-    remote.messages_before_pong(5);
+    remote.send(&FilterClear).unwrap();
+    remote.sync_with_ping().unwrap();
     assert!(!local.recorder.commands().contains(&Command::FilterClear.to_string()));
     assert_eq!(local.peer.disconnect_reason(), None);
 }
@@ -247,16 +248,16 @@ fn helpers_send_addresses_requests_and_rejects_with_filtering_and_randomisation(
         .map(|address| TimedAddress { time: 0, address })
         .collect();
     let sent = local.peer.push_addresses(&known, None).unwrap();
-    assert_eq!(remote.expect::<Addr>().addresses, sent);
+    assert_eq!(remote.expect::<Addr>().unwrap().addresses, sent);
     assert!(sent.len() == 1000 && sent[..] != known[..1000], "a random choice");
     assert_eq!(local.peer.push_get_block_invs(hash(1), hash(2)), Ok(true));
     assert_eq!(local.peer.push_get_block_invs(hash(1), hash(2)), Ok(false));
     assert_eq!(local.peer.push_get_headers(hash(1), hash(2)), Ok(true));
     assert_eq!(local.peer.push_get_headers(hash(1), hash(2)), Ok(false));
     local.peer.push_reject("tx", RejectCode::DUST, "dust", Some(hash(3))).unwrap();
-    remote.expect::<GetBlockInvs>();
-    remote.expect::<GetHeaders>();
-    assert_eq!(remote.expect::<Reject>().hash, Some(hash(3)));
+    remote.expect::<GetBlockInvs>().unwrap();
+    remote.expect::<GetHeaders>().unwrap();
+    assert_eq!(remote.expect::<Reject>().unwrap().hash, Some(hash(3)));
 }
 
 #[test]

@@ -4,9 +4,9 @@
 use super::process::{descriptors, exclusive, no_threads_left};
 use crate::common::frames::message_of_size;
 use crate::common::local::{end_reason, new_peer};
-use crate::common::remote::Remote;
 use crate::common::{builder, version};
 use kaspa_peer::peer::IoOperation;
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Encode, Frame, Hash, Inv, Inventory, Network, Ping, VerAck};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 use std::io::ErrorKind;
@@ -37,14 +37,14 @@ fn conversation() -> (Vec<u8>, Vec<usize>) {
     (bytes, ends)
 }
 
-fn cut_off(mut remote: Remote, cut: Cut) {
+fn cut_off(mut remote: ScriptedRemote, cut: Cut) {
     match cut {
         Cut::ShutDown => {
-            remote.stream.shutdown(Shutdown::Write).unwrap();
-            remote.read_until_closed();
+            remote.stream().shutdown(Shutdown::Write).unwrap();
+            remote.read_until_end().unwrap();
         }
         Cut::Close => {}
-        Cut::Reset => socket2::SockRef::from(&remote.stream).set_linger(Some(Duration::ZERO)).unwrap(),
+        Cut::Reset => socket2::SockRef::from(&remote.stream()).set_linger(Some(Duration::ZERO)).unwrap(),
     }
 }
 
@@ -59,7 +59,7 @@ fn a_connection_cut_at_any_byte_has_a_typed_reason_and_leaves_nothing_behind() {
         for cut in [Cut::ShutDown, Cut::Close, Cut::Reset] {
             for at in places() {
                 let (local, mut remote) = new_peer(direction, builder());
-                remote.send_bytes(&bytes[..at]);
+                remote.send_bytes(&bytes[..at]).unwrap();
                 cut_off(remote, cut);
                 let reason = end_reason(&local.peer);
                 let inside_frame = !ends.contains(&at);

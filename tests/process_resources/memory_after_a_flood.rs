@@ -2,9 +2,8 @@
 
 use super::ALLOCATOR;
 use super::process::exclusive;
-use crate::common::frames::raw_frame;
-use crate::common::remote::Remote;
-use crate::common::{builder, sockets, version, wait_until};
+use crate::common::{builder, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, tcp_pair};
 use kaspa_peer::wire::{
     Addr, AddressScope, Command, CustomMessage, Encode, Frame, GetData, Hash, Inv, Inventory, MAX_INVENTORY,
     NetAddress, Network, Ping, Pong, Reject, RejectCode, Services, TimedAddress,
@@ -18,11 +17,11 @@ struct Ignore;
 
 impl Listener for Ignore {}
 
-fn connect(config: &Config) -> (Peer, Remote) {
-    let (dialled, accepted) = sockets();
+fn connect(config: &Config) -> (Peer, ScriptedRemote) {
+    let (dialled, accepted) = tcp_pair().unwrap();
     let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), config).unwrap();
-    let mut remote = Remote::new(dialled, config.network());
-    remote.shake_hands(&version());
+    let mut remote = ScriptedRemote::new(dialled, config.network());
+    remote.shake_hands().unwrap();
     (peer, remote)
 }
 
@@ -43,18 +42,20 @@ fn a_flood_of_a_hundred_megabytes_leaves_a_bounded_set() {
     ];
     let frames = messages.map(|message| Frame::encode(message, Network::Simnet).unwrap());
     // And many of the smallest frames, each with a command of its own.
-    let small: Vec<u8> = (0..50_000u32).flat_map(|n| raw_frame(Network::Simnet, &format!("c{n}"), &[])).collect();
-    let flood = |remote: &mut Remote| frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()));
-    let everything_is_read = |remote: &mut Remote| {
-        remote.send(&Ping { nonce: 1 });
-        remote.expect::<Pong>();
+    let small: Vec<u8> =
+        (0..50_000u32).flat_map(|n| TestFrame::new(format!("c{n}"), &[], Network::Simnet).to_bytes()).collect();
+    let flood =
+        |remote: &mut ScriptedRemote| frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()).unwrap());
+    let everything_is_read = |remote: &mut ScriptedRemote| {
+        remote.send(&Ping { nonce: 1 }).unwrap();
+        remote.expect::<Pong>().unwrap();
         wait_until("the pong is counted", || peer.stats().queued_bytes == 0);
     };
     (0..3).for_each(|_| flood(&mut remote));
     everything_is_read(&mut remote);
     let before = (ALLOCATOR.current_usage(), peer.stats().received.total().bytes);
     (0..10).for_each(|_| flood(&mut remote));
-    remote.send_bytes(&small);
+    remote.send_bytes(&small).unwrap();
     everything_is_read(&mut remote);
     let grown = ALLOCATOR.current_usage().saturating_sub(before.0);
     let stats = peer.stats();

@@ -2,8 +2,8 @@
 //! not joined would keep its stack.
 
 use super::process::{exclusive, memory_maps};
-use crate::common::local::new_peer_of;
 use crate::common::{BOTH, builder, wait_until};
+use kaspa_peer::testing::connect_remote_over_tcp;
 
 #[test]
 fn handles_of_ended_peers_keep_no_thread_stacks() {
@@ -13,7 +13,7 @@ fn handles_of_ended_peers_keep_no_thread_stacks() {
     let before = memory_maps();
     let kept: Vec<_> = (0..PEERS)
         .map(|number| {
-            let (peer, _remote) = new_peer_of(&node, BOTH[number % 2]);
+            let (peer, _remote) = connect_remote_over_tcp(BOTH[number % 2], &node).unwrap();
             peer.disconnect();
             peer
         })

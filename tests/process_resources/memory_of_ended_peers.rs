@@ -22,8 +22,8 @@ fn items(count: u32) -> Vec<Inventory> {
 fn ended_peer(config: &Config, announcements: &[Inventory], known: &Inv) -> (Peer, Receipt) {
     let (peer, mut remote) = connected_peer_of(config);
     peer.queue_inventories(announcements).unwrap();
-    remote.send(known);
-    remote.messages_before_pong(1);
+    remote.send(known).unwrap();
+    remote.sync_with_ping().unwrap();
     let receipt = peer.queue_frame(&frame_of_size(6_000_000, Network::Simnet)).unwrap();
     peer.disconnect();
     end_reason(&peer);

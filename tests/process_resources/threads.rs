@@ -1,8 +1,9 @@
 //! A peer has three threads and one descriptor while it is connected, and none afterwards.
 
 use super::process::{descriptors, exclusive, no_threads_left, threads};
-use crate::common::local::{connected_pair, connected_peer_in, new_peer, new_peer_of};
+use crate::common::local::{connected_pair, connected_peer_in, new_peer};
 use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
+use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::wire::{FeeFilter, Ping, Version};
 use kaspa_peer::{Direction, DisconnectReason, events};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -28,7 +29,7 @@ fn peers_of_one_node_have_three_threads_each_and_consecutive_ids() {
     let _exclusive = exclusive();
     let before = descriptors();
     let node = builder().build().unwrap();
-    let peers: Vec<_> = (0..4).map(|n| new_peer_of(&node, BOTH[n % 2])).collect();
+    let peers: Vec<_> = (0..4).map(|n| connect_remote_over_tcp(BOTH[n % 2], &node).unwrap()).collect();
     assert_eq!(peers.iter().map(|(peer, _)| peer.id()).collect::<Vec<_>>(), [1, 2, 3, 4]);
     wait_until("three threads each", || threads().len() == 12);
     drop(peers);
@@ -45,7 +46,7 @@ fn the_threads_of_a_peer_exit_at_any_end() {
         no_threads_left();
         drop(remote);
         let (local, mut remote) = connected_peer_in(direction, builder());
-        remote.send(&version());
+        remote.send(&version()).unwrap();
         local.end_reason();
         no_threads_left();
     }
@@ -73,20 +74,20 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             _ => builder(),
         };
         let node = node.ping_interval(Duration::from_millis(random.random_range(1..20)));
-        let (peer, mut remote) = new_peer_of(&node.build().unwrap(), direction);
+        let (peer, mut remote) = connect_remote_over_tcp(direction, &node.build().unwrap()).unwrap();
         let stage = random.random_range(0..5);
         if stage > 0 {
             peer.queue_message(&FeeFilter { min_fee: round }).unwrap();
         }
         if stage > 1 && direction == Direction::Outbound {
-            remote.expect::<Version>();
+            remote.expect::<Version>().unwrap();
         }
         if stage > 2 {
-            remote.send(&version());
+            remote.send(&version()).unwrap();
         }
         if stage > 3 {
-            remote.next();
-            remote.send(&Ping { nonce: 1 });
+            remote.next_message().unwrap();
+            remote.send(&Ping { nonce: 1 }).unwrap();
         }
         (0..random.random_range(0..100)).for_each(|_| std::thread::yield_now());
         let waits = random.random_bool(0.5).then(|| {
@@ -99,11 +100,11 @@ fn connections_that_end_at_random_moments_leave_nothing_behind() {
             1 => drop((events, remote)),
             2 => {
                 drop(events);
-                remote.shut_down_sending();
+                remote.close_writing().unwrap();
             }
             // Both sides at once.
             _ => {
-                remote.shut_down_sending();
+                remote.close_writing().unwrap();
                 peer.disconnect();
             }
         }

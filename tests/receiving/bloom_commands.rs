@@ -1,9 +1,9 @@
 //! Bloom filter commands that arrive at nodes with and without the bloom service.
 
-use crate::common::local::{connected_peer_with, end_reason, new_peer, new_peer_with};
+use crate::common::local::{connected_peer_with, end_reason, new_peer};
 use crate::common::recorder::Recorder;
-use crate::common::remote::Remote;
 use crate::common::{builder, version};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Command, Encode, FeeFilter, FilterAdd, FilterClear, FilterLoad, FrameError, Message, Services, VerAck, Version,
 };
@@ -41,9 +41,9 @@ impl Listener for RecordsBoth {
 }
 
 /// Sends all three commands and another message, and returns the bloom filter commands that reached the listener.
-fn delivered(recorder: &Recorder, remote: &mut Remote) -> Vec<Message> {
-    commands().iter().for_each(|command| remote.send(command));
-    remote.send(&FeeFilter { min_fee: 1 });
+fn delivered(recorder: &Recorder, remote: &mut ScriptedRemote) -> Vec<Message> {
+    commands().iter().for_each(|command| remote.send(command).unwrap());
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     recorder.wait_for::<FeeFilter>();
     recorder.look(|record| {
         let of_bloom = record.messages.iter().filter(|message| message.command().name().starts_with("filter"));
@@ -56,10 +56,10 @@ fn a_node_without_the_service_disconnects_without_a_callback() {
     for message in commands() {
         let listener = RecordsBoth::default();
         let (peer, mut remote) = connected_peer_with(listener.clone(), builder().services(Services::NETWORK));
-        remote.send(&message);
+        remote.send(&message).unwrap();
         let command = message.command();
         assert_eq!(end_reason(&peer), DisconnectReason::BloomNotOffered { command });
-        assert_eq!(remote.read_until_closed(), [], "no reject");
+        assert_eq!(remote.read_until_end().unwrap(), [], "no reject");
         assert_eq!(listener.0.commands(), ["version", "verack"]);
         // Its bytes are reported all the same.
         assert_eq!(listener.0.look(|record| record.read.last().cloned()).map(|read| read.1), Some(Ok(command)));
@@ -69,11 +69,12 @@ fn a_node_without_the_service_disconnects_without_a_callback() {
 #[test]
 fn a_node_without_the_service_disconnects_before_the_verack_too() {
     let listener = RecordsBoth::default();
-    let (peer, mut remote) = new_peer_with(listener.clone(), Direction::Inbound, builder());
-    remote.send(&version());
-    remote.expect::<Version>();
-    remote.expect::<VerAck>();
-    remote.send(&FilterClear);
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
+    remote.send(&version()).unwrap();
+    remote.expect::<Version>().unwrap();
+    remote.expect::<VerAck>().unwrap();
+    remote.send(&FilterClear).unwrap();
     assert_eq!(end_reason(&peer), DisconnectReason::BloomNotOffered { command: Command::FilterClear });
     assert_eq!(listener.0.commands(), ["version"]);
 }
@@ -81,8 +82,8 @@ fn a_node_without_the_service_disconnects_before_the_verack_too() {
 #[test]
 fn the_services_of_the_remote_do_not_matter() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
-    remote.shake_hands(&Version { services: Services::BLOOM, ..version() });
-    remote.send(&FilterClear);
+    remote.shake_hands_with(&Version { services: Services::BLOOM, ..version() }).unwrap();
+    remote.send(&FilterClear).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::BloomNotOffered { command: Command::FilterClear });
 }
 
@@ -92,7 +93,7 @@ fn with_a_version_below_the_bloom_version_they_are_ignored() {
     let (peer, mut remote) = connected_peer_with(listener.clone(), builder().bloom_version(2));
     assert_eq!(delivered(&listener.0, &mut remote), []);
     peer.queue_message(&FeeFilter { min_fee: 2 }).unwrap();
-    remote.expect::<FeeFilter>();
+    remote.expect::<FeeFilter>().unwrap();
     assert_eq!(peer.disconnect_reason(), None);
 }
 
@@ -101,10 +102,11 @@ fn the_negotiated_version_decides() {
     for (ours, theirs, disconnects) in [(2, 1, false), (1, 2, false), (2, 2, true), (3, 2, true)] {
         let listener = RecordsBoth::default();
         let config = builder().bloom_version(2).protocol_version(ours);
-        let (peer, mut remote) = new_peer_with(listener.clone(), Direction::Inbound, config);
-        remote.shake_hands(&Version { protocol_version: theirs, ..version() });
+        let (peer, mut remote) =
+            connect_remote_over_tcp(Direction::Inbound, &config.listener(listener.clone()).build().unwrap()).unwrap();
+        remote.shake_hands_with(&Version { protocol_version: theirs, ..version() }).unwrap();
         if disconnects {
-            remote.send(&FilterClear);
+            remote.send(&FilterClear).unwrap();
             assert_eq!(end_reason(&peer), DisconnectReason::BloomNotOffered { command: Command::FilterClear });
         } else {
             assert_eq!(delivered(&listener.0, &mut remote), [], "{ours} {theirs}");

@@ -1,10 +1,10 @@
 //! Messages with a command that is not part of the protocol.
 
-use crate::common::frames::raw_frame;
-use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer, new_peer_with};
+use crate::common::local::{connected_pair, connected_peer, connected_peer_with, end_reason, new_peer};
 use crate::common::recorder::Recorder;
 use crate::common::{DEADLINE, builder, version, wait_until};
 use kaspa_peer::peer::CustomCommands;
+use kaspa_peer::testing::{TestFrame, connect_remote_over_tcp};
 use kaspa_peer::wire::{
     Command, CustomCommand, CustomMessage, Encode, FeeFilter, FrameError, Message, Network, Ping, Pong, Reject,
     RejectCode, VerAck, Version,
@@ -46,7 +46,7 @@ fn they_are_delivered_with_their_payload() {
     for sent in
         [custom("hello", b"abc"), custom("~", []), custom("twelve-bytes", vec![9; 20_000]), custom("Ping", [1; 8])]
     {
-        remote.send(&sent);
+        remote.send(&sent).unwrap();
         assert_eq!(next(), ("message", sent.clone().into()));
         assert_eq!(next(), ("custom", sent.into()));
     }
@@ -55,10 +55,10 @@ fn they_are_delivered_with_their_payload() {
 #[test]
 fn by_default_they_are_ignored_and_counted() {
     let (peer, mut remote) = connected_peer_with((), builder());
-    remote.send(&custom("hello", b"abc"));
-    remote.send(&custom("world", b""));
-    remote.send(&Ping { nonce: 1 });
-    assert_eq!(remote.expect::<Pong>().nonce, 1);
+    remote.send(&custom("hello", b"abc")).unwrap();
+    remote.send(&custom("world", b"")).unwrap();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    assert_eq!(remote.expect::<Pong>().unwrap().nonce, 1);
     let received = peer.stats().received;
     let count = received.of(Command::Custom(command("any")));
     assert_eq!((count.messages, count.bytes), (2, 24 + 3 + 24));
@@ -81,12 +81,12 @@ fn they_can_be_sent() {
 #[test]
 fn they_are_delivered_between_the_version_and_the_verack_and_skipped_before() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder());
-    remote.send(&custom("first", b""));
-    remote.send(&version());
-    remote.send(&custom("second", b""));
-    remote.expect::<Version>();
-    remote.expect::<VerAck>();
-    remote.send(&VerAck);
+    remote.send(&custom("first", b"")).unwrap();
+    remote.send(&version()).unwrap();
+    remote.send(&custom("second", b"")).unwrap();
+    remote.expect::<Version>().unwrap();
+    remote.expect::<VerAck>().unwrap();
+    remote.send(&VerAck).unwrap();
     local.peer.wait_for_handshake().unwrap();
     local.recorder.wait_for::<VerAck>();
     assert_eq!(local.recorder.commands(), ["version", "second", "verack"]);
@@ -97,7 +97,7 @@ fn a_payload_over_the_limit_is_malformed() {
     for (limit, size) in [(None, MIB), (Some(10), 10), (Some(0), 0)] {
         let config = limit.map_or(builder(), |limit| builder().max_custom_payload(limit));
         let (local, mut remote) = connected_peer(config);
-        remote.send(&custom("fits", vec![7; size]));
+        remote.send(&custom("fits", vec![7; size])).unwrap();
         local.recorder.wait("the one that fits", |record| {
             record
                 .messages
@@ -105,19 +105,22 @@ fn a_payload_over_the_limit_is_malformed() {
                 .any(|message| message.encoded_len() == size && !message.command().is_known())
                 .then_some(())
         });
-        remote.send_bytes(&raw_frame(Network::Simnet, "too-large", &vec![7; size + 1])[..24]);
+        remote.send_bytes(&TestFrame::new("too-large", &vec![7; size + 1], Network::Simnet).to_bytes()[..24]).unwrap();
         let (length, max) = (u32::try_from(size + 1).unwrap(), u32::try_from(size).unwrap());
         let error = FrameError::OverLimit { command: Command::Custom(command("too-large")), length, max };
         assert_eq!(end_reason(&local.peer), DisconnectReason::Malformed(error.clone()));
         let text = format!("Can't read message from {} (inbound): {error}", local.peer.address());
-        assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
+        assert_eq!(
+            remote.read_until_end().unwrap(),
+            [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]
+        );
     }
 }
 
 #[test]
 fn the_limit_does_not_apply_to_known_commands() {
     let (local, mut remote) = connected_peer(builder().max_custom_payload(0));
-    remote.send(&FeeFilter { min_fee: 1 });
+    remote.send(&FeeFilter { min_fee: 1 }).unwrap();
     local.recorder.wait_for::<FeeFilter>();
 }
 
@@ -126,10 +129,10 @@ fn with_a_setting_they_are_rejected() {
     let recorder = Recorder::default();
     let config = builder().custom_commands(CustomCommands::Disconnect);
     let (peer, mut remote) = connected_peer_with(recorder.clone(), config);
-    remote.send(&custom("hello", b"abc"));
+    remote.send(&custom("hello", b"abc")).unwrap();
     let command = Command::Custom(command("hello"));
     assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(command));
-    let received = remote.read_until_closed();
+    let received = remote.read_until_end().unwrap();
     let [Message::Reject(reject)] = received.as_slice() else { panic!("{received:?}") };
     assert_eq!((reject.command.to_str(), reject.code), (Some("malformed"), RejectCode::MALFORMED));
     let text = format!("Can't read message from {} (inbound): ", peer.address());
@@ -139,8 +142,11 @@ fn with_a_setting_they_are_rejected() {
 
 #[test]
 fn with_that_setting_they_disconnect_during_the_handshake_too() {
-    let (peer, mut remote) =
-        new_peer_with((), Direction::Inbound, builder().custom_commands(CustomCommands::Disconnect));
-    remote.send(&custom("hello", b"abc"));
+    let (peer, mut remote) = connect_remote_over_tcp(
+        Direction::Inbound,
+        &builder().custom_commands(CustomCommands::Disconnect).listener(()).build().unwrap(),
+    )
+    .unwrap();
+    remote.send(&custom("hello", b"abc")).unwrap();
     assert_eq!(end_reason(&peer), DisconnectReason::CustomCommand(Command::Custom(command("hello"))));
 }

@@ -1,11 +1,10 @@
 //! Malformed frames: tolerated from local remotes on the regression-test network, rejected everywhere else.
 
 use crate::common::blocking::fill_queue;
-use crate::common::frames::raw_frame;
 use crate::common::local::{Local, end_reason, new_peer, new_peer_at};
-use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{version, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame};
 use kaspa_peer::wire::{
     Encode, FeeFilter, Frame, FrameError, Message, Network, Ping, Pong, Reject, RejectCode, VerAck,
 };
@@ -23,41 +22,49 @@ const ALL: [Network; 6] = [
 ];
 
 /// A peer at this address, after its handshake.
-fn connected_peer_at(builder: ConfigBuilder, direction: Direction, address: Option<&str>) -> (Local, Remote) {
+fn connected_peer_at(builder: ConfigBuilder, direction: Direction, address: Option<&str>) -> (Local, ScriptedRemote) {
     let (local, mut remote) = new_peer_at(address, direction, builder);
-    remote.shake_hands(&version());
+    remote.shake_hands_with(&version()).unwrap();
     local.peer.wait_for_handshake().unwrap();
     (local, remote)
 }
 
 /// Every kind of malformed frame that leaves the stream in step, and how its error begins.
 fn malformed(network: Network) -> Vec<(Vec<u8>, &'static str)> {
-    let mut wrong_checksum = raw_frame(network, "ping", &[1; 8]);
-    wrong_checksum[20] ^= 1;
     let other = if network == Network::Simnet { Network::Mainnet } else { Network::Simnet };
     vec![
-        (raw_frame(other, "ping", &[1; 8]), "the frame belongs to "),
-        (raw_frame(other, "block", &[7; 300_000]), "the frame belongs to "),
-        (raw_frame(network, "pi\0ng", &[1; 8]), "malformed command \"pi\\x00ng"),
-        (raw_frame(network, "", &[]), "malformed command \"\\x00"),
-        (raw_frame(network, "ping", &[1; 9]), "ping announces a payload of 9 bytes; the protocol allows at most 8"),
-        (raw_frame(network, "getaddr", &[0; 100_000]), "getaddr announces a payload of 100000"),
-        (raw_frame(network, "hello", &vec![0; 1024 * 1024 + 1]), ""),
-        (wrong_checksum, "the payload of ping does not match its checksum"),
-        (raw_frame(network, "ping", &[1; 7]), "malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left"),
+        (TestFrame::new("ping", &[1; 8], other).to_bytes(), "the frame belongs to "),
+        (TestFrame::new("block", &[7; 300_000], other).to_bytes(), "the frame belongs to "),
+        (TestFrame::new("pi\0ng", &[1; 8], network).to_bytes(), "malformed command \"pi\\x00ng"),
+        (TestFrame::new("", &[], network).to_bytes(), "malformed command \"\\x00"),
         (
-            raw_frame(network, "verack", &[]).split_at(23).0.iter().chain(&[0]).copied().collect(),
+            TestFrame::new("ping", &[1; 9], network).to_bytes(),
+            "ping announces a payload of 9 bytes; the protocol allows at most 8",
+        ),
+        (TestFrame::new("getaddr", &[0; 100_000], network).to_bytes(), "getaddr announces a payload of 100000"),
+        (TestFrame::new("hello", &vec![0; 1024 * 1024 + 1], network).to_bytes(), ""),
+        (
+            TestFrame::new("ping", &[1; 8], network).with_wrong_checksum().to_bytes(),
+            "the payload of ping does not match its checksum",
+        ),
+        (
+            TestFrame::new("ping", &[1; 7], network).to_bytes(),
+            "malformed ping: nonce at byte 0 needs 8 bytes, and 7 are left",
+        ),
+        (
+            TestFrame::new("verack", &[], network).with_wrong_checksum().to_bytes(),
             "the payload of verack does not match",
         ),
-        (raw_frame(network, "inv", &[0, 0]), "malformed inv: the message ends at byte 1, and 1 more bytes follow"),
-        (raw_frame(network, "block", &[9; 50_000]), "malformed block: "),
+        (
+            TestFrame::new("inv", &[0, 0], network).to_bytes(),
+            "malformed inv: the message ends at byte 1, and 1 more bytes follow",
+        ),
+        (TestFrame::new("block", &[9; 50_000], network).to_bytes(), "malformed block: "),
     ]
 }
 
 fn oversize(network: Network) -> Vec<u8> {
-    let mut header = raw_frame(network, "block", &[]);
-    header[16..20].copy_from_slice(&(32 * 1024 * 1024 + 1u32).to_le_bytes());
-    header
+    TestFrame::new("block", &[], network).with_length(32 * 1024 * 1024 + 1).to_bytes()
 }
 
 #[test]
@@ -75,9 +82,9 @@ fn on_regtest_malformed_frames_of_a_local_remote_are_tolerated() {
         let all = malformed(network);
         for (nonce, (malformed, _)) in all.iter().enumerate() {
             let nonce = nonce as u64;
-            remote.send_bytes(malformed);
-            remote.send(&Ping { nonce });
-            assert_eq!(remote.expect::<Pong>().nonce, nonce, "the stream is in step");
+            remote.send_bytes(malformed).unwrap();
+            remote.send(&Ping { nonce }).unwrap();
+            assert_eq!(remote.expect::<Pong>().unwrap().nonce, nonce, "the stream is in step");
             bytes += malformed.len() + 32;
         }
         let stats = local.peer.stats();
@@ -103,7 +110,7 @@ fn malformed_frames_between_messages_in_one_write_are_skipped() {
         bytes.extend_from_slice(&malformed);
         bytes.extend_from_slice(Frame::encode(&FeeFilter { min_fee: 1 }, network).unwrap().as_bytes());
     }
-    remote.send_bytes(&bytes);
+    remote.send_bytes(&bytes).unwrap();
     local.recorder.wait_for_count(kaspa_peer::wire::Command::FeeFilter, malformed(network).len());
     assert_eq!(local.peer.stats().received.malformed().messages, malformed(network).len() as u64);
 }
@@ -120,7 +127,7 @@ fn tolerated_frames_restart_the_idle_timeout() {
         while Instant::now() < until {
             let before = refused();
             watch.tick();
-            remote.send_bytes(&raw_frame(network, "ping", &[]));
+            remote.send_frame("ping", &[]).unwrap();
             wait_until("the frame is read", || refused() > before || local.peer.disconnect_reason().is_some());
             assert_eq!(local.peer.disconnect_reason(), None);
             std::thread::sleep(Duration::from_millis(10));
@@ -133,7 +140,7 @@ fn tolerated_frames_restart_the_idle_timeout() {
 #[test]
 fn a_stream_out_of_step_is_not_tolerated_on_regtest() {
     let (local, mut remote) = connected_peer_at(Config::builder(Network::Regtest), Direction::Inbound, None);
-    remote.send_bytes(&oversize(Network::Regtest));
+    remote.send_bytes(&oversize(Network::Regtest)).unwrap();
     let error = FrameError::Oversize { length: 32 * 1024 * 1024 + 1, max: 32 * 1024 * 1024 };
     check_rejected(&local, &mut remote, &error);
 }
@@ -141,8 +148,8 @@ fn a_stream_out_of_step_is_not_tolerated_on_regtest() {
 #[test]
 fn the_end_of_the_stream_is_not_tolerated_on_regtest() {
     let network = Network::Regtest;
-    let whole = raw_frame(network, "hello", &[1; 100_000]);
-    let skipped = raw_frame(Network::Simnet, "hello", &[1; 100_000]);
+    let whole = TestFrame::new("hello", &[1; 100_000], network).to_bytes();
+    let skipped = TestFrame::new("hello", &[1; 100_000], Network::Simnet).to_bytes();
     for (bytes, length, inside_frame) in [
         (&whole, 0, false),
         (&whole, 1, true),
@@ -153,17 +160,17 @@ fn the_end_of_the_stream_is_not_tolerated_on_regtest() {
         (&skipped, skipped.len(), false),
     ] {
         let (local, mut remote) = connected_peer_at(Config::builder(network), Direction::Inbound, None);
-        remote.send_bytes(&bytes[..length]);
-        remote.stream.shutdown(Shutdown::Write).unwrap();
+        remote.send_bytes(&bytes[..length]).unwrap();
+        remote.stream().shutdown(Shutdown::Write).unwrap();
         assert_eq!(end_reason(&local.peer), DisconnectReason::RemoteClosed { inside_frame }, "{length}");
-        assert_eq!(remote.read_until_closed(), [], "no reject");
+        assert_eq!(remote.read_until_end().unwrap(), [], "no reject");
     }
 }
 
 /// Checks that the peer ends because of `error`, after a reject with exactly this text.
-fn check_rejected(local: &Local, remote: &mut Remote, error: &FrameError) {
+fn check_rejected(local: &Local, remote: &mut ScriptedRemote, error: &FrameError) {
     let text = format!("Can't read message from {} ({}): {error}", local.peer.address(), local.peer.direction());
-    assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode(1), text))]);
+    assert_eq!(remote.read_until_end().unwrap(), [Message::from(Reject::new("malformed", RejectCode(1), text))]);
     assert_eq!(end_reason(&local.peer), DisconnectReason::Malformed(error.clone()));
 }
 
@@ -176,7 +183,7 @@ fn on_other_networks_a_malformed_frame_is_rejected() {
             malformed.truncate(60_000);
             let direction = if number % 2 == 0 { Direction::Inbound } else { Direction::Outbound };
             let (local, mut remote) = connected_peer_at(Config::builder(network), direction, address);
-            remote.send_bytes(&malformed);
+            remote.send_bytes(&malformed).unwrap();
             let error = local
                 .recorder
                 .wait("the error is reported", |record| record.read.last().and_then(|read| read.1.clone().err()));
@@ -185,7 +192,7 @@ fn on_other_networks_a_malformed_frame_is_rejected() {
             assert_eq!(local.recorder.commands(), ["version", "verack"]);
         }
         let (local, mut remote) = connected_peer_at(Config::builder(network), Direction::Inbound, address);
-        remote.send_bytes(&oversize(network));
+        remote.send_bytes(&oversize(network)).unwrap();
         let error = FrameError::Oversize { length: 32 * 1024 * 1024 + 1, max: 32 * 1024 * 1024 };
         check_rejected(&local, &mut remote, &error);
     }
@@ -205,8 +212,11 @@ fn the_reject_has_the_text_of_kaspad() {
         ),
     ] {
         let (_end, mut remote) = connected_peer_at(Config::builder(Network::Regtest), direction, address);
-        remote.send_bytes(&raw_frame(Network::Regtest, "ping", &[1; 7]));
-        assert_eq!(remote.read_until_closed(), [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]);
+        remote.send_frame("ping", &[1; 7]).unwrap();
+        assert_eq!(
+            remote.read_until_end().unwrap(),
+            [Message::from(Reject::new("malformed", RejectCode::MALFORMED, text))]
+        );
     }
 }
 
@@ -217,13 +227,13 @@ fn during_the_handshake_a_malformed_frame_is_neither_tolerated_nor_rejected() {
             let (local, mut remote) = new_peer(Direction::Inbound, Config::builder(network));
             let mut answers = 0;
             if after_version {
-                remote.send(&version());
+                remote.send(&version()).unwrap();
                 answers = 2;
             }
-            remote.send_bytes(&raw_frame(network, "version", &[1; 7]));
+            remote.send_frame("version", &[1; 7]).unwrap();
             let reason = end_reason(&local.peer);
             assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::Malformed(_))), "{reason}");
-            let received = remote.read_until_closed();
+            let received = remote.read_until_end().unwrap();
             assert!(
                 received.len() <= answers && received.iter().all(|message| message.command().name().starts_with("ver"))
             );
@@ -235,7 +245,7 @@ fn during_the_handshake_a_malformed_frame_is_neither_tolerated_nor_rejected() {
 fn a_peer_whose_remote_does_not_read_the_reject_ends_all_the_same() {
     let (local, mut remote) = connected_peer_at(Config::builder(Network::Simnet), Direction::Inbound, None);
     fill_queue(&local.peer);
-    remote.send_bytes(&raw_frame(Network::Simnet, "ping", &[1; 7]));
+    remote.send_frame("ping", &[1; 7]).unwrap();
     let reason = end_reason(&local.peer);
     assert!(matches!(reason, DisconnectReason::Malformed(_)), "{reason}");
 }

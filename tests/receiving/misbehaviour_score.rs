@@ -19,13 +19,13 @@ fn the_peer_ends_when_its_score_reaches_the_threshold() {
     assert_eq!(local.peer.misbehaved(60, "spam"), 60);
     assert_eq!(local.peer.misbehaved(39, "more spam"), 99);
     assert_eq!((local.peer.stats().score, local.peer.disconnect_reason()), (99, None));
-    remote.send(&Ping { nonce: 1 });
-    remote.expect::<Pong>();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<Pong>().unwrap();
     assert_eq!(local.peer.misbehaved(1, "the last straw"), 100);
     let reason = misbehaved(100, "the last straw");
     assert_eq!(end_reason(&local.peer), reason);
     assert_eq!(local.recorder.look(|record| record.disconnects.clone()), std::slice::from_ref(&reason));
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
     assert_eq!(local.peer.misbehaved(u32::MAX, "afterwards"), u32::MAX);
     assert_eq!(local.peer.queue_message(&Ping { nonce: 1 }), Err(QueueError::Closed(reason)), "the first reason wins");
 }
@@ -37,8 +37,8 @@ fn without_a_limit_points_are_only_counted() {
         local.peer.misbehaved(u32::MAX, "everything");
     }
     assert_eq!(local.peer.stats().score, u32::MAX);
-    remote.send(&Ping { nonce: 1 });
-    remote.expect::<Pong>();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<Pong>().unwrap();
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 
@@ -53,7 +53,7 @@ fn points_added_in_a_callback_end_the_peer() {
     let (peer, mut remote) = connected_peer_with(judge, builder().score_limit(LIMIT));
     let empty = Addr { scope: AddressScope::All, addresses: vec![] };
     for _ in 0..50 {
-        let _ = kaspa_peer::wire::write_message(&mut remote.stream, &empty, remote.network);
+        let _ = remote.send(&empty);
     }
     assert_eq!(end_reason(&peer), misbehaved(100, "an empty addr"));
     assert_eq!(peer.stats().score, 100, "later messages do not reach the callback");

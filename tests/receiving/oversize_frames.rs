@@ -1,11 +1,11 @@
 //! Frames over the payload limits of the configuration.
 
 use kaspa_peer::peer::OversizeFrames;
-use kaspa_peer::testing::{End, MemoryStream, ScriptedRemote, memory_pair};
+use kaspa_peer::testing::{End, MemoryStream, ScriptedRemote, connect_remote};
 use kaspa_peer::wire::{
     Command, FeeFilter, FrameError, Hash, Inv, Inventory, Network, PayloadLimits, Reject, SendHeaders,
 };
-use kaspa_peer::{Config, DisconnectReason, Inbox, Peer};
+use kaspa_peer::{Config, Direction, DisconnectReason, Inbox, Peer};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,9 +27,7 @@ fn peer(policy: Option<OversizeFrames>) -> (Peer, Inbox, ScriptedRemote<MemorySt
         Some(policy) => builder.oversize_frames(policy),
         None => builder,
     };
-    let (accepted, dialled) = memory_pair();
-    let peer = Peer::inbound(accepted, "memory", &builder.build().unwrap()).unwrap();
-    let mut remote = ScriptedRemote::new(dialled, Network::Simnet);
+    let (peer, mut remote) = connect_remote(Direction::Inbound, &builder.build().unwrap()).unwrap();
     remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, inbox, remote)

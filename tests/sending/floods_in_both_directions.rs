@@ -2,7 +2,8 @@
 
 use crate::common::blocking::OnMessage;
 use crate::common::frames::message_of_size;
-use crate::common::{DEADLINE, builder, sockets, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, MAX_PAYLOAD, Message};
 use kaspa_peer::{Config, Listener, Peer, QueueError, Receipt};
 use std::io;
@@ -24,7 +25,7 @@ fn node(answer: impl Fn(&Peer) -> Result<Receipt, QueueError> + Send + Sync + 's
 }
 
 fn connect(out: &Config, inb: &Config) -> [Peer; 2] {
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let (address, from) = (dialled.peer_addr().unwrap(), accepted.peer_addr().unwrap());
     let peers = [Peer::outbound(dialled, address, out).unwrap(), Peer::inbound(accepted, from, inb).unwrap()];
     peers.iter().for_each(|peer| peer.wait_for_handshake().unwrap());

@@ -3,8 +3,8 @@
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::local::{Local, connected_pair, connected_peer, new_peer};
 use crate::common::recorder::Record;
-use crate::common::remote::Remote;
-use crate::common::{builder, version, wait_until};
+use crate::common::{builder, wait_until};
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, Message};
 use kaspa_peer::{Direction, DisconnectReason, Peer, QueueError};
 use std::time::Duration;
@@ -29,11 +29,11 @@ fn sync_block(number: u32) -> Inventory {
 }
 
 /// The items of each `inv` that the remote receives before a marker that is queued now.
-fn announced_before_marker(peer: &Peer, remote: &mut Remote) -> Vec<Vec<Inventory>> {
+fn announced_before_marker(peer: &Peer, remote: &mut ScriptedRemote) -> Vec<Vec<Inventory>> {
     peer.queue_message(&FeeFilter { min_fee: 4711 }).unwrap();
     let mut invs = Vec::new();
     loop {
-        match remote.read() {
+        match remote.next_message().unwrap() {
             Message::Inv(inv) => invs.push(inv.items),
             Message::FeeFilter(FeeFilter { min_fee: 4711 }) => return invs,
             other => panic!("{other:?}"),
@@ -42,10 +42,10 @@ fn announced_before_marker(peer: &Peer, remote: &mut Remote) -> Vec<Vec<Inventor
 }
 
 /// Announces items from the remote, and waits until the peer has read the announcement.
-fn remote_announces(local: &Local, remote: &mut Remote, items: &[Inventory]) {
+fn remote_announces(local: &Local, remote: &mut ScriptedRemote, items: &[Inventory]) {
     let invs = |record: &Record| record.messages.iter().filter(|message| matches!(message, Message::Inv(_))).count();
     let before = local.recorder.look(invs);
-    remote.send(&Inv::from(items.to_vec()));
+    remote.send(&Inv::from(items.to_vec())).unwrap();
     local.recorder.wait("the remote's inv", |record| (invs(record) > before).then_some(()));
 }
 
@@ -69,7 +69,7 @@ fn items_queued_within_one_interval_are_sent_together_without_duplicates() {
     }
     listener.gate.open();
     let expected: Vec<Inventory> = (0..100).flat_map(|number| [tx(number), sync_block(number)]).collect();
-    assert_eq!(remote.expect::<Inv>().items, expected);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, expected);
     assert_eq!(announced_before_marker(&peer, &mut remote), [[]; 0], "once");
 }
 
@@ -80,7 +80,7 @@ fn batches_have_at_most_a_thousand_items() {
     peer.queue_inventories(&items).unwrap();
     listener.gate.open();
     for batch in items.chunks(1000) {
-        assert_eq!(remote.expect::<Inv>().items, batch);
+        assert_eq!(remote.expect::<Inv>().unwrap().items, batch);
     }
 }
 
@@ -89,7 +89,7 @@ fn items_that_the_remote_announced_are_not_announced_to_it() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(AT_ONCE));
     remote_announces(&local, &mut remote, &[block(1), tx(2), sync_block(3)]);
     local.peer.queue_inventories(&[tx(2), sync_block(3), tx(4)]).unwrap();
-    assert_eq!(remote.expect::<Inv>().items, [tx(4)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(4)]);
     local.peer.queue_inventories(&[block(1), block(2)]).unwrap();
     assert_eq!(
         announced_before_marker(&local.peer, &mut remote),
@@ -106,41 +106,41 @@ fn items_are_not_announced_twice() {
     }
     assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(1)], [block(2)], [block(3)]]);
     local.peer.queue_inventory(tx(1)).unwrap();
-    assert_eq!(remote.expect::<Inv>().items, [tx(1)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(1)]);
     local.peer.queue_inventories(&[tx(1), tx(2)]).unwrap();
-    assert_eq!(remote.expect::<Inv>().items, [tx(2)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(2)]);
 }
 
 #[test]
 fn items_that_become_known_while_they_wait_are_skipped() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     peer.queue_inventories(&[tx(1), tx(2), tx(3)]).unwrap();
-    remote.send(&Inv::from(vec![tx(2)]));
+    remote.send(&Inv::from(vec![tx(2)])).unwrap();
     listener.recorder.wait_for::<Inv>();
     listener.gate.open();
-    assert_eq!(remote.expect::<Inv>().items, [tx(1), tx(3)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(1), tx(3)]);
 }
 
 #[test]
 fn a_batch_of_only_known_items_is_not_sent() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE));
     peer.queue_inventories(&[tx(1), tx(2)]).unwrap();
-    remote.send(&Inv::from(vec![tx(2), tx(1)]));
+    remote.send(&Inv::from(vec![tx(2), tx(1)])).unwrap();
     listener.recorder.wait_for::<Inv>();
     listener.gate.open();
     wait_until("the batch is taken", || peer.stats().inventory_queued == 0);
     peer.queue_inventory(tx(3)).unwrap();
-    assert_eq!(remote.expect::<Inv>().items, [tx(3)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(3)]);
 }
 
 #[test]
 fn with_a_known_inventory_of_zero_every_item_is_announced() {
     let (peer, listener, mut remote) = peer_with_blocked_writer(builder().trickle_interval(AT_ONCE).known_inventory(0));
-    remote.send(&Inv::from(vec![tx(1), block(1)]));
+    remote.send(&Inv::from(vec![tx(1), block(1)])).unwrap();
     listener.recorder.wait_for::<Inv>();
     peer.queue_inventories(&[tx(1), tx(1)]).unwrap();
     listener.gate.open();
-    assert_eq!(remote.expect::<Inv>().items, [tx(1), tx(1)]);
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(1), tx(1)]);
     peer.queue_inventories(&[block(1), block(1)]).unwrap();
     assert_eq!(announced_before_marker(&peer, &mut remote), [[block(1)], [block(1)]]);
     assert_eq!(peer.stats().inventory_known, 0);
@@ -170,11 +170,11 @@ fn before_the_handshake_announcements_are_dropped() {
         let (local, mut remote) = new_peer(direction, builder().trickle_interval(AT_ONCE));
         local.peer.queue_inventories(&[block(1), tx(1)]).unwrap();
         assert_eq!(local.peer.stats().inventory_queued, 0);
-        remote.shake_hands(&version());
+        remote.shake_hands().unwrap();
         local.peer.wait_for_handshake().unwrap();
         assert_eq!(announced_before_marker(&local.peer, &mut remote), [[]; 0]);
         local.peer.queue_inventory(tx(1)).unwrap();
-        assert_eq!(remote.expect::<Inv>().items, [tx(1)], "the dropped item is not known");
+        assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(1)], "the dropped item is not known");
     }
 }
 
@@ -234,11 +234,11 @@ fn many_announcements_do_not_delay_messages() {
     std::thread::sleep(10 * AT_ONCE);
     listener.gate.open();
     let mut before = 0;
-    while let Message::Inv(inv) = remote.read() {
+    while let Message::Inv(inv) = remote.next_message().unwrap() {
         before += inv.items.len();
     }
     assert!(before < 10_000, "{before} items were announced before the message");
     while before < items.len() {
-        before += remote.expect::<Inv>().items.len();
+        before += remote.expect::<Inv>().unwrap().items.len();
     }
 }

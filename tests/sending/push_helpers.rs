@@ -3,8 +3,8 @@
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::frames::message_of_size;
 use crate::common::local::{connected_peer, new_peer};
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{
     Addr, AddressScope, CustomMessage, EncodeError, FeeFilter, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator,
     Message, NetAddress, Reject, RejectCode, Services, SubnetworkId, TimedAddress,
@@ -27,11 +27,11 @@ fn addresses(count: u16) -> Vec<TimedAddress> {
 }
 
 /// The messages that the remote receives before a marker that is queued now.
-fn sent_before_marker(peer: &Peer, remote: &mut Remote) -> Vec<Message> {
+fn sent_before_marker(peer: &Peer, remote: &mut ScriptedRemote) -> Vec<Message> {
     peer.queue_message(&FeeFilter { min_fee: 4711 }).unwrap();
     let mut messages = Vec::new();
     loop {
-        match remote.read() {
+        match remote.next_message().unwrap() {
             Message::FeeFilter(FeeFilter { min_fee: 4711 }) => return messages,
             message => messages.push(message),
         }
@@ -45,7 +45,7 @@ fn addresses_are_sent_for_the_callers_subnetwork() {
     let scopes = [(None, AddressScope::FullNodes), (Some(subnetwork), AddressScope::Subnetwork(subnetwork))];
     for (of, scope) in scopes {
         assert_eq!(local.peer.push_addresses(&addresses(3), of).unwrap(), addresses(3));
-        assert_eq!(remote.expect::<Addr>(), Addr { scope, addresses: addresses(3) });
+        assert_eq!(remote.expect::<Addr>().unwrap(), Addr { scope, addresses: addresses(3) });
     }
 }
 
@@ -62,7 +62,7 @@ fn an_empty_list_of_addresses_is_not_sent() {
 fn a_thousand_addresses_are_sent_as_they_are() {
     let (local, mut remote) = connected_peer(builder());
     assert_eq!(local.peer.push_addresses(&addresses(1000), None).unwrap(), addresses(1000));
-    assert_eq!(remote.expect::<Addr>().addresses, addresses(1000));
+    assert_eq!(remote.expect::<Addr>().unwrap().addresses, addresses(1000));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_random_thousand_of_more_addresses_is_sent_and_returned() {
     let mut choices = Vec::new();
     for _ in 0..2 {
         let returned = local.peer.push_addresses(&addresses(3000), None).unwrap();
-        let sent = remote.expect::<Addr>().addresses;
+        let sent = remote.expect::<Addr>().unwrap().addresses;
         assert_eq!(returned, sent);
         let distinct: HashSet<TimedAddress> = sent.iter().copied().collect();
         assert_eq!(distinct.len(), 1000);
@@ -159,13 +159,13 @@ fn a_request_that_could_not_be_queued_is_not_filtered_later() {
         assert_eq!(local.peer.push_get_block_invs(A, B), full);
         assert_eq!(local.peer.push_get_headers(A, B), full);
     }
-    remote.shake_hands(&version());
-    assert!(matches!(remote.read(), Message::Custom(CustomMessage { .. })));
+    remote.shake_hands().unwrap();
+    assert!(matches!(remote.next_message().unwrap(), Message::Custom(CustomMessage { .. })));
     wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     assert_eq!(local.peer.push_get_block_invs(A, B), Ok(true));
     assert_eq!(local.peer.push_get_headers(A, B), Ok(true));
-    remote.expect::<GetBlockInvs>();
-    remote.expect::<GetHeaders>();
+    remote.expect::<GetBlockInvs>().unwrap();
+    remote.expect::<GetHeaders>().unwrap();
     local.peer.disconnect();
     let closed = Err(QueueError::Closed(DisconnectReason::Local));
     assert_eq!(local.peer.push_get_block_invs(B, B), closed);
@@ -177,7 +177,7 @@ fn repeated_getlocators_are_not_filtered() {
     let (local, mut remote) = connected_peer(builder());
     for _ in 0..2 {
         local.peer.push_get_locator(A, B).unwrap();
-        assert_eq!(remote.expect::<GetLocator>(), GetLocator { high: A, low: B });
+        assert_eq!(remote.expect::<GetLocator>().unwrap(), GetLocator { high: A, low: B });
     }
 }
 
@@ -188,9 +188,9 @@ fn a_locator_has_at_most_500_hashes_in_their_order() {
     let too_many = EncodeError::TooMany { field: "locator hashes", found: 501, max: 500 };
     assert_eq!(local.peer.push_locator(hashes.clone()), Err(QueueError::Encode(too_many)));
     local.peer.push_locator(&hashes[..500]).unwrap();
-    assert_eq!(remote.expect::<Locator>().hashes, hashes[..500], "the connection is still usable");
+    assert_eq!(remote.expect::<Locator>().unwrap().hashes, hashes[..500], "the connection is still usable");
     local.peer.push_locator([A, B]).unwrap();
-    assert_eq!(remote.expect::<Locator>().hashes, [A, B]);
+    assert_eq!(remote.expect::<Locator>().unwrap().hashes, [A, B]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn only_rejects_of_blocks_and_transactions_have_a_hash() {
     for (command, given, sent) in cases {
         local.peer.push_reject(command, RejectCode::INVALID, "because", given).unwrap();
         let expected = Reject { hash: sent, ..Reject::new(command, RejectCode::INVALID, "because") };
-        assert_eq!(remote.expect::<Reject>(), expected);
+        assert_eq!(remote.expect::<Reject>().unwrap(), expected);
     }
 }
 
@@ -219,7 +219,7 @@ fn a_reject_that_was_waited_for_arrives_before_the_disconnect() {
         local.peer.push_reject_and_wait("tx", RejectCode::DUST, "dust", Some(A), DEADLINE).unwrap();
         local.peer.disconnect();
         let expected = Reject { hash: Some(A), ..Reject::new("tx", RejectCode::DUST, "dust") };
-        assert_eq!(remote.read_until_closed(), [Message::from(expected)]);
+        assert_eq!(remote.read_until_end().unwrap(), [Message::from(expected)]);
     }
 }
 

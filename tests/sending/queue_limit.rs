@@ -26,11 +26,14 @@ fn a_message_that_does_not_fit_is_refused_and_can_be_queued_later() {
     assert_eq!(local.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
     local.peer.queue_message(&message_of_size(400)).unwrap();
     assert_eq!((local.peer.stats().queued_bytes, local.peer.stats().queued_messages), (1000, 2));
-    remote.shake_hands(&version());
-    assert_eq!([remote.read(), remote.read()].map(|message| message.encoded_len() + 24), [600, 400]);
+    remote.shake_hands().unwrap();
+    assert_eq!(
+        [remote.next_message().unwrap(), remote.next_message().unwrap()].map(|message| message.encoded_len() + 24),
+        [600, 400]
+    );
     wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
     local.peer.queue_message(&message).unwrap();
-    assert_eq!(remote.read(), Message::from(message), "the same message, later");
+    assert_eq!(remote.next_message().unwrap(), Message::from(message), "the same message, later");
 }
 
 #[test]
@@ -40,27 +43,27 @@ fn an_empty_queue_accepts_a_message_larger_than_its_limit() {
         for _ in 0..3 {
             wait_until("the queue is empty", || local.peer.stats().queued_bytes == 0);
             local.peer.queue_message(&message_of_size(size)).unwrap();
-            assert_eq!(remote.read().encoded_len() + 24, size);
+            assert_eq!(remote.next_message().unwrap().encoded_len() + 24, size);
         }
     }
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     local.peer.queue_message(&message_of_size(5000)).unwrap();
     assert_eq!(local.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
-    remote.shake_hands(&version());
-    assert_eq!(remote.read().encoded_len() + 24, 5000);
+    remote.shake_hands().unwrap();
+    assert_eq!(remote.next_message().unwrap().encoded_len() + 24, 5000);
 }
 
 #[test]
 fn a_queue_with_limit_zero_accepts_one_message_at_a_time() {
     for direction in [Direction::Inbound, Direction::Outbound] {
         let (local, mut remote) = new_peer(direction, builder().queue_limit(0));
-        remote.shake_hands(&version());
+        remote.shake_hands().unwrap();
         local.peer.wait_for_handshake().unwrap();
         for min_fee in 0..100 {
             local.peer.send_message(&FeeFilter { min_fee }, DEADLINE).unwrap();
         }
         for min_fee in 0..100 {
-            assert_eq!(remote.expect::<FeeFilter>().min_fee, min_fee);
+            assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, min_fee);
         }
     }
 }
@@ -77,7 +80,7 @@ fn senders_wait_until_the_remote_reads() {
         for _ in 0..COUNT {
             let stats = local.peer.stats();
             assert!(stats.queued_bytes <= 120_000 && stats.queued_messages <= 5, "{stats:?}");
-            remote.stream.read_exact(&mut bytes).unwrap();
+            remote.stream().read_exact(&mut bytes).unwrap();
             assert!(bytes == frame.as_bytes());
         }
     });
@@ -98,7 +101,7 @@ fn messages_of_several_waiting_senders_all_arrive_in_the_order_of_each_sender() 
         }
         let mut next = [0; 4];
         for _ in 0..4 * EACH {
-            let fee = remote.expect::<FeeFilter>().min_fee;
+            let fee = remote.expect::<FeeFilter>().unwrap().min_fee;
             let expected = &mut next[usize::try_from(fee / EACH).unwrap()];
             assert_eq!(fee % EACH, *expected, "in the order of each sender");
             *expected += 1;
@@ -171,12 +174,12 @@ fn send_message_in_a_callback_does_not_wait_for_space() {
         }
     });
     let (peer, mut remote) = connected_peer_with(listener, builder().queue_limit(100_000).high_water_mark(20_000));
-    remote.send(&FeeFilter::default());
+    remote.send(&FeeFilter::default()).unwrap();
     let (sent, error) = tried.recv_timeout(DEADLINE).unwrap();
     assert!(sent > 5, "{sent} messages fit into the queue");
     assert_eq!(error, QueueError::InCallback);
     for _ in 0..sent {
-        assert_eq!(remote.read().encoded_len() + 24, 10_000);
+        assert_eq!(remote.next_message().unwrap().encoded_len() + 24, 10_000);
     }
     assert_eq!(peer.disconnect_reason(), None);
 }
@@ -196,7 +199,7 @@ fn one_frame_can_be_sent_to_many_peers() {
     }
     for (_, remote) in &mut peers {
         for frame in [&small, &large, &small, &large] {
-            assert_eq!(&Frame::encode(&remote.read(), network).unwrap(), frame);
+            assert_eq!(&Frame::encode(&remote.next_message().unwrap(), network).unwrap(), frame);
         }
     }
 }
@@ -209,7 +212,7 @@ fn a_frame_of_another_network_is_refused() {
     assert_eq!(local.peer.queue_frame(&frame), Err(refused.clone()));
     assert_eq!(local.peer.send_frame(&frame, DEADLINE), Err(refused));
     local.peer.queue_frame(&Frame::encode(&Ping { nonce: 2 }, Network::Custom(0x374d_cf1c)).unwrap()).unwrap();
-    assert_eq!(remote.expect::<Ping>().nonce, 2, "the same network by another name");
+    assert_eq!(remote.expect::<Ping>().unwrap().nonce, 2, "the same network by another name");
 }
 
 #[test]
@@ -232,7 +235,9 @@ fn small_and_large_frames_keep_their_order() {
             }
         });
         for (number, &size) in sizes.iter().enumerate() {
-            let Message::Custom(CustomMessage { payload, .. }) = remote.read() else { panic!("not a custom message") };
+            let Message::Custom(CustomMessage { payload, .. }) = remote.next_message().unwrap() else {
+                panic!("not a custom message")
+            };
             assert_eq!(payload.len() + 24, size, "{number}");
             assert!(payload.iter().zip(number.to_le_bytes()).all(|(byte, digit)| *byte == digit), "{number}");
         }
@@ -245,14 +250,14 @@ fn our_verack_is_sent_before_messages_that_filled_the_queue() {
         let (local, mut remote) = new_peer(direction, builder().queue_limit(1000));
         local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
         while local.peer.queue_message(&FeeFilter { min_fee: 2 }).is_ok() {}
-        remote.send(&version());
-        remote.expect::<Version>();
-        remote.expect::<VerAck>();
-        remote.send(&VerAck);
+        remote.send(&version()).unwrap();
+        remote.expect::<Version>().unwrap();
+        remote.expect::<VerAck>().unwrap();
+        remote.send(&VerAck).unwrap();
         local.peer.send_message(&FeeFilter { min_fee: 3 }, DEADLINE).unwrap();
         let mut fees = Vec::new();
         while fees.last() != Some(&3) {
-            fees.push(remote.expect::<FeeFilter>().min_fee);
+            fees.push(remote.expect::<FeeFilter>().unwrap().min_fee);
         }
         assert_eq!(fees[0], 1);
     }

@@ -2,7 +2,8 @@
 //! once and in the order of its thread, or the connection ended first and the receipt says so.
 
 use crate::common::blocking::OnMessage;
-use crate::common::{DEADLINE, builder, sockets, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
+use kaspa_peer::testing::tcp_pair;
 use kaspa_peer::wire::{CustomMessage, FeeFilter, Frame, Hash, Inventory, Message, Network};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, QueueError, Receipt, WaitError};
 use parking_lot::Mutex;
@@ -158,7 +159,7 @@ fn round(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let arrived: [Arrived; 2] = Default::default();
     let nodes = [node(&arrived[0], &mut random), node(&arrived[1], &mut random)];
-    let (dialled, accepted) = sockets();
+    let (dialled, accepted) = tcp_pair().unwrap();
     let peers =
         [Peer::outbound(dialled, "a:1", &nodes[0]).unwrap(), Peer::inbound(accepted, "b:1", &nodes[1]).unwrap()];
     if random.random_bool(0.7) {

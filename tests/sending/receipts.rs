@@ -1,10 +1,10 @@
 //! A receipt resolves once: either the message was written, or the connection ended first.
 
-use crate::common::local::{connected_peer_in, new_peer_of};
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, sockets, version, wait_until};
+use crate::common::local::connected_peer_in;
+use crate::common::{DEADLINE, builder, wait_until};
 use crossbeam_channel::{TryRecvError, select};
 use kaspa_peer::peer::{Halves, IoOperation};
+use kaspa_peer::testing::{ScriptedRemote, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Command, CustomMessage, EncodeError, FeeFilter, Frame, Hash, Inv, Inventory, MAX_INVENTORY, Network, Ping, VerAck,
 };
@@ -58,8 +58,8 @@ fn a_receipt_resolves_when_the_message_is_written() {
     let receipt = local.peer.queue_message(&fee(7)).unwrap();
     assert_eq!(receipt.wait(), Ok(()));
     let receipt = local.peer.queue_frame(&megabyte()).unwrap();
-    assert_eq!(remote.expect::<FeeFilter>(), fee(7));
-    assert!(remote.next().is_some());
+    assert_eq!(remote.expect::<FeeFilter>().unwrap(), fee(7));
+    assert!(remote.next_message().is_ok());
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
 }
 
@@ -82,7 +82,7 @@ fn receipts_have_the_reason_when_this_side_disconnects() {
 fn receipts_have_the_reason_when_the_remote_closes() {
     let (local, remote) = connected_peer_in(Direction::Inbound, builder().queue_limit(100_000_000));
     let receipts = queue_60_megabytes(&local.peer);
-    remote.shut_down_sending();
+    remote.close_writing().unwrap();
     let reason = local.end_reason();
     assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });
     assert!(count_written(&receipts, &reason) < receipts.len());
@@ -97,7 +97,7 @@ fn exactly_the_messages_whose_receipts_say_written_arrive() {
         let sizes: Vec<usize> = (0..total).map(|_| if random.random_ratio(1, 30) { 1000 } else { 1 }).collect();
         let from_this_thread = random.random_bool(0.5);
         let (receipts, arrived) = thread::scope(|scope| {
-            let reader = scope.spawn(|| remote.read_until_closed().len());
+            let reader = scope.spawn(|| remote.read_until_end().unwrap().len());
             let peer = &local.peer;
             let sender = scope.spawn(move || {
                 let mut receipts = Vec::new();
@@ -142,9 +142,9 @@ fn a_receipt_works_in_a_select() {
     let sent = local.peer.queue_message(&fee(1)).unwrap();
     sent.wait().unwrap();
     let waiting = queue_60_megabytes(&local.peer);
-    remote.expect::<FeeFilter>();
+    remote.expect::<FeeFilter>().unwrap();
     let sent = local.peer.queue_message(&fee(2)).unwrap();
-    let reader = thread::spawn(move || io::copy(&mut remote.stream, &mut io::sink()));
+    let reader = thread::spawn(move || io::copy(remote.stream(), &mut io::sink()));
     select! {
         recv(sent.receiver()) -> written => assert_eq!(written, Ok(())),
         default(DEADLINE) => panic!("never written"),
@@ -164,7 +164,7 @@ fn dropping_a_receipt_does_not_withdraw_the_message() {
         drop(local.peer.queue_message(&fee(n)).unwrap());
     }
     let last = local.peer.queue_message(&fee(100)).unwrap();
-    (0..=100).for_each(|n| assert_eq!(remote.expect::<FeeFilter>(), fee(n)));
+    (0..=100).for_each(|n| assert_eq!(remote.expect::<FeeFilter>().unwrap(), fee(n)));
     assert_eq!(last.wait(), Ok(()));
 }
 
@@ -188,9 +188,10 @@ fn waiting_for_a_receipt_of_the_same_peer_in_a_callback_is_an_error() {
     }
 
     let waits = WaitsInCallbacks::default();
-    let (peer, mut remote) = new_peer_of(&builder().listener(waits.clone()).build().unwrap(), Direction::Inbound);
-    remote.shake_hands(&version());
-    remote.send(&Ping { nonce: 1 });
+    let (peer, mut remote) =
+        connect_remote_over_tcp(Direction::Inbound, &builder().listener(waits.clone()).build().unwrap()).unwrap();
+    remote.shake_hands().unwrap();
+    remote.send(&Ping { nonce: 1 }).unwrap();
     wait_until("all three attempts", || waits.0.lock().len() == 3);
     assert_eq!(*waits.0.lock(), vec![Err(WaitError::InCallback); 3]);
     assert_eq!(peer.disconnect_reason(), None);
@@ -233,14 +234,14 @@ fn a_frame_that_was_written_in_part_was_not_written() {
 }
 
 fn check_write_error_after(bytes: usize, whole_frames: usize) {
-    let (ours, stream) = sockets();
-    let mut remote = Remote::new(stream, Network::Simnet);
+    let (ours, stream) = tcp_pair().unwrap();
+    let mut remote = ScriptedRemote::new(stream, Network::Simnet);
     let left = Arc::new(Mutex::new(None));
     let out = Limited { socket: ours.try_clone().unwrap(), left: Arc::clone(&left) };
     let closer = ours.try_clone().unwrap();
     let halves = Halves::new(ours, out, move || drop(closer.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, "remote:1", &builder().build().unwrap()).unwrap();
-    remote.shake_hands(&version());
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     wait_until("the handshake is counted", || peer.stats().sent.total().messages == 2);
     let last_send = peer.stats().last_send;
@@ -250,7 +251,7 @@ fn check_write_error_after(bytes: usize, whole_frames: usize) {
     let DisconnectReason::Io { operation, kind, .. } = &reason else { panic!("{reason:?}") };
     assert_eq!((*operation, *kind), (IoOperation::Write, io::ErrorKind::ConnectionAborted));
     assert_eq!(count_written(&receipts, &reason), whole_frames);
-    assert_eq!(remote.read_bytes_until_closed().len(), bytes);
+    assert_eq!(remote.read_bytes_until_end().unwrap().len(), bytes);
     assert_eq!(peer.stats().last_send == last_send, bytes == 0, "the time changes if anything was written");
 }
 
@@ -263,7 +264,7 @@ fn a_message_that_cannot_be_encoded_is_refused_at_once_and_nothing_else_happens(
     let foreign = Frame::encode(&VerAck, Network::Mainnet).unwrap();
     let error = local.peer.queue_frame(&foreign).unwrap_err();
     assert_eq!(error, QueueError::Network { frame: Network::Mainnet, peer: Network::Simnet });
-    assert_eq!(remote.messages_before_pong(1), []);
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
     wait_until("nothing is queued", || local.peer.stats().queued_messages == 0);
     assert_eq!(local.peer.stats().queued_bytes, 0);
     assert_eq!(local.peer.queue_message(&fee(1)).unwrap().wait(), Ok(()));

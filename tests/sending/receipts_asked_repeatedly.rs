@@ -12,7 +12,7 @@ const FEE: FeeFilter = FeeFilter { min_fee: 1 };
 fn a_receipt_that_says_written_still_says_so_after_the_end() {
     let (local, mut remote) = connected_peer(builder());
     let receipt = local.peer.queue_message(&FEE).unwrap();
-    assert_eq!(remote.expect::<FeeFilter>(), FEE);
+    assert_eq!(remote.expect::<FeeFilter>().unwrap(), FEE);
     for _ in 0..3 {
         assert_eq!(receipt.wait(), Ok(()));
         assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));

@@ -3,10 +3,10 @@
 use crate::common::frames::message_of_size;
 use crate::common::local::{end_reason, is_callback_panic};
 use crate::common::recorder::Recorder;
-use crate::common::remote::Remote;
-use crate::common::{DEADLINE, builder, sockets, version, wait_until};
+use crate::common::{DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
+use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Frame, Network, VerAck};
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, StartError, WaitError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,7 +32,7 @@ impl Stream for Unsplittable {
 #[test]
 fn a_stream_that_cannot_be_split_is_closed_without_a_callback() {
     for dial in [true, false] {
-        let (ours, theirs) = sockets();
+        let (ours, theirs) = tcp_pair().unwrap();
         let (recorder, address) = (Recorder::default(), ours.peer_addr().unwrap());
         let config = config(recorder.clone());
         let start = if dial {
@@ -41,7 +41,7 @@ fn a_stream_that_cannot_be_split_is_closed_without_a_callback() {
             Peer::inbound(Unsplittable(ours), address, &config)
         };
         assert!(matches!(start, Err(StartError::Stream(error)) if error.to_string() == "in one piece"));
-        assert_eq!(Remote::new(theirs, Network::Simnet).read_until_closed(), []);
+        assert_eq!(ScriptedRemote::new(theirs, Network::Simnet).read_until_end().unwrap(), []);
         recorder.look(|record| {
             assert!(record.messages.is_empty() && record.written.is_empty() && record.disconnects.is_empty())
         });
@@ -50,7 +50,7 @@ fn a_stream_that_cannot_be_split_is_closed_without_a_callback() {
 
 #[test]
 fn a_panic_in_the_shutdown_closure_does_not_prevent_the_end() {
-    let (ours, theirs) = sockets();
+    let (ours, theirs) = tcp_pair().unwrap();
     let (reader, writer, socket) = (ours.try_clone().unwrap(), ours.try_clone().unwrap(), ours);
     let address = socket.peer_addr().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
@@ -61,12 +61,12 @@ fn a_panic_in_the_shutdown_closure_does_not_prevent_the_end() {
         panic!("shutdown");
     });
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
-    let mut remote = Remote::new(theirs, Network::Simnet);
+    let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
     let receipt = peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     peer.disconnect();
     assert_eq!(receipt.wait_timeout(DEADLINE), Err(WaitError::Closed(DisconnectReason::Local)));
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
@@ -146,18 +146,18 @@ fn a_stream_that_is_always_interrupted_ends_with_the_connection() {
 
 #[test]
 fn a_shutdown_that_does_not_wake_the_reader_is_enough_if_reads_time_out() {
-    let (ours, theirs) = sockets();
+    let (ours, theirs) = tcp_pair().unwrap();
     ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let (reader, writer) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
     let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Write)));
     let peer = Peer::inbound(halves, "like-windows:1", &config(())).unwrap();
-    let mut remote = Remote::new(theirs, Network::Simnet);
-    remote.shake_hands(&version());
+    let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     peer.disconnect();
     // The remote is still there and silent.
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
-    assert_eq!(remote.read_until_closed(), []);
+    assert_eq!(remote.read_until_end().unwrap(), []);
 }
 
 /// The error of a connection whose remote has not confirmed anything for too long.
@@ -276,16 +276,16 @@ fn a_write_that_returns_more_than_it_was_given_is_an_error() {
 
 #[test]
 fn a_buffering_writer_is_flushed_before_the_receipt_resolves() {
-    let (ours, theirs) = sockets();
+    let (ours, theirs) = tcp_pair().unwrap();
     let (reader, socket, address) = (ours.try_clone().unwrap(), ours.try_clone().unwrap(), ours.peer_addr().unwrap());
     let out = io::BufWriter::with_capacity(1 << 20, ours);
     let halves = Halves::new(reader, out, move || drop(socket.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, address, &config(())).unwrap();
-    let mut remote = Remote::new(theirs, Network::Simnet);
-    remote.shake_hands(&version());
+    let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
+    remote.shake_hands().unwrap();
     let fee = FeeFilter { min_fee: 1 };
     assert_eq!(peer.queue_message(&fee).unwrap().wait_timeout(DEADLINE), Ok(()));
-    assert_eq!(remote.read(), fee.into());
+    assert_eq!(remote.next_message().unwrap(), fee.into());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod common;
 
 mod faulty_streams;
-mod memory_pipes;
+mod memory_streams;
 mod resets;
 #[cfg(unix)]
 mod unix_sockets;

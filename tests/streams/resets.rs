@@ -18,20 +18,20 @@ fn read_to_the_end(mut stream: &TcpStream) -> io::Result<usize> {
 #[test]
 fn a_remote_that_has_stopped_reading_sees_a_reset() {
     let limit = Duration::from_millis(200);
-    let (local, remote) = connected_peer(builder().write_timeout(limit));
+    let (local, mut remote) = connected_peer(builder().write_timeout(limit));
     // More than the buffers of both sockets hold.
     while local.peer.queue_frame(&frame_of_size(6_000_000, Network::Simnet)).is_ok() {}
     assert_eq!(local.end_reason(), DisconnectReason::WriteStalled { limit });
-    let result = read_to_the_end(&remote.stream);
+    let result = read_to_the_end(remote.stream());
     assert_eq!(result.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
 }
 
 #[test]
 fn an_ordinary_disconnect_is_no_reset() {
-    let (local, remote) = connected_peer(builder());
+    let (local, mut remote) = connected_peer(builder());
     local.peer.disconnect();
     local.end_reason();
-    assert!(read_to_the_end(&remote.stream).is_ok());
+    assert!(read_to_the_end(remote.stream()).is_ok());
 }
 
 #[test]

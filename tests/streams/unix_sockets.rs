@@ -1,8 +1,9 @@
 //! Peers over Unix sockets.
 
-use crate::common::frames::{frame_of_size, message_of_size, raw_frame};
+use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{end_reason, new_pair_over};
 use crate::common::{DEADLINE, builder, version};
+use kaspa_peer::testing::TestFrame;
 use kaspa_peer::wire::{
     Command, Encode, FeeFilter, Hash, Inv, Inventory, Message, MessageReader, Network, VerAck, write_message,
 };
@@ -66,7 +67,7 @@ fn malformed_frames_of_a_remote_without_an_ip_address_are_not_tolerated() {
     write_message(&mut remote, &version(), Network::Regtest).unwrap();
     write_message(&mut remote, &VerAck, Network::Regtest).unwrap();
     peer.wait_for_handshake().unwrap();
-    remote.write_all(&raw_frame(Network::Regtest, "ping", &[])).unwrap();
+    remote.write_all(&TestFrame::new("ping", &[], Network::Regtest).to_bytes()).unwrap();
     assert!(matches!(end_reason(&peer), DisconnectReason::Malformed(_)));
     let messages: Vec<Message> = MessageReader::new(remote, Network::Regtest).flatten().collect();
     assert_eq!(messages.last().map(Encode::command), Some(Command::Reject));

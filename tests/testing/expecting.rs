@@ -87,6 +87,18 @@ fn waiting_for_a_type_skips_other_messages() {
 }
 
 #[test]
+fn waiting_for_a_match_skips_other_messages() {
+    let (mut one, mut other) = pair();
+    (1..5).for_each(|nonce| one.send(&Ping { nonce }).unwrap());
+    let third = |message: &Message| *message == Ping { nonce: 3 }.into();
+    assert_eq!(other.wait_for_match(third).unwrap(), Ping { nonce: 3 }.into());
+    assert_eq!(other.expect::<Ping>().unwrap(), Ping { nonce: 4 });
+    one.close();
+    let error = other.wait_for_match(third).unwrap_err();
+    assert_eq!(error.to_string(), "expected a message that meets the condition, but the connection was closed");
+}
+
+#[test]
 fn messages_until_the_end_are_collected() {
     let (mut one, mut other) = pair();
     for nonce in 0..3 {

@@ -1,8 +1,8 @@
 //! What a scripted remote can send, and how a peer takes it.
 
-use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, memory_pair, memory_pair_with_capacity};
+use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, connect_remote, memory_pair_with_capacity};
 use kaspa_peer::wire::{EncodeError, FeeFilter, FrameError, Hash, Locator, Network, Ping, Pong, Reject};
-use kaspa_peer::{Config, DisconnectReason, HandshakeError, Peer};
+use kaspa_peer::{Config, Direction, DisconnectReason, HandshakeError, Peer};
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -10,10 +10,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A peer, and its remote before the handshake.
 fn new_peer() -> (Peer, ScriptedRemote<MemoryStream>) {
-    let (accepted, dialled) = memory_pair();
-    let config = Config::builder(Network::Simnet).build().unwrap();
-    let peer = Peer::inbound(accepted, "memory", &config).unwrap();
-    (peer, ScriptedRemote::new(dialled, Network::Simnet))
+    connect_remote(Direction::Inbound, &Config::builder(Network::Simnet).build().unwrap()).unwrap()
 }
 
 fn peer_after_handshake() -> (Peer, ScriptedRemote<MemoryStream>) {
@@ -33,18 +30,14 @@ fn malformed(peer: &Peer) -> FrameError {
 
 #[test]
 fn each_wrong_part_of_a_frame_reaches_the_peer() {
-    let message = FeeFilter { min_fee: 1 };
-    let cases: [(fn(&mut ScriptedRemote<MemoryStream>) -> Result<(), ScriptError>, fn(&FrameError) -> bool); 5] = [
+    type Fits = fn(&FrameError) -> bool;
+    type Send = fn(&mut ScriptedRemote<MemoryStream>) -> Result<(), ScriptError>;
+    const FEE: FeeFilter = FeeFilter { min_fee: 1 };
+    let cases: [(Send, Fits); 5] = [
+        (|remote| remote.send_with_wrong_checksum(&FEE), |error| matches!(error, FrameError::Checksum { .. })),
+        (|remote| remote.send_with_magic(&FEE, 5), |error| matches!(error, FrameError::Network { found: 5, .. })),
         (
-            |remote| remote.send_with_wrong_checksum(&FeeFilter { min_fee: 1 }),
-            |error| matches!(error, FrameError::Checksum { .. }),
-        ),
-        (
-            |remote| remote.send_with_magic(&FeeFilter { min_fee: 1 }, 5),
-            |error| matches!(error, FrameError::Network { found: 5, .. }),
-        ),
-        (
-            |remote| remote.send_with_length(&FeeFilter { min_fee: 1 }, u32::MAX),
+            |remote| remote.send_with_length(&FEE, u32::MAX),
             |error| matches!(error, FrameError::Oversize { length: u32::MAX, .. }),
         ),
         (|remote| remote.send_frame("feefilter", &[0; 7]), |error| matches!(error, FrameError::Payload { .. })),
@@ -52,7 +45,7 @@ fn each_wrong_part_of_a_frame_reaches_the_peer() {
     ];
     for (number, (send, fits)) in cases.into_iter().enumerate() {
         let (peer, mut remote) = peer_after_handshake();
-        remote.send(&message).unwrap();
+        remote.send(&FEE).unwrap();
         send(&mut remote).unwrap();
         let reject: Reject = remote.expect().unwrap();
         assert_eq!(reject.command.to_string(), "malformed");

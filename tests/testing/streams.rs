@@ -1,8 +1,8 @@
 //! Streams in memory and Unix sockets, with a peer at one end or at both.
 
-use kaspa_peer::testing::{MemoryStream, memory_pair_with_capacity};
+use kaspa_peer::testing::memory_pair_with_capacity;
 use kaspa_peer::wire::{CustomMessage, FeeFilter, Network};
-use kaspa_peer::{Config, DisconnectReason, Inbox, Peer};
+use kaspa_peer::{Config, Inbox, Peer};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -29,25 +29,6 @@ fn a_message_larger_than_the_stream_arrives_whole() {
     outbound.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     assert_eq!(inbox.wait_for::<FeeFilter>(DEADLINE).unwrap(), FeeFilter { min_fee: 1 });
     assert!(inbox.take_all().contains(&message.into()));
-}
-
-#[test]
-fn a_disconnect_ends_threads_that_wait_in_the_stream() {
-    let (dialled, _silent): (_, MemoryStream) = memory_pair_with_capacity(100);
-    let config = Config::builder(Network::Simnet).build().unwrap();
-    let peer = Peer::outbound(dialled, "memory", &config).unwrap();
-    peer.queue_message(&CustomMessage::new("large", [0; 10_000]).unwrap()).unwrap();
-    peer.disconnect();
-    assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE).unwrap(), DisconnectReason::Local);
-}
-
-#[test]
-fn the_write_timeout_of_a_peer_applies() {
-    let limit = Duration::from_millis(100);
-    let (dialled, _silent) = memory_pair_with_capacity(10);
-    let config = Config::builder(Network::Simnet).write_timeout(limit).build().unwrap();
-    let peer = Peer::outbound(dialled, "memory", &config).unwrap();
-    assert_eq!(peer.wait_for_disconnect_timeout(DEADLINE).unwrap(), DisconnectReason::WriteStalled { limit });
 }
 
 #[cfg(unix)]

@@ -1,16 +1,14 @@
 //! Whether a peer answers pings by itself.
 
-use kaspa_peer::testing::{MemoryStream, ScriptedRemote, memory_pair};
+use kaspa_peer::testing::{MemoryStream, ScriptedRemote, connect_remote};
 use kaspa_peer::wire::{Command, FeeFilter, Message, Network, Ping, Pong};
-use kaspa_peer::{Config, ConfigBuilder, Inbox, Peer};
+use kaspa_peer::{Config, ConfigBuilder, Direction, Inbox, Peer};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn peer(builder: ConfigBuilder) -> (Peer, ScriptedRemote<MemoryStream>) {
-    let (accepted, dialled) = memory_pair();
-    let peer = Peer::inbound(accepted, "memory", &builder.build().unwrap()).unwrap();
-    let mut remote = ScriptedRemote::new(dialled, Network::Simnet);
+    let (peer, mut remote) = connect_remote(Direction::Inbound, &builder.build().unwrap()).unwrap();
     remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     (peer, remote)

@@ -1,11 +1,11 @@
 //! The frame timeout ends a peer that does not receive a frame as a whole in time. It runs from the frame's first byte to its last,
 //! whatever arrives meanwhile.
 
-use crate::common::frames::{frame_of_size, raw_frame};
+use crate::common::frames::frame_of_size;
 use crate::common::local::{Local, connected_peer, end_reason};
-use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, wait_until};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame};
 use kaspa_peer::wire::{Network, Ping, Pong};
 use kaspa_peer::{Config, ConfigBuilder, DisconnectReason};
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ fn config_on_regtest() -> ConfigBuilder {
 }
 
 fn ping_frame(nonce: u64) -> Vec<u8> {
-    raw_frame(Network::Simnet, "ping", &nonce.to_le_bytes())
+    TestFrame::new("ping", &nonce.to_le_bytes(), Network::Simnet).to_bytes()
 }
 
 /// Sends a frame in pieces, too slowly for the timeout, and checks that the timeout ends the peer.
-fn send_too_slowly(local: &Local, remote: &mut Remote, bytes: &[u8], piece: usize) {
+fn send_too_slowly(local: &Local, remote: &mut ScriptedRemote, bytes: &[u8], piece: usize) {
     for piece in bytes.chunks(piece) {
-        if !remote.try_send_bytes(piece) || local.peer.disconnect_reason().is_some() {
+        if remote.send_bytes(piece).is_err() || local.peer.disconnect_reason().is_some() {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -39,7 +39,7 @@ fn send_too_slowly(local: &Local, remote: &mut Remote, bytes: &[u8], piece: usiz
 /// none for longer than `LIMIT`.
 fn wait_until_another_frame_times_out() {
     let (other, mut remote) = connected_peer(config());
-    remote.send_bytes(&ping_frame(1)[..10]);
+    remote.send_bytes(&ping_frame(1)[..10]).unwrap();
     assert_eq!(end_reason(&other.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
 }
 
@@ -60,7 +60,7 @@ fn a_large_frame_that_arrives_piece_by_piece_times_out() {
 #[test]
 fn a_header_that_is_never_complete_times_out() {
     let (local, mut remote) = connected_peer(config());
-    remote.send_bytes(&ping_frame(1)[..1]);
+    remote.send_bytes(&ping_frame(1)[..1]).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
 }
 
@@ -68,7 +68,7 @@ fn a_header_that_is_never_complete_times_out() {
 fn an_incomplete_frame_behind_complete_ones_times_out() {
     let (local, mut remote) = connected_peer(config());
     let ping = ping_frame(1);
-    remote.send_bytes(&[ping.as_slice(), &ping, &ping[..30]].concat());
+    remote.send_bytes(&[ping.as_slice(), &ping, &ping[..30]].concat()).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
     assert_eq!(local.recorder.commands(), ["version", "verack", "ping", "ping"]);
 }
@@ -77,7 +77,7 @@ fn an_incomplete_frame_behind_complete_ones_times_out() {
 fn a_tolerated_malformed_frame_that_arrives_slowly_times_out() {
     let (local, mut remote) = connected_peer(config_on_regtest());
     // The payload exceeds the limit of its command only, so the peer skips it and stays in step.
-    let bytes = raw_frame(Network::Regtest, "ping", &[0; 100_000]);
+    let bytes = TestFrame::new("ping", &[0; 100_000], Network::Regtest).to_bytes();
     send_too_slowly(&local, &mut remote, &bytes, 100);
 }
 
@@ -85,21 +85,21 @@ fn a_tolerated_malformed_frame_that_arrives_slowly_times_out() {
 fn a_frame_behind_a_skipped_one_has_a_timeout_of_its_own() {
     retry_if_late(growing(LIMIT), |limit, watch| {
         let (local, mut remote) = connected_peer(config_on_regtest().frame_timeout(limit));
-        let skipped = raw_frame(Network::Regtest, "ping", &[0; 1000]);
-        let ping = raw_frame(Network::Regtest, "ping", &[1; 8]);
+        let skipped = TestFrame::new("ping", &[0; 1000], Network::Regtest).to_bytes();
+        let ping = TestFrame::new("ping", &[1; 8], Network::Regtest).to_bytes();
         let received = || local.peer.stats().received.total().bytes;
         // Neither frame takes too long, but both together do.
         let pause = 11 * limit / 20;
         for _ in 0..2 {
             let expected = received() + skipped.len() as u64;
             watch.tick();
-            remote.send_bytes(&skipped[..500]);
+            remote.send_bytes(&skipped[..500]).unwrap();
             watch.sleep(pause);
-            remote.send_bytes(&[&skipped[500..], &ping[..20]].concat());
+            remote.send_bytes(&[&skipped[500..], &ping[..20]].concat()).unwrap();
             wait_until("it is skipped", || received() >= expected || local.peer.disconnect_reason().is_some());
             watch.sleep(pause);
-            remote.send_bytes(&ping[20..]);
-            remote.expect::<Pong>();
+            remote.send_bytes(&ping[20..]).unwrap();
+            remote.expect::<Pong>().unwrap();
         }
         assert_eq!(local.peer.disconnect_reason(), None);
     });
@@ -110,14 +110,14 @@ fn frames_that_follow_each_other_closely_have_timeouts_of_their_own() {
     retry_if_late(growing(LIMIT), |limit, watch| {
         let (local, mut remote) = connected_peer(config().frame_timeout(limit));
         watch.tick();
-        remote.send_bytes(&ping_frame(1)[..10]);
+        remote.send_bytes(&ping_frame(1)[..10]).unwrap();
         let start = Instant::now();
         for nonce in 1.. {
             std::thread::sleep(Duration::from_millis(2));
             watch.tick();
             // Each write ends in the middle of a frame.
-            remote.send_bytes(&[&ping_frame(nonce)[10..], &ping_frame(nonce + 1)[..10]].concat());
-            assert_eq!(remote.expect::<Pong>().nonce, nonce);
+            remote.send_bytes(&[&ping_frame(nonce)[10..], &ping_frame(nonce + 1)[..10]].concat()).unwrap();
+            assert_eq!(remote.expect::<Pong>().unwrap().nonce, nonce);
             if start.elapsed() > 3 * limit {
                 break;
             }
@@ -136,8 +136,8 @@ fn frames_that_follow_each_other_closely_have_timeouts_of_their_own() {
 fn the_time_between_frames_does_not_count() {
     let (local, mut remote) = connected_peer(config());
     wait_until_another_frame_times_out();
-    remote.send(&Ping { nonce: 1 });
-    remote.expect::<Pong>();
+    remote.send(&Ping { nonce: 1 }).unwrap();
+    remote.expect::<Pong>().unwrap();
     assert_eq!(local.peer.disconnect_reason(), None);
 }
 
@@ -145,9 +145,9 @@ fn the_time_between_frames_does_not_count() {
 fn without_the_timeout_a_frame_can_take_any_time() {
     let (local, mut remote) = connected_peer(config().frame_timeout(None));
     let ping = ping_frame(1);
-    remote.send_bytes(&ping[..10]);
+    remote.send_bytes(&ping[..10]).unwrap();
     wait_until_another_frame_times_out();
-    remote.send_bytes(&ping[10..]);
-    remote.expect::<Pong>();
+    remote.send_bytes(&ping[10..]).unwrap();
+    remote.expect::<Pong>().unwrap();
     assert_eq!(local.peer.disconnect_reason(), None);
 }

@@ -2,8 +2,8 @@
 
 use crate::common::blocking::{FEE_FILTER, on_fee_filter};
 use crate::common::local::{Local, connected_pair, connected_peer, connected_peer_with};
-use crate::common::remote::Remote;
 use crate::common::{DEADLINE, builder, wait_until};
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Command, Message, Ping, Pong};
 use kaspa_peer::{DisconnectReason, WaitError, WaitedFor};
 use std::collections::HashSet;
@@ -40,7 +40,7 @@ fn pings_are_an_interval_apart() {
     let start = Instant::now();
     let (_local, mut remote) = connected_peer(builder().ping_interval(interval));
     for pings in 1..=3 {
-        remote.expect::<Ping>();
+        remote.expect::<Ping>().unwrap();
         assert!(start.elapsed() >= pings * interval, "{pings} after {:?}", start.elapsed());
     }
 }
@@ -49,7 +49,7 @@ fn pings_are_an_interval_apart() {
 fn a_remote_that_does_not_answer_pings_stays_connected() {
     let (local, mut remote) = connected_peer(builder().ping_interval(Duration::from_millis(20)));
     for _ in 0..10 {
-        remote.expect::<Ping>();
+        remote.expect::<Ping>().unwrap();
     }
     assert_eq!(local.peer.disconnect_reason(), None);
     assert_eq!(local.peer.stats().min_rtt, None);
@@ -62,9 +62,9 @@ fn ping_stats(local: &Local) -> (Option<u64>, bool, Option<Duration>, Option<Dur
 }
 
 /// Sends pongs from the remote, and waits until the peer has handled them.
-fn send_pongs(local: &Local, remote: &mut Remote, nonces: &[u64]) {
+fn send_pongs(local: &Local, remote: &mut ScriptedRemote, nonces: &[u64]) {
     let before = local.recorder.commands().iter().filter(|command| *command == "pong").count();
-    nonces.iter().for_each(|&nonce| remote.send(&Pong { nonce }));
+    nonces.iter().for_each(|&nonce| remote.send(&Pong { nonce }).unwrap());
     // The statistics change before the callback.
     local.recorder.wait_for_count(Command::Pong, before + nonces.len());
 }
@@ -119,10 +119,10 @@ fn pings_can_be_answered_in_any_order() {
     let (local, mut remote) = connected_peer(builder());
     std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..5).map(|_| scope.spawn(|| local.peer.ping_timeout(DEADLINE))).collect();
-        let mut nonces: Vec<u64> = (0..5).map(|_| remote.expect::<Ping>().nonce).collect();
+        let mut nonces: Vec<u64> = (0..5).map(|_| remote.expect::<Ping>().unwrap().nonce).collect();
         assert!(nonces.iter().all(|&nonce| nonce != 0));
         nonces.reverse();
-        nonces.iter().for_each(|&nonce| remote.send(&Pong { nonce }));
+        nonces.iter().for_each(|&nonce| remote.send(&Pong { nonce }).unwrap());
         waiting.into_iter().for_each(|ping| assert!(ping.join().unwrap().is_ok()));
     });
 }
@@ -131,12 +131,12 @@ fn pings_can_be_answered_in_any_order() {
 fn a_pong_that_arrives_after_the_wait_timed_out_is_ignored() {
     let (local, mut remote) = connected_peer(builder());
     assert_eq!(local.peer.ping_timeout(SHORT), Err(WaitError::Timeout { what: WaitedFor::Pong, waited: SHORT }));
-    let late = remote.expect::<Ping>().nonce;
+    let late = remote.expect::<Ping>().unwrap().nonce;
     std::thread::scope(|scope| {
         let second = scope.spawn(|| local.peer.ping_timeout(DEADLINE));
-        let nonce = remote.expect::<Ping>().nonce;
-        remote.send(&Pong { nonce: late });
-        remote.send(&Pong { nonce });
+        let nonce = remote.expect::<Ping>().unwrap().nonce;
+        remote.send(&Pong { nonce: late }).unwrap();
+        remote.send(&Pong { nonce }).unwrap();
         assert!(second.join().unwrap().is_ok());
     });
     assert_eq!(
@@ -152,7 +152,7 @@ fn disconnect_wakes_threads_that_wait_for_a_pong() {
     let closed = Err(WaitError::Closed(DisconnectReason::Local));
     std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| local.peer.ping())).collect();
-        (0..3).for_each(|_| assert_ne!(remote.expect::<Ping>().nonce, 0));
+        (0..3).for_each(|_| assert_ne!(remote.expect::<Ping>().unwrap().nonce, 0));
         local.peer.disconnect();
         waiting.into_iter().for_each(|ping| assert_eq!(ping.join().unwrap(), closed));
     });
@@ -164,9 +164,9 @@ fn waiting_for_a_pong_of_the_same_peer_in_a_callback_is_an_error() {
     let (sender, results) = mpsc::channel();
     let listener = on_fee_filter(move |peer| sender.send((peer.ping(), peer.ping_timeout(SHORT))).unwrap());
     let (peer, mut remote) = connected_peer_with(listener, builder());
-    remote.send(&FEE_FILTER);
+    remote.send(&FEE_FILTER).unwrap();
     let results = results.recv_timeout(DEADLINE).unwrap();
     assert_eq!(results, (Err(WaitError::InCallback), Err(WaitError::InCallback)));
-    assert_eq!(remote.messages_before_pong(3), [], "no ping was sent");
+    assert_eq!(remote.sync_with_ping().unwrap(), [], "no ping was sent");
     assert_eq!(peer.disconnect_reason(), None);
 }

@@ -1,14 +1,12 @@
 //! The stall timeout ends a peer whose remote does not answer a request in time.
 
 use crate::common::blocking::{BlocksWriter, FEE_FILTER, Gate, OnMessage, blocks_on_fee_filter, on_fee_filter};
-use crate::common::frames::{message_of_size, simnet_frame};
-use crate::common::local::{
-    connected_peer, connected_peer_with, end_reason, new_peer_with, wait_until_another_peer_is_idle,
-};
-use crate::common::remote::Remote;
+use crate::common::frames::message_of_size;
+use crate::common::local::{connected_peer, connected_peer_with, end_reason, wait_until_another_peer_is_idle};
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{builder, sockets, version, wait_until};
+use crate::common::{builder, wait_until};
 use kaspa_peer::peer::{Halves, StallRule};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Block, BlockFields, Command, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv, MerkleBlock,
     Message, Network, NotFound, Ping, Pong, SelectedTip, SendHeaders, Transaction, TxFields, TxOutput,
@@ -43,21 +41,21 @@ fn requests() -> Vec<(Message, Vec<Message>)> {
 }
 
 /// Keeps traffic flowing for `time`, during which the peer must not end.
-fn check_stays_connected(peer: &Peer, remote: &mut Remote, time: Duration) {
+fn check_stays_connected(peer: &Peer, remote: &mut ScriptedRemote, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        remote.send(&Ping { nonce: 1 });
-        remote.expect::<Pong>();
+        remote.send(&Ping { nonce: 1 }).unwrap();
+        remote.expect::<Pong>().unwrap();
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(peer.disconnect_reason(), None);
 }
 
 /// Sends an answer from the remote, and waits until the peer has read it.
-fn send_answer(peer: &Peer, remote: &mut Remote, answer: &Message) {
+fn send_answer(peer: &Peer, remote: &mut ScriptedRemote, answer: &Message) {
     let read = || peer.stats().received.of(answer.command()).messages;
     let before = read();
-    remote.send(answer);
+    remote.send(answer).unwrap();
     wait_until("the answer is read", || read() > before || peer.disconnect_reason().is_some());
 }
 
@@ -66,19 +64,19 @@ fn a_request_without_an_answer_ends_the_peer_whatever_else_arrives() {
     for (request, answers) in requests() {
         let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
         local.peer.queue_message(&request).unwrap();
-        assert_eq!(remote.read(), request);
+        assert_eq!(remote.next_message().unwrap(), request);
         // The answers to other requests do not answer this one.
         for (_, others) in requests() {
             for other in others {
                 if !answers.iter().any(|answer| answer.command() == other.command()) {
                     // The timeout may have passed already.
-                    remote.try_send(&other);
+                    let _ = remote.send(&other);
                 }
             }
         }
         let reason = DisconnectReason::Stalled { request: request.command(), limit: SHORT };
         assert_eq!(end_reason(&local.peer), reason);
-        assert_eq!(remote.read_until_closed(), [], "no reject");
+        assert_eq!(remote.read_until_end().unwrap(), [], "no reject");
     }
 }
 
@@ -93,7 +91,7 @@ fn each_kind_of_answer_stops_the_timeout() {
                         let (local, mut remote) = connected_peer(builder().stall_rules(rules(limit)));
                         watch.tick();
                         local.peer.queue_message(&request).unwrap();
-                        assert_eq!(remote.read(), request);
+                        assert_eq!(remote.next_message().unwrap(), request);
                         send_answer(&local.peer, &mut remote, &its_answer);
                         watch.rest();
                         check_stays_connected(&local.peer, &mut remote, 2 * limit);
@@ -116,7 +114,7 @@ fn repeating_a_request_restarts_its_timeout() {
         while Instant::now() < until {
             watch.tick();
             local.peer.queue_message(&GetSelectedTip).unwrap();
-            remote.expect::<GetSelectedTip>();
+            remote.expect::<GetSelectedTip>().unwrap();
             watch.sleep(limit / 10);
         }
         assert_eq!(local.peer.disconnect_reason(), None);
@@ -132,13 +130,13 @@ fn a_request_without_a_rule_has_no_timeout() {
     for (request, _) in requests() {
         let (local, mut remote) = connected_peer(builder().stall_rules(without(request.command())));
         local.peer.queue_message(&request).unwrap();
-        assert_eq!(remote.read(), request);
+        assert_eq!(remote.next_message().unwrap(), request);
         check_stays_connected(&local.peer, &mut remote, 3 * SHORT);
     }
     let (local, mut remote) = connected_peer(builder().stall_rules([]));
     for (request, _) in requests() {
         local.peer.queue_message(&request).unwrap();
-        remote.read();
+        remote.next_message().unwrap();
     }
     check_stays_connected(&local.peer, &mut remote, 3 * SHORT);
 }
@@ -154,12 +152,16 @@ fn a_rule_of_the_program_is_applied() {
 #[test]
 fn the_timeout_does_not_run_while_the_request_waits_for_the_handshake() {
     retry_if_late(growing(SHORT), |limit, watch| {
-        let (peer, mut remote) = new_peer_with((), Direction::Inbound, builder().stall_rules(rules(limit)));
+        let (peer, mut remote) = connect_remote_over_tcp(
+            Direction::Inbound,
+            &builder().stall_rules(rules(limit)).listener(()).build().unwrap(),
+        )
+        .unwrap();
         peer.queue_message(&GetSelectedTip).unwrap();
         wait_until_another_peer_is_idle(2 * limit);
         watch.tick();
-        remote.shake_hands(&version());
-        remote.expect::<GetSelectedTip>();
+        remote.shake_hands().unwrap();
+        remote.expect::<GetSelectedTip>().unwrap();
         send_answer(&peer, &mut remote, &SelectedTip::default().into());
         watch.rest();
         check_stays_connected(&peer, &mut remote, 2 * limit);
@@ -175,12 +177,12 @@ fn an_answer_that_arrives_during_a_slow_callback_is_in_time() {
         let config = builder().stall_rules(rules(limit));
         let (peer, mut remote) = connected_peer_with(blocks_on_fee_filter(&gate), config);
         // The request is written while the callback runs, so that the whole timeout falls into the callback.
-        remote.send(&FEE_FILTER);
+        remote.send(&FEE_FILTER).unwrap();
         gate.wait_for_arrival();
         watch.tick();
         peer.queue_message(&GetSelectedTip).unwrap();
-        remote.expect::<GetSelectedTip>();
-        remote.send(&SelectedTip::default());
+        remote.expect::<GetSelectedTip>().unwrap();
+        remote.send(&SelectedTip::default()).unwrap();
         // Longer than the timeout, but not longer than the time in callbacks can move it.
         watch.sleep(5 * limit / 4);
         assert_eq!(peer.disconnect_reason(), None);
@@ -200,15 +202,15 @@ fn the_time_in_a_callback_does_not_count_for_an_earlier_request() {
         let (peer, mut remote) = connected_peer_with(blocks_on_fee_filter(&gate), config);
         watch.tick();
         peer.queue_message(&GetSelectedTip).unwrap();
-        remote.expect::<GetSelectedTip>();
-        remote.send(&FEE_FILTER);
+        remote.expect::<GetSelectedTip>().unwrap();
+        remote.send(&FEE_FILTER).unwrap();
         gate.wait_for_arrival();
         // Longer than the timeout, but not longer than the time in callbacks can move it.
         watch.sleep(5 * limit / 4);
         assert_eq!(peer.disconnect_reason(), None);
         gate.open();
-        remote.send(&Ping { nonce: 2 });
-        remote.expect::<Pong>();
+        remote.send(&Ping { nonce: 2 }).unwrap();
+        remote.expect::<Pong>().unwrap();
         watch.sleep(limit / 10);
         assert_eq!(peer.disconnect_reason(), None);
         watch.rest();
@@ -228,9 +230,9 @@ fn a_request_made_in_the_callback_of_an_answer_has_a_timeout() {
         }
     });
     let (peer, mut remote) = connected_peer_with(listener, builder().stall_rules(rules(SHORT)));
-    remote.send(&SelectedTip::default());
+    remote.send(&SelectedTip::default()).unwrap();
     gate.wait_for_arrival();
-    remote.expect::<GetSelectedTip>();
+    remote.expect::<GetSelectedTip>().unwrap();
     gate.open();
     assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
 }
@@ -242,9 +244,9 @@ fn end_while_fee_filters_arrive(
 ) -> DisconnectReason {
     let (peer, mut remote) = connected_peer_with(listener, config);
     peer.queue_message(&GetSelectedTip).unwrap();
-    remote.expect::<GetSelectedTip>();
-    let many = simnet_frame(&FEE_FILTER).repeat(1000);
-    let flood = std::thread::spawn(move || while remote.try_send_bytes(&many) {});
+    remote.expect::<GetSelectedTip>().unwrap();
+    let many = TestFrame::of(&FEE_FILTER, Network::Simnet).unwrap().to_bytes().repeat(1000);
+    let flood = std::thread::spawn(move || while remote.send_bytes(&many).is_ok() {});
     let reason = end_reason(&peer);
     flood.join().unwrap();
     reason
@@ -283,7 +285,7 @@ impl Write for Slow {
 
 #[test]
 fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
-    let (ours, theirs) = sockets();
+    let (ours, theirs) = tcp_pair().unwrap();
     let is_slow = Arc::new(AtomicBool::new(false));
     let gate = Gate::default();
     let config = builder()
@@ -295,8 +297,8 @@ fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
     let writer = Slow { socket, is_slow: is_slow.clone() };
     let halves = Halves::new(reader, writer, move || drop(ours.shutdown(Shutdown::Both)));
     let peer = Peer::inbound(halves, "slow:1", &config).unwrap();
-    let mut remote = Remote::new(theirs, Network::Simnet);
-    remote.shake_hands(&version());
+    let mut remote = ScriptedRemote::new(theirs, Network::Simnet);
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
     // While the writer is blocked, a large message and the request behind it become one batch.
     peer.queue_message(&SendHeaders).unwrap();
@@ -308,7 +310,7 @@ fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
     is_slow.store(true, Ordering::SeqCst);
     gate.open();
     // Forty writes of 20 ms take five times as long as the timeout, and the remote can answer only then.
-    while !matches!(remote.read(), Message::GetSelectedTip(_)) {}
+    while !matches!(remote.next_message().unwrap(), Message::GetSelectedTip(_)) {}
     assert_eq!(peer.disconnect_reason(), None);
     // From here on it runs.
     assert_eq!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetSelectedTip, limit: SHORT });
@@ -318,12 +320,12 @@ fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
 fn a_large_answer_that_is_arriving_is_not_stalled() {
     let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
     local.peer.queue_message(&GetData::default()).unwrap();
-    remote.expect::<GetData>();
+    remote.expect::<GetData>().unwrap();
     let output = TxOutput { value: 1, script: vec![0; 200_000] };
     let tx = Transaction::new(&TxFields { outputs: vec![output], ..TxFields::default() }).unwrap();
     // Twenty pieces, so that the answer takes at least twice as long as the timeout.
-    for piece in simnet_frame(&tx).chunks(10_000) {
-        remote.send_bytes(piece);
+    for piece in TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes().chunks(10_000) {
+        remote.send_bytes(piece).unwrap();
         std::thread::sleep(SHORT / 8);
     }
     let answers = || local.peer.stats().received.of(Command::Tx).messages;
@@ -333,7 +335,7 @@ fn a_large_answer_that_is_arriving_is_not_stalled() {
     let config = builder().stall_rules(rules(SHORT)).frame_timeout(3 * SHORT);
     let (local, mut remote) = connected_peer(config);
     local.peer.queue_message(&GetData::default()).unwrap();
-    remote.expect::<GetData>();
-    remote.send_bytes(&simnet_frame(&tx)[..1000]);
+    remote.expect::<GetData>().unwrap();
+    remote.send_bytes(&TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes()[..1000]).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * SHORT });
 }

@@ -3,9 +3,9 @@
 use crate::common::blocking::fill_queue;
 use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, connected_peer_of, end_reason, repeat_until_ended};
-use crate::common::remote::Remote;
 use crate::common::retry::{growing, retry_if_late};
-use crate::common::{DEADLINE, builder, sockets, version};
+use crate::common::{DEADLINE, builder};
+use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inv, Inventory, Message, Ping, Pong};
 use kaspa_peer::{DisconnectReason, Peer, QueueError};
 use socket2::SockRef;
@@ -32,7 +32,7 @@ fn a_remote_that_stops_reading_is_disconnected() {
 fn a_remote_that_stops_reading_within_a_large_frame_is_disconnected() {
     let (local, mut remote) = connected_peer(builder().write_timeout(SHORT));
     let receipt = local.peer.queue_message(&message_of_size(32_000_000)).unwrap();
-    remote.stream.read_exact(&mut [0; 100_000]).unwrap();
+    remote.stream().read_exact(&mut [0; 100_000]).unwrap();
     let reason = DisconnectReason::WriteStalled { limit: SHORT };
     assert_eq!(end_reason(&local.peer), reason);
     assert_eq!(receipt.wait(), Err(kaspa_peer::WaitError::Closed(reason)));
@@ -59,20 +59,20 @@ fn a_remote_that_reads_slowly_but_steadily_stays_connected() {
     const SIZE: usize = 8_000_000;
     retry_if_late(growing(Duration::from_millis(400)), |limit, watch| {
         // With small socket buffers, the writer notices soon that the remote has read.
-        let (dialled, accepted) = sockets();
+        let (dialled, accepted) = tcp_pair().unwrap();
         SockRef::from(&dialled).set_recv_buffer_size(64 * 1024).unwrap();
         SockRef::from(&accepted).set_send_buffer_size(64 * 1024).unwrap();
         let config = builder().write_timeout(limit).queue_limit(100_000_000).build().unwrap();
         let peer = Peer::inbound(accepted, dialled.local_addr().unwrap(), &config).unwrap();
-        let mut remote = Remote::new(dialled, config.network());
-        remote.shake_hands(&version());
-        let frame = frame_of_size(SIZE, remote.network);
+        let mut remote = ScriptedRemote::new(dialled, config.network());
+        remote.shake_hands().unwrap();
+        let frame = frame_of_size(SIZE, remote.network());
         watch.tick();
         let receipts = [(); 2].map(|()| peer.queue_frame(&frame).unwrap());
         let start = Instant::now();
         let mut piece = vec![0; 16 * 1024];
         let mut read_some = || {
-            let count = remote.stream.read(&mut piece).unwrap();
+            let count = remote.stream().read(&mut piece).unwrap();
             assert_ne!(count, 0, "closed");
             count
         };
@@ -93,7 +93,7 @@ fn a_remote_that_reads_slowly_but_steadily_stays_connected() {
         watch.rest();
         assert_eq!(receipts.map(|receipt| receipt.wait_timeout(DEADLINE)), [Ok(()), Ok(())]);
         peer.queue_message(&FeeFilter { min_fee: 9 }).unwrap();
-        assert_eq!(remote.expect::<FeeFilter>().min_fee, 9);
+        assert_eq!(remote.expect::<FeeFilter>().unwrap().min_fee, 9);
     });
 }
 
@@ -109,11 +109,11 @@ fn without_the_timeout_a_remote_that_does_not_read_stays_connected() {
     let receipt = loop {
         match local.peer.queue_message(&FeeFilter { min_fee: 9 }) {
             Ok(receipt) => break receipt,
-            Err(QueueError::Full { .. }) => assert!(matches!(remote.read(), Message::Custom(_))),
+            Err(QueueError::Full { .. }) => assert!(matches!(remote.next_message().unwrap(), Message::Custom(_))),
             Err(error) => panic!("{error}"),
         }
     };
-    while matches!(remote.read(), Message::Custom(_)) {}
+    while matches!(remote.next_message().unwrap(), Message::Custom(_)) {}
     assert_eq!(receipt.wait_timeout(DEADLINE), Ok(()));
 }
 
@@ -151,9 +151,9 @@ fn a_remote_that_stops_reading_does_not_delay_other_peers() {
             drop(stuck.queue_frame(&frame));
             reading.queue_frame(&frame).unwrap();
             reading.queue_message(&Ping { nonce: 1 }).unwrap();
-            remote.stream.read_exact(&mut bytes).unwrap();
+            remote.stream().read_exact(&mut bytes).unwrap();
             assert!(bytes == frame.as_bytes());
-            remote.expect::<Ping>();
+            remote.expect::<Ping>().unwrap();
             messages += 1;
         });
         assert_eq!(reason, DisconnectReason::WriteStalled { limit });
@@ -172,9 +172,9 @@ fn other_peers_are_served_while_one_is_blocked_without_end() {
     let mut bytes = vec![0; frame.as_bytes().len()];
     for _ in 0..40 {
         reading.queue_frame(&frame).unwrap();
-        remote.stream.read_exact(&mut bytes).unwrap();
-        remote.send(&Ping { nonce: 1 });
-        remote.expect::<Pong>();
+        remote.stream().read_exact(&mut bytes).unwrap();
+        remote.send(&Ping { nonce: 1 }).unwrap();
+        remote.expect::<Pong>().unwrap();
     }
     assert!(stuck.stats().queued_bytes > 0 && stuck.disconnect_reason().is_none());
 }
@@ -182,7 +182,7 @@ fn other_peers_are_served_while_one_is_blocked_without_end() {
 #[test]
 fn a_remote_that_pings_and_does_not_read_the_pongs_is_disconnected() {
     let (local, mut remote) = connected_peer(builder().queue_limit(10_000));
-    let reason = repeat_until_ended(&local.peer, || remote.try_send(&Ping { nonce: 1 }));
+    let reason = repeat_until_ended(&local.peer, || remote.send(&Ping { nonce: 1 }).is_ok());
     assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });
 }
 
@@ -191,7 +191,7 @@ fn a_remote_that_pings_and_does_not_read_its_queue_is_disconnected() {
     let (local, mut remote) = connected_peer(builder().queue_limit(10_000));
     let reason = repeat_until_ended(&local.peer, || {
         drop(local.peer.queue_message(&message_of_size(10_000)));
-        remote.try_send(&Ping { nonce: 1 });
+        let _ = remote.send(&Ping { nonce: 1 });
     });
     assert_eq!(reason, DisconnectReason::QueueFull { command: Command::Pong });
 }

@@ -1,120 +1,23 @@
-//! Peers over two pipes in memory, which are a stream of the program.
+//! Peers over streams in memory.
 
 use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{Local, end_reason, new_pair_over};
 use crate::common::recorder::{Record, Recorder};
 use crate::common::retry::retry_if_late;
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::{DEADLINE, builder, wait_until};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
-use kaspa_peer::wire::{Command, Encode, FeeFilter, GetAddr, Network, Reject, RejectCode, VerAck, write_message};
+use kaspa_peer::testing::{MemoryStream, ScriptedRemote, memory_pair, memory_pair_with_capacity};
+use kaspa_peer::wire::{Command, Encode, FeeFilter, GetAddr, Network, Reject, RejectCode};
 use kaspa_peer::{ConfigBuilder, DisconnectReason, Peer, QueueError, StartError};
-use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use parking_lot::Mutex;
+use std::io::{self, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The bytes between a writer and a reader.
-#[derive(Default)]
-struct Pipe {
-    state: Mutex<PipeState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct PipeState {
-    bytes: VecDeque<u8>,
-    closed: bool,
-    /// The error of every write from now on.
-    broken: Option<io::ErrorKind>,
-}
-
-/// How many bytes a pipe holds.
-const CAPACITY: usize = 10_000;
-
-impl Pipe {
-    fn close(&self) {
-        self.state.lock().closed = true;
-        self.changed.notify_all();
-    }
-}
-
-struct Out {
-    pipe: Arc<Pipe>,
-    timeout: Option<Duration>,
-}
-
-struct In(Arc<Pipe>);
-
-impl Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.pipe.state.lock();
-        let blocked = |state: &mut PipeState| state.bytes.len() >= CAPACITY && !state.closed && state.broken.is_none();
-        match self.timeout {
-            Some(timeout) => {
-                if self.pipe.changed.wait_while_for(&mut state, blocked, timeout).timed_out() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
-            None => self.pipe.changed.wait_while(&mut state, blocked),
-        }
-        if state.closed {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        if let Some(kind) = state.broken {
-            return Err(kind.into());
-        }
-        let count = bytes.len().min(CAPACITY - state.bytes.len());
-        state.bytes.extend(&bytes[..count]);
-        self.pipe.changed.notify_all();
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for In {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.0.state.lock();
-        self.0.changed.wait_while(&mut state, |state| state.bytes.is_empty() && !state.closed);
-        let count = bytes.len().min(state.bytes.len());
-        for (place, byte) in bytes.iter_mut().zip(state.bytes.drain(..count)) {
-            *place = byte;
-        }
-        self.0.changed.notify_all();
-        Ok(count)
-    }
-}
-
-/// One end of two pipes.
-struct Duplex {
-    incoming: Arc<Pipe>,
-    outgoing: Arc<Pipe>,
-}
-
-impl Duplex {
-    fn pair() -> (Self, Self) {
-        let (a, b) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
-        (Self { incoming: Arc::clone(&a), outgoing: Arc::clone(&b) }, Self { incoming: b, outgoing: a })
-    }
-}
-
-impl Stream for Duplex {
-    fn split(self, timeout: Option<Duration>) -> io::Result<Halves> {
-        let Self { incoming, outgoing } = self;
-        let (reader, writer) = (In(Arc::clone(&incoming)), Out { pipe: Arc::clone(&outgoing), timeout });
-        Ok(Halves::new(reader, writer, move || {
-            incoming.close();
-            outgoing.close();
-        }))
-    }
-}
-
-/// Two peers of ours that are connected by pipes, after their handshake.
+/// Two peers of ours that are connected in memory, after their handshake.
 fn connected_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Local) {
-    let (dialled, accepted) = Duplex::pair();
+    let (dialled, accepted) = memory_pair();
     let (outbound, inbound) = new_pair_over([dialled, accepted], ["memory"; 2], dialler, acceptor);
     outbound.peer.wait_for_handshake().unwrap();
     inbound.peer.wait_for_handshake().unwrap();
@@ -122,7 +25,7 @@ fn connected_pair(dialler: ConfigBuilder, acceptor: ConfigBuilder) -> (Local, Lo
 }
 
 #[test]
-fn peers_can_converse_over_pipes() {
+fn peers_can_converse() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     for min_fee in 0..1000 {
         outbound.peer.queue_message(&FeeFilter { min_fee }).unwrap();
@@ -143,37 +46,65 @@ fn peers_can_converse_over_pipes() {
 
 #[test]
 fn disconnect_wakes_threads_that_wait_in_the_stream() {
-    let (dialled, _silent) = Duplex::pair();
+    let (dialled, _silent) = memory_pair_with_capacity(10_000);
     let peer = Peer::outbound(dialled, "memory", &builder().build().unwrap()).unwrap();
-    // More than the pipe holds, so that the writer thread waits as well as the reader thread.
+    // More than the stream holds, so that the writer thread waits as well as the reader thread.
     peer.queue_message(&message_of_size(100_000)).unwrap();
     peer.disconnect();
     assert_eq!(end_reason(&peer), DisconnectReason::Local);
 }
 
 #[test]
-fn dropping_the_last_handle_disconnects_over_pipes() {
+fn dropping_the_last_handle_disconnects() {
     let (outbound, inbound) = connected_pair(builder(), builder());
     drop(outbound.peer);
     assert_eq!(end_reason(&inbound.peer), DisconnectReason::RemoteClosed { inside_frame: false });
     outbound.recorder.wait("on_disconnect", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
 }
 
-/// A peer after its handshake, whose remote does not read.
-fn peer_with_unread_stream(builder: ConfigBuilder) -> (Peer, Duplex) {
-    let (accepted, remote) = Duplex::pair();
-    let peer = Peer::inbound(accepted, "memory", &builder.build().unwrap()).unwrap();
-    let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
-    write_message(&mut out, &version(), Network::Simnet).unwrap();
-    write_message(&mut out, &VerAck, Network::Simnet).unwrap();
+/// A stream whose writes fail once the test sets an error.
+struct FailingWrites {
+    stream: MemoryStream,
+    error: Arc<Mutex<Option<io::ErrorKind>>>,
+}
+
+impl Write for FailingWrites {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match *self.error.lock() {
+            Some(kind) => Err(kind.into()),
+            None => self.stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Stream for FailingWrites {
+    fn split(self, timeout: Option<Duration>) -> io::Result<Halves> {
+        self.stream.set_write_timeout(timeout)?;
+        let (reader, shutdown) = (self.stream.clone(), self.stream.clone());
+        Ok(Halves::new(reader, self, move || shutdown.shutdown(Shutdown::Both)))
+    }
+}
+
+/// A peer after its handshake, its remote, and the error of its writes from now on.
+fn connected_peer(builder: ConfigBuilder) -> (Peer, ScriptedRemote<MemoryStream>, Arc<Mutex<Option<io::ErrorKind>>>) {
+    let (stream, remote) = memory_pair_with_capacity(10_000);
+    let error = Arc::default();
+    let stream = FailingWrites { stream, error: Arc::clone(&error) };
+    let peer = Peer::inbound(stream, "memory", &builder.build().unwrap()).unwrap();
+    let mut remote = ScriptedRemote::new(remote, Network::Simnet);
+    remote.shake_hands().unwrap();
     peer.wait_for_handshake().unwrap();
-    (peer, remote)
+    (peer, remote, error)
 }
 
 #[test]
 fn the_stream_applies_the_write_timeout() {
     let limit = Duration::from_millis(100);
-    let (peer, _remote) = peer_with_unread_stream(builder().write_timeout(limit));
+    let (peer, _unread, _) = connected_peer(builder().write_timeout(limit));
     let error = loop {
         if let Err(error) = peer.send_message(&message_of_size(5000), DEADLINE) {
             break error;
@@ -186,8 +117,8 @@ fn the_stream_applies_the_write_timeout() {
 
 #[test]
 fn the_error_of_a_failed_write_is_the_reason() {
-    let (peer, remote) = peer_with_unread_stream(builder());
-    remote.incoming.state.lock().broken = Some(io::ErrorKind::StorageFull);
+    let (peer, _remote, error) = connected_peer(builder());
+    *error.lock() = Some(io::ErrorKind::StorageFull);
     let receipt = peer.queue_message(&GetAddr::all()).unwrap();
     let reason = end_reason(&peer);
     let DisconnectReason::Io { operation: IoOperation::Write, kind: io::ErrorKind::StorageFull, .. } = reason else {
@@ -201,20 +132,19 @@ fn messages_that_arrive_after_a_failed_write_are_delivered() {
     // The reader continues for half a second, which is not configurable. So the test has several attempts to be in time.
     retry_if_late([Duration::from_millis(500); 10], |_, watch| {
         let recorder = Recorder::default();
-        let (peer, remote) = peer_with_unread_stream(builder().listener(recorder.clone()));
-        // When the handshake is done, our verack may not be written yet.
+        let (peer, mut remote, error) = connected_peer(builder().listener(recorder.clone()));
+        // The remote has read our verack, but the callback that reports it may not have run.
         let verack = |record: &Record| record.written.iter().any(|(command, ..)| *command == Command::VerAck);
         wait_until("the verack is written", || recorder.look(verack));
-        remote.incoming.state.lock().broken = Some(io::ErrorKind::BrokenPipe);
+        *error.lock() = Some(io::ErrorKind::BrokenPipe);
         watch.tick();
         peer.queue_message(&GetAddr::all()).unwrap();
-        let mut out = Out { pipe: Arc::clone(&remote.outgoing), timeout: None };
         // The remote sends this after our write failed, and before it closes.
         let failed = Some(&(Command::GetAddr, 25, false));
         wait_until("the write failed", || recorder.look(|record| record.written.last() == failed));
         let reject = Reject::new("getaddr", RejectCode::INVALID, "go away");
-        write_message(&mut out, &reject, Network::Simnet).unwrap();
-        remote.outgoing.close();
+        remote.send(&reject).unwrap();
+        remote.close_writing().unwrap();
         let reason = end_reason(&peer);
         watch.rest();
         assert_eq!(reason, DisconnectReason::RemoteClosed { inside_frame: false });

@@ -1,0 +1,196 @@
+//! What a scripted remote reads.
+
+use super::{SHORTEST, ScriptedRemote, is_timeout, left};
+use crate::testing::frame_buffer;
+use crate::testing::{End, RemoteStream, ScriptError};
+use crate::wire::{Message, Payload, Ping, Pong};
+use std::convert::Infallible;
+use std::io::{self, ErrorKind, Read};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+impl<S: RemoteStream> ScriptedRemote<S> {
+    /// Reads the next message, of whatever type.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`]: a malformed frame, the end of the connection, or a timeout.
+    pub fn next_message(&mut self) -> Result<Message, ScriptError> {
+        self.read("a message", self.timeout)
+    }
+
+    /// Reads the next message, which must be of type `M`.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_message`](Self::next_message), and [`ScriptError::Unexpected`] for a message of another type.
+    pub fn expect<M: Payload>(&mut self) -> Result<M, ScriptError> {
+        self.expect_timeout(self.timeout)
+    }
+
+    /// Like [`expect`](Self::expect), but waits at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect).
+    pub fn expect_timeout<M: Payload>(&mut self, timeout: Duration) -> Result<M, ScriptError> {
+        let expected = M::COMMAND.name();
+        let message = self.read(expected, timeout)?;
+        M::try_from(message)
+            .map_err(|other| ScriptError::Unexpected { expected: expected.to_owned(), got: Box::new(other) })
+    }
+
+    /// Reads messages until one of type `M` comes, and returns that. The messages before it are skipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_message`](Self::next_message). The timeout is one for the whole call.
+    pub fn wait_for<M: Payload>(&mut self) -> Result<M, ScriptError> {
+        self.read_until(M::COMMAND.name(), |message| match M::try_from(message) {
+            Ok(wanted) => ControlFlow::Break(wanted),
+            Err(_) => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Reads messages until `condition` returns `true` for one, and returns that. The messages before it are skipped.
+    ///
+    /// ```
+    /// use kaspa_peer::testing::connect_remote;
+    /// use kaspa_peer::wire::{Hash, Inventory, Message, Network};
+    /// use kaspa_peer::{Config, Direction};
+    ///
+    /// let config = Config::builder(Network::Simnet).build()?;
+    /// let (peer, mut remote) = connect_remote(Direction::Inbound, &config)?;
+    /// remote.shake_hands()?;
+    /// peer.wait_for_handshake()?;
+    /// let block = Inventory::block(Hash::of(b"a block"));
+    /// peer.queue_inventory(block)?;
+    /// remote.wait_for_match(|message| matches!(message, Message::Inv(inv) if inv.items == [block]))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`next_message`](Self::next_message). The timeout is one for the whole call.
+    pub fn wait_for_match(&mut self, mut condition: impl FnMut(&Message) -> bool) -> Result<Message, ScriptError> {
+        self.read_until("a message that meets the condition", |message| {
+            if condition(&message) { ControlFlow::Break(message) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    /// Sends a `ping`, and returns the messages that come before its `pong`. Afterwards the node has read everything that
+    /// the remote sent before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send) and [`next_message`](Self::next_message). The timeout for the messages is one for the whole
+    /// call.
+    pub fn sync_with_ping(&mut self) -> Result<Vec<Message>, ScriptError> {
+        let nonce = self.next_nonce;
+        self.next_nonce = nonce.wrapping_add(1);
+        self.send(&Ping { nonce })?;
+        let mut before = Vec::new();
+        self.read_until("the pong of a ping", |message| match message {
+            Message::Pong(Pong { nonce: answered }) if answered == nonce => ControlFlow::Break(()),
+            other => {
+                before.push(other);
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(before)
+    }
+
+    /// Reads messages until `step` breaks, in at most the timeout.
+    fn read_until<T>(
+        &mut self,
+        expected: &str,
+        mut step: impl FnMut(Message) -> ControlFlow<T>,
+    ) -> Result<T, ScriptError> {
+        let started = Instant::now();
+        loop {
+            let left = self.timeout.saturating_sub(started.elapsed());
+            if let ControlFlow::Break(result) = step(self.read(expected, left)?) {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// Waits until the node ends the connection. No message may come before.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError::Unexpected`] if a message comes first, a malformed frame, or a timeout.
+    pub fn expect_end(&mut self) -> Result<End, ScriptError> {
+        let expected = "the end of the connection";
+        match self.read(expected, self.timeout) {
+            Ok(message) => Err(ScriptError::Unexpected { expected: expected.to_owned(), got: Box::new(message) }),
+            Err(ScriptError::Ended { end, .. }) => Ok(end),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads messages until the node ends the connection, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// A malformed frame, or a timeout. The timeout is one for the whole call.
+    pub fn read_until_end(&mut self) -> Result<Vec<Message>, ScriptError> {
+        let mut messages = Vec::new();
+        let ended = self.read_until("the end of the connection", |message| {
+            messages.push(message);
+            ControlFlow::<Infallible>::Continue(())
+        });
+        match ended {
+            Err(ScriptError::Ended { .. }) => Ok(messages),
+            Err(error) => Err(error),
+            Ok(never) => match never {},
+        }
+    }
+
+    /// Reads bytes, which need not be frames, until the node ends the connection, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] or the error of the stream, unless that is a reset. The timeout is one for the whole call.
+    pub fn read_bytes_until_end(&mut self) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now().checked_add(self.timeout);
+        let mut bytes = self.buffer.take();
+        match (UntilDeadline { stream: &mut self.stream, deadline }).read_to_end(&mut bytes) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(bytes),
+        }
+    }
+
+    fn read(&mut self, expected: &str, timeout: Duration) -> Result<Message, ScriptError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut source = UntilDeadline { stream: &mut self.stream, deadline };
+        let expected = || expected.to_owned();
+        self.buffer.read_message(&mut source).map_err(|error| match error {
+            frame_buffer::Error::Ended(end) => ScriptError::Ended { expected: expected(), end },
+            frame_buffer::Error::Frame(error) => ScriptError::Malformed { expected: expected(), error },
+            frame_buffer::Error::Io(error) if is_timeout(&error) => {
+                ScriptError::Timeout { expected: expected(), waited: timeout, found: self.buffer.len() }
+            }
+            frame_buffer::Error::Io(error) => ScriptError::Io { action: format!("reading {}", expected()), error },
+        })
+    }
+}
+
+/// A stream whose reads fail with a timeout once the deadline has passed. What has arrived by then can still be read.
+struct UntilDeadline<'a, S> {
+    stream: &'a mut S,
+    deadline: Option<Instant>,
+}
+
+impl<S: RemoteStream> Read for UntilDeadline<'_, S> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = left(self.deadline);
+            self.stream.set_read_timeout(left.unwrap_or(Some(SHORTEST)))?;
+            match self.stream.read(into) {
+                Err(error) if is_timeout(&error) && left.is_some() => {}
+                result => return result,
+            }
+        }
+    }
+}
