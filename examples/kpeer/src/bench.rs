@@ -20,11 +20,13 @@ use crossbeam_channel::RecvTimeoutError;
 use receiver::{Receiver, Serving};
 use report::Report;
 use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
+use std::{process, thread};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -137,6 +139,25 @@ impl Plan {
 
     fn receiver(&self) -> Result<Receiver> {
         self.receiver.map_or_else(|| Receiver::here(None), |address| Ok(Receiver::at(address)))
+    }
+}
+
+/// Prints a line as `println!` does. If that is impossible, ends the process with 1 instead of a panic.
+macro_rules! print_line {
+    ($($part:tt)*) => {
+        $crate::bench::print_text(format_args!($($part)*))
+    };
+}
+pub(crate) use print_line;
+
+pub(crate) fn print_text(text: Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // The reader of a pipe that is closed has seen enough.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            eprintln!("standard output: {error}");
+        }
+        process::exit(1);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Prints the rows: a table of 80 columns for people, one JSON object per line for programs.
 
-use super::Result;
 use super::compare::Earlier;
 use super::measure::{Outcome, Sample, Target, median};
+use super::{Result, print_line};
 use parking_lot::Mutex;
 use std::process;
 use std::sync::Arc;
@@ -35,12 +35,12 @@ impl Report {
         // Held while the row is printed, so that the last line of an interrupted run stands behind it.
         let mut rows = self.rows.lock();
         if self.json {
-            println!("{}", self.json(outcome, &row));
+            print_line!("{}", self.json(outcome, &row));
         } else {
             if *rows == 0 {
-                println!("{}", self.line("kind", ["library", "floor"], "", ["ratio", "spread"], "target", "change"));
+                print_line!("{}", self.line("kind", ["library", "floor"], "", ["ratio", "spread"], "target", "change"));
             }
-            println!("{}", self.text(outcome, &row));
+            print_line!("{}", self.text(outcome, &row));
         }
         *rows += 1;
     }
@@ -49,9 +49,9 @@ impl Report {
     pub fn finish(&self) {
         let rows = self.rows.lock();
         if !self.json && *rows > 0 {
-            println!("{LEGEND}");
+            print_line!("{LEGEND}");
             if self.earlier.is_some() {
-                println!("{LEGEND_CHANGE}");
+                print_line!("{LEGEND_CHANGE}");
             }
         }
     }
@@ -62,10 +62,10 @@ impl Report {
         // Never unlocked: no row is printed after the last line.
         let rows = self.rows.lock();
         if self.json {
-            println!("{}", serde_json::json!({"interrupted": true, "rows": *rows}));
+            print_line!("{}", serde_json::json!({"interrupted": true, "rows": *rows}));
         } else {
             let plural = if *rows == 1 { "" } else { "s" };
-            println!("\ninterrupted after {} row{plural}; the unfinished measurement is not shown", *rows);
+            print_line!("\ninterrupted after {} row{plural}; the unfinished measurement is not shown", *rows);
         }
         process::exit(0);
     }

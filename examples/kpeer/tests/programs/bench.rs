@@ -1,5 +1,7 @@
 //! `kpeer bench`: every kind runs, the table fits 80 columns, and the JSON can be compared with.
 
+#[cfg(target_os = "linux")]
+use crate::support::kpeer;
 use crate::support::running::{Ended, Running, run};
 use crate::support::scratch::Scratch;
 use serde_json::Value;
@@ -143,4 +145,17 @@ fn a_signal_ends_a_run_with_what_was_measured() {
     let last = objects.last().unwrap();
     assert_eq!((ended.status, &last["interrupted"]), (0, &Value::from(true)), "{ended:#?}");
     assert_eq!(last["rows"], objects.len() - 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_ends_the_program_without_a_panic() {
+    let commands = [("bench", vec!["--quick", "--kind", "codec"]), ("soak", vec!["--seconds", "10"])];
+    for (program, arguments) in commands {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = kpeer(program).args(arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("standard output: "), "{error}");
+    }
 }
