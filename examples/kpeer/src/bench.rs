@@ -34,10 +34,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 const CHILDREN_END: Duration = Duration::from_millis(500);
 
 const HELP: &str = "\
-Floor and library take turns, so that other load on the machine affects both. The
-table has medians; its columns are explained below it. With --json there are also
-the CPU seconds of all rounds and the allocations per message. Compare ratios,
-not figures of different runs.
+Floor and library take turns, so that other load on the machine affects both.
+The table has medians; its columns are explained below it. With --json there are
+also the CPU seconds of all rounds and the allocations per message. Compare
+ratios, not figures of different runs.
 
 Kinds:
   small      8-byte messages, encoded one by one, and as ready-made frames
@@ -47,8 +47,8 @@ Kinds:
              sent from decoded blocks, from plain structs, and as frames
   known      a flood of announcements to a peer that remembers 1000 or 50 000
   rtt        sequential pings; floor: a blocking echo
-  handshake  connect, handshake, disconnect, wait; floor: six threads; the second
-             row has the remote in another process
+  handshake  connect, handshake, disconnect, wait; floor: six threads; and the
+             same with the remote in another process
   receipts   small messages with a receipt each, 1000 of them unresolved
   broadcast  one block of 1 MB to many peers; floor: the same bytes written to
              as many sockets
