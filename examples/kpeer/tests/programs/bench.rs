@@ -2,12 +2,12 @@
 
 #[cfg(target_os = "linux")]
 use crate::support::kpeer;
-use crate::support::running::{Ended, Running, run};
+use crate::support::running::{Ended, Running, run, run_without_deadline};
 use crate::support::scratch::Scratch;
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Ended {
-    let ended = run("bench", arguments);
+    let ended = run_without_deadline("bench", arguments);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:#?}");
     ended
 }
@@ -127,7 +127,7 @@ fn an_option_with_a_wrong_value_is_named() {
 #[test]
 fn a_signal_ends_a_run_with_what_was_measured() {
     for signal in ["INT", "TERM"] {
-        let arguments = ["--kind", "codec", "--millis", "50", "--rounds", "200"];
+        let arguments = ["--kind", "codec", "--millis", "50", "--rounds", "50"];
         let bench = Running::start("bench", &arguments);
         bench.line("the first row", |line| line.starts_with("codec.").then_some(()));
         bench.signal(signal);
@@ -137,7 +137,7 @@ fn a_signal_ends_a_run_with_what_was_measured() {
         let last = ended.out.last().unwrap();
         assert!(last.starts_with("interrupted after ") && last.contains(" row"), "{last}");
     }
-    let bench = Running::start("bench", &["--kind", "codec", "--millis", "50", "--rounds", "200", "--json"]);
+    let bench = Running::start("bench", &["--kind", "codec", "--millis", "50", "--rounds", "50", "--json"]);
     bench.line("the first row", |line| line.contains("codec.").then_some(()));
     bench.signal("INT");
     let ended = bench.end();
