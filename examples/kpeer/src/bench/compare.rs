@@ -40,3 +40,24 @@ impl Earlier {
         (then > 0.0).then(|| now / then - 1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_compared_and_figures_where_there_is_no_ratio() {
+        let figures = |library, ratio| Figures { library, ratio };
+        let rows = [
+            ("small", figures(100.0, Some(0.8))),
+            ("idle.cpu", figures(2.0, None)),
+            ("idle.wakeups", figures(0.0, None)),
+        ];
+        let earlier = Earlier(rows.into_iter().map(|(kind, figures)| (kind.to_owned(), figures)).collect());
+        let percent = |change: Option<f64>| change.map(|change| (change * 100.0).round());
+        assert_eq!(percent(earlier.change("small", 500.0, Some(0.88))), Some(10.0));
+        assert_eq!(percent(earlier.change("idle.cpu", 1.0, Some(7.0))), Some(-50.0));
+        assert_eq!(earlier.change("idle.wakeups", 1.0, None), None);
+        assert_eq!(earlier.change("tx", 1.0, Some(1.0)), None);
+    }
+}
