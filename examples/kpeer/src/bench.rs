@@ -1,90 +1,113 @@
 //! `kpeer bench`: what this library costs on this machine, measured against the least that the same work can cost.
 //!
-//! `floor` is that least, in plain code. `kinds` has what is measured, `measure` how, `report` how it is printed.
+//! `floor` is that least, in plain code. `kinds` measures, with the tools in `measure`. `report` prints, and `compare` reads an
+//! earlier run.
 
 mod child;
+mod compare;
 mod floor;
 mod kinds;
 mod measure;
-// The messages that the library itself measures.
+// The same messages as in the benchmarks of the library.
 #[path = "../../../tests/common/payloads.rs"]
 mod payloads;
 mod receiver;
 mod report;
 
-use crate::wrong_usage;
+use crate::{interrupt, wrong_usage};
 use clap::Args;
-use receiver::{Counter, Receiver};
+use crossbeam_channel::RecvTimeoutError;
+use receiver::{Receiver, Serving};
 use report::Report;
 use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{process, thread};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// How long after a signal its children may seem to fail before it arrives.
+const CHILDREN_END: Duration = Duration::from_millis(500);
+
 const HELP: &str = "\
-Floor and library take turns, so that whatever else the machine does hits both;
-printed are medians, and the ratio library ÷ floor with its spread over the
-rounds. Compare ratios, not figures of different runs.
+Floor and library take turns, so that other load on the machine affects both.
+The table has medians; its columns are explained below it. With --json there are
+also the CPU seconds of all rounds and the allocations per message. Compare
+ratios, not figures of different runs.
 
 Kinds:
-  small      8-byte messages, lent one by one, and as ready-made frames
+  small      8-byte messages, encoded one by one, and as ready-made frames
   tx         transactions of 250 bytes
   inv        announcements of 1000 transactions
-  block      blocks of 1 MB with 4000 transactions, all parts visited; sent from
-             decoded blocks, from plain structs, and as frames
+  block      blocks of 1 MB with 4000 transactions, whose parts are all visited;
+             sent from decoded blocks, from plain structs, and as frames
+  known      a flood of announcements to a peer that remembers 1000 or 50 000
   rtt        sequential pings; floor: a blocking echo
-  handshake  connect, shake hands, disconnect, wait; floor: six threads
-  receipts   small messages with a receipt each, 1000 in flight
+  handshake  connect, handshake, disconnect, wait; floor: six threads; and the
+             same with the remote in another process
+  receipts   small messages with a receipt each, 1000 of them unresolved
   broadcast  one block of 1 MB to many peers; floor: the same bytes written to
              as many sockets
-  trickle    100 000 announcements
+  trickle    100 000 and 500 000 queued announcements
   idle       connected peers that do nothing; floor: as many sockets, each with
              three threads that wait
   codec      bytes to message and back, without sockets; floor: the checksum
   all        everything (the default)
 
-CPU seconds are those of all rounds; allocations are for each message.
+SIGINT and SIGTERM end the run; the last line tells how many rows there are.
 
-Exit status: 0 when all was measured, 1 when something failed, 2 when the program
-was called wrongly.
+Exit status: 0 if everything was measured, or up to a signal; 1 if something
+failed; 2 if the call was wrong.
 ";
 
 /// Measures the library against a floor: the same work in plain code
 ///
-/// The floor computes checksums on both ends, but has no queues, channels, decoding and callbacks.
+/// The floor computes checksums at both ends, but has no queues, channels, decoding and callbacks.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub struct Options {
     /// What to measure, see below
     #[arg(long, value_name = "KIND", default_value = "all", value_parser = kind)]
     kind: String,
-    /// How many times [default: 5]
-    #[arg(long, value_name = "N")]
+    /// How many rounds [default: 5]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     rounds: Option<usize>,
-    /// About how long one measurement takes [default: 500]
-    #[arg(long, value_name = "N")]
+    /// About how long one measurement takes, in milliseconds [default: 500]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     millis: Option<u64>,
-    /// How many peers for broadcast (200) and idle (1000); several numbers give a line each
-    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    /// How many peers for broadcast [default: 200] and idle [default: 1000]; several numbers give a row each, as 10,100,1000,4000
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = peers, allow_negative_numbers = true)]
     peers: Vec<usize>,
-    /// A fraction of a second a kind: shows that it works, not how fast
+    /// Take a fraction of a second per kind: shows that it works, not how fast it is
     #[arg(long)]
     quick: bool,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Run one end of small, tx, inv, block, rtt and receipts, `send` or `receive`, the other being another process or machine; CPU time and allocations are then those of the sending process
+    /// Show the change since an earlier run, whose --json output is in FILE
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Run one end of small, tx, inv, block, rtt and receipts, `send` or `receive`, with the other end in another process or on another machine; CPU time and allocations are then those of the sending process
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Option<Role>,
-    /// Where the receiving end is
+    /// The address of the receiving end
     #[arg(long, value_name = "ADDR")]
     addr: Option<SocketAddr>,
 }
 
 fn kind(text: &str) -> Result<String> {
-    if kinds::exists(text) { Ok(text.to_owned()) } else { Err("there is no such kind".into()) }
+    if kinds::exists(text) { Ok(text.to_owned()) } else { Err("no such kind; see --help".into()) }
+}
+
+fn peers(text: &str) -> Result<usize> {
+    match text.parse()? {
+        0 => Err("0 peers cannot be measured".into()),
+        peers => Ok(peers),
+    }
 }
 
 fn role(text: &str) -> Result<Role> {
@@ -92,7 +115,7 @@ fn role(text: &str) -> Result<Role> {
         "send" => Ok(Role::Send),
         "receive" => Ok(Role::Receive),
         own if child::ROLES.contains(&own) => Ok(Role::Child(own.to_owned())),
-        _ => Err("there is no such role".into()),
+        _ => Err("no such role: `send` or `receive`".into()),
     }
 }
 
@@ -104,7 +127,7 @@ struct Plan {
     slice: Duration,
     quick: bool,
     peers: Vec<usize>,
-    /// Where the receiving end is, if not in this process.
+    /// The address of the receiving end, if it is not in this process.
     receiver: Option<SocketAddr>,
 }
 
@@ -115,7 +138,26 @@ impl Plan {
     }
 
     fn receiver(&self) -> Result<Receiver> {
-        self.receiver.map_or_else(Receiver::here, |address| Ok(Receiver::at(address)))
+        self.receiver.map_or_else(|| Receiver::here(None), |address| Ok(Receiver::at(address)))
+    }
+}
+
+/// Prints a line as `println!` does. If that is impossible, ends the process with 1 instead of a panic.
+macro_rules! print_line {
+    ($($part:tt)*) => {
+        $crate::bench::print_text(format_args!($($part)*))
+    };
+}
+pub(crate) use print_line;
+
+pub(crate) fn print_text(text: Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // The reader of a pipe that is closed has seen enough.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            eprintln!("standard output: {error}");
+        }
+        process::exit(1);
     }
 }
 
@@ -123,35 +165,54 @@ impl Plan {
 enum Role {
     Send,
     Receive,
-    /// What this program starts itself for some kinds.
+    /// A process that `bench` itself starts.
     Child(String),
 }
 
 pub fn run(options: Options) -> ExitCode {
-    let Options { kind, rounds, millis, peers, quick, json, role, addr } = options;
+    let Options { kind, rounds, millis, peers, quick, json, compare, role, addr } = options;
     if addr.is_none() && matches!(role, Some(Role::Send | Role::Receive)) {
-        wrong_usage("bench", "a role needs --addr");
+        wrong_usage("bench", "--role needs --addr");
     }
     let slice = Duration::from_millis(millis.unwrap_or(if quick { 20 } else { 500 }));
     let rounds = rounds.unwrap_or(if quick { 1 } else { 5 }).max(1);
     let plan = Plan { kind, rounds, slice, quick, peers, receiver: addr };
-    if let Err(error) = measure(&plan, role, json) {
+    let result = match role {
+        None | Some(Role::Send) => measure(&plan, json, compare.as_deref()),
+        Some(Role::Receive) => receive(&plan),
+        Some(Role::Child(role)) => child::run(&role, &plan),
+    };
+    if let Err(error) = result {
         eprintln!("kpeer bench: {error}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-fn measure(plan: &Plan, role: Option<Role>, json: bool) -> Result<()> {
-    match role {
-        None | Some(Role::Send) => kinds::run(plan, &mut Report::new(json)),
-        Some(Role::Receive) => {
-            let address = plan.receiver.ok_or("a role needs --addr")?;
-            let listener = TcpListener::bind(address)?;
-            println!("receiving at {}", listener.local_addr()?);
-            receiver::serve(&listener, &Counter::default());
-            Ok(())
+fn measure(plan: &Plan, json: bool, compare: Option<&Path>) -> Result<()> {
+    let mut report = Report::new(json, compare.map(report::earlier).transpose()?);
+    let interrupted = interrupt::channel()?;
+    let (signal, last) = (interrupted.clone(), report.clone());
+    thread::Builder::new().name("interrupt".into()).spawn(move || {
+        // Nothing is ever sent: this returns when the signal arrives.
+        let _ = signal.recv();
+        last.interrupted();
+    })?;
+    let result = kinds::run(plan, &mut report);
+    if result.is_err() && interrupted.recv_timeout(CHILDREN_END) == Err(RecvTimeoutError::Disconnected) {
+        // The signal of a terminal ends the children too, which is not an error. The other thread ends the process.
+        loop {
+            thread::park();
         }
-        Some(Role::Child(role)) => child::run(&role, plan),
     }
+    result?;
+    report.finish();
+    Ok(())
+}
+
+fn receive(plan: &Plan) -> Result<()> {
+    let listener = TcpListener::bind(plan.receiver.ok_or("--role needs --addr")?)?;
+    println!("receiving at {}", listener.local_addr()?);
+    receiver::serve(&listener, &Serving::default());
+    Ok(())
 }

@@ -58,21 +58,21 @@ The kinds of errors are
   of payloads     truncated, trailing, too_many, non_canonical, not_zero
   of lines        hex
 
-A pcapng or pcap file is what tcpdump records with a filter such as `port 16111`.
-Each TCP connection with kaspa frames becomes a peer. Segments that were sent
-again or arrived out of order are put in order. Bytes that were not captured are
-reported, and reading goes on with the next frame. If the file does not tell the
-direction of packets, the side that dialled is this side. The last line (with
---json an object with `what` summary) counts what is not shown.
+A pcapng or pcap file is what tcpdump records with a filter such as `port
+16111`. Each TCP connection with kaspa frames becomes a peer. Segments that
+were sent again or arrived out of order are put in order. Bytes that were not
+captured are reported, and reading goes on with the next frame. If the file
+does not tell the direction of packets, the side that dialled is this side. The
+last line (with --json an object with `what` summary) counts what is not shown.
 
 --pcap makes up the packets, since a capture has only frames. Addresses that it
 does not have are 192.0.2.1, 198.51.100.x and 2001:db8::1.
 
-Exit status: 0 if everything that was shown is well-formed; 1 if a frame was bad,
-bytes were not captured, or no record matches; with --replay also 1 if the node
-could not be reached, did not take everything or disconnected; 2 if the call was
-wrong, or something could not be read to its end, or written. Everything before
-that is shown, sent or written.
+Exit status: 0 if everything that was shown is well-formed; 1 if a frame was
+bad, bytes were not captured, or no record matches; with --replay also 1 if the
+node could not be reached, did not take everything or disconnected; 2 if the
+call was wrong, or something could not be read to its end, or written.
+Everything before that is shown, sent or written.
 ";
 
 /// Prints what kaspa peer-to-peer frames are

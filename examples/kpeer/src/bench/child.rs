@@ -1,8 +1,9 @@
-//! The processes that this program starts itself, so that what is measured is alone in its process.
+//! The processes that `bench` starts, so that one end is alone in its process.
 //!
 //! A child prints one line when it is ready or done, and ends when its standard input does.
 
 use super::kinds::idle;
+use super::receiver::{Serving, serve};
 use super::{Plan, Result};
 use kaspa_peer::wire::{Command, FrameDecoder, Message, Network, VerAck, Version, write_message};
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,18 +11,18 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Stdio};
 use std::{env, thread};
 
-/// What one can be.
-pub const ROLES: [&str; 3] = ["sink", "idle-library", "idle-floor"];
+/// The roles of children.
+pub const ROLES: [&str; 4] = ["sink", "acceptor", "idle-library", "idle-floor"];
 
 /// A running child.
 pub struct Child {
     process: process::Child,
-    /// What it said.
+    /// The line that it printed.
     pub line: String,
 }
 
 impl Child {
-    /// Starts one, and waits for its line.
+    /// Starts a child, and waits for its line.
     pub fn start(role: &str, more: &[String]) -> Result<Self> {
         let mut process = process::Command::new(env::current_exe()?)
             .args(["bench", "--role", role])
@@ -38,46 +39,57 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that it has ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// A child that shakes hands with whoever connects and swallows what they send.
-pub struct Sink {
+/// A child that accepts connections.
+pub struct Remote {
     pub address: SocketAddr,
     _child: Child,
 }
 
-impl Sink {
-    pub fn start() -> Result<Self> {
-        let child = Child::start("sink", &[])?;
+impl Remote {
+    /// It does its part of the handshake, and drops everything that it receives.
+    pub fn sink() -> Result<Self> {
+        Self::start("sink")
+    }
+
+    /// Its connections are peers of the library, or floors.
+    pub fn acceptor() -> Result<Self> {
+        Self::start("acceptor")
+    }
+
+    fn start(role: &str) -> Result<Self> {
+        let child = Child::start(role, &[])?;
         Ok(Self { address: child.line.trim().parse()?, _child: child })
     }
 }
 
-/// The child's side.
+/// Runs in the child.
 pub fn run(role: &str, plan: &Plan) -> Result<()> {
     match role {
-        "sink" => {
+        "sink" | "acceptor" => {
             let listener = TcpListener::bind("127.0.0.1:0")?;
             println!("{}", listener.local_addr()?);
-            thread::spawn(move || swallow(&listener));
+            let is_sink = role == "sink";
+            thread::spawn(move || if is_sink { drop_all(&listener) } else { serve(&listener, &Serving::default()) });
         }
         _ => println!("{}", idle::measure(role, plan)?),
     }
-    // The parent says nothing, until it goes.
+    // The parent writes nothing: this ends when the parent does.
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
 }
 
-fn swallow(listener: &TcpListener) {
+fn drop_all(listener: &TcpListener) {
     for stream in listener.incoming() {
         let result = stream.map_err(Into::into).and_then(|stream| {
             thread::Builder::new().stack_size(64 * 1024).spawn(move || {
-                // Whoever went away is not missed.
-                let _ = greet(&stream).and_then(|()| drain(&stream));
+                // An error means that the remote has disconnected.
+                let _ = handshake(&stream).and_then(|()| drain(&stream));
             })?;
             Ok(())
         });
@@ -87,8 +99,8 @@ fn swallow(listener: &TcpListener) {
     }
 }
 
-/// A node's half of the handshake, as the one that was dialled; any other first message is swallowed.
-fn greet(mut stream: &TcpStream) -> Result<()> {
+/// The accepting side of a handshake. Any other first message is dropped.
+fn handshake(mut stream: &TcpStream) -> Result<()> {
     let mut decoder = FrameDecoder::new(Network::Simnet);
     while decoder.read_from(&mut stream)? > 0 {
         while let Some(frame) = decoder.next_frame()? {
@@ -109,7 +121,7 @@ fn greet(mut stream: &TcpStream) -> Result<()> {
 
 fn drain(mut stream: &TcpStream) -> Result<()> {
     let mut one = [0];
-    // The buffer is for those who send more.
+    // Most connections are idle, and need no buffer.
     if stream.read(&mut one)? == 0 {
         return Ok(());
     }

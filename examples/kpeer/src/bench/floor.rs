@@ -1,8 +1,8 @@
-//! The floor: what is left when everything goes that a peer could do without.
+//! The floor: the work that no peer can avoid, in plain blocking code.
 //!
-//! One thread hashes and writes, one reads and checks the hashes, and each message becomes a `Vec`. No queue, no channel, no
-//! decoding, no callbacks, no statistics, no deadlines. It is as fast as plain blocking code gets; a library cannot be
-//! faster than this at the same work, except where it does less of it (a frame that is ready-made is not hashed again).
+//! One thread computes checksums and writes, one reads and checks them, and each message becomes a `Vec`. There are no queues,
+//! channels, decoding, callbacks, statistics and deadlines. A library can be faster only where it does less: a ready-made frame
+//! has its checksum already.
 
 use super::Result;
 use kaspa_peer::wire::{HEADER_SIZE, Network};
@@ -10,21 +10,23 @@ use sha2::{Digest, Sha256};
 use std::hint::black_box;
 use std::io::{IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
-/// Small messages are written so many bytes at once: more does not help.
+/// How many bytes of small messages are written at once. More do not make it faster.
 const COALESCE: usize = 64 * 1024;
 
-/// A payload from this size on is written from where it is, and read straight into its own `Vec`.
+/// A payload of this size or more is not copied to be written, and is read directly into its own `Vec`.
 const DIRECT: usize = 16 * 1024;
 
 /// The receiver's buffer.
 const BUFFER: usize = 256 * 1024;
 
-/// The first word of a floor connection tells the other end what to do.
+/// The first four bytes of a floor connection tell the other end what to do.
+pub const MEET: &[u8; 4] = b"meet";
 pub const PUMP: &[u8; 4] = b"pump";
 pub const ECHO: &[u8; 4] = b"echo";
 
-/// The last message of a batch, which the receiver answers with how many it got.
+/// The last message of a batch. The receiver answers it with the number of messages.
 const DONE: &[u8; 12] = b"done\0\0\0\0\0\0\0\0";
 
 fn checksum(payload: &[u8]) -> [u8; 4] {
@@ -32,7 +34,7 @@ fn checksum(payload: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The hash of a payload, as both ends of everything must compute it.
+/// Computes the checksum of a payload, as both ends of every connection do.
 pub fn hash_only(payload: &[u8]) {
     black_box(checksum(black_box(payload)));
 }
@@ -82,7 +84,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Waits until everything has been received, and gives how many messages that were.
+    /// Waits until everything is received. Returns the number of messages.
     pub fn finish(&mut self) -> Result<u64> {
         self.send(DONE, &[])?;
         self.flush()?;
@@ -98,14 +100,14 @@ fn write_both(stream: &mut TcpStream, header: &[u8], payload: &[u8]) -> Result<(
     while !parts.is_empty() {
         let count = stream.write_vectored(parts)?;
         if count == 0 {
-            return Err("the receiver takes no more".into());
+            return Err("the receiver accepts no more".into());
         }
         IoSlice::advance_slices(&mut parts, count);
     }
     Ok(())
 }
 
-/// The receiving end, until the sender goes.
+/// The receiving end, until the sender disconnects.
 pub fn receive(mut stream: TcpStream) -> Result<()> {
     stream.read_exact(&mut [0; PUMP.len()])?;
     // Reading to the start of a page plus the allocator's 16 bytes is slow on some processors.
@@ -152,7 +154,7 @@ struct Header {
     is_done: bool,
 }
 
-/// A header, and what is there of what follows it.
+/// A header, and the bytes after it.
 fn frame(bytes: Option<&[u8]>) -> Option<(Header, &[u8])> {
     let (header, rest) = bytes?.split_first_chunk::<HEADER_SIZE>()?;
     let length = u32::from_le_bytes(*header.get(16..)?.first_chunk()?);
@@ -160,7 +162,7 @@ fn frame(bytes: Option<&[u8]>) -> Option<(Header, &[u8])> {
     Some((Header { length: length as usize, checksum: *header.last_chunk()?, is_done }, rest))
 }
 
-/// Sends back what arrives, until the sender goes.
+/// Sends back everything, until the sender disconnects.
 pub fn echo(mut stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.read_exact(&mut [0; ECHO.len()])?;
@@ -173,7 +175,7 @@ pub fn echo(mut stream: TcpStream) -> Result<()> {
     }
 }
 
-/// The asking end of an echo: one frame's worth of bytes there and back.
+/// The calling end of an echo, with as many bytes as a ping has.
 pub struct Caller(TcpStream);
 
 impl Caller {
@@ -189,4 +191,35 @@ impl Caller {
         self.0.write_all(&frame)?;
         Ok(self.0.read_exact(&mut frame)?)
     }
+}
+
+/// The threads of a peer, and their stacks.
+const THREADS: usize = 3;
+const STACK: usize = 256 * 1024;
+
+/// Starts as many threads as a peer has, and waits for them.
+fn threads() -> Result<()> {
+    let spawn = |_| thread::Builder::new().stack_size(STACK).spawn(|| {});
+    let threads = (0..THREADS).map(spawn).collect::<std::io::Result<Vec<_>>>()?;
+    threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked".into()))
+}
+
+/// The accepting end of a short connection with the threads of a peer.
+pub fn meet(mut stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    stream.read_exact(&mut [0; MEET.len()])?;
+    threads()?;
+    Ok(stream.write_all(MEET)?)
+}
+
+/// The dialling end: connects, starts its own threads, and waits for the other end.
+pub fn dial_and_meet(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(MEET)?;
+    threads()?;
+    stream.read_exact(&mut [0; MEET.len()])?;
+    // The end of the connection.
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
 }

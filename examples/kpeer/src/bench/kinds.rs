@@ -1,4 +1,4 @@
-//! What is measured.
+//! The kinds of measurements.
 
 mod broadcast;
 mod codec;
@@ -13,15 +13,16 @@ use super::{Plan, Result};
 
 type Run = fn(&Plan, &mut Report) -> Result<()>;
 
-/// Each group, its kinds beside the one of its own name, whether its ends can be two processes, and how it is run.
-const GROUPS: [(&str, &[&str], bool, Run); 11] = [
+/// Each group: its name, its other kinds, whether its ends can be two processes, and the function that measures it.
+const GROUPS: [(&str, &[&str], bool, Run); 12] = [
     ("small", &["small-frames"], true, stream::small),
     ("tx", &["tx-frames"], true, stream::tx),
     ("inv", &["inv-frames"], true, stream::inv),
     ("block", &["block-owned", "block-frames"], true, stream::block),
+    ("known", &["known-1000", "known-50000"], false, stream::known),
     ("receipts", &[], true, stream::receipts),
     ("rtt", &[], true, rtt::run),
-    ("handshake", &[], false, handshake::run),
+    ("handshake", &["handshake-remote"], false, handshake::run),
     ("broadcast", &[], false, broadcast::run),
     ("trickle", &[], false, trickle::run),
     ("idle", &[], false, idle::run),

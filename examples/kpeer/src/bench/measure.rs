@@ -1,11 +1,11 @@
-//! Taking the time, the CPU time and the allocations of a piece of work, and comparing two pieces of work fairly.
+//! Measures the time, the CPU time and the allocations of work, and compares two kinds of work.
 
 use super::{Plan, Result};
 use crate::heap;
 use cpu_time::ProcessTime;
 use std::time::{Duration, Instant};
 
-/// What one piece of work took.
+/// What work took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     pub wall: Duration,
@@ -15,7 +15,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What `work` takes, and gives.
+    /// Does the work. Returns what it took, and its result.
     pub fn of<T>(work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
         let before = heap::allocations();
         let cpu = ProcessTime::try_now()?;
@@ -48,7 +48,7 @@ impl Sample {
     }
 }
 
-/// What a ratio should be, or a figure.
+/// A target for the ratio or for the figure of the library.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
     /// Library ÷ floor, at least.
@@ -70,7 +70,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Measures floor and library in turns, so that whatever else the machine does hits both.
+    /// Measures floor and library in turns, so that other load on the machine affects both.
     pub fn alternate(
         plan: &Plan,
         kind: impl Into<String>,
@@ -82,7 +82,7 @@ impl Outcome {
         let mut outcome =
             Self { kind: kind.into(), unit, target: target.into(), library: Vec::new(), floor: Vec::new() };
         for round in 0..plan.rounds {
-            // Whoever comes second finds a warmer or a more tired machine: take turns at that too.
+            // The second of two measurements finds warmer caches, or a warmer processor: the order changes too.
             if round % 2 == 0 {
                 outcome.floor.push(floor()?);
                 outcome.library.push(library()?);
@@ -99,11 +99,11 @@ impl Outcome {
         median(self.ratios())
     }
 
-    /// How far the rounds are apart: largest minus smallest ratio, relative to the median.
+    /// The largest minus the smallest ratio of the rounds, relative to the median.
     pub fn spread(&self) -> f64 {
         let (least, most) =
             self.ratios().fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(ratio), most.max(ratio)));
-        // Also where all are nothing, of which nothing can be a part.
+        // Equal ratios can all be zero.
         if most == least { 0.0 } else { (most - least) / self.ratio() }
     }
 
@@ -111,7 +111,7 @@ impl Outcome {
         self.library.iter().zip(&self.floor).map(|(library, floor)| library.value / floor.value)
     }
 
-    /// Whether it is as it should be; `None` where nothing is asked.
+    /// Whether the target is reached; `None` without a target.
     pub fn is_met(&self) -> Option<bool> {
         self.target.map(|target| match target {
             Target::Ratio(least) => self.ratio() >= least,
@@ -128,7 +128,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How many repetitions fill a measurement: found by trying, with the floor.
+/// Finds the number of repetitions that fill a measurement, by trying.
 pub fn calibrate(plan: &Plan, mut work: impl FnMut(u64) -> Result<()>) -> Result<u64> {
     let mut count = 1;
     loop {

@@ -1,4 +1,4 @@
-//! The receiving end of everything that streams, for the floor and for the library, in this process or another.
+//! The receiving end of the kinds with two ends, for the floor and for the library, in this process or another.
 
 use super::{Result, floor, payloads};
 use kaspa_peer::wire::{Block, FeeFilter, Inv, Network, Transaction};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// Counts the messages that it is told of, and looks into blocks.
+/// Counts messages, and visits all parts of blocks.
 #[derive(Clone, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
@@ -18,7 +18,7 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many there were since this was last asked.
+    /// How many there were since the last call.
     pub fn take(&self) -> u64 {
         self.0.swap(0, Ordering::Relaxed)
     }
@@ -46,7 +46,15 @@ impl Listener for Counter {
     }
 }
 
-/// Where the receiving end is.
+/// How connections are served.
+#[derive(Clone, Default)]
+pub struct Serving {
+    counter: Counter,
+    /// How many items a peer remembers as known to the remote, if not as many as usual.
+    known_inventory: Option<usize>,
+}
+
+/// The receiving end, as the sending end sees it.
 pub struct Receiver {
     pub address: SocketAddr,
     /// Only when it is in this process.
@@ -54,13 +62,13 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// One in this process.
-    pub fn here() -> Result<Self> {
+    /// One in this process. `known_inventory` is the setting of its peers.
+    pub fn here(known_inventory: Option<usize>) -> Result<Self> {
         let delivered = Counter::default();
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let counter = delivered.clone();
-        thread::spawn(move || serve(&listener, &counter));
+        let serving = Serving { counter: delivered.clone(), known_inventory };
+        thread::spawn(move || serve(&listener, &serving));
         Ok(Self { address, delivered: Some(delivered) })
     }
 
@@ -69,7 +77,7 @@ impl Receiver {
         Self { address, delivered: None }
     }
 
-    /// Makes sure that the library delivered what was sent: a benchmark that loses messages is none.
+    /// Checks that the library delivered every message.
     pub fn check(&self, sent: u64) -> Result<()> {
         match self.delivered.as_ref().map(Counter::take) {
             Some(delivered) if delivered != sent => Err(format!("{delivered} of {sent} messages arrived").into()),
@@ -86,12 +94,12 @@ impl Receiver {
     }
 }
 
-/// Serves whoever connects, as long as connections come.
-pub fn serve(listener: &TcpListener, counter: &Counter) {
+/// Serves every connection, each in a thread of its own.
+pub fn serve(listener: &TcpListener, serving: &Serving) {
     for stream in listener.incoming() {
-        let counter = counter.clone();
+        let serving = serving.clone();
         thread::spawn(move || {
-            let result = stream.map_err(Into::into).and_then(|stream| serve_one(stream, counter));
+            let result = stream.map_err(Into::into).and_then(|stream| serve_one(stream, serving));
             if let Err(error) = result {
                 eprintln!("kpeer bench: receiver: {error}");
             }
@@ -99,7 +107,7 @@ pub fn serve(listener: &TcpListener, counter: &Counter) {
     }
 }
 
-fn serve_one(stream: TcpStream, counter: Counter) -> Result<()> {
+fn serve_one(stream: TcpStream, serving: Serving) -> Result<()> {
     let mut first = [0; 4];
     loop {
         match stream.peek(&mut first)? {
@@ -111,8 +119,14 @@ fn serve_one(stream: TcpStream, counter: Counter) -> Result<()> {
     match &first {
         floor::PUMP => floor::receive(stream),
         floor::ECHO => floor::echo(stream),
+        floor::MEET => floor::meet(stream),
         _ => {
-            let config = Config::builder(Network::Simnet).listener(counter).build()?;
+            let builder = Config::builder(Network::Simnet).listener(serving.counter);
+            let builder = match serving.known_inventory {
+                Some(items) => builder.known_inventory(items),
+                None => builder,
+            };
+            let config = builder.build()?;
             let address = stream.peer_addr()?;
             Peer::inbound(stream, address, &config)?.wait_for_disconnect()?;
             Ok(())

@@ -199,12 +199,16 @@ pub fn show<W: Write>(records: &mut Records, report: &mut Report<W>) -> Result<(
     {
         writeln!(report.out, "capture of {network}").map_err(Failure::Write)?;
     }
-    for record in &mut *records {
+    while let Some(record) = records.next() {
         let record = record.map_err(|error| Failure::Read(cut_off(error)))?;
         report.bad |= record.found.as_ref().is_some_and(|found| found.content.is_err());
         report.bad |= matches!(record.what, What::Missing(_));
         if report.json { json::write_record(&mut report.out, &record) } else { write(&mut report.out, &record) }
             .map_err(Failure::Write)?;
+        if matches!(records.source, Source::Packets(_)) {
+            // tcpdump may still be writing to the other end of a pipe.
+            report.out.flush().map_err(Failure::Write)?;
+        }
     }
     if let Some(summary) = records.summary() {
         if report.json { json::write_summary(&mut report.out, &summary) } else { writeln!(report.out, "{summary}") }

@@ -1,21 +1,21 @@
-//! Finding the frames in a stream, and where they are.
+//! The frames of a stream, and their positions.
 
 use hex::FromHexError;
 use kaspa_peer::wire::{Command, DecodeError, FrameError, HEADER_SIZE, Message, Network, ReadError, read_message};
 use std::fmt;
 use std::io::{self, Read};
 
-/// A frame, good or bad, or a line that is not even hex.
+/// A frame, well-formed or not, or a line that is not hex.
 pub struct Found {
-    /// The network that is read; unknown of a line that is not hex.
+    /// The network of the stream; `None` for a line that is not hex.
     pub network: Option<Network>,
-    /// The line, from 1 on, of a stream that is written in hex.
+    /// The number of the line, from 1, if the stream is in hex.
     pub line: Option<u64>,
-    /// Where in its stream it begins.
+    /// The position of its first byte in the stream.
     pub offset: u64,
-    /// How many bytes there are of it.
+    /// How many bytes of it the stream has.
     pub size: u64,
-    /// Its command, if that is well-formed.
+    /// The command, if it is well-formed.
     pub command: Option<Command>,
     /// The length of the payload according to the header.
     pub payload_len: Option<u32>,
@@ -35,7 +35,7 @@ impl Found {
         }
     }
 
-    /// Whether it is known where the next frame begins.
+    /// Whether the position of the next frame is known.
     pub fn is_followed(&self) -> bool {
         match &self.content {
             Ok(_) => true,
@@ -51,7 +51,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What is wrong, as a name that does not change.
+    /// The kind of the problem, as a name that does not change.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hex(_) => "hex",
@@ -89,13 +89,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The public network whose magic number a stream begins with, or else the main network.
+/// The public network whose magic number a stream begins with, or the main network.
 pub fn network_of(stream: &[u8]) -> Network {
     let magic = stream.first_chunk().map_or(0, |magic| u32::from_le_bytes(*magic));
     Network::PUBLIC.into_iter().find(|network| network.magic() == magic).unwrap_or(Network::Mainnet)
 }
 
-/// A network as the command line takes it.
+/// A network as the command line accepts it.
 pub fn network_name(network: Network) -> String {
     match network {
         Network::Custom(magic) => format!("0x{magic:08x}"),
@@ -121,10 +121,11 @@ impl<R: Read> Frames<R> {
         Self { line: Some(line), ..self }
     }
 
-    /// The next frame; `None` at the end of the stream. Not to be called after one that none [follows](Found::is_followed).
+    /// Returns the next frame, or `None` at the end of the stream. Must not be called after a frame that is not
+    /// [followed](Found::is_followed) by another.
     ///
-    /// [`MessageReader`](kaspa_peer::wire::MessageReader) is the simpler way to read a stream, but it does not tell where
-    /// the frames are, nor what a bad one was meant to be. So the header is looked at here, too.
+    /// [`MessageReader`](kaspa_peer::wire::MessageReader) is the simpler way to read a stream, but it tells
+    /// neither the positions of frames nor the command of a malformed one. So the header is read here too.
     pub fn next_frame(&mut self) -> io::Result<Option<Found>> {
         let mut header = Vec::with_capacity(HEADER_SIZE);
         self.source.by_ref().take(HEADER_SIZE as u64).read_to_end(&mut header)?;
@@ -144,7 +145,7 @@ impl<R: Read> Frames<R> {
             Err(error) => return Err(io::Error::other(error)),
         };
         if content.as_ref().is_err_and(FrameError::in_step) {
-            // Of a frame that its header condemned, the payload is still to come.
+            // The payload of a frame with a bad header has not been read.
             io::copy(&mut payload, &mut io::sink())?;
         }
         let size = header.len() as u64 + announced - payload.limit();

@@ -1,4 +1,4 @@
-//! Frames as JSON, written as it is made: a block as text can be many times its size.
+//! Frames as JSON. It is written while it is made, because the text of a block can be many times as large as the block.
 
 use super::capture::{Shown, What};
 use super::connections::Summary;
@@ -50,7 +50,7 @@ impl<T: Object> Serialize for Json<T> {
     }
 }
 
-/// What is written as it is displayed.
+/// A value that is written as it is displayed.
 struct Text<T>(T);
 
 impl<T: Display> Serialize for Text<T> {
@@ -67,7 +67,7 @@ impl Serialize for Hex<'_> {
     }
 }
 
-/// A list, by what makes its iterator.
+/// A list, as a function that makes its iterator.
 struct List<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
@@ -214,7 +214,7 @@ impl Object for Message {
             }),
             Self::FeeFilter(m) => entries!(to, { "min_fee": m.min_fee, }),
             Self::Custom(m) => entries!(to, { "payload": Hex(&m.payload), }),
-            // `verack`, `filterclear`, `sendheaders` and `getseltip` say nothing more.
+            // `verack`, `filterclear`, `sendheaders` and `getseltip` have no fields.
             _ => {}
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Saying to a node what one side of a capture said.
+//! `--replay`: sends a node the frames that one side of a capture sent.
 
 use super::Failure;
 use super::capture::{Records, Shown, What, cut_off};
@@ -10,16 +10,16 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
-/// So many answers may wait to be printed. Each may be a block of 32 MiB.
-const WAITING: usize = 4;
+/// How many messages of the node may wait to be printed. Each may be a block of 32 MiB.
+const EVENTS: usize = 4;
 
-/// How long the node may take to make room for a frame, and talk after the last.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the queue may have no room for a frame, and how long the node may send messages after the last frame.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When nothing has come for so long, nothing more is expected.
+/// When no message has arrived for this time, no more are expected.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Whose words are repeated.
+/// Which frames of a capture are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Sent,
@@ -38,108 +38,109 @@ impl std::str::FromStr for Side {
     }
 }
 
-/// What the library says by itself, with nonces of its own.
+/// Whether the library sends this message by itself, with nonces of its own.
 fn is_automatic(command: Command) -> bool {
     matches!(command, Command::Version | Command::VerAck | Command::Ping | Command::Pong)
 }
 
-/// What was said, and how that ended.
+/// The frames that were sent, and how sending ended.
 #[derive(Default)]
-struct Said {
-    repeated: u64,
+struct Sent {
+    frames: u64,
     left_out: u64,
-    /// Why it could not go on.
+    /// Why sending stopped early.
     stopped: Option<String>,
     /// What is wrong with the rest of the file.
     cut: Option<io::Error>,
 }
 
-/// What came back.
+/// The messages that arrived, and how receiving ended.
 #[derive(Default)]
-struct Heard {
-    count: u64,
-    gone: Option<DisconnectReason>,
-    /// It did not stop.
-    still_talking: bool,
+struct Received {
+    messages: u64,
+    disconnected: Option<DisconnectReason>,
+    /// The node was still sending messages when time was over.
+    has_more: bool,
 }
 
-/// Repeats one side of the first peer that the filter takes, and shows what comes back meanwhile; whether the node heard
-/// all of it and is still there.
+/// Sends the frames of one side of the first peer that the filter takes, and prints the messages of the node. Returns whether
+/// the node accepted all of them and is still connected.
 pub fn replay(records: &mut Records, address: &str, side: Side, out: &mut impl Write) -> Result<bool, Failure> {
     let Some(network) = records.network() else {
         return Err(Failure::Read(io::Error::new(io::ErrorKind::InvalidData, "no frames to send")));
     };
     let (stream, address) =
         DialOptions::default().dial(address, network).map_err(|error| Failure::Node(error.into()))?;
-    // While more than that wait to be printed, the node has to wait, too.
-    let (listener, events) = events(WAITING);
+    // While this many messages wait to be printed, no more are read.
+    let (listener, events) = events(EVENTS);
     let config = Config::builder(network).user_agent_with_comments("inspect", env!("CARGO_PKG_VERSION"), ["replay"]);
     let config = config.listener(listener).build().map_err(|error| Failure::Node(error.into()))?;
     let peer = Peer::outbound(stream, address, &config).map_err(|error| Failure::Node(error.into()))?;
-    let (said, heard) = thread::scope(|scope| {
-        let speaker = scope.spawn(|| say(records, &peer, network, side));
-        let heard = listen(&events, || speaker.is_finished(), out);
-        // Whatever is left to say nobody hears any more.
+    let (sent, received) = thread::scope(|scope| {
+        let sender = scope.spawn(|| send(records, &peer, network, side));
+        let received = receive(&events, || sender.is_finished(), out);
+        // Ends the sender too, if printing failed.
         peer.disconnect();
-        (speaker.join(), heard)
+        (sender.join(), received)
     });
-    let (said, heard) = (said.unwrap_or_else(|panic| panic::resume_unwind(panic)), heard.map_err(Failure::Write)?);
-    let closing = match (&heard.gone, &said.stopped) {
-        (Some(reason), _) => format!("the node is gone: {reason}"),
+    let sent = sent.unwrap_or_else(|panic| panic::resume_unwind(panic));
+    let received = received.map_err(Failure::Write)?;
+    let closing = match (&received.disconnected, &sent.stopped) {
+        (Some(reason), _) => format!("the node has disconnected: {reason}"),
         (None, Some(error)) => error.clone(),
-        (None, None) if heard.still_talking => format!("the node still talks after {PATIENCE:?}"),
-        (None, None) => "the node is still there".to_owned(),
+        (None, None) if received.has_more => format!("the node still sends messages after {TIMEOUT:?}"),
+        (None, None) => "the node is still connected".to_owned(),
     };
-    let Said { repeated, left_out, .. } = said;
-    writeln!(out, "{repeated} frames repeated, {left_out} left out, {} messages came back; {closing}", heard.count)
+    let Sent { frames, left_out, .. } = sent;
+    writeln!(out, "{frames} frames sent, {left_out} left out, {} messages received; {closing}", received.messages)
         .and_then(|()| out.flush())
         .map_err(Failure::Write)?;
-    match said.cut {
+    match sent.cut {
         Some(error) => Err(Failure::Read(cut_off(error))),
-        None => Ok(said.stopped.is_none() && heard.gone.is_none()),
+        None => Ok(sent.stopped.is_none() && received.disconnected.is_none()),
     }
 }
 
-/// Prints what comes, until all is said and nothing has come for a while.
-fn listen(events: &Receiver<Event>, all_said: impl Fn() -> bool, out: &mut impl Write) -> io::Result<Heard> {
-    let mut heard = Heard::default();
+/// Prints messages until all frames are sent and no message has arrived for a while.
+fn receive(events: &Receiver<Event>, all_sent: impl Fn() -> bool, out: &mut impl Write) -> io::Result<Received> {
+    let mut received = Received::default();
     let mut deadline = None;
     loop {
         match events.recv_timeout(QUIET).map(|event| event.kind) {
             Ok(EventKind::Message(message)) if !is_automatic(message.command()) => {
-                heard.count += 1;
+                received.messages += 1;
                 let line = format!("<- {:<12} {}", message.command(), message.summary());
                 writeln!(out, "{}", line.trim_end())?;
             }
             Ok(EventKind::Disconnected(reason)) => {
-                heard.gone = Some(reason);
-                return Ok(heard);
+                received.disconnected = Some(reason);
+                return Ok(received);
             }
             Ok(_) => {}
-            Err(_) if all_said() => return Ok(heard),
-            // It may take its time while it is being told something.
+            Err(_) if all_sent() => return Ok(received),
+            // The node may take its time while frames are sent.
             Err(_) => out.flush()?,
         }
-        if all_said() && *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) <= Instant::now() {
-            heard.still_talking = true;
-            return Ok(heard);
+        if all_sent() && *deadline.get_or_insert_with(|| Instant::now() + TIMEOUT) <= Instant::now() {
+            received.has_more = true;
+            return Ok(received);
         }
     }
 }
 
-fn say(records: &mut Records, peer: &Peer, network: Network, side: Side) -> Said {
-    let mut said = Said::default();
+fn send(records: &mut Records, peer: &Peer, network: Network, side: Side) -> Sent {
+    let mut sent = Sent::default();
     if let Err(error) = peer.wait_for_handshake() {
-        said.stopped = Some(error.to_string());
-        return said;
+        sent.stopped = Some(error.to_string());
+        return sent;
     }
-    let mut only = None;
+    let mut chosen = None;
     for record in records {
-        let Shown { peer: whose, what, .. } = match record {
+        let Shown { peer: id, what, .. } = match record {
             Ok(record) => record,
-            // What comes before the cut is said.
+            // The frames before the cut are sent.
             Err(error) => {
-                said.cut = Some(error);
+                sent.cut = Some(error);
                 break;
             }
         };
@@ -147,22 +148,22 @@ fn say(records: &mut Records, peer: &Peer, network: Network, side: Side) -> Said
             (What::Sent(frame), Side::Sent) | (What::Received(frame), Side::Received) => frame,
             _ => continue,
         };
-        if *only.get_or_insert(whose) != whose {
+        if *chosen.get_or_insert(id) != id {
             continue;
         }
         match Frame::from_bytes(frame, network) {
-            Ok(frame) if !is_automatic(frame.command()) => match peer.send_frame(&frame, PATIENCE) {
-                Ok(_) => said.repeated += 1,
+            Ok(frame) if !is_automatic(frame.command()) => match peer.send_frame(&frame, TIMEOUT) {
+                Ok(_) => sent.frames += 1,
                 Err(error) => {
-                    said.stopped = Some(format!("{} could not be said: {error}", frame.command()));
-                    return said;
+                    sent.stopped = Some(format!("{} could not be sent: {error}", frame.command()));
+                    return sent;
                 }
             },
-            // What is no frame any more cannot be sent: the library sends nothing that is malformed.
-            _ => said.left_out += 1,
+            // The library sends no malformed frames.
+            _ => sent.left_out += 1,
         }
     }
-    // What a node answers on its reader's thread comes before the pong; others may take a little longer.
-    said.stopped = peer.ping().err().map(|error| format!("no answer to a ping: {error}"));
-    said
+    // Most nodes answer in order, so that their answers arrive before the pong.
+    sent.stopped = peer.ping().err().map(|error| format!("no answer to a ping: {error}"));
+    sent
 }

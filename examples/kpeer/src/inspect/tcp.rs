@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// How many bytes may wait for a segment before them. Then that is taken for missing.
 pub const MAX_WAITING: usize = 4 << 20;
 
+/// What a waiting segment takes besides its bytes, so that many small ones are bounded too.
+const SEGMENT_OVERHEAD: usize = 100;
+
 /// What comes next in a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -107,9 +110,9 @@ impl Direction {
         match self.waiting.get(&start) {
             Some(known) if known.len() >= length => self.oddities.again += 1,
             _ => {
-                self.waiting_bytes += length;
+                self.waiting_bytes += length + SEGMENT_OVERHEAD;
                 if let Some(shorter) = self.waiting.insert(start, payload) {
-                    self.waiting_bytes -= shorter.len();
+                    self.waiting_bytes -= shorter.len() + SEGMENT_OVERHEAD;
                 }
             }
         }
@@ -133,7 +136,7 @@ impl Direction {
             && Some(*entry.key()) <= self.next
         {
             let (start, payload) = entry.remove_entry();
-            self.waiting_bytes -= payload.len();
+            self.waiting_bytes -= payload.len() + SEGMENT_OVERHEAD;
             self.deliver(start, payload, pieces);
         }
     }

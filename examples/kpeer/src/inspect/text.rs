@@ -1,14 +1,14 @@
-//! Frames as text for people: a line each, and what matters most of what is in them.
+//! Frames as text for people: one line each, and below it the most important fields.
 
 use super::frames::{Found, network_name};
 use kaspa_peer::wire::{AddressScope, BlockHeader, Encode, Inventory, Message, NetAddress, TxRef, Version};
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Of a list, so many are shown.
+/// How many items of a list are shown.
 const SHOWN: usize = 10;
 
-/// Of bytes, so many are shown.
+/// How many bytes of a field are shown.
 const SHOWN_BYTES: usize = 40;
 
 /// Writes one frame.
@@ -33,12 +33,12 @@ pub fn write(out: &mut impl Write, found: &Found) -> io::Result<()> {
     }
 }
 
-/// What is said of a message.
+/// The text for a message.
 #[derive(Default)]
 struct Description {
-    /// What goes next to its command.
+    /// The text next to the command.
     title: String,
-    /// What goes below.
+    /// The lines below.
     lines: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Description {
         self
     }
 
-    /// A line for each of the first few items.
+    /// Adds a line for each of the first items.
     fn list<I: ExactSizeIterator<Item: Display>>(mut self, mut items: I) -> Self {
         self.lines.extend(items.by_ref().take(SHOWN).map(|item| item.to_string()));
         if items.len() > 0 {

@@ -167,9 +167,14 @@ impl Churn {
     }
 
     fn lost(&mut self, pair: Pair) {
-        self.tally.lost += 1;
+        if pair.dialled.is_handshake_done() && pair.accepted.is_handshake_done() {
+            self.tally.lost += 1;
+        } else {
+            self.tally.lost_handshakes += 1;
+        }
         let reasons = [pair.dialled.disconnect_reason(), pair.accepted.disconnect_reason()];
-        let reasons: Vec<String> = reasons.iter().flatten().map(ToString::to_string).collect();
+        let mut reasons: Vec<String> = reasons.iter().flatten().map(ToString::to_string).collect();
+        reasons.dedup();
         self.last_lost = Some(reasons.join(" / "));
         pair.accepted.disconnect();
         self.ending.push(Ending::new(pair, None));

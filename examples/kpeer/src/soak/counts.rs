@@ -116,8 +116,10 @@ pub struct Tally {
     pub messages: u64,
     /// How many connections were ended, in the order of [`End::ALL`].
     pub ends: [u64; End::ALL.len()],
-    /// Connections that ended although nothing had ended them.
+    /// Connections that ended although nothing had ended them, after the handshake.
     pub lost: u64,
+    /// The same during the handshake, whose timeout a pause of the process does not extend.
+    pub lost_handshakes: u64,
     /// Receipts that were taken.
     pub receipts: u64,
     pub written: u64,

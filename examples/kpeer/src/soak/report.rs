@@ -2,6 +2,7 @@
 
 use super::counts::{End, Tally};
 use super::gauges::Gauges;
+use crate::bench::print_line;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub struct Summary<'a> {
 impl Report {
     pub fn new(json: bool) -> Self {
         if !json {
-            println!(
+            print_line!(
                 "{:>6} {:<6} {:>5} {:>6} {:>8} {:>8} {:>7} {:>7} {:>5} {:>7} {:>5}",
                 "time s",
                 "phase",
@@ -76,11 +77,11 @@ impl Report {
                 "answered": tally.answered, "ended": tally.ended, "threads": threads, "files": files, "heap": heap,
                 "memory": memory, "queued": tally.queued,
             });
-            println!("{object}");
+            print_line!("{object}");
             return;
         }
         let text = |gauge: &Option<u64>, unit: u64| gauge.map_or("-".to_owned(), |value| (value / unit).to_string());
-        println!(
+        print_line!(
             "{seconds:>6.0} {phase:<6} {:>5} {:>6} {:>8} {:>8} {:>7} {:>7} {:>5} {:>7} {:>5}",
             tally.alive,
             tally.made,
@@ -124,7 +125,7 @@ impl Summary<'_> {
         let ([quiet, attack, churn], [attack_ratio, churn_ratio]) =
             (micros.map(|value| value.map(tenths)), ratios.map(|value| value.map(tenths)));
         let Tally { receipts, written, not_written, asked, answered, ended, refused, .. } = self.tally;
-        println!(
+        print_line!(
             "{}",
             json!({
                 "round_trip_us": {"quiet": quiet, "attack": attack, "churn": churn},
@@ -132,10 +133,10 @@ impl Summary<'_> {
                 "pings": self.pings, "attacks": self.attacks,
             })
         );
-        println!(
+        print_line!(
             "{}",
             json!({
-                "ends": ends(&self.tally), "lost": self.tally.lost, "last_lost": self.last_lost,
+                "ends": ends(&self.tally), "lost": self.tally.lost, "lost_handshakes": self.tally.lost_handshakes, "last_lost": self.last_lost,
                 "receipts": {"taken": receipts, "written": written, "not_written": not_written},
                 "questions": {"asked": asked, "answered": answered, "ended": ended, "refused": refused},
                 "closes": {"in_order": self.tally.closed, "cut_short": self.tally.closed_short},
@@ -143,7 +144,7 @@ impl Summary<'_> {
             })
         );
         let [ran, planned] = self.time.map(|time| tenths(time.as_secs_f64()));
-        println!(
+        print_line!(
             "{}",
             json!({
                 "left_behind": self.left, "interrupted": self.interrupted, "seconds": ran, "planned_seconds": planned,
@@ -153,38 +154,45 @@ impl Summary<'_> {
 
     fn print_text(&self) {
         let Tally { receipts, written, not_written, asked, answered, ended, refused, .. } = self.tally;
-        println!("{LEGEND}\n");
+        print_line!("{LEGEND}\n");
         let ends: Vec<String> =
             End::ALL.iter().zip(self.tally.ends).map(|(end, count)| format!("{} {count}", end.name())).collect();
-        for (label, ends) in ["ends:", ""].iter().zip(ends.chunks(End::ALL.len().div_ceil(2))) {
-            println!("{label:<11}{}", ends.join(", "));
+        for (label, ends) in ["ends:", "", ""].iter().zip(ends.chunks(End::ALL.len().div_ceil(3))) {
+            print_line!("{label:<11}{}", ends.join(", "));
         }
-        let lost = self.last_lost.map_or(String::new(), |reason| format!("; the last: {reason}"));
-        println!("lost:      {} connections that nothing had ended{lost}", self.tally.lost);
-        println!("receipts:  {receipts} taken = {written} written + {not_written} not written");
-        println!("questions: {asked} asked = {answered} answered + {ended} ended with their connection");
-        println!("           {refused} not asked, because a queue was full");
-        println!("closes:    {} in order, {} cut short", self.tally.closed, self.tally.closed_short);
-        println!("rejects:   {} received", self.tally.rejects);
+        let Tally { lost, lost_handshakes, .. } = self.tally;
+        print_line!(
+            "lost:      {lost} open connections and {lost_handshakes} in their handshake, ended by nothing above"
+        );
+        if let Some(reason) = self.last_lost {
+            print_line!("           the last: {reason}");
+        }
+        print_line!("receipts:  {receipts} taken = {written} written + {not_written} not written");
+        print_line!("questions: {asked} asked = {answered} answered + {ended} ended with their connection");
+        print_line!("           {refused} not asked, because a queue was full");
+        print_line!("closes:    {} in order, {} cut short", self.tally.closed, self.tally.closed_short);
+        print_line!("rejects:   {} received", self.tally.rejects);
         if let Some(pauses) = self.pauses {
-            println!("pauses:    {pauses} of the whole process");
+            print_line!("pauses:    {pauses} of the whole process");
         }
-        println!("attacks:   {} of the hostile remote", self.attacks);
+        print_line!("attacks:   {} of the hostile remote", self.attacks);
         let (micros, ratios) = self.micros();
         let micros = micros.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.0} us")));
         let ratios = ratios.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.1}")));
         let ([alone, attack, churn], [attack_ratio, churn_ratio]) = (micros, ratios);
-        println!("pings:     {}; median round trip {alone} alone,", self.pings);
-        println!("           {attack} under attack ({attack_ratio} times), {churn} among all ({churn_ratio} times)\n");
+        print_line!("pings:     {}; median round trip {alone} alone,", self.pings);
+        print_line!(
+            "           {attack} under attack ({attack_ratio} times), {churn} among all ({churn_ratio} times)\n"
+        );
         let [ran, planned] = self.time.map(|time| time.as_secs_f64());
         let interrupted = match self.interrupted {
             true => format!("interrupted after {ran:.1} s of {planned:.0} s; "),
             false => String::new(),
         };
         if self.left.is_empty() {
-            println!("{interrupted}nothing is left behind");
+            print_line!("{interrupted}nothing is left behind");
         } else {
-            println!("{interrupted}left behind: {}", self.left.join("; "));
+            print_line!("{interrupted}left behind: {}", self.left.join("; "));
         }
     }
 }

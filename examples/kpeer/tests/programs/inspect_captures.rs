@@ -1,4 +1,4 @@
-//! `kpeer inspect` shows what another program has recorded, and says it again.
+//! `kpeer inspect` prints the captures of other subcommands, and sends their frames again.
 
 use crate::support::running::{Ended, Running, run};
 use kaspa_peer::peer::{CaptureReader, Captured};
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A capture of everything that `connect --exercise` and `listen` say to one another, in a file of this test's own.
+/// A capture of `connect --exercise` with `listen`, in a file with the name of the test.
 pub fn recorded(test: &str) -> PathBuf {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.kpcap"));
     let (_listen, address) = Running::listen(&["--network", "simnet", "--once"]);
@@ -21,16 +21,16 @@ pub fn inspect(file: &Path, arguments: &[&str]) -> Ended {
     run("inspect", &[arguments, &[file.to_str().unwrap()]].concat())
 }
 
-/// What comes of saying it to a new node, and the node. Half a second after it has said everything, and heard nothing, the
-/// program goes; on a busy machine that can be before the node's last word, so there are several tries to hear that.
-fn replayed(file: &Path, network: &str, heard: impl Fn(&str) -> bool) -> (Running, Ended) {
+/// Replays a capture to a new node, and returns the node too. The program ends when no message has arrived for half a second.
+/// On a busy machine that can be before the last message of the node, so this tries several times.
+fn replayed(file: &Path, network: &str, received: impl Fn(&str) -> bool) -> (Running, Ended) {
     let mut tries = 0;
     loop {
         let (node, address) = Running::listen(&["--network", network, "--once"]);
-        let told = inspect(file, &["--replay", &address]);
+        let ended = inspect(file, &["--replay", &address]);
         tries += 1;
-        if tries == 5 || told.out.iter().any(|line| heard(line)) {
-            return (node, told);
+        if tries == 5 || ended.out.iter().any(|line| received(line)) {
+            return (node, ended);
         }
     }
 }
@@ -39,7 +39,7 @@ pub fn objects(ended: &Ended) -> Vec<Value> {
     ended.out.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The sent frames, and the received ones.
+/// The sent frames and the received frames.
 pub fn frames(file: &Path) -> [Vec<Vec<u8>>; 2] {
     let bytes = fs::read(file).unwrap();
     let mut frames = [Vec::new(), Vec::new()];
@@ -54,7 +54,7 @@ pub fn frames(file: &Path) -> [Vec<Vec<u8>>; 2] {
 }
 
 #[test]
-fn a_transcript_has_a_line_for_everything() {
+fn the_text_has_a_line_for_each_record() {
     let file = recorded("transcript");
     let [sent, received] = frames(&file);
     let shown = inspect(&file, &[]);
@@ -68,7 +68,7 @@ fn a_transcript_has_a_line_for_everything() {
 }
 
 #[test]
-fn objects_are_the_frames() {
+fn the_objects_have_the_bytes_of_the_frames() {
     let file = recorded("objects");
     let objects = objects(&inspect(&file, &["--json"]));
     for (side, frames) in ["sent", "received"].iter().zip(frames(&file)) {
@@ -85,7 +85,7 @@ fn objects_are_the_frames() {
 }
 
 #[test]
-fn filters_leave_the_rest_out() {
+fn filters_choose_records() {
     let file = recorded("filters");
     let commands = |arguments: &[&str]| -> BTreeSet<String> {
         let shown = objects(&inspect(&file, &[&["--json"], arguments].concat()));
@@ -102,37 +102,37 @@ fn filters_leave_the_rest_out() {
 }
 
 #[test]
-fn one_side_is_said_again() {
+fn a_replay_sends_the_frames_of_one_side() {
     let file = recorded("replay");
     let block = |line: &str| line.starts_with("<- block ");
-    let (listen, told) = replayed(&file, "simnet", block);
-    let last = told.out.last().unwrap();
-    assert_eq!(told.status, 0, "{told:#?}");
-    assert!(last.ends_with("messages came back; the node is still there"), "{last}");
-    assert!(told.out.iter().any(|line| block(line)), "{told:#?}");
+    let (listen, ended) = replayed(&file, "simnet", block);
+    let last = ended.out.last().unwrap();
+    assert_eq!(ended.status, 0, "{ended:#?}");
+    assert!(last.ends_with("messages received; the node is still connected"), "{last}");
+    assert!(ended.out.iter().any(|line| block(line)), "{ended:#?}");
 
     let automatic = ["version", "verack", "ping", "pong"];
-    let heard: Vec<Value> = listen.end().events("message");
-    let heard: Vec<&str> = heard.iter().map(|event| event["command"].as_str().unwrap()).collect();
-    let heard: Vec<&str> = heard.into_iter().filter(|command| !automatic.contains(command)).collect();
-    let said = objects(&inspect(&file, &["--json"]));
-    let said = said.iter().filter(|object| object["what"] == "sent");
-    let said = said.map(|object| object["command"].as_str().unwrap()).filter(|command| !automatic.contains(command));
-    assert_eq!(heard, said.collect::<Vec<_>>());
+    let received: Vec<Value> = listen.end().events("message");
+    let received: Vec<&str> = received.iter().map(|event| event["command"].as_str().unwrap()).collect();
+    let received: Vec<&str> = received.into_iter().filter(|command| !automatic.contains(command)).collect();
+    let sent = objects(&inspect(&file, &["--json"]));
+    let sent = sent.iter().filter(|object| object["what"] == "sent");
+    let sent = sent.map(|object| object["command"].as_str().unwrap()).filter(|command| !automatic.contains(command));
+    assert_eq!(received, sent.collect::<Vec<_>>());
 }
 
 #[test]
-fn a_node_that_leaves_is_the_failure_of_a_replay() {
+fn a_replay_fails_if_the_node_disconnects() {
     let file = recorded("leaves");
-    let gone = |line: &str| line.contains("the node is gone: ");
-    let (_listen, told) = replayed(&file, "testnet", gone);
-    assert_eq!(told.status, 1, "{told:#?}");
-    assert!(told.out.last().unwrap().contains("0 frames repeated"), "{told:#?}");
-    assert!(gone(told.out.last().unwrap()), "{told:#?}");
+    let gone = |line: &str| line.contains("the node has disconnected: ");
+    let (_listen, ended) = replayed(&file, "testnet", gone);
+    assert_eq!(ended.status, 1, "{ended:#?}");
+    assert!(ended.out.last().unwrap().contains("0 frames sent"), "{ended:#?}");
+    assert!(gone(ended.out.last().unwrap()), "{ended:#?}");
 }
 
 #[test]
-fn what_is_before_a_cut_is_shown() {
+fn records_before_a_cut_are_shown() {
     let file = recorded("cut");
     let whole = inspect(&file, &[]);
     let bytes = fs::read(&file).unwrap();
@@ -144,22 +144,22 @@ fn what_is_before_a_cut_is_shown() {
 }
 
 #[test]
-fn what_is_before_a_cut_is_said_again() {
+fn frames_before_a_cut_are_sent() {
     let file = recorded("cut-replay");
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
     let (_listen, address) = Running::listen(&["--network", "simnet", "--once"]);
-    let told = inspect(&file, &["--replay", &address]);
-    assert_eq!(told.status, 2, "{told:#?}");
-    assert!(told.out.last().unwrap().ends_with("; the node is still there"), "{told:#?}");
-    assert!(told.err.contains("cut off in the middle of a record"), "{}", told.err);
+    let ended = inspect(&file, &["--replay", &address]);
+    assert_eq!(ended.status, 2, "{ended:#?}");
+    assert!(ended.out.last().unwrap().ends_with("; the node is still connected"), "{ended:#?}");
+    assert!(ended.err.contains("cut off in the middle of a record"), "{}", ended.err);
 }
 
 #[test]
-fn a_frame_that_is_none_is_shown_as_bad() {
+fn a_malformed_frame_is_shown_as_bad() {
     let file = recorded("garbled");
     let mut bytes = fs::read(&file).unwrap();
-    // Within the payload of the first frame.
+    // In the payload of the first frame.
     let place = bytes.windows(7).position(|window| window == b"version").unwrap();
     bytes[place + 40] ^= 1;
     fs::write(&file, &bytes).unwrap();
@@ -169,7 +169,7 @@ fn a_frame_that_is_none_is_shown_as_bad() {
 }
 
 #[test]
-fn what_is_for_captures_is_for_nothing_else() {
+fn options_for_captures_are_refused_for_other_files() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures/sync-from-node.bin");
     let refused = inspect(&file, &["--peer", "1"]);
     assert_eq!(refused.status, 2);

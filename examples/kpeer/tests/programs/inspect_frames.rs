@@ -1,4 +1,4 @@
-//! `kpeer inspect`, run as a program.
+//! `kpeer inspect` with raw frames and frames in hex.
 
 use crate::support::kpeer;
 use kaspa_peer::wire::{
@@ -70,7 +70,7 @@ fn ping(network: Network) -> Vec<u8> {
     Frame::encode(&Ping { nonce: u64::MAX }, network).unwrap().as_bytes().into()
 }
 
-/// Bytes that a terminal would obey, and may only be read in hex.
+/// Bytes with control sequences for a terminal, which may only be shown in hex.
 const HOSTILE: &[u8] = b"\x1b]0;gone\x07\x1b[2J\r\nok\xe2\x80\xae\xc2\x9b31m\xff";
 
 fn hostile_frames() -> Vec<u8> {
@@ -87,7 +87,7 @@ fn hostile_frames() -> Vec<u8> {
 }
 
 #[test]
-fn every_message_is_known_and_made_again() {
+fn every_message_is_decoded_and_encoded_again() {
     let rows = vectors("messages.json");
     let run = inspect(&["--json"], lines(&rows));
     assert_eq!(run.status, 0, "{}", run.err);
@@ -109,7 +109,7 @@ fn every_message_is_known_and_made_again() {
 }
 
 #[test]
-fn transactions_are_named_as_people_write_them() {
+fn ids_of_transactions_are_reversed() {
     let hashes: Value = serde_json::from_slice(&fs::read(test_file("vectors/hashes.json")).unwrap()).unwrap();
     for row in hashes["txs"].as_array().unwrap() {
         let payload = hex::decode(row["tx_hex"].as_str().unwrap()).unwrap();
@@ -122,7 +122,7 @@ fn transactions_are_named_as_people_write_them() {
 }
 
 #[test]
-fn a_recorded_session_turns_back_into_itself() {
+fn a_recorded_session_is_encoded_to_the_same_bytes() {
     for name in ["captures/sync-from-node.bin", "captures/sync-to-node.bin"] {
         let path = test_file(name);
         let recorded = fs::read(&path).unwrap();
@@ -141,7 +141,7 @@ fn a_recorded_session_turns_back_into_itself() {
 }
 
 #[test]
-fn what_is_invalid_is_refused() {
+fn invalid_frames_are_bad() {
     let rows = vectors("invalid.json");
     let well_formed = |row: &&Value| row["go_error"].as_str().unwrap().contains("unhandled command");
     for network in ["mainnet", "testnet", "regtest", "simnet", "devnet"] {
@@ -178,7 +178,7 @@ fn what_is_invalid_is_refused() {
 }
 
 #[test]
-fn unknown_commands_are_well_formed_ones() {
+fn unknown_commands_are_well_formed() {
     let rows = vectors("invalid.json");
     let rows: Vec<&Value> = rows.iter().filter(|row| row["group"] == "command").collect();
     let run = inspect(&["--json"], lines(rows.iter().copied()));
@@ -190,14 +190,14 @@ fn unknown_commands_are_well_formed_ones() {
 }
 
 #[test]
-fn what_would_bring_the_original_down_is_refused() {
+fn frames_that_crash_kaspad_are_bad() {
     let run = inspect(&["--json"], lines(&vectors("panics.json")));
     assert_eq!(run.status, 1);
     assert!(run.kinds().iter().all(|kind| kind == "truncated"), "{:?}", run.kinds());
 }
 
 #[test]
-fn what_decodes_but_may_not_be_sent_is_not_made_again() {
+fn messages_that_cannot_be_sent_are_not_encoded_again() {
     let rows = vectors("accepted_oddities.json");
     let rows: Vec<&Value> = rows.iter().filter(|row| row["reencode"] == "error").collect();
     let run = inspect(&["--json"], lines(rows.iter().copied()));
@@ -238,7 +238,7 @@ fn a_bad_line_does_not_affect_the_next() {
 }
 
 #[test]
-fn raw_frames_are_read_on_while_they_are_in_step() {
+fn raw_frames_are_read_while_the_next_position_is_known() {
     let (good, foreign) = (ping(Network::Simnet), ping(Network::Mainnet));
     let mut checksum = good.clone();
     checksum[20] ^= 1;
@@ -257,7 +257,7 @@ fn raw_frames_are_read_on_while_they_are_in_step() {
 }
 
 #[test]
-fn the_network_can_be_given() {
+fn the_network_can_be_chosen() {
     let frame = ping(Network::Testnet);
     let run = inspect(&["--json", "--network", "simnet"], frame.clone());
     assert_eq!((run.status, run.kinds()), (1, vec!["network".to_owned()]));
@@ -287,7 +287,7 @@ fn text_from_the_wire_cannot_reach_a_terminal() {
 }
 
 #[test]
-fn people_get_the_same_verdict_in_fewer_words() {
+fn text_and_objects_agree() {
     let good = ping(Network::Simnet);
     let run = inspect(&[], [good.as_slice(), &good[..30]].concat());
     assert_eq!(run.status, 1);
@@ -300,7 +300,7 @@ fn people_get_the_same_verdict_in_fewer_words() {
 }
 
 #[test]
-fn nothing_is_not_an_error_and_nowhere_is() {
+fn an_empty_file_is_no_error_and_a_missing_file_is() {
     for nothing in ["", "\n", " \r\n\n"] {
         let run = inspect(&["--json", "-"], nothing);
         assert_eq!((run.status, run.out.as_str()), (0, ""));
@@ -314,7 +314,7 @@ fn nothing_is_not_an_error_and_nowhere_is() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_quietly() {
+fn a_closed_pipe_ends_the_program_without_an_error() {
     let mut program = kpeer("inspect")
         .arg("--json")
         .arg(test_file("captures/sync-from-node.bin"))

@@ -3,7 +3,7 @@
 use crate::support::kpeer;
 #[cfg(unix)]
 use crate::support::running::Running;
-use crate::support::running::{Ended, run};
+use crate::support::running::{Ended, run_without_deadline as run};
 use serde_json::Value;
 
 fn objects(ended: &Ended) -> Vec<Value> {

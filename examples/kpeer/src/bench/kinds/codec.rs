@@ -7,14 +7,14 @@ use crate::bench::{Plan, Result, payloads};
 use kaspa_peer::wire::{Encode, Frame, FrameDecoder, HEADER_SIZE, Network, read_message};
 use std::hint::black_box;
 
-/// How much of a stream is read again and again.
+/// The size of the stream that is read repeatedly, in bytes.
 const STREAM: usize = 256 * 1024;
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let block = payloads::block()?;
     let tx = payloads::tx()?;
     let inv = payloads::inv(1000);
-    read(plan, report, "codec.read-tx", &tx, 1.25)?;
+    read(plan, report, "codec.read-tx", &tx, 1.20)?;
     read(plan, report, "codec.read-inv", &inv, 1.12)?;
     read(plan, report, "codec.read-block", &block, 1.20)?;
     write(plan, report, "codec.write-tx", &tx, None)?;
@@ -23,7 +23,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     write(plan, report, "codec.write-owned", &payloads::block_fields(), Some(1.45))
 }
 
-/// Takes frames apart as a connection does: bytes come in, messages come out.
+/// Decodes frames from a stream of bytes, as a connection does.
 fn read<M: Encode>(plan: &Plan, report: &mut Report, kind: &str, message: &M, target: f64) -> Result<()> {
     let frame = Frame::encode(message, Network::Simnet)?;
     let mut decoder = FrameDecoder::new(Network::Simnet);
@@ -42,7 +42,7 @@ fn read<M: Encode>(plan: &Plan, report: &mut Report, kind: &str, message: &M, ta
             decoder.read_from(&mut bytes)?;
         }
     })?;
-    // One that reads no more than it must is as right as one that reads ahead.
+    // The reader without a buffer accepts the same frame.
     black_box(read_message(&mut frame.as_bytes(), Network::Simnet)?);
     Ok(())
 }
@@ -79,6 +79,6 @@ fn compare(
 
 fn repeat(count: u64, mut work: impl FnMut() -> Result<()>) -> Result<Sample> {
     let (cost, ()) = Cost::of(|| (0..count).try_for_each(|_| work()))?;
-    // There is but this thread, so its CPU time is the time it takes on a machine that does nothing else.
+    // There is only this thread, so its CPU time is the time on a machine without other load.
     Ok(Sample::new(cost.cpu.as_secs_f64() * 1e6 / count as f64, cost, count))
 }

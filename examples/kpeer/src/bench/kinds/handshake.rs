@@ -1,5 +1,7 @@
-//! Peers that come and go, one after the other, both ends in this process.
+//! Connections one after the other: with both ends in this process, and with the remote in another.
 
+use crate::bench::child::Remote;
+use crate::bench::floor::dial_and_meet;
 use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate};
 use crate::bench::report::Report;
 use crate::bench::{Plan, Result};
@@ -7,18 +9,46 @@ use kaspa_peer::{Config, Peer, wire::Network};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-/// As many as two peers have, and with stacks as large.
+/// The threads of two peers, and their stacks.
 const THREADS: usize = 6;
 const STACK: usize = 256 * 1024;
 
 pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
+    if plan.wants("handshake", "handshake") {
+        here(plan, report)?;
+    }
+    if plan.wants("handshake", "handshake-remote") {
+        remote(plan, report)?;
+    }
+    Ok(())
+}
+
+fn here(plan: &Plan, report: &mut Report) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let config = || Config::builder(Network::Simnet).user_agent("throughput", "0").build();
     let (dialler, acceptor) = (config()?, config()?);
     let count = calibrate(plan, |count| (0..count).try_for_each(|_| threads()))?;
     let floor = || repeat(count, threads);
     let library = || repeat(count, || meet(&listener, &dialler, &acceptor));
-    report.show(&Outcome::alternate(plan, "handshake", "connections/s", Target::Ratio(0.45), floor, library)?);
+    report.show(&Outcome::alternate(plan, "handshake", "connections/s", Target::Ratio(0.48), floor, library)?);
+    Ok(())
+}
+
+fn remote(plan: &Plan, report: &mut Report) -> Result<()> {
+    let remote = Remote::acceptor()?;
+    let config = Config::builder(Network::Simnet).user_agent("throughput", "0").build()?;
+    let count = calibrate(plan, |count| (0..count).try_for_each(|_| dial_and_meet(remote.address)))?;
+    let floor = || repeat(count, || dial_and_meet(remote.address));
+    let library = || {
+        repeat(count, || {
+            let peer = Peer::outbound(TcpStream::connect(remote.address)?, remote.address, &config)?;
+            peer.wait_for_handshake()?;
+            peer.disconnect();
+            peer.wait_for_disconnect()?;
+            Ok(())
+        })
+    };
+    report.show(&Outcome::alternate(plan, "handshake-remote", "connections/s", None, floor, library)?);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! Peers that do nothing. Each measurement is a process of its own, whose remotes are in another.
+//! Peers that do nothing. Each measurement has a process of its own, with the remotes in another.
 
-use crate::bench::child::{Child, Sink};
+use crate::bench::child::{Child, Remote};
 use crate::bench::measure::{Cost, Outcome, Sample, Target};
 use crate::bench::report::Report;
 use crate::bench::{Plan, Result};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
-/// The threads of the floor: as many as a peer has, with stacks as large.
+/// The threads of a peer, and their stacks, for the floor.
 const THREADS: usize = 3;
 const STACK: usize = 256 * 1024;
 
@@ -26,11 +26,11 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         let mut floor = Vec::new();
         let mut library = Vec::new();
         for _ in 0..plan.rounds {
-            let sink = Sink::start()?;
+            let sink = Remote::sink()?;
             floor.push(Idle::of("idle-floor", plan, count, sink.address)?);
             library.push(Idle::of("idle-library", plan, count, sink.address)?);
         }
-        let mut show = |kind: &str, unit, target, value: fn(&Idle) -> f64| {
+        let show = |kind: &str, unit, target, value: fn(&Idle) -> f64| {
             let suffix = if several { format!(" {count}") } else { String::new() };
             let samples = |all: &[Idle]| {
                 all.iter().map(|idle| Sample::new(value(idle), Cost { cpu: idle.cpu, ..Cost::default() }, 1)).collect()
@@ -46,7 +46,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What was seen of some idle peers for a while.
+/// What idle peers used for a while.
 struct Idle {
     kib: f64,
     cpu: Duration,
@@ -65,7 +65,7 @@ impl Idle {
     }
 }
 
-/// In the child: makes peers, or what stands for them, and watches them do nothing.
+/// In the child: makes peers, or the sockets and threads of the floor, and measures what they use.
 pub fn measure(role: &str, plan: &Plan) -> Result<String> {
     let (&count, address) = plan.peers.first().zip(plan.receiver).ok_or("a child without --peers and --addr")?;
     let (settle, window) = if plan.quick { (50, 100) } else { (300, 2000) };
@@ -115,7 +115,7 @@ fn resident_kib() -> Result<u64> {
     field(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 
-/// What the threads other than this one did. (This one looks after thousands of threads, which takes longer than they do.)
+/// What all threads but this one did. Reading the figures of thousands of threads takes this one longer than they take.
 #[derive(Default)]
 struct Activity {
     cpu_nanos: u64,
@@ -137,7 +137,7 @@ impl Activity {
     }
 }
 
-/// The first number behind a name at the start of a line.
+/// The first number after a name at the start of a line.
 fn field(text: &str, name: &str) -> Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("a field is missing")?;
     Ok(value.split_whitespace().next().unwrap_or_default().parse()?)

@@ -1,4 +1,4 @@
-//! One ping after the other.
+//! Sequential pings.
 
 use crate::bench::floor::Caller;
 use crate::bench::measure::{Cost, Outcome, Sample, Target, calibrate, median};
@@ -10,7 +10,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let receiver = plan.receiver()?;
     let mut caller = Caller::connect(receiver.address)?;
     let count = calibrate(plan, |count| (0..count).try_for_each(|_| caller.call()))?;
-    // Where the threads come to run decides much, and is decided anew for each connection.
+    // The processors on which the threads run matter much, and are chosen anew for each connection.
     let floor = || {
         let mut caller = Caller::connect(receiver.address)?;
         sample(count, || caller.call())
@@ -19,11 +19,11 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         let peer = receiver.peer()?;
         sample(count, || Ok(peer.ping().map(drop)?))
     };
-    report.show(&Outcome::alternate(plan, "rtt", "µs", Target::RatioAtMost(1.5), floor, library)?);
+    report.show(&Outcome::alternate(plan, "rtt", "µs", Target::RatioAtMost(1.45), floor, library)?);
     Ok(())
 }
 
-/// The median of so many calls.
+/// The median of `count` calls.
 fn sample(count: u64, mut call: impl FnMut() -> Result<()>) -> Result<Sample> {
     let mut times = Vec::with_capacity(usize::try_from(count)?);
     let (cost, ()) = Cost::of(|| {

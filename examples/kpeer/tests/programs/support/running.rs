@@ -148,6 +148,14 @@ impl Ended {
     }
 }
 
+/// Runs a program to its end, however long that takes.
+pub fn run_without_deadline(name: &str, arguments: &[&str]) -> Ended {
+    let output = super::kpeer(name).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let out = text(output.stdout).lines().map(str::to_owned).collect();
+    Ended { status: output.status.code().unwrap(), out, err: text(output.stderr) }
+}
+
 /// Runs a program to its end.
 pub fn run(name: &str, arguments: &[&str]) -> Ended {
     Running::start(name, arguments).end()
