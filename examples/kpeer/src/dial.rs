@@ -120,16 +120,13 @@ fn split(text: &str) -> Result<(&str, Option<u16>), String> {
             None => (text, None),
         },
     };
+    let number =
+        |port: &str| port.parse().map_err(|_| format!("the port is {port:?}, but must be a number from 0 to 65535"));
+    let port = port.map(number).transpose()?;
     if host.is_empty() {
-        return Err("no host is given; 0.0.0.0 stands for all addresses of this machine".into());
+        return Err("no host is given; to listen, 0.0.0.0 stands for all addresses of this machine".into());
     }
-    match port {
-        None => Ok((host, None)),
-        Some(text) => match text.parse() {
-            Ok(port) => Ok((host, Some(port))),
-            Err(_) => Err(format!("the port is {text:?}, but must be a number from 0 to 65535")),
-        },
-    }
+    Ok((host, port))
 }
 
 /// The address at which others reach a listening socket: the loopback address if it listens on all addresses.
@@ -165,7 +162,9 @@ mod tests {
 
     #[test]
     fn a_bad_port_is_named() {
-        for (text, port) in [("127.0.0.1:99999", "99999"), ("node:abc", "abc"), ("[::1]:-1", "-1"), ("node:", "")] {
+        for (text, port) in
+            [("127.0.0.1:99999", "99999"), (":abc", "abc"), (":99999", "99999"), ("[::1]:-1", "-1"), ("node:", "")]
+        {
             let error = address(text).unwrap_err().to_string();
             assert_eq!(error, format!("the port is {port:?}, but must be a number from 0 to 65535"));
         }

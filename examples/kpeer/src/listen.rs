@@ -36,13 +36,14 @@ The objects of --json are one of
   {\"event\":\"sent\",\"peer\":1,\"command\":\"addr\",\"summary\":\"92 bytes\",\"bytes\":92}
   {\"event\":\"block\",\"hash\":…}       a block was made
   {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
-  {\"event\":\"dropped\",\"lines\":9}    lines were not printed, because the lines before
+  {\"event\":\"dropped\",\"lines\":9}    lines were not printed, because those before
                                    them were not read
   {\"event\":\"interrupted\"}          the last, after SIGINT or SIGTERM
   {\"event\":\"failed\",\"reason\":…}    the last, when it cannot go on
 
-Exit status: 0 after SIGINT or SIGTERM, and with --once after the first peer; 1 when
-it cannot go on, or when its standard output is closed; 2 when it is called wrongly.
+Exit status: 0 after SIGINT or SIGTERM, and with --once after the first peer; 1
+when it cannot go on, or when its standard output is closed; 2 when it is called
+wrongly.
 ";
 
 /// Accepts peers and behaves as a small kaspa node
@@ -84,7 +85,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     });
     let known: Vec<SocketAddr> = known.collect();
     let (dag, random) = match &options.dag {
-        Some(path) => (Dag::open(path, network)?, None),
+        Some(path) => (Dag::open(path, network).map_err(|error| format!("--dag {error}"))?, None),
         None => generated_dag::dag(network).map(|(dag, random)| (dag, Some(random)))?,
     };
     let (blocks, tips) = (dag.len(), dag.tips());
@@ -102,7 +103,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let interrupted = interrupt::channel()?;
     let list: Vec<String> = tips.iter().map(ToString::to_string).collect();
     output.say(
-        format_args!("listening on {address} ({network}): {blocks} blocks, tips {}", list.join(", ")),
+        format_args!("listening on {address} ({network}): {blocks} blocks\n  tips {}", list.join("\n       ")),
         Record::new("listening")
             .text("address", address)
             .text("network", network)

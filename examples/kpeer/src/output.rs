@@ -172,7 +172,7 @@ impl Output {
         let kind = version.subnetwork.map_or("full node".into(), |id| format!("partial node of subnetwork {id}"));
         self.say(
             format_args!(
-                "[{}] {} is a {kind}, protocol {}, services {}; {}; selected tip {}",
+                "[{}] {} is a {kind}\n    protocol {}, services {}, {}\n    selected tip {}",
                 peer.id(),
                 version.user_agent,
                 version.protocol_version,
