@@ -47,8 +47,8 @@ Kinds:
 
 CPU seconds are those of all rounds; allocations are for each message.
 
-Exit status: 0 when all was measured, 1 when something failed, 2 when the program
-was called wrongly.
+Exit status: 0 when all was measured, 1 when something failed, 2 when the
+program was called wrongly.
 ";
 
 /// Measures the library against a floor: the same work in plain code

@@ -38,9 +38,9 @@ their order, unsigned 64-bit numbers as decimal strings, times in unix seconds.
 Text is made safe to print, and cut when long; its bytes are next to it, as
 `…_hex`.
 
-Records of captures have before that `captured_at` in unix microseconds, as a string,
-`peer`, and `what`: sent, received, connected, gone or refused; the last three
-have a `text`.
+Records of captures have before that `captured_at` in unix microseconds, as a
+string, `peer`, and `what`: sent, received, connected, gone or refused; the last
+three have a `text`.
 
 The kinds of errors are
   of frames       oversize, network, command, type_limit, truncated_stream,
@@ -48,10 +48,10 @@ The kinds of errors are
   of payloads     truncated, trailing, too_many, non_canonical, not_zero
   of lines        hex
 
-Exit status: 0 when all that was shown is well; 1 when a frame was bad, with --replay
-when the node could not be reached, did not take everything or went away; 2 when it
-was called wrongly, or when something could not be read to its end, or written. What
-comes before that is shown, or said.
+Exit status: 0 when all that was shown is well; 1 when a frame was bad, with
+--replay when the node could not be reached, did not take everything or went
+away; 2 when it was called wrongly, or when something could not be read to its
+end, or written. What comes before that is shown, or said.
 ";
 
 /// Prints what kaspa peer-to-peer frames are
