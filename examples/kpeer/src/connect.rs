@@ -104,7 +104,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let config = options.dial.configure(builder).build()?;
 
     let interrupted = interrupt::channel()?;
-    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial_until(&interrupted, &options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);

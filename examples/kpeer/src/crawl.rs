@@ -63,7 +63,7 @@ pub struct Options {
     max: usize,
     /// How long to wait for each answer
     #[arg(
-        long, value_name = "SECONDS", value_parser = options::interval, allow_negative_numbers = true,
+        long, value_name = "SECONDS", value_parser = options::seconds_from::<10>, allow_negative_numbers = true,
         default_value = "5"
     )]
     timeout: Duration,

@@ -3,11 +3,12 @@
 use crate::options::Failure;
 use crate::socks5;
 use clap::Args;
+use crossbeam_channel::{Receiver, bounded, select};
 use kaspa_peer::wire::Network;
 use kaspa_peer::{ConfigBuilder, PeerAddress};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
+use std::{io, thread};
 
 /// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +30,27 @@ impl DialOptions {
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.as_str()),
             None => builder,
+        }
+    }
+
+    /// Like [`dial`](Self::dial), but returns an error when `interrupted` is disconnected. The thread that dials ends later.
+    pub fn dial_until(
+        &self,
+        interrupted: &Receiver<()>,
+        text: &str,
+        network: Network,
+    ) -> io::Result<(TcpStream, PeerAddress)> {
+        let (sender, dialled) = bounded(1);
+        let (options, name) = (self.clone(), text.to_owned());
+        thread::Builder::new().name("dial".into()).spawn(move || {
+            // Nobody receives it after the signal.
+            let _ = sender.try_send(options.dial(&name, network));
+        })?;
+        select! {
+            recv(dialled) -> result => result.unwrap_or_else(|_| Err(io::Error::other("dialling panicked"))),
+            recv(interrupted) -> _ => {
+                Err(io::Error::new(io::ErrorKind::Interrupted, format!("interrupted while dialling {text}")))
+            }
         }
     }
 

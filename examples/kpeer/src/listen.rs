@@ -60,9 +60,9 @@ pub struct Options {
     /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip
     #[arg(long, value_name = "FILE")]
     dag: Option<PathBuf>,
-    /// Make and announce a new block every so many seconds, at least 0.01
+    /// Make and announce a new block each time this many seconds have passed, at least 0.1; all blocks stay in memory
     #[arg(
-        long, value_name = "SECONDS", value_parser = options::interval, allow_negative_numbers = true,
+        long, value_name = "SECONDS", value_parser = options::seconds_from::<100>, allow_negative_numbers = true,
         conflicts_with = "dag"
     )]
     announce: Option<Duration>,

@@ -134,12 +134,14 @@ impl Output {
         }
     }
 
-    /// Waits until everything is printed, if it is read.
+    /// Waits until everything is printed, if it is read. Otherwise reports on standard error how much is not.
     pub fn flush(&self) {
-        if let Some(queues) = &self.queues {
-            queues.out.flush(FLUSH_TIMEOUT);
-            queues.err.flush(FLUSH_TIMEOUT);
+        let Some(queues) = &self.queues else { return };
+        let unprinted = queues.out.flush(FLUSH_TIMEOUT);
+        if unprinted > 0 {
+            queues.err.push(format!("the last {unprinted} lines were not printed, because they were not read"));
         }
+        let _ = queues.err.flush(FLUSH_TIMEOUT);
     }
 
     /// Prints that a peer is connected, once: callbacks may have printed it already.

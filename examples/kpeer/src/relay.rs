@@ -65,14 +65,14 @@ pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) ->
     let hub = Arc::new(Shared(Mutex::new(Hub::new(output.clone()))));
     let builder = node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone());
     let config = dial.configure(builder).build()?;
+    let interrupted = interrupt::channel()?;
     let mut dialled = Vec::new();
     for address in connect {
-        let (stream, address) = dial.dial(&address, node.network)?;
+        let (stream, address) = dial.dial_until(&interrupted, &address, node.network)?;
         dialled.push(Peer::outbound(stream, address, &config)?);
     }
     let listener = dial::listen(&listen, node.network)?;
     let address = listener.local_addr()?;
-    let interrupted = interrupt::channel()?;
     output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
     let accepting = output.clone();
     // Ends with the process: `accept` cannot be woken.

@@ -93,7 +93,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
 
     // After a signal the download ends as if the node had gone: complete blocks stay in the file.
     let interrupted = interrupt::channel()?;
-    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial_until(&interrupted, &options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);

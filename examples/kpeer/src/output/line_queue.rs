@@ -21,7 +21,8 @@ struct State {
     lines: VecDeque<String>,
     bytes: usize,
     dropped: u64,
-    writing: bool,
+    /// The number of lines that the thread is writing.
+    writing: u64,
 }
 
 impl LineQueue {
@@ -62,13 +63,14 @@ impl LineQueue {
         self.changed.notify_all();
     }
 
-    /// Waits until everything is written. Gives up after `timeout`.
-    pub fn flush(&self, timeout: Duration) {
+    /// Waits until everything is written, at most `timeout`. Returns the number of lines that are not written then.
+    pub fn flush(&self, timeout: Duration) -> u64 {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
-        while state.writing || !state.lines.is_empty() || state.dropped > 0 {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return;
+        loop {
+            let waiting = state.writing + state.lines.len() as u64 + state.dropped;
+            if waiting == 0 || self.changed.wait_until(&mut state, deadline).timed_out() {
+                return waiting;
             }
         }
     }
@@ -76,14 +78,15 @@ impl LineQueue {
     /// Waits for lines and takes all of them, with the number of lines that were dropped after them.
     fn take(&self) -> (VecDeque<String>, u64) {
         let mut state = self.state.lock();
-        state.writing = false;
+        state.writing = 0;
         self.changed.notify_all();
         while state.lines.is_empty() && state.dropped == 0 {
             self.changed.wait(&mut state);
         }
-        state.writing = true;
         state.bytes = 0;
-        (std::mem::take(&mut state.lines), std::mem::take(&mut state.dropped))
+        let (lines, dropped) = (std::mem::take(&mut state.lines), std::mem::take(&mut state.dropped));
+        state.writing = lines.len() as u64 + dropped;
+        (lines, dropped)
     }
 }
 
@@ -111,7 +114,7 @@ mod tests {
             text.push_str(std::str::from_utf8(bytes.get(..count).unwrap()).unwrap());
         }
         queue.push("after".into());
-        queue.flush(Duration::from_secs(60));
+        assert_eq!(queue.flush(Duration::from_secs(60)), 0);
         let dropped: u64 = text.lines().last().unwrap().strip_suffix(" dropped").unwrap().parse().unwrap();
         assert_eq!(text.lines().filter(|printed| *printed == line).count() as u64 + dropped, LINES);
         assert!(dropped > 0);
@@ -120,10 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_does_not_wait_for_ever() {
+    fn a_flush_gives_up_and_returns_the_number_of_unwritten_lines() {
         let (_reader, writer) = io::pipe().unwrap();
         let queue = LineQueue::start(writer, |_| String::new(), |error| panic!("{error}")).unwrap();
-        queue.push("x".repeat(LIMIT / 2));
-        queue.flush(Duration::from_millis(10));
+        for _ in 0..10 {
+            queue.push("x".repeat(LIMIT / 5));
+        }
+        assert_eq!(queue.flush(Duration::from_millis(10)), 10);
     }
 }

@@ -78,6 +78,21 @@ fn sync_ends_with_what_it_has() {
 }
 
 #[test]
+fn dialling_through_a_silent_proxy_can_be_interrupted() {
+    for (name, arguments) in [("connect", &[] as &[&str]), ("sync", &[]), ("relay", &["--connect"])] {
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = proxy.local_addr().unwrap().to_string();
+        let dial = ["node.example", "--proxy", &address, "--network", "simnet", "--json"];
+        let running = Running::start(name, &[arguments, &dial].concat());
+        let _silent = proxy.accept().unwrap();
+        running.signal("INT");
+        let ended = running.end();
+        let reason = "interrupted while dialling node.example";
+        assert_eq!((ended.status, &ended.events("failed")[0]["reason"]), (1, &reason.into()), "{ended:#?}");
+    }
+}
+
+#[test]
 fn crawl_reports_what_it_has_found() {
     for signal in SIGNALS {
         let ended = interrupted_while_the_node_is_silent("crawl", &["--timeout", "60"], signal);
