@@ -1,7 +1,7 @@
 //! Dials a node through a SOCKS5 proxy, such as Tor. The proxy resolves the host name.
 //!
-//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT` dials a node of the main network through a proxy. Without
-//! arguments, a small proxy and a node run in the same process.
+//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT NETWORK` dials a node through a proxy; without NETWORK, on
+//! mainnet. Without arguments, a small proxy and a node run in the same process.
 
 use kaspa_peer::wire::Network;
 use kaspa_peer::{Config, Peer};
@@ -89,9 +89,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (host, port) = node.rsplit_once(':').ok_or_else(|| format!("not HOST:PORT: {node:?}"))?;
     let port = port.parse().map_err(|_| format!("not a port: {port:?}"))?;
+    let network = match arguments.next() {
+        Some(name) => name.parse::<Network>().map_err(|error| error.to_string())?,
+        None => Network::Mainnet,
+    };
 
     // With the proxy's address in the configuration, no version message contains it.
-    let config = Config::builder(Network::Mainnet).user_agent("socks5-dial", "1.0").proxy(&*proxy).build()?;
+    let config = Config::builder(network).user_agent("socks5-dial", "1.0").proxy(&*proxy).build()?;
     let stream = dial(&proxy, host, port).map_err(|error| format!("{node} through the proxy {proxy}: {error}"))?;
     let peer = Peer::outbound(stream, node.as_str(), &config)?;
     peer.wait_for_handshake()?;
