@@ -1,7 +1,8 @@
 //! Records the traffic of a peer in a file, and reads the file back.
 //!
-//! `cargo run --example capture -- ADDR FILE NETWORK` records ten seconds with a node; without NETWORK, on mainnet. `kpeer
-//! inspect FILE` shows more of such a file. Without arguments, the node is in the same process, and the file is a temporary one.
+//! `cargo run --example capture -- ADDR FILE NETWORK` records ten seconds with a node; without NETWORK, on mainnet.
+//! `kpeer inspect FILE` shows more of such a file. Without arguments, the node is in the same process, and the file is
+//! a temporary one.
 
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{Encode, FeeFilter, GetAddr, Network};

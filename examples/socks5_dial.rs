@@ -1,7 +1,7 @@
 //! Dials a node through a SOCKS5 proxy, such as Tor. The proxy resolves the host name.
 //!
-//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT NETWORK` dials a node through a proxy; without NETWORK, on
-//! mainnet. Without arguments, a small proxy and a node run in the same process.
+//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT NETWORK` dials a node through a proxy; without NETWORK,
+//! on mainnet. Without arguments, a small proxy and a node run in the same process.
 
 use kaspa_peer::wire::Network;
 use kaspa_peer::{Config, Peer};

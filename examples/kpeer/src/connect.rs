@@ -54,8 +54,8 @@ The objects of --json are one of
   {\"event\":\"failed\",\"reason\":…}
 
 Exit status: 0 after SIGINT or SIGTERM, after the time of --for, or when no line
-of the exercise says FAILED; 1 otherwise, or when nobody reads the output any
-more; 2 when it is called wrongly.
+of the exercise says FAILED; 1 otherwise, or when its standard output is closed;
+2 when it is called wrongly.
 ";
 
 /// Dials a kaspa node, shows its version, and prints each message
@@ -94,7 +94,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let responses = Responses::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
     let (client, received) = Client::new(&output.with(detail), &responses);
-    // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
+    // The client prints each message. Without an exercise, no thread reads the channel, and it would be full before
+    // the pong.
     let received = options.exercise.then_some(received);
     let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
     if options.exercise {

@@ -1,4 +1,5 @@
-//! `kpeer crawl`: visits the nodes of a network, beginning with the given ones, and asks each for the addresses of others.
+//! `kpeer crawl`: visits the nodes of a network, beginning with the given ones, and asks each for the addresses of
+//! others.
 
 mod frontier;
 mod public;
@@ -40,7 +41,7 @@ The objects of --json are one of
   {\"event\":\"failed\",\"reason\":…}
 
 Exit status: 0 when a node was reached; 1 when none was, when it cannot go on,
-or when nobody reads the output any more; 2 when it is called wrongly.
+or when its standard output is closed; 2 when it is called wrongly.
 ";
 
 /// Visits the nodes of a kaspa network, and prints what they are

@@ -33,7 +33,8 @@ impl DialOptions {
         }
     }
 
-    /// Like [`dial`](Self::dial), but returns an error when `interrupted` is disconnected. The thread that dials ends later.
+    /// Like [`dial`](Self::dial), but returns an error when `interrupted` is disconnected. The thread that dials ends
+    /// later.
     pub fn dial_until(
         &self,
         interrupted: &Receiver<()>,
@@ -125,8 +126,8 @@ fn proxy(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// The host and the port of `HOST`, `HOST:PORT`, `IP`, `IPV6`, `[IPV6]` or `[IPV6]:PORT`. An IPv6 address is returned without
-/// brackets.
+/// The host and the port of `HOST`, `HOST:PORT`, `IP`, `IPV6`, `[IPV6]` or `[IPV6]:PORT`. An IPv6 address is returned
+/// without brackets.
 fn split(text: &str) -> Result<(&str, Option<u16>), String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok((text, None));

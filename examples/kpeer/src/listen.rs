@@ -1,7 +1,7 @@
 //! `kpeer listen`: a small node that accepts peers and serves a block DAG.
 //!
-//! `node` has the callbacks, which give the short answers. `serve` has a thread for each peer that requests more, so that the
-//! peer goes on reading while a long answer is sent. `budget` limits the work of these threads.
+//! `node` has the callbacks, which give the short answers. `serve` has a thread for each peer that requests more, so
+//! that the peer goes on reading while a long answer is sent. `budget` limits the work of these threads.
 
 mod budget;
 mod node;

@@ -1,4 +1,5 @@
-//! `kpeer`, a tool for the kaspa peer-to-peer protocol. `kpeer --help` lists its subcommands, each of which is a module.
+//! `kpeer`, a tool for the kaspa peer-to-peer protocol. `kpeer --help` lists its subcommands, each of which is a
+//! module.
 
 mod accept;
 mod bench;

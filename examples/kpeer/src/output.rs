@@ -83,8 +83,8 @@ impl Output {
         Self { json, ..Self::default() }
     }
 
-    /// For a node: it goes on when nobody reads its output. Lines that find no room are counted, and the count is printed
-    /// later.
+    /// For a node: it goes on when nobody reads its output. Lines that find no room are counted, and the count is
+    /// printed later.
     pub fn of_node(json: bool) -> io::Result<Self> {
         let notice = move |lines| dropped(json, lines);
         let out = LineQueue::start(io::stdout(), notice, |error| stdout_failed(&error))?;
@@ -253,8 +253,8 @@ fn dropped(json: bool, lines: u64) -> String {
     line + "\n"
 }
 
-/// Ends the process when its output cannot be written: nobody would learn whether it succeeded. A closed pipe needs no message, because
-/// its reader closed it.
+/// Ends the process when its output cannot be written: nobody would learn whether it succeeded. A closed pipe needs no
+/// message, because its reader closed it.
 fn stdout_failed(error: &io::Error) {
     if error.kind() != io::ErrorKind::BrokenPipe {
         let _ = writeln!(io::stderr(), "standard output: {error}");

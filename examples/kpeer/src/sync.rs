@@ -36,7 +36,7 @@ The objects of --json are those of `connect`, without the blocks, and
                             `blocks` and `new` if the download had begun
 
 Exit status: 0 when the node's selected tip was reached; 1 when not, or when
-nobody reads the output any more; 2 when it is called wrongly.
+its standard output is closed; 2 when it is called wrongly.
 ";
 
 /// Downloads a kaspa node's whole block DAG

@@ -8,8 +8,8 @@ const BURST: u64 = 64 << 20;
 /// What a peer may use per second, in bytes.
 const PER_SECOND: u64 = 64 << 20;
 
-/// What looking something up costs in addition to the bytes of the answer. A header of 200 bytes takes as long to find and to
-/// check as this many bytes of a block take to read and to hash.
+/// What looking something up costs in addition to the bytes of the answer. A header of 200 bytes takes as long to find
+/// and to check as this many bytes of a block take to read and to hash.
 const LOOKUP: u64 = 4 << 10;
 
 /// The work that a peer may still cause. It refills with time.
@@ -23,8 +23,8 @@ impl Budget {
         Self { left: BURST, refilled: now }
     }
 
-    /// Takes the cost of an answer that was found with `lookups` lookups and has `bytes` bytes. Returns how long the peer must wait
-    /// before the next one.
+    /// Takes the cost of an answer that was found with `lookups` lookups and has `bytes` bytes. Returns how long the
+    /// peer must wait before the next one.
     pub fn charge(&mut self, lookups: usize, bytes: usize, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.refilled);
         let refill = (passed.as_secs_f64() * PER_SECOND as f64) as u64;

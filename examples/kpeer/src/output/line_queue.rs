@@ -26,8 +26,8 @@ struct State {
 }
 
 impl LineQueue {
-    /// Starts the thread. `notice` makes the line that reports dropped lines. `failed` handles an error of `target`; after it returned,
-    /// everything is discarded.
+    /// Starts the thread. `notice` makes the line that reports dropped lines. `failed` handles an error of `target`;
+    /// after it returned, everything is discarded.
     pub fn start(
         mut target: impl Write + Send + 'static,
         notice: impl Fn(u64) -> String + Send + 'static,
