@@ -70,6 +70,6 @@ fn a_node_whose_output_nobody_reads_goes_on_and_counts_the_lines() {
         printed += u64::from(line["command"] == "ping" || line["command"] == "pong");
         dropped = if line["event"] == "dropped" { line["lines"].as_u64().unwrap() } else { 0 };
     }
-    // A callback may still be about to print the last pong.
-    assert!((2 * PINGS - 1..=2 * PINGS).contains(&(printed + dropped)), "{printed} printed, {dropped} dropped");
+    // The remote may have the last pong before the callbacks print the last ping and its pong.
+    assert!((2 * PINGS - 2..=2 * PINGS).contains(&(printed + dropped)), "{printed} printed, {dropped} dropped");
 }
