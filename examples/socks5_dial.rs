@@ -72,9 +72,10 @@ fn start_locally() -> Result<String, Box<dyn Error>> {
     let (node, listener) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     let (node_address, proxy_address) = (node.local_addr()?, listener.local_addr()?);
     let config = Config::builder(Network::Mainnet).user_agent("node", "1.0").build()?;
-    thread::spawn(move || {
-        let peer = node.accept().map(|(stream, from)| Peer::inbound(stream, from, &config));
-        peer.map(|peer| peer.map(|peer| peer.wait_for_disconnect()))
+    thread::spawn(move || -> Result<(), Box<dyn Error + Send + Sync>> {
+        let (stream, from) = node.accept()?;
+        Peer::inbound(stream, from, &config)?.wait_for_disconnect()?;
+        Ok(())
     });
     thread::spawn(move || proxy(&listener, node_address));
     Ok(proxy_address.to_string())

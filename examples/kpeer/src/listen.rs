@@ -48,7 +48,7 @@ wrongly.
 
 /// Accepts peers and behaves as a small kaspa node
 ///
-/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It accepts bloom filters and does not apply them. It accepts 125 peers at a time.
+/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It accepts bloom filters and does not apply them. It accepts 125 peers at a time, and sends each at most 64 MiB of answers per second.
 ///
 /// The DAG is generated, the same one each time: 300 blocks with transactions and two tips, on top of the network's genesis block. No work was done for the blocks, so a real node refuses them; serve real blocks with --dag.
 #[derive(Args, Debug)]
