@@ -55,6 +55,8 @@ fn proxy(listener: &TcpListener, node: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(node)?;
     client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])?;
 
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
     let back = thread::spawn(move || {
         let _ = io::copy(&mut from_server, &mut to_client);
