@@ -2,8 +2,9 @@
 //!
 //! The receipt of each message says whether the message was written to that peer's socket.
 //!
-//! Run it with `cargo run --release --example broadcast`, or with a number of peers: `… broadcast -- 100`. The receivers are
-//! nodes in the same process: a real node disconnects, and may ban, a remote that sends it a block without being asked.
+//! Run it with `cargo run --release --example broadcast`, or with a number of peers: `… broadcast -- 100`. The
+//! receivers are nodes in the same process: a real node disconnects, and may ban, a remote that sends it a block
+//! without being asked.
 
 use kaspa_peer::wire::{Block, BlockHeader, Frame, Network, Transaction, TxFields, TxOutput};
 use kaspa_peer::{Config, Listener, Peer};

@@ -1,7 +1,8 @@
 //! Records the traffic of a peer in a file, and reads the file back.
 //!
-//! `cargo run --example capture -- ADDR FILE` records ten seconds with a node of the main network. `kpeer inspect FILE` shows
-//! more of such a file. Without arguments, the node is in the same process, and the file is a temporary one.
+//! `cargo run --example capture -- ADDR FILE NETWORK` records ten seconds with a node; without NETWORK, on mainnet.
+//! `kpeer inspect FILE` shows more of such a file. Without arguments, the node is in the same process, and the file is
+//! a temporary one.
 
 use kaspa_peer::peer::{Capture, CaptureReader, Captured};
 use kaspa_peer::wire::{Encode, FeeFilter, GetAddr, Network};
@@ -19,8 +20,8 @@ const LIMIT: u64 = 100_000_000;
 
 /// Connects to a node and records what both sides send.
 fn record(address: &str, capture: &Capture) -> Result<(), Box<dyn Error>> {
-    let config = Config::builder(Network::Mainnet).user_agent("capture", "1.0").capture(capture.clone()).build()?;
-    let peer = Peer::connect(address, Duration::from_secs(10), &config)?;
+    let config = Config::builder(capture.network()).user_agent("capture", "1.0").capture(capture.clone()).build()?;
+    let peer = Peer::connect(address, Duration::from_secs(10), &config).map_err(|error| error.to_string())?;
     peer.queue_message(&GetAddr::all())?;
     // An error means that the node is still connected.
     let _ = peer.wait_for_disconnect_timeout(Duration::from_secs(10));
@@ -31,8 +32,8 @@ fn record(address: &str, capture: &Capture) -> Result<(), Box<dyn Error>> {
 
 /// Records a short conversation of two nodes in this process.
 fn record_locally(capture: &Capture) -> Result<(), Box<dyn Error>> {
-    let alice = Config::builder(Network::Mainnet).user_agent("alice", "1.0").capture(capture.clone()).build()?;
-    let bob = Config::builder(Network::Mainnet).user_agent("bob", "1.0").build()?;
+    let alice = Config::builder(capture.network()).user_agent("alice", "1.0").capture(capture.clone()).build()?;
+    let bob = Config::builder(capture.network()).user_agent("bob", "1.0").build()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let to_bob = Peer::outbound(TcpStream::connect(address)?, address, &alice)?;
@@ -85,7 +86,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         (None, _) => temporary,
     };
     let output = File::create(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let capture = Capture::new(output, Network::Mainnet, LIMIT)?;
+    let network = match arguments.next() {
+        Some(name) => name.parse::<Network>().map_err(|error| error.to_string())?,
+        None => Network::Mainnet,
+    };
+    let capture = Capture::new(output, network, LIMIT)?;
     match &address {
         Some(address) => record(address, &capture)?,
         None => record_locally(&capture)?,

@@ -1,7 +1,7 @@
 //! A message type of the program's own, on a private network: a sensor sends temperatures to a station.
 //!
-//! A private network differs from the public ones in the number at the start of each frame. Nodes of other networks cannot
-//! connect. Do not send custom messages to kaspad: it disconnects at an unknown command.
+//! A private network differs from the public ones in the number at the start of each frame. Nodes of other networks
+//! cannot connect. Do not send custom messages to kaspad: it disconnects at an unknown command.
 //!
 //! Run it with `cargo run --example custom_message`.
 

@@ -1,8 +1,9 @@
-//! Watches a node and prints what it announces. When the connection ends, the monitor dials again, and waits longer before
-//! each attempt.
+//! Watches a node and prints what it announces. When the connection ends, the monitor dials again, and waits longer
+//! before each attempt.
 //!
-//! `cargo run --example monitor -- ADDR` watches a node of the main network until Ctrl-C. ADDR is a host name or an IP
-//! address, with or without a port. Without ADDR it watches a node in the same process, which disconnects twice.
+//! `cargo run --example monitor -- ADDR NETWORK` watches a node until Ctrl-C. ADDR is a host name or an IP address,
+//! with or without a port, and NETWORK is a name such as testnet; without it, mainnet. Without arguments the monitor
+//! watches a node in the same process, which disconnects three times.
 
 use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
 use kaspa_peer::{Config, Listener, Peer};
@@ -17,8 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// After a connection that lasted this long, the next pause is the shortest again. A node that accepts connections and closes
-/// them at once is not dialled more often for that.
+/// After a connection that lasted this long, the next pause is the shortest again. A node that accepts connections and
+/// closes them at once is not dialled more often for that.
 const STABLE: Duration = Duration::from_secs(60);
 
 struct Monitor;
@@ -74,8 +75,13 @@ fn node(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    if let Some(address) = env::args().nth(1) {
-        return watch(&address, Network::Mainnet, usize::MAX);
+    let mut arguments = env::args().skip(1);
+    if let Some(address) = arguments.next() {
+        let network = match arguments.next() {
+            Some(name) => name.parse::<Network>().map_err(|error| error.to_string())?,
+            None => Network::Mainnet,
+        };
+        return watch(&address, network, usize::MAX);
     }
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();

@@ -1,7 +1,7 @@
 //! A small node that serves its blocks, limits its connections, bans remotes that misbehave, and stops in order.
 //!
-//! `cargo run --example small_node -- ADDR SECONDS` listens there for that time, or without SECONDS until you press Enter.
-//! Without arguments, a remote in the same process downloads a block and then misbehaves, and the node stops.
+//! `cargo run --example small_node -- ADDR SECONDS` listens there for that time, or without SECONDS until you press
+//! Enter. Without arguments, a remote in the same process downloads a block and then misbehaves, and the node stops.
 
 use kaspa_peer::wire::*;
 use kaspa_peer::{Config, DisconnectReason, Listener, Peer, ScoreLimit, peer::Inbox};
@@ -43,7 +43,7 @@ impl Listener for Node {
     }
 
     fn on_tx(&self, peer: &Peer, _: Transaction) {
-        // This node asks for no transactions. The ban comes first, because a disconnected remote may dial again at once.
+        // This node asks for no transactions. It bans first: a disconnected remote may dial again at once.
         if let Some(ip) = peer.address().ip() {
             self.banned().insert(ip, Instant::now() + BAN);
         }

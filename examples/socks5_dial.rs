@@ -1,7 +1,7 @@
 //! Dials a node through a SOCKS5 proxy, such as Tor. The proxy resolves the host name.
 //!
-//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT` dials a node of the main network through a proxy. Without
-//! arguments, a small proxy and a node run in the same process.
+//! `cargo run --example socks5_dial -- 127.0.0.1:9050 HOST:PORT NETWORK` dials a node through a proxy; without NETWORK,
+//! on mainnet. Without arguments, a small proxy and a node run in the same process.
 
 use kaspa_peer::wire::Network;
 use kaspa_peer::{Config, Peer};
@@ -55,6 +55,8 @@ fn proxy(listener: &TcpListener, node: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(node)?;
     client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])?;
 
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
     let back = thread::spawn(move || {
         let _ = io::copy(&mut from_server, &mut to_client);
@@ -72,9 +74,10 @@ fn start_locally() -> Result<String, Box<dyn Error>> {
     let (node, listener) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     let (node_address, proxy_address) = (node.local_addr()?, listener.local_addr()?);
     let config = Config::builder(Network::Mainnet).user_agent("node", "1.0").build()?;
-    thread::spawn(move || {
-        let peer = node.accept().map(|(stream, from)| Peer::inbound(stream, from, &config));
-        peer.map(|peer| peer.map(|peer| peer.wait_for_disconnect()))
+    thread::spawn(move || -> Result<(), Box<dyn Error + Send + Sync>> {
+        let (stream, from) = node.accept()?;
+        Peer::inbound(stream, from, &config)?.wait_for_disconnect()?;
+        Ok(())
     });
     thread::spawn(move || proxy(&listener, node_address));
     Ok(proxy_address.to_string())
@@ -89,9 +92,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (host, port) = node.rsplit_once(':').ok_or_else(|| format!("not HOST:PORT: {node:?}"))?;
     let port = port.parse().map_err(|_| format!("not a port: {port:?}"))?;
+    let network = match arguments.next() {
+        Some(name) => name.parse::<Network>().map_err(|error| error.to_string())?,
+        None => Network::Mainnet,
+    };
 
     // With the proxy's address in the configuration, no version message contains it.
-    let config = Config::builder(Network::Mainnet).user_agent("socks5-dial", "1.0").proxy(&*proxy).build()?;
+    let config = Config::builder(network).user_agent("socks5-dial", "1.0").proxy(&*proxy).build()?;
     let stream = dial(&proxy, host, port).map_err(|error| format!("{node} through the proxy {proxy}: {error}"))?;
     let peer = Peer::outbound(stream, node.as_str(), &config)?;
     peer.wait_for_handshake()?;

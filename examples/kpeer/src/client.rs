@@ -1,5 +1,5 @@
-//! The listener of subcommands that dial a node and want something of it. It answers what a node may request, and passes all
-//! messages on through a channel.
+//! The listener of subcommands that dial a node and want something of it. It answers what a node may request, and
+//! passes all messages on through a channel.
 //!
 //! kaspad disconnects a remote that does not answer its requests. A client has no DAG, and its answers say so.
 
@@ -36,8 +36,8 @@ pub enum Received {
 }
 
 impl Client {
-    /// A client, and the channel of the messages that it receives. Dropping the receiver is allowed. `getseltip` is answered
-    /// by the library, from the view that the configuration has.
+    /// A client, and the channel of the messages that it receives. Dropping the receiver is allowed. `getseltip` is
+    /// answered by the library, from the view that the configuration has.
     pub fn new(output: &Output, responses: &Responses) -> (Self, Receiver<Message>) {
         let (sender, receiver) = bounded(WAITING);
         let sender = Mutex::new(Some(sender));
@@ -70,7 +70,8 @@ impl Client {
     }
 }
 
-/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no answer.
+/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no
+/// answer.
 fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");

@@ -15,8 +15,8 @@ use kaspa_peer::{Peer, WaitError};
 use std::time::Duration;
 
 const HELP: &str = "\
-Offers no services unless told otherwise, and names the network's genesis block as
-its tip.
+Offers no services unless told otherwise, and names the network's genesis block
+as its tip.
 
 The exercise sends each type of message, well-formed, and prints a line for each
 (three for getdata, which can bring a block, a tx or a notfound):
@@ -27,17 +27,17 @@ The exercise sends each type of message, well-formed, and prints a line for each
   FAILED   no answer came, or the node disconnected
 Where a node need not do what it is asked for:
   - A node that does not offer SFNodeBloom must disconnect at a bloom filter. So
-    filterload is sent last, and the messages that cannot be sent after it are left
-    out.
+    filterload is sent last, and what cannot be sent after it is left out.
   - A kaspad daemon (not another program made of its parts) gives addresses only
-    when it knows some, and never on simnet; gives only transactions that are in no
-    block yet; answers no getheaders; rejects filteradd after filterload, or
+    when it knows some, and never on simnet; gives only transactions that are in
+    no block yet; answers no getheaders; rejects filteradd after filterload, or
     disconnects at it; disconnects at a tx, block or selectedtip that it did not
-    request, so these are sent only on request; and after v0.1 may ban a remote for
-    a made-up block, so it gets none.
-  - A node with nothing above its genesis block has no locator and no inv to give.
-`tx` and `block` are announced in an inv and sent when the node requests them, and
-also when it does not. It may reject both, because they are made up.
+    request, so these are sent only on request; and after v0.1 may ban a remote
+    for a made-up block, so it gets none.
+  - A node with nothing above its genesis block has no locator and no inv.
+`tx` and `block` are announced in an inv and sent when the node requests them.
+Other nodes than kaspad get them also without a request. A node may reject both,
+because they are made up.
 
 The objects of --json are one of
   {\"event\":\"connected\",\"peer\":1,\"address\":…,\"direction\":\"outbound\"}
@@ -53,9 +53,9 @@ The objects of --json are one of
   {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
   {\"event\":\"failed\",\"reason\":…}
 
-Exit status: 0 after SIGINT or SIGTERM, after the time of --for, or when no line of
-the exercise says FAILED; 1 otherwise, or when nobody reads the output any more; 2
-when it is called wrongly.
+Exit status: 0 after SIGINT or SIGTERM, after the time of --for, or when no line
+of the exercise says FAILED; 1 otherwise, or when its standard output is closed;
+2 when it is called wrongly.
 ";
 
 /// Dials a kaspa node, shows its version, and prints each message
@@ -94,7 +94,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let responses = Responses::default();
     let detail = if options.exercise { Detail::Records } else { Detail::All };
     let (client, received) = Client::new(&output.with(detail), &responses);
-    // The client prints each message. Without an exercise nobody reads the channel, which would fill up before the pong.
+    // The client prints each message. Without an exercise, no thread reads the channel, and it would be full before
+    // the pong.
     let received = options.exercise.then_some(received);
     let mut builder = options.node.builder("connect", Services::empty())?.dag(OnlyTip(tip)).listener(client);
     if options.exercise {
@@ -104,7 +105,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let config = options.dial.configure(builder).build()?;
 
     let interrupted = interrupt::channel()?;
-    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial_until(&interrupted, &options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);

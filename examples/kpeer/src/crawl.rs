@@ -1,4 +1,5 @@
-//! `kpeer crawl`: visits the nodes of a network, beginning with the given ones, and asks each for the addresses of others.
+//! `kpeer crawl`: visits the nodes of a network, beginning with the given ones, and asks each for the addresses of
+//! others.
 
 mod frontier;
 mod public;
@@ -17,17 +18,19 @@ use kaspa_peer::Config;
 use kaspa_peer::wire::Services;
 use public::is_public;
 use report::Visits;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 use visit::{AddressListener, Visit, visit};
 
 const HELP: &str = "\
-Offers no services unless told otherwise. The sources of addresses take turns, so
-that a node that names many does not keep others from being visited. A bar on a
-terminal, or a line a second, shows how far it is.
+Offers no services unless told otherwise. The nodes that name addresses take
+turns, so that one that names many does not keep others from being visited. A
+bar on a terminal, or a line a second, shows how far it is.
 
 The objects of --json are one of
   {\"event\":\"node\",\"address\":…,\"reached\":true,\"user_agent\":…,\"version\":1,
@@ -37,8 +40,8 @@ The objects of --json are one of
   {\"event\":\"done\",\"nodes\":13,\"reached\":12}
   {\"event\":\"failed\",\"reason\":…}
 
-Exit status: 0 when a node was reached; 1 when none was, when it cannot go on, or
-when nobody reads the output any more; 2 when it is called wrongly.
+Exit status: 0 when a node was reached; 1 when none was, when it cannot go on,
+or when its standard output is closed; 2 when it is called wrongly.
 ";
 
 /// Visits the nodes of a kaspa network, and prints what they are
@@ -61,7 +64,7 @@ pub struct Options {
     max: usize,
     /// How long to wait for each answer
     #[arg(
-        long, value_name = "SECONDS", value_parser = options::interval, allow_negative_numbers = true,
+        long, value_name = "SECONDS", value_parser = options::seconds_from::<10>, allow_negative_numbers = true,
         default_value = "5"
     )]
     timeout: Duration,
@@ -87,6 +90,9 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         }
         seeds.extend(dial::resolve(&name)?);
     }
+    let create =
+        |path: &String| File::create(path).map_err(|error| format!("--dot {path}: cannot be created: {error}"));
+    let dot = options.dot.as_ref().map(create).transpose()?;
     let listener = Arc::new(AddressListener::default());
     let config = options
         .dial
@@ -104,8 +110,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         report::summary(&visits).trim_end(),
         Record::new("done").field("nodes", visits.len()).field("reached", reached),
     );
-    if let Some(file) = &options.dot {
-        fs::write(file, report::dot(&visits)).map_err(|error| format!("--dot {file}: {error}"))?;
+    if let Some(mut dot) = dot {
+        dot.write_all(report::dot(&visits).as_bytes()).map_err(|error| format!("--dot: {error}"))?;
     }
     if reached > 0 { Ok(true) } else { Err("no node was reached".into()) }
 }

@@ -1,8 +1,8 @@
 //! Files of blocks, which `sync` writes and `listen --dag` serves.
 //!
-//! Such a file consists of `block` messages as they go over the wire, with header and checksum, one after the other, parents
-//! before children. The genesis block is not in it: it is the only parent that the file does not contain. `inspect` reads such
-//! files, too.
+//! Such a file consists of `block` messages as they go over the wire, with header and checksum, one after the other,
+//! parents before children. The genesis block is not in it: it is the only parent that the file does not contain.
+//! `inspect` reads such files, too.
 
 use crate::options::Failure;
 use kaspa_peer::wire::{Block, BlockHeader, Frame, FrameDecoder, HEADER_SIZE, Hash, Message, Network};
@@ -82,8 +82,8 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
     }
 }
 
-/// Returns whether the bytes from `place` on can be the start of a block's frame. The decoder checks complete headers only, and a
-/// short file of another kind must not be taken for an unfinished block.
+/// Returns whether the bytes from `place` on can be the start of a block's frame. The decoder checks complete headers
+/// only, and a short file of another kind must not be taken for an unfinished block.
 fn is_block_begun(source: &mut File, place: u64, network: Network) -> io::Result<bool> {
     let expected = [network.magic().to_le_bytes().as_slice(), b"block\0\0\0\0\0\0\0"].concat();
     let mut start = Vec::new();

@@ -3,11 +3,12 @@
 use crate::options::Failure;
 use crate::socks5;
 use clap::Args;
+use crossbeam_channel::{Receiver, bounded, select};
 use kaspa_peer::wire::Network;
 use kaspa_peer::{ConfigBuilder, PeerAddress};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
+use std::{io, thread};
 
 /// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +30,28 @@ impl DialOptions {
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.as_str()),
             None => builder,
+        }
+    }
+
+    /// Like [`dial`](Self::dial), but returns an error when `interrupted` is disconnected. The thread that dials ends
+    /// later.
+    pub fn dial_until(
+        &self,
+        interrupted: &Receiver<()>,
+        text: &str,
+        network: Network,
+    ) -> io::Result<(TcpStream, PeerAddress)> {
+        let (sender, dialled) = bounded(1);
+        let (options, name) = (self.clone(), text.to_owned());
+        thread::Builder::new().name("dial".into()).spawn(move || {
+            // Nobody receives it after the signal.
+            let _ = sender.try_send(options.dial(&name, network));
+        })?;
+        select! {
+            recv(dialled) -> result => result.unwrap_or_else(|_| Err(io::Error::other("dialling panicked"))),
+            recv(interrupted) -> _ => {
+                Err(io::Error::new(io::ErrorKind::Interrupted, format!("interrupted while dialling {text}")))
+            }
         }
     }
 
@@ -103,8 +126,8 @@ fn proxy(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// The host and the port of `HOST`, `HOST:PORT`, `IP`, `IPV6`, `[IPV6]` or `[IPV6]:PORT`. An IPv6 address is returned without
-/// brackets.
+/// The host and the port of `HOST`, `HOST:PORT`, `IP`, `IPV6`, `[IPV6]` or `[IPV6]:PORT`. An IPv6 address is returned
+/// without brackets.
 fn split(text: &str) -> Result<(&str, Option<u16>), String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok((text, None));
@@ -120,16 +143,13 @@ fn split(text: &str) -> Result<(&str, Option<u16>), String> {
             None => (text, None),
         },
     };
+    let number =
+        |port: &str| port.parse().map_err(|_| format!("the port is {port:?}, but must be a number from 0 to 65535"));
+    let port = port.map(number).transpose()?;
     if host.is_empty() {
-        return Err("no host is given; 0.0.0.0 stands for all addresses of this machine".into());
+        return Err("no host is given; to listen, 0.0.0.0 stands for all addresses of this machine".into());
     }
-    match port {
-        None => Ok((host, None)),
-        Some(text) => match text.parse() {
-            Ok(port) => Ok((host, Some(port))),
-            Err(_) => Err(format!("the port is {text:?}, but must be a number from 0 to 65535")),
-        },
-    }
+    Ok((host, port))
 }
 
 /// The address at which others reach a listening socket: the loopback address if it listens on all addresses.
@@ -165,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_bad_port_is_named() {
-        for (text, port) in [("127.0.0.1:99999", "99999"), ("node:abc", "abc"), ("[::1]:-1", "-1"), ("node:", "")] {
+        for (text, port) in
+            [("127.0.0.1:99999", "99999"), (":abc", "abc"), (":99999", "99999"), ("[::1]:-1", "-1"), ("node:", "")]
+        {
             let error = address(text).unwrap_err().to_string();
             assert_eq!(error, format!("the port is {port:?}, but must be a number from 0 to 65535"));
         }

@@ -1,6 +1,7 @@
 //! The genesis blocks of the public networks, as in kaspad v0.1.1 and v0.5.0.
 //!
-//! Nodes never send theirs, since all nodes of a network have it. A download needs its hash to request the blocks above it.
+//! Nodes never send theirs, since all nodes of a network have it. A download needs its hash to request the blocks above
+//! it.
 
 use kaspa_peer::wire::{
     Block, BlockHeader, EncodeError, Hash, Network, Outpoint, SubnetworkId, Transaction, TxFields, TxInput, UserAgent,

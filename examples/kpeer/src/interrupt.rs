@@ -25,7 +25,7 @@ pub fn has_arrived(interrupted: &Receiver<()>) -> bool {
     interrupted.try_recv() == Err(TryRecvError::Disconnected)
 }
 
-/// Disconnects the peer when the signal arrives, so that whatever waits for the peer ends.
+/// Disconnects the peer when the signal arrives, so that all waits for the peer end.
 pub fn disconnect(interrupted: &Receiver<()>, peer: &Peer) -> Result<(), Failure> {
     let (interrupted, peer) = (interrupted.clone(), peer.clone());
     thread::Builder::new().name("interrupt".into()).spawn(move || {

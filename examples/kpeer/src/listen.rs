@@ -1,7 +1,7 @@
 //! `kpeer listen`: a small node that accepts peers and serves a block DAG.
 //!
-//! `node` has the callbacks, which give the short answers. `serve` has a thread for each peer that requests more, so that the
-//! peer goes on reading while a long answer is sent. `budget` limits the work of these threads.
+//! `node` has the callbacks, which give the short answers. `serve` has a thread for each peer that requests more, so
+//! that the peer goes on reading while a long answer is sent. `budget` limits the work of these threads.
 
 mod budget;
 mod node;
@@ -36,18 +36,19 @@ The objects of --json are one of
   {\"event\":\"sent\",\"peer\":1,\"command\":\"addr\",\"summary\":\"92 bytes\",\"bytes\":92}
   {\"event\":\"block\",\"hash\":…}       a block was made
   {\"event\":\"disconnected\",\"peer\":1,\"reason\":…}
-  {\"event\":\"dropped\",\"lines\":9}    lines were not printed, because the lines before
+  {\"event\":\"dropped\",\"lines\":9}    lines were not printed, because those before
                                    them were not read
   {\"event\":\"interrupted\"}          the last, after SIGINT or SIGTERM
   {\"event\":\"failed\",\"reason\":…}    the last, when it cannot go on
 
-Exit status: 0 after SIGINT or SIGTERM, and with --once after the first peer; 1 when
-it cannot go on, or when its standard output is closed; 2 when it is called wrongly.
+Exit status: 0 after SIGINT or SIGTERM, and with --once after the first peer; 1
+when it cannot go on, or when its standard output is closed; 2 when it is called
+wrongly.
 ";
 
 /// Accepts peers and behaves as a small kaspa node
 ///
-/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It accepts bloom filters and does not apply them. It accepts 125 peers at a time.
+/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It accepts bloom filters and does not apply them. It accepts 125 peers at a time, and sends each at most 64 MiB of answers per second.
 ///
 /// The DAG is generated, the same one each time: 300 blocks with transactions and two tips, on top of the network's genesis block. No work was done for the blocks, so a real node refuses them; serve real blocks with --dag.
 #[derive(Args, Debug)]
@@ -59,9 +60,9 @@ pub struct Options {
     /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip
     #[arg(long, value_name = "FILE")]
     dag: Option<PathBuf>,
-    /// Make and announce a new block every so many seconds, at least 0.01
+    /// Make and announce a new block each time this many seconds have passed, at least 0.1; all blocks stay in memory
     #[arg(
-        long, value_name = "SECONDS", value_parser = options::interval, allow_negative_numbers = true,
+        long, value_name = "SECONDS", value_parser = options::seconds_from::<100>, allow_negative_numbers = true,
         conflicts_with = "dag"
     )]
     announce: Option<Duration>,
@@ -84,7 +85,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     });
     let known: Vec<SocketAddr> = known.collect();
     let (dag, random) = match &options.dag {
-        Some(path) => (Dag::open(path, network)?, None),
+        Some(path) => (Dag::open(path, network).map_err(|error| format!("--dag {error}"))?, None),
         None => generated_dag::dag(network).map(|(dag, random)| (dag, Some(random)))?,
     };
     let (blocks, tips) = (dag.len(), dag.tips());
@@ -102,7 +103,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let interrupted = interrupt::channel()?;
     let list: Vec<String> = tips.iter().map(ToString::to_string).collect();
     output.say(
-        format_args!("listening on {address} ({network}): {blocks} blocks, tips {}", list.join(", ")),
+        format_args!("listening on {address} ({network}): {blocks} blocks\n  tips {}", list.join("\n       ")),
         Record::new("listening")
             .text("address", address)
             .text("network", network)

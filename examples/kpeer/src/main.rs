@@ -1,4 +1,5 @@
-//! `kpeer`, a tool for the kaspa peer-to-peer protocol. `kpeer --help` lists its subcommands, each of which is a module.
+//! `kpeer`, a tool for the kaspa peer-to-peer protocol. `kpeer --help` lists its subcommands, each of which is a
+//! module.
 
 mod accept;
 mod bench;
@@ -104,5 +105,24 @@ fn wrong_usage(subcommand: &str, message: impl std::fmt::Display) -> ! {
     match command.find_subcommand_mut(subcommand) {
         Some(subcommand) => subcommand.error(kind, message).exit(),
         None => command.error(kind, message).exit(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_line_of_a_help_text_has_more_than_80_columns() {
+        // clap breaks such lines, and their rest stands on a line of its own.
+        let command = Arguments::command();
+        let mut wide = Vec::new();
+        for subcommand in command.get_subcommands() {
+            let text = subcommand.get_after_help().unwrap().to_string();
+            wide.extend(text.lines().filter(|line| line.chars().count() > 80).map(str::to_owned));
+        }
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 }

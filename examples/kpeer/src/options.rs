@@ -73,11 +73,11 @@ pub fn seconds(text: &str) -> Result<Duration, Failure> {
     }
 }
 
-/// Parses the number of seconds between two events. Without a lower limit, the events would be without end.
-pub fn interval(text: &str) -> Result<Duration, Failure> {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    let interval = seconds(text)?;
-    if interval < SHORTEST { Err("must be at least 0.01".into()) } else { Ok(interval) }
+/// Parses a number of seconds that is at least `MILLISECONDS`.
+pub fn seconds_from<const MILLISECONDS: u64>(text: &str) -> Result<Duration, Failure> {
+    let least = Duration::from_millis(MILLISECONDS);
+    let time = seconds(text)?;
+    if time < least { Err(format!("must be at least {}", least.as_secs_f64()).into()) } else { Ok(time) }
 }
 
 #[cfg(test)]
@@ -97,10 +97,10 @@ mod tests {
             assert_eq!(seconds(text).unwrap_err().to_string(), error, "{text}");
         }
         for text in ["0", "0.001"] {
-            assert_eq!(interval(text).unwrap_err().to_string(), "must be at least 0.01", "{text}");
+            assert_eq!(seconds_from::<10>(text).unwrap_err().to_string(), "must be at least 0.01", "{text}");
         }
         assert_eq!(
-            (seconds("0.5").unwrap(), interval("0.5").unwrap()),
+            (seconds("0.5").unwrap(), seconds_from::<500>("0.5").unwrap()),
             (Duration::from_millis(500), Duration::from_millis(500))
         );
         assert!(seconds("1e300").is_ok());

@@ -83,8 +83,8 @@ impl Output {
         Self { json, ..Self::default() }
     }
 
-    /// For a node: it goes on when nobody reads its output. Lines that find no room are counted, and the count is printed
-    /// later.
+    /// For a node: it goes on when nobody reads its output. Lines that find no room are counted, and the count is
+    /// printed later.
     pub fn of_node(json: bool) -> io::Result<Self> {
         let notice = move |lines| dropped(json, lines);
         let out = LineQueue::start(io::stdout(), notice, |error| stdout_failed(&error))?;
@@ -134,12 +134,14 @@ impl Output {
         }
     }
 
-    /// Waits until everything is printed, if it is read.
+    /// Waits until everything is printed, if it is read. Otherwise reports on standard error how much is not.
     pub fn flush(&self) {
-        if let Some(queues) = &self.queues {
-            queues.out.flush(FLUSH_TIMEOUT);
-            queues.err.flush(FLUSH_TIMEOUT);
+        let Some(queues) = &self.queues else { return };
+        let unprinted = queues.out.flush(FLUSH_TIMEOUT);
+        if unprinted > 0 {
+            queues.err.push(format!("the last {unprinted} lines were not printed, because they were not read"));
         }
+        let _ = queues.err.flush(FLUSH_TIMEOUT);
     }
 
     /// Prints that a peer is connected, once: callbacks may have printed it already.
@@ -172,7 +174,7 @@ impl Output {
         let kind = version.subnetwork.map_or("full node".into(), |id| format!("partial node of subnetwork {id}"));
         self.say(
             format_args!(
-                "[{}] {} is a {kind}, protocol {}, services {}; {}; selected tip {}",
+                "[{}] {} is a {kind}\n    protocol {}, services {}, {}\n    selected tip {}",
                 peer.id(),
                 version.user_agent,
                 version.protocol_version,
@@ -251,8 +253,8 @@ fn dropped(json: bool, lines: u64) -> String {
     line + "\n"
 }
 
-/// Ends the process when its output cannot be written: nobody would learn whether it succeeded. A closed pipe needs no message, because
-/// its reader closed it.
+/// Ends the process when its output cannot be written: nobody would learn whether it succeeded. A closed pipe needs no
+/// message, because its reader closed it.
 fn stdout_failed(error: &io::Error) {
     if error.kind() != io::ErrorKind::BrokenPipe {
         let _ = writeln!(io::stderr(), "standard output: {error}");

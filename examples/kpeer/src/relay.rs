@@ -21,23 +21,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-Offers no services and names no tip unless told otherwise, because it has no DAG
-to serve. Checks nothing, keeps 64 MiB of transactions and blocks, and accepts 125
-peers at a time. It asks its other peers for an item that a peer requests and that
-it lacks. SIGINT (Ctrl-C) or SIGTERM ends it.
+Offers no services and names no tip unless told otherwise, because it has no
+DAG to serve. Checks nothing, keeps 64 MiB of transactions and blocks, and
+accepts 125 peers at a time. When a peer requests an item that it lacks, it asks
+its other peers. SIGINT (Ctrl-C) or SIGTERM ends it.
 
 The objects of --json are connected, version, disconnected and failed as of
 `listen`, and
   {\"event\":\"listening\",\"address\":…}
   {\"event\":\"status\",\"peers\":3,\"relayed\":7,\"dropped\":0}
-                                 every 10 seconds, and the last; `dropped` counts
-                                 peers that read too slowly
+                                 every 10 seconds, and the last; `dropped`
+                                 counts peers that read too slowly
   {\"event\":\"goodbye\"}            before it disconnects its peers
-  {\"event\":\"dropped\",\"lines\":9}  lines were not printed, because the lines before
+  {\"event\":\"dropped\",\"lines\":9}  lines were not printed, because those before
                                  them were not read
 
-Exit status: 0 after a signal; 1 when it cannot go on, or when its standard output
-is closed; 2 when it is called wrongly.
+Exit status: 0 after a signal; 1 when it cannot go on, or when its standard
+output is closed; 2 when it is called wrongly.
 ";
 
 /// Fetches once what one peer announces, announces it to all the others, and serves it
@@ -65,14 +65,14 @@ pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) ->
     let hub = Arc::new(Shared(Mutex::new(Hub::new(output.clone()))));
     let builder = node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone());
     let config = dial.configure(builder).build()?;
+    let interrupted = interrupt::channel()?;
     let mut dialled = Vec::new();
     for address in connect {
-        let (stream, address) = dial.dial(&address, node.network)?;
+        let (stream, address) = dial.dial_until(&interrupted, &address, node.network)?;
         dialled.push(Peer::outbound(stream, address, &config)?);
     }
     let listener = dial::listen(&listen, node.network)?;
     let address = listener.local_addr()?;
-    let interrupted = interrupt::channel()?;
     output.say(format_args!("listening on {address}"), Record::new("listening").text("address", address));
     let accepting = output.clone();
     // Ends with the process: `accept` cannot be woken.

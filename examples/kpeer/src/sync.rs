@@ -23,8 +23,8 @@ use store::{Limits, Store};
 const LOCATOR: Duration = Duration::from_secs(30);
 
 const HELP: &str = "\
-Offers no services unless told otherwise. A bar on a terminal, or a line a second,
-shows how far it is.
+Offers no services unless told otherwise. A bar on a terminal, or a line a
+second, shows how far it is.
 
 The objects of --json are those of `connect`, without the blocks, and
   {\"event\":\"resumed\",\"blocks\":120,\"cut\":17}
@@ -35,8 +35,8 @@ The objects of --json are those of `connect`, without the blocks, and
   {\"event\":\"failed\",\"reason\":…,\"blocks\":…,\"new\":…}
                             `blocks` and `new` if the download had begun
 
-Exit status: 0 when the node's selected tip was reached; 1 when not, or when nobody
-reads the output any more; 2 when it is called wrongly.
+Exit status: 0 when the node's selected tip was reached; 1 when not, or when
+its standard output is closed; 2 when it is called wrongly.
 ";
 
 /// Downloads a kaspa node's whole block DAG
@@ -69,7 +69,7 @@ pub struct Options {
 pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     let network = options.node.network;
     let limits = Limits { blocks: options.max_blocks, bytes: options.max_bytes };
-    let mut store = Store::open(options.out.as_deref(), network, limits)?;
+    let mut store = Store::open(options.out.as_deref(), network, limits).map_err(|error| format!("--out {error}"))?;
     if let Some(cut) = store.resumed() {
         let blocks = store.blocks();
         let rest = if cut > 0 { format!("; removed {cut} bytes of an unfinished block") } else { String::new() };
@@ -93,7 +93,7 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
 
     // After a signal the download ends as if the node had gone: complete blocks stay in the file.
     let interrupted = interrupt::channel()?;
-    let (stream, address) = options.dial.dial(&options.address, network)?;
+    let (stream, address) = options.dial.dial_until(&interrupted, &options.address, network)?;
     let peer = Peer::outbound(stream, address, &config)?;
     interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);
@@ -116,7 +116,9 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     match result.and_then(|tip| flushed.map(|()| tip)) {
         Ok(tip) => {
             output.say(
-                format_args!("done: {blocks} blocks, {new} of them new, {bytes} bytes in {seconds:.1} s, up to {tip}"),
+                format_args!(
+                    "selected tip {tip}\ndone: {blocks} blocks, {new} of them new, {bytes} bytes in {seconds:.1} s"
+                ),
                 Record::new("done")
                     .field("blocks", blocks)
                     .field("new", new)

@@ -1,4 +1,4 @@
-//! Every ordinary message once, and what each brings.
+//! The exercise: sends each ordinary message once, and checks what the node does.
 
 use super::Options;
 use super::samples;
@@ -13,24 +13,24 @@ use kaspa_peer::{DisconnectReason, Peer, PeerAddress, QueueError};
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a node may take to ask for what was announced to it.
-const ASKING: Duration = Duration::from_secs(3);
+/// How long a node may take to request what was announced to it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// So many rejects of one message are kept, however many a node sends.
+/// The number of rejects of one message that are kept. A node may send more.
 const REJECTS: usize = 100;
 
-/// What came of one check.
+/// The result of one check.
 enum Outcome {
-    /// What should come came; in words.
+    /// The expected answer came, or none was expected. With a note.
     Ok(String),
-    /// Nothing came and nothing had to.
+    /// No answer came, and none had to. With the reason.
     Excused(&'static str),
     Failed(String),
 }
-use Outcome::{Excused, Failed, Ok as Came};
+use Outcome::{Excused, Failed, Ok as Passed};
 
-/// A reject as it is shown: what a node writes can be long, and the words that are shown are few.
-struct Refusal {
+/// A reject as it is printed. The texts of the node can be long, and the printed ones are short.
+struct ShownReject {
     command: String,
     code: RejectCode,
     reason: String,
@@ -39,7 +39,7 @@ struct Refusal {
 /// The exercise with one node.
 pub struct Exercise<'a> {
     peer: &'a Peer,
-    heard: &'a Receiver<Message>,
+    received: &'a Receiver<Message>,
     responses: &'a Responses,
     output: &'a Output,
     wait: Duration,
@@ -49,13 +49,13 @@ pub struct Exercise<'a> {
     kaspad: Option<Kaspad>,
     genesis: Hash,
     tip: Hash,
-    /// What the node has asked for of the goods.
-    asked: HashSet<Hash>,
-    asked_for_tip: bool,
+    /// The offered items that the node has requested.
+    requested: HashSet<Hash>,
+    tip_requested: bool,
     /// The first rejects since the last message.
-    rejects: Vec<Refusal>,
+    rejects: Vec<ShownReject>,
     gone: Option<DisconnectReason>,
-    /// How often there was which outcome.
+    /// The number of results of each kind.
     ok: u32,
     excused: u32,
     failed: u32,
@@ -64,19 +64,19 @@ pub struct Exercise<'a> {
 impl<'a> Exercise<'a> {
     pub fn new(
         peer: &'a Peer,
-        heard: &'a Receiver<Message>,
+        received: &'a Receiver<Message>,
         responses: &'a Responses,
         output: &'a Output,
         options: &Options,
     ) -> Result<Self, Failure> {
-        let remote = peer.remote().ok_or("a handshake without a version")?;
+        let remote = peer.remote().ok_or("no version message")?;
         let kaspad = Kaspad::of(&remote.user_agent);
         let genesis = genesis::hash(options.node.network, &remote.user_agent).unwrap_or(Hash::ZERO);
         let (wait, headers, subnetwork) = (options.wait, !options.without_headers, options.node.subnetwork);
         let tip = remote.selected_tip;
         Ok(Self {
             peer,
-            heard,
+            received,
             responses,
             output,
             wait,
@@ -86,8 +86,8 @@ impl<'a> Exercise<'a> {
             kaspad,
             genesis,
             tip,
-            asked: HashSet::new(),
-            asked_for_tip: false,
+            requested: HashSet::new(),
+            tip_requested: false,
             rejects: Vec::new(),
             gone: None,
             ok: 0,
@@ -96,9 +96,9 @@ impl<'a> Exercise<'a> {
         })
     }
 
-    /// Tells whether all went well.
+    /// Returns whether no check failed.
     pub fn run(mut self) -> Result<bool, Failure> {
-        self.questions();
+        self.requests();
         self.statements();
         self.offers()?;
         if self.headers {
@@ -114,8 +114,8 @@ impl<'a> Exercise<'a> {
         Ok(failed == 0)
     }
 
-    /// What should be answered.
-    fn questions(&mut self) {
+    /// Sends the messages that should be answered.
+    fn requests(&mut self) {
         let nonce = rand::random();
         self.ask(&Ping { nonce }, "pong", |_, message| matches!(message, Message::Pong(pong) if pong.nonce == nonce));
 
@@ -153,7 +153,7 @@ impl<'a> Exercise<'a> {
         });
     }
 
-    /// Asks for what is there and what is not.
+    /// Requests a block and a transaction that the node has, and a block that it lacks.
     fn data(&mut self) {
         let (tip, missing) = (self.tip, Inventory::block(samples::random_hash()));
         let request = GetData::from(vec![Inventory::block(tip), missing]);
@@ -174,41 +174,41 @@ impl<'a> Exercise<'a> {
             _ => "the node does not have its own selected tip".into(),
         };
         let found = match &block {
-            Some(block) => Came(block.hash().to_string()),
+            Some(block) => Passed(block.hash().to_string()),
             None => Failed(why.clone()),
         };
         self.report(Command::GetData, "block", &found);
-        let missed = if not_found { Came(missing.hash.to_string()) } else { Failed(why) };
+        let missed = if not_found { Passed(missing.hash.to_string()) } else { Failed(why) };
         self.report(Command::GetData, "notfound", &missed);
 
         let Some(id) = block.and_then(|block| block.transactions().last().map(|tx| tx.id())) else {
-            let why = "without a block there is no transaction to ask for";
+            let why = "without a block there is no transaction to request";
             return self.report(Command::GetData, "tx", &Failed(why.into()));
         };
-        let mut denied = false;
+        let mut not_found = false;
         let outcome = self.answer(&GetData::from(vec![Inventory::tx(id)]), |_, message| match message {
             Message::Tx(tx) => tx.id() == id,
             Message::NotFound(list) => {
-                denied |= list.items.contains(&Inventory::tx(id));
-                denied
+                not_found |= list.items.contains(&Inventory::tx(id));
+                not_found
             }
             _ => false,
         });
         let outcome = match outcome {
-            Came(_) if denied && self.kaspad.is_some() => {
+            Passed(_) if not_found && self.kaspad.is_some() => {
                 Excused("notfound: kaspad gives only transactions that are in no block yet")
             }
-            Came(_) if denied => Failed(format!("notfound: {id}, which is in the selected tip")),
+            Passed(_) if not_found => Failed(format!("notfound: {id}, which is in the selected tip")),
             outcome => outcome,
         };
         self.report(Command::GetData, "tx", &outcome);
     }
 
-    /// What should bring nothing.
+    /// Sends the messages that should bring no answer.
     fn statements(&mut self) {
         self.tell(&Pong { nonce: rand::random() });
         if let PeerAddress::Ip(address) = self.peer.address() {
-            // The node's own address is no news to it, and the only one that is surely one.
+            // The node's own address is the only one that certainly exists, and the node knows it.
             let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
             let address = TimedAddress { time, address: NetAddress::new(*address, self.remote.services) };
             self.tell(&Addr { scope: AddressScope::FullNodes, addresses: vec![address] });
@@ -222,7 +222,7 @@ impl<'a> Exercise<'a> {
         self.tell(&Locator { hashes: vec![self.tip] });
     }
 
-    /// Announces a transaction and a block, and sends them.
+    /// Announces a transaction and a block, and sends them when the node requests them.
     fn offers(&mut self) -> Result<(), Failure> {
         let (tx, block) = (samples::transaction()?, samples::block(self.tip)?);
         let (id, hash) = (tx.id(), block.hash());
@@ -246,15 +246,16 @@ impl<'a> Exercise<'a> {
         Ok(())
     }
 
-    /// Waits until the node asks for this, which it is then sent; or sends it unasked.
+    /// Waits until the node requests an item, which the client then sends. Without a request, it sends the item all the
+    /// same.
     fn offer<M: Encode>(&mut self, hash: Hash, message: &M) {
-        let deadline = Instant::now() + self.wait.min(ASKING);
-        if self.asked.contains(&hash) || self.pump(deadline, |this, _| this.asked.contains(&hash)) {
+        let deadline = Instant::now() + self.wait.min(REQUEST_TIMEOUT);
+        if self.requested.contains(&hash) || self.pump(deadline, |this, _| this.requested.contains(&hash)) {
             let outcome = self.settle(message.command());
             return self.report(message.command(), "nothing", &outcome);
         }
         if self.kaspad.is_some() && self.gone.is_none() {
-            let why = Excused("not sent: kaspad did not ask for it, and ends on what it did not ask for");
+            let why = Excused("not sent: kaspad did not ask for it, and disconnects at what it did not request");
             return self.report(message.command(), "nothing", &why);
         }
         self.tell(message);
@@ -265,7 +266,7 @@ impl<'a> Exercise<'a> {
         let outcome = self.answer(&GetHeaders { low, high }, |_, message| matches!(message, Message::Headers(_)));
         let outcome = match (outcome, &self.gone) {
             (Failed(_), None) if self.kaspad.is_some() => Excused("kaspad answers none"),
-            (Failed(why), Some(_)) => Failed(format!("{why}; newer nodes want --without-headers")),
+            (Failed(why), Some(_)) => Failed(format!("{why}; newer nodes need --without-headers")),
             (outcome, _) => outcome,
         };
         self.report(Command::GetHeaders, "headers", &outcome);
@@ -274,10 +275,10 @@ impl<'a> Exercise<'a> {
     }
 
     fn selected_tip(&mut self) {
-        let outcome = if self.asked_for_tip && self.gone.is_none() {
-            Came("asked for, and sent".into())
+        let outcome = if self.tip_requested && self.gone.is_none() {
+            Passed("requested, and sent".into())
         } else if self.kaspad.is_some() && self.gone.is_none() {
-            Excused("not sent: kaspad did not ask for it, and ends on what it did not ask for")
+            Excused("not sent: kaspad did not ask for it, and disconnects at what it did not request")
         } else {
             return self.tell(&SelectedTip { hash: self.genesis });
         };
@@ -291,14 +292,14 @@ impl<'a> Exercise<'a> {
         }
         let outcome = match self.send(&samples::filter()) {
             Ok(()) => match (self.settle(Command::FilterLoad), &self.gone) {
-                (Failed(_), Some(_)) => Came("the end, since the node does not offer bloom filters".into()),
+                (Failed(_), Some(_)) => Passed("disconnected: the node does not offer bloom filters".into()),
                 (outcome, _) => outcome,
             },
             Err(why) => Failed(why),
         };
         self.report(Command::FilterLoad, "the end", &outcome);
-        if self.gone.is_some() && matches!(outcome, Came(_)) {
-            let why = Excused("not sent: the node does not offer bloom filters, and has ended");
+        if self.gone.is_some() && matches!(outcome, Passed(_)) {
+            let why = Excused("not sent: the node does not offer bloom filters, and has disconnected");
             self.report(Command::FilterAdd, "nothing", &why);
             return self.report(Command::FilterClear, "nothing", &why);
         }
@@ -314,7 +315,7 @@ impl<'a> Exercise<'a> {
         let refused = rejected || (self.gone.is_some() && !was_gone);
         let outcome = match outcome {
             Failed(_) if self.kaspad.is_some() && refused => {
-                Excused("kaspad refuses filteradd after filterload: its test of whether a filter is loaded is inverted")
+                Excused("kaspad rejects filteradd after filterload: its test of whether a filter is loaded is inverted")
             }
             outcome => outcome,
         };
@@ -326,13 +327,13 @@ impl<'a> Exercise<'a> {
         self.tell(&FilterClear);
     }
 
-    /// A question that must be answered.
+    /// Sends a message that must be answered, and reports the result.
     fn ask<M: Encode>(&mut self, message: &M, brings: &str, answers: impl FnMut(&mut Self, &Message) -> bool) {
         let outcome = self.answer(message, answers);
         self.report(message.command(), brings, &outcome);
     }
 
-    /// A statement that must bring nothing.
+    /// Sends a message that must bring no answer, and reports the result.
     fn tell<M: Encode>(&mut self, message: &M) {
         let outcome = self.statement(message);
         self.report(message.command(), "nothing", &outcome);
@@ -351,10 +352,10 @@ impl<'a> Exercise<'a> {
             answers
         });
         match (&self.gone, self.rejects.first()) {
-            _ if came => Came(answer),
-            (Some(reason), _) => Failed(format!("the node went away: {reason}")),
+            _ if came => Passed(answer),
+            (Some(reason), _) => Failed(format!("the node disconnected: {reason}")),
             (None, Some(reject)) => Failed(format!("rejected, {}: {}", reject.code, reject.reason)),
-            (None, None) => Failed(format!("nothing within {:?}", self.wait)),
+            (None, None) => Failed(format!("no answer within {:?}", self.wait)),
         }
     }
 
@@ -365,22 +366,22 @@ impl<'a> Exercise<'a> {
         }
     }
 
-    /// Sees that the node has taken the last message and is still there.
+    /// Checks with a ping that the node has read the last message and is still connected.
     fn settle(&mut self, command: Command) -> Outcome {
         let nonce = rand::random();
         let pinged = self.peer.queue_message(&Ping { nonce });
         let is_pong = |message: &Message| matches!(message, Message::Pong(pong) if pong.nonce == nonce);
-        // A node that cannot be pinged any more has said why, or that it goes, and that is heard, too.
+        // If the ping cannot be sent, the node may have sent a reject before it disconnected.
         let taken = self.pump(Instant::now() + self.wait, |_, message| is_pong(message));
         let reject = self.rejects.iter().find(|reject| reject.command == command.name());
         match (&self.gone, reject) {
-            (Some(reason), _) => Failed(format!("the node went away: {reason}")),
-            // They are made up, so a node that looks at them must not like them.
+            (Some(reason), _) => Failed(format!("the node disconnected: {reason}")),
+            // They are made up, so a node that checks them must reject them.
             (None, Some(reject)) if matches!(command, Command::Tx | Command::Block) => {
-                Came(format!("taken and refused: {}", reject.reason))
+                Passed(format!("read and rejected: {}", reject.reason))
             }
             (None, Some(reject)) => Failed(format!("rejected, {}: {}", reject.code, reject.reason)),
-            (None, None) if taken => Came(String::new()),
+            (None, None) if taken => Passed(String::new()),
             (None, None) => Failed(match pinged {
                 Ok(_) => format!("no pong after it within {:?}", self.wait),
                 Err(error) => error.to_string(),
@@ -388,15 +389,15 @@ impl<'a> Exercise<'a> {
         }
     }
 
-    /// Sends a message; what came before it cannot be its answer.
+    /// Sends a message. Messages that arrived before are not its answer, and are read first.
     fn send<M: Encode>(&mut self, message: &M) -> Result<(), String> {
-        // Once more than there are messages, to notice the end.
-        for _ in 0..=self.heard.len() {
+        // Once more than there are messages, to notice the end of the connection.
+        for _ in 0..=self.received.len() {
             self.pump(Instant::now(), |_, _| true);
         }
         self.rejects.clear();
         if self.gone.is_some() {
-            return Err("not sent: the node has gone".into());
+            return Err("not sent: the node has disconnected".into());
         }
         self.peer.send_message(message, self.wait).map(drop).map_err(|error| {
             if let QueueError::Closed(reason) = &error {
@@ -406,19 +407,19 @@ impl<'a> Exercise<'a> {
         })
     }
 
-    /// Notes what is said until `enough`, which tells whether it was.
+    /// Reads messages until `enough` returns true. Returns false at the deadline, and if the node disconnects.
     fn pump(&mut self, deadline: Instant, mut enough: impl FnMut(&mut Self, &Message) -> bool) -> bool {
         while self.gone.is_none() {
-            match client::next(self.peer, self.heard, deadline) {
+            match client::next(self.peer, self.received, deadline) {
                 Received::Message(message) => {
                     match &message {
                         Message::GetData(request) => {
                             let (hashes, responses) =
                                 (request.items.iter().map(|item| item.hash), self.responses.lock());
-                            self.asked.extend(hashes.filter(|hash| responses.contains_key(hash)));
+                            self.requested.extend(hashes.filter(|hash| responses.contains_key(hash)));
                         }
-                        Message::GetSelectedTip(_) => self.asked_for_tip = true,
-                        Message::Reject(reject) if self.rejects.len() < REJECTS => self.rejects.push(Refusal {
+                        Message::GetSelectedTip(_) => self.tip_requested = true,
+                        Message::Reject(reject) if self.rejects.len() < REJECTS => self.rejects.push(ShownReject {
                             command: reject.command.to_string(),
                             code: reject.code,
                             reason: reject.reason.to_string(),
@@ -428,7 +429,7 @@ impl<'a> Exercise<'a> {
                     if enough(self, &message) {
                         return true;
                     }
-                    // A node that never stops talking is not waited for longer than a silent one.
+                    // The deadline also holds for a node that never stops sending.
                     if Instant::now() >= deadline {
                         return false;
                     }
@@ -442,7 +443,7 @@ impl<'a> Exercise<'a> {
 
     fn report(&mut self, command: Command, brings: &str, outcome: &Outcome) {
         let (count, word, result, note) = match outcome {
-            Came(note) => (&mut self.ok, "ok", "ok", note.as_str()),
+            Passed(note) => (&mut self.ok, "ok", "ok", note.as_str()),
             Excused(note) => (&mut self.excused, "--", "excused", *note),
             Failed(note) => (&mut self.failed, "FAILED", "failed", note.as_str()),
         };

@@ -1,8 +1,8 @@
-//! Messages to send, made up: well-formed, and of no consequence.
+//! Made-up messages: well-formed, and without effect.
 
 use kaspa_peer::wire::*;
 
-/// A transaction that spends what does not exist. No two are the same.
+/// A transaction that spends an output that does not exist. No two are equal.
 pub fn transaction() -> Result<Transaction, EncodeError> {
     let [a, b, c, d]: [u64; 4] = rand::random();
     Transaction::new(&TxFields {
@@ -17,7 +17,7 @@ pub fn transaction() -> Result<Transaction, EncodeError> {
     })
 }
 
-/// A block on top of `tip` that nobody worked for.
+/// A block on top of `tip` without work.
 pub fn block(tip: Hash) -> Result<Block, EncodeError> {
     let tx = transaction()?;
     Block::new(header(tip, tx.hash()), [&tx])
@@ -35,7 +35,7 @@ pub fn header(tip: Hash, root: Hash) -> BlockHeader {
     }
 }
 
-/// A block of which the filter took one transaction, the only one.
+/// A filtered block whose only transaction matched the filter.
 pub fn merkle_block(tip: Hash) -> MerkleBlock {
     let root = random_hash();
     MerkleBlock { header: header(tip, root), transactions: 1, hashes: vec![root], flags: vec![1] }

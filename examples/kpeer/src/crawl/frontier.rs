@@ -1,7 +1,8 @@
 //! Decides which address is visited next.
 //!
-//! Each address has a source: the node that named it, or the user. The sources take turns, and each may use only a share of
-//! the visits while there is other work. So a node that names a thousand addresses cannot keep the crawl from those that others name.
+//! Each address has a source: the node that named it, or the user. The sources take turns, and each may use only a
+//! share of the visits while there is other work. So a node that names a thousand addresses cannot keep the crawl from
+//! those that others name.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -79,8 +80,8 @@ impl Frontier {
         }
     }
 
-    /// The next address to visit. `idle` says that no visit is running, so that no other source can appear: then a source may use
-    /// more than its share.
+    /// The next address to visit. `idle` says that no visit is running, so that no other source can appear: then a
+    /// source may use more than its share.
     pub fn next(&mut self, idle: bool) -> Option<SocketAddr> {
         if self.started.len() >= self.max {
             return None;
@@ -120,8 +121,8 @@ impl Frontier {
         None
     }
 
-    /// The number of addresses that were returned, and of those that will be if no others are added. Addresses that several
-    /// sources named are counted several times.
+    /// The number of addresses that were returned, and of those that will be if no others are added. Addresses that
+    /// several sources named are counted several times.
     pub fn total(&self) -> usize {
         (self.started.len() + self.waiting).min(self.max)
     }

@@ -3,8 +3,9 @@
 use iprfc::RFC6890;
 use std::net::IpAddr;
 
-/// Returns whether an address can be a node of the public internet. It is none in IANA's registries of special-purpose addresses:
-/// private, shared, reserved and documentation ranges, and those that carry an IPv4 address of any kind (NAT64, 6to4, Teredo).
+/// Returns whether an address can be a node of the public internet. It is none in IANA's registries of special-purpose
+/// addresses: private, shared, reserved and documentation ranges, and those that carry an IPv4 address of any kind
+/// (NAT64, 6to4, Teredo).
 pub fn is_public(ip: IpAddr) -> bool {
     // An IPv4 address in IPv6 notation is the IPv4 address.
     let ip = ip.to_canonical();

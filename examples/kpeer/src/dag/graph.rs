@@ -1,9 +1,9 @@
 //! The graph of a block DAG, indexed so that the work for a request grows with its answer and not with the DAG.
 //!
-//! The *selected chain* goes from the selected tip to the genesis block along first parents. The *order* lists the past of the
-//! selected tip: for each block of the selected chain, first the blocks that it merges (those in its past that are not in the
-//! past of its first parent), then the block itself. So the past of a block of the selected chain is what precedes it in the
-//! order.
+//! The *selected chain* goes from the selected tip to the genesis block along first parents. The *order* lists the past
+//! of the selected tip: for each block of the selected chain, first the blocks that it merges (those in its past that
+//! are not in the past of its first parent), then the block itself. So the past of a block of the selected chain is
+//! what precedes it in the order.
 
 use crate::options::Failure;
 use kaspa_peer::wire::Hash;
@@ -17,7 +17,8 @@ struct Node {
     parents: Vec<usize>,
     /// The number of blocks below this one on its chain of first parents.
     height: usize,
-    /// A block further down that chain. Following these finds a block at a given height in a logarithmic number of steps.
+    /// A block further down that chain. Following these finds a block at a given height in a logarithmic number of
+    /// steps.
     jump: usize,
     /// The first block of the selected chain on the chain of first parents from here.
     on_selected_chain: usize,
@@ -25,8 +26,8 @@ struct Node {
     position: Option<usize>,
 }
 
-/// Blocks, of which parents come before children. The first is the genesis block, the last the selected tip. The first parent of a
-/// block counts as its selected parent.
+/// Blocks, of which parents come before children. The first is the genesis block, the last the selected tip. The first
+/// parent of a block counts as its selected parent.
 pub struct Graph {
     nodes: Vec<Node>,
     indexes: HashMap<Hash, usize>,
@@ -103,9 +104,9 @@ impl Graph {
         self.nodes.iter().zip(is_parent).filter(|(_, is_parent)| !is_parent).map(|(node, _)| node.hash).collect()
     }
 
-    /// A locator as kaspad makes it: blocks of the chain of first parents, from the parent of `high` down, with gaps that
-    /// double. It stops where the next one would be below `low`, or below the genesis block if `low` is unknown or not on
-    /// that chain. `None` if `high` is unknown.
+    /// A locator as kaspad makes it: blocks of the chain of first parents, from the parent of `high` down, with gaps
+    /// that double. It stops where the next one would be below `low`, or below the genesis block if `low` is unknown or
+    /// not on that chain. `None` if `high` is unknown.
     pub fn locator(&self, high: &Hash, low: &Hash) -> Option<Vec<Hash>> {
         let high = self.find(high)?;
         let lowest = self.find(low).and_then(|low| self.height_below(high, low)).unwrap_or(0);
@@ -122,10 +123,10 @@ impl Graph {
 
     /// At most `max` blocks up to `high` that are not in the past of `low`, parents first; `None` if `high` is unknown.
     ///
-    /// With more than `max`, it returns those that the selected chain merges first, so `max` must be larger than what one block
-    /// merges. An unknown `low` is the genesis block. Of a
-    /// `low` beside the selected chain, only the past that it shares with the selected chain is left out. Up to the selected tip there
-    /// are all blocks, so that other tips come with it.
+    /// With more than `max`, it returns those that the selected chain merges first, so `max` must be larger than what
+    /// one block merges. An unknown `low` is the genesis block. Of a `low` beside the selected chain, only the past
+    /// that it shares with the selected chain is left out. Up to the selected tip there are all blocks, so that other
+    /// tips come with it.
     pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Vec<Hash>> {
         let high = self.find(high)?;
         let low = self.node(self.find(low).unwrap_or(0))?.on_selected_chain;
@@ -173,8 +174,8 @@ impl Graph {
         index
     }
 
-    /// The height and the jump of a block whose first parent is `parent`. The jumps are those of a skew-binary list: two jumps of
-    /// equal length are followed by one over both.
+    /// The height and the jump of a block whose first parent is `parent`. The jumps are those of a skew-binary list:
+    /// two jumps of equal length are followed by one over both.
     fn jump_above(&self, parent: usize) -> Option<(usize, usize)> {
         let below = self.node(parent)?;
         let first = self.node(below.jump)?;

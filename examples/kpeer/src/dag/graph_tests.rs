@@ -28,7 +28,8 @@ fn chain(height: usize) -> Graph {
     graph(&parents)
 }
 
-/// A graph of 200 blocks with up to three parents each, some of which nobody merges. The same seed makes the same graph.
+/// A graph of 200 blocks with up to three parents each, some of which nobody merges. The same seed makes the same
+/// graph.
 fn random(seed: u64) -> Vec<Vec<usize>> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut below = |end: usize| {

@@ -8,8 +8,8 @@ const BURST: u64 = 64 << 20;
 /// What a peer may use per second, in bytes.
 const PER_SECOND: u64 = 64 << 20;
 
-/// What looking something up costs in addition to the bytes of the answer. A header of 200 bytes takes as long to find and to
-/// check as this many bytes of a block take to read and to hash.
+/// What looking something up costs in addition to the bytes of the answer. A header of 200 bytes takes as long to find
+/// and to check as this many bytes of a block take to read and to hash.
 const LOOKUP: u64 = 4 << 10;
 
 /// The work that a peer may still cause. It refills with time.
@@ -23,8 +23,8 @@ impl Budget {
         Self { left: BURST, refilled: now }
     }
 
-    /// Takes the cost of an answer that was found with `lookups` lookups and has `bytes` bytes. Returns how long the peer must wait
-    /// before the next one.
+    /// Takes the cost of an answer that was found with `lookups` lookups and has `bytes` bytes. Returns how long the
+    /// peer must wait before the next one.
     pub fn charge(&mut self, lookups: usize, bytes: usize, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.refilled);
         let refill = (passed.as_secs_f64() * PER_SECOND as f64) as u64;
@@ -43,11 +43,11 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// How many answers a peer gets in `time`, when it always waits as long as it must.
-    fn answers(lookups: usize, bytes: usize, time: Duration) -> u64 {
+    /// How many answers a peer gets in `time`, when it always waits as long as it must. Stops after `most`.
+    fn answers(lookups: usize, bytes: usize, time: Duration, most: u64) -> u64 {
         let start = Instant::now();
         let (mut budget, mut now, mut answers) = (Budget::new(start), start, 0);
-        while now <= start + time {
+        while now <= start + time && answers < most {
             now += budget.charge(lookups, bytes, now);
             answers += 1;
         }
@@ -62,7 +62,10 @@ mod tests {
         for (lookups, bytes) in [(2000, 500_000), (1, 36), (131_072, 36 * 131_072)] {
             let cost = lookups as u64 * LOOKUP + bytes as u64;
             // The last answer may exceed the budget: it is charged when its size is known.
-            assert!(answers(lookups, bytes, time) <= allowed / cost + 2, "{lookups} lookups, {bytes} bytes");
+            let most = allowed / cost + 2;
+            let answers = answers(lookups, bytes, time, most + 1);
+            assert!(answers <= most, "{lookups} lookups, {bytes} bytes: {answers} of {most}");
+            assert!(answers >= allowed / cost, "{lookups} lookups, {bytes} bytes: {answers} of {most}");
         }
     }
 

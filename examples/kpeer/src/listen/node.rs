@@ -29,8 +29,8 @@ pub struct Node {
     known: Vec<SocketAddr>,
     /// The addresses that remotes sent, the newest last.
     addresses: Mutex<LinkedHashMap<SocketAddr, TimedAddress>>,
-    /// The peers that have sent their `version`. They are removed when they disconnect: a peer that stayed here would keep the
-    /// node alive, and the node the peer.
+    /// The peers that have sent their `version`. They are removed when they disconnect: a peer that stayed here would
+    /// keep the node alive, and the node the peer.
     peers: Mutex<HashMap<u64, (Peer, Requests)>>,
     output: Output,
 }
@@ -78,7 +78,8 @@ impl Node {
     }
 }
 
-/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no answer.
+/// Logs that an answer was not queued. A callback must not wait for room, so a remote that does not read gets no
+/// answer.
 fn note<T>(peer: &Peer, result: Result<T, QueueError>) {
     if let Err(error) = result {
         debug!("{peer}: not answered: {error}");

@@ -1,9 +1,9 @@
 //! Answers the requests whose answers can be long, on a thread for each peer that sends some.
 //!
-//! A callback runs on the peer's reader thread and must not wait for room in the outbound queue. So callbacks only queue the
-//! requests. This thread answers one after the other, and looks up each item when there is room to send it, so that a
-//! request for a thousand blocks needs the memory of a few. The queue is bounded by what its requests ask for, and the work by
-//! a [`Budget`].
+//! A callback runs on the peer's reader thread and must not wait for room in the outbound queue. So callbacks only
+//! queue the requests. This thread answers one after the other, and looks up each item when there is room to send it,
+//! so that a request for a thousand blocks needs the memory of a few. The queue is bounded by what its requests ask
+//! for, and the work by a [`Budget`].
 
 use super::budget::Budget;
 use crate::dag::Dag;
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 /// How many items may be requested and not answered yet: one request of the maximum length, and a few others.
 const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
 
-/// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that, though a write of
-/// which the remote took a part may wait twice as long.
+/// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that, though a write
+/// of which the remote took a part may wait twice as long.
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A request to be answered.
@@ -53,8 +53,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Queues a request and returns at once. An error means that too much is requested already, or that the thread cannot be
-    /// started.
+    /// Queues a request and returns at once. An error means that too much is requested already, or that the thread
+    /// cannot be started.
     pub fn push(
         &mut self,
         request: Request,

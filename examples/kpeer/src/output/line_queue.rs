@@ -21,12 +21,13 @@ struct State {
     lines: VecDeque<String>,
     bytes: usize,
     dropped: u64,
-    writing: bool,
+    /// The number of lines that the thread is writing.
+    writing: u64,
 }
 
 impl LineQueue {
-    /// Starts the thread. `notice` makes the line that reports dropped lines. `failed` handles an error of `target`; after it returned,
-    /// everything is discarded.
+    /// Starts the thread. `notice` makes the line that reports dropped lines. `failed` handles an error of `target`;
+    /// after it returned, everything is discarded.
     pub fn start(
         mut target: impl Write + Send + 'static,
         notice: impl Fn(u64) -> String + Send + 'static,
@@ -62,13 +63,14 @@ impl LineQueue {
         self.changed.notify_all();
     }
 
-    /// Waits until everything is written. Gives up after `timeout`.
-    pub fn flush(&self, timeout: Duration) {
+    /// Waits until everything is written, at most `timeout`. Returns the number of lines that are not written then.
+    pub fn flush(&self, timeout: Duration) -> u64 {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
-        while state.writing || !state.lines.is_empty() || state.dropped > 0 {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return;
+        loop {
+            let waiting = state.writing + state.lines.len() as u64 + state.dropped;
+            if waiting == 0 || self.changed.wait_until(&mut state, deadline).timed_out() {
+                return waiting;
             }
         }
     }
@@ -76,14 +78,15 @@ impl LineQueue {
     /// Waits for lines and takes all of them, with the number of lines that were dropped after them.
     fn take(&self) -> (VecDeque<String>, u64) {
         let mut state = self.state.lock();
-        state.writing = false;
+        state.writing = 0;
         self.changed.notify_all();
         while state.lines.is_empty() && state.dropped == 0 {
             self.changed.wait(&mut state);
         }
-        state.writing = true;
         state.bytes = 0;
-        (std::mem::take(&mut state.lines), std::mem::take(&mut state.dropped))
+        let (lines, dropped) = (std::mem::take(&mut state.lines), std::mem::take(&mut state.dropped));
+        state.writing = lines.len() as u64 + dropped;
+        (lines, dropped)
     }
 }
 
@@ -91,11 +94,14 @@ impl LineQueue {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{BufRead, BufReader};
+    use std::sync::mpsc::channel;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
 
     #[test]
     fn lines_that_find_no_room_are_counted_and_reported_when_there_is_room_again() {
-        let (mut reader, writer) = io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         let notice = |dropped| format!("{dropped} dropped\n");
         let queue = LineQueue::start(writer, notice, |error| panic!("{error}")).unwrap();
         let line = "x".repeat(999);
@@ -104,26 +110,31 @@ mod tests {
         for _ in 0..LINES {
             queue.push(line.clone());
         }
-        let mut text = String::new();
-        let mut bytes = [0; 4096];
-        while !text.ends_with("dropped\n") {
-            let count = reader.read(&mut bytes).unwrap();
-            text.push_str(std::str::from_utf8(bytes.get(..count).unwrap()).unwrap());
+
+        let (sender, lines) = channel();
+        thread::spawn(move || BufReader::new(reader).lines().try_for_each(|line| sender.send(line.unwrap())));
+        let (mut printed, mut dropped) = (0, 0);
+        while printed + dropped < LINES {
+            let next = lines.recv_timeout(DEADLINE).unwrap();
+            match next.strip_suffix(" dropped") {
+                Some(count) => dropped += count.parse::<u64>().unwrap(),
+                None => printed += u64::from(next == line),
+            }
         }
-        queue.push("after".into());
-        queue.flush(Duration::from_secs(60));
-        let dropped: u64 = text.lines().last().unwrap().strip_suffix(" dropped").unwrap().parse().unwrap();
-        assert_eq!(text.lines().filter(|printed| *printed == line).count() as u64 + dropped, LINES);
+        assert_eq!(printed + dropped, LINES);
         assert!(dropped > 0);
-        let count = reader.read(&mut bytes).unwrap();
-        assert_eq!(bytes.get(..count).unwrap(), b"after\n");
+        queue.push("after".into());
+        assert_eq!(queue.flush(DEADLINE), 0);
+        assert_eq!(lines.recv_timeout(DEADLINE).unwrap(), "after");
     }
 
     #[test]
-    fn a_flush_does_not_wait_for_ever() {
+    fn a_flush_gives_up_and_returns_the_number_of_unwritten_lines() {
         let (_reader, writer) = io::pipe().unwrap();
         let queue = LineQueue::start(writer, |_| String::new(), |error| panic!("{error}")).unwrap();
-        queue.push("x".repeat(LIMIT / 2));
-        queue.flush(Duration::from_millis(10));
+        for _ in 0..10 {
+            queue.push("x".repeat(LIMIT / 5));
+        }
+        assert_eq!(queue.flush(Duration::from_millis(10)), 10);
     }
 }

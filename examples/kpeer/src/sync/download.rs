@@ -14,15 +14,16 @@ use std::time::{Duration, Instant};
 /// By convention, nodes request at most this many sync blocks in one message.
 const BATCH: usize = 50;
 
-/// How many blocks may be requested and not have arrived. With several requests at a time, the node always has one to answer.
+/// How many blocks may be requested and not have arrived. With several requests at a time, the node always has one to
+/// answer.
 const WINDOW: usize = 4 * BATCH;
 
-/// How long an answer may take, and a block after the one before it. The library's stall rules require that each request is
-/// answered, and this that all of its blocks arrive.
+/// How long an answer may take, and a block after the one before it. The library's stall rules require that each
+/// request is answered, and this that all of its blocks arrive.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Each locator at least halves the gap between the blocks that are known to be stored and not to be, so more requests are
-/// not needed to find a block among 2^64.
+/// Each locator at least halves the gap between the blocks that are known to be stored and not to be, so more requests
+/// are not needed to find a block among 2^64.
 const MAX_LOCATORS: usize = 64;
 
 pub struct Download<'a> {

@@ -1,4 +1,4 @@
-//! `kpeer connect` needs no more memory, whatever the node says. Where the memory of a process can be looked up.
+//! The memory of `kpeer connect` stays bounded, whatever the node sends. Needs /proc.
 #![cfg(target_os = "linux")]
 
 use crate::support;
@@ -17,7 +17,7 @@ fn peak(process: u32) -> usize {
 }
 
 #[test]
-fn what_a_node_rejects_is_not_collected() {
+fn the_rejects_of_a_node_are_not_collected() {
     const MIB: usize = 1 << 20;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut connect = kpeer("connect")
@@ -36,7 +36,7 @@ fn what_a_node_rejects_is_not_collected() {
         node.send(&reject);
     }
     node.send(&SelectedTip { hash: Hash::ZERO });
-    // Whoever asks the next question has heard all of that.
+    // The next request shows that all rejects were read.
     node.expect::<GetAddr>();
     let grown = peak(connect.id()) - before;
     node.stream.shutdown(Shutdown::Both).unwrap();

@@ -56,12 +56,10 @@ fn the_exercise_passes_on_all_networks() {
 }
 
 #[test]
-fn people_get_the_same_in_words() {
+fn without_json_the_exercise_prints_a_line_for_each_message() {
     let listen = Running::start("listen", &["127.0.0.1:0", "--network", "simnet", "--once"]);
     let address = listen.line("the address", |line| {
-        line.strip_prefix("listening on ")?
-            .split_once(" (simnet): 301 blocks, tips ")
-            .map(|(address, _)| address.to_owned())
+        line.strip_prefix("listening on ")?.strip_suffix(" (simnet): 301 blocks").map(str::to_owned)
     });
     let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--without-headers"]);
     assert_eq!(connect.status, 0, "{connect:#?}");
@@ -75,7 +73,7 @@ fn people_get_the_same_in_words() {
 }
 
 #[test]
-fn a_node_is_shown_and_followed() {
+fn connect_prints_the_version_and_the_messages_of_a_node() {
     let (_listen, address) = Running::listen(&["--network", "devnet", "--announce", "0.2", "--user-agent", "anna:3.1"]);
     let connect = Running::start("connect", &[&address, "--network", "devnet", "--json"]);
     let version = connect.event("version", |_| true);
@@ -83,10 +81,10 @@ fn a_node_is_shown_and_followed() {
     assert_eq!(version["services"], "5");
     assert!(version["time_offset"].as_i64().unwrap().abs() < 60);
     assert!(connect.event("ping", |_| true)["milliseconds"].as_f64().unwrap() > 0.0);
-    let told = |command: &'static str| move |event: &Value| event["command"] == command;
-    let addr = connect.event("message", told("addr"));
+    let of = |command: &'static str| move |event: &Value| event["command"] == command;
+    let addr = connect.event("message", of("addr"));
     assert!(addr["summary"].as_str().unwrap().ends_with(&address), "{addr}");
-    let inv = connect.event("message", told("inv"));
+    let inv = connect.event("message", of("inv"));
     assert!(inv["summary"].as_str().unwrap().starts_with("1 item: MSG_BLOCK"), "{inv}");
 
     let ended = run("connect", &[&address, "--network", "devnet", "--for", "0.1"]);
@@ -95,7 +93,7 @@ fn a_node_is_shown_and_followed() {
 }
 
 #[test]
-fn partial_nodes_find_only_their_like() {
+fn a_partial_node_connects_to_a_full_node_but_not_the_other_way_round() {
     let subnetwork = "00000000000000000000000000000000000000ab";
     let (listen, address) = Running::listen(&["--network", "simnet"]);
     let connect = run("connect", &[&address, "--network=simnet", "--subnetwork", subnetwork, "--exercise", "--json"]);
@@ -110,7 +108,7 @@ fn partial_nodes_find_only_their_like() {
 }
 
 #[test]
-fn without_the_bloom_service_a_filter_ends_the_exercise() {
+fn a_node_without_the_bloom_service_may_disconnect_at_a_filter() {
     let (_listen, address) = Running::listen(&["--network", "simnet", "--services", "0x1"]);
     let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json"]);
     assert_eq!(connect.status, 0, "{connect:#?}");
@@ -119,8 +117,8 @@ fn without_the_bloom_service_a_filter_ends_the_exercise() {
     assert_eq!(results(&connect, Command::FilterClear), ["excused"]);
 }
 
-/// A node with one block above `parent`, which it also calls its tip; hands each message to `answer`, and gives the commands
-/// of all that it was told.
+/// Starts a node with one block, its tip, which passes each message to `answer`. The thread returns the commands of all
+/// messages that the node received.
 fn node(
     user_agent: &'static str,
     answer: impl Fn(&mut Played, &Block, Message) + Send + 'static,
@@ -151,9 +149,9 @@ fn node(
     (address, thread)
 }
 
-/// What comes of the exercise with a node that leaves these without an answer, and the commands of all that the node was
-/// told. It hardly waits for what does not come. Where something else was late, as on a busy machine, it is tried again
-/// with patience.
+/// Exercises a node that leaves the commands `without_answer` without an answer. Returns the output, and the commands
+/// that the node received. The wait for answers is short, because some never come. If another answer was late, as on a
+/// busy machine, the exercise is repeated with a longer wait.
 fn exercised(
     user_agent: &'static str,
     without_answer: &[Command],
@@ -164,16 +162,16 @@ fn exercised(
         let connect = run("connect", &[&address, "--network", "simnet", "--exercise", "--json", "--wait", wait]);
         (connect, node.join().unwrap())
     };
-    let (connect, told) = exercise("0.5");
+    let (connect, received) = exercise("0.5");
     let late = |check: &Value| {
         let note = check["note"].as_str().unwrap();
         let expected = without_answer.iter().any(|command| check["command"] == command.name());
         check["result"] != "ok" && !expected && (note.contains(" within ") || note.contains("did not ask for it"))
     };
-    if connect.events("check").iter().any(late) { exercise("4") } else { (connect, told) }
+    if connect.events("check").iter().any(late) { exercise("4") } else { (connect, received) }
 }
 
-const QUESTIONS: [Command; 6] = [
+const REQUESTS: [Command; 6] = [
     Command::GetAddr,
     Command::GetBlockInvs,
     Command::GetData,
@@ -183,26 +181,26 @@ const QUESTIONS: [Command; 6] = [
 ];
 
 #[test]
-fn silence_is_no_success() {
-    let (connect, _) = exercised("/silent:1.0/", &QUESTIONS, |_, _, _| {});
+fn requests_without_an_answer_fail() {
+    let (connect, _) = exercised("/silent:1.0/", &REQUESTS, |_, _, _| {});
     assert_eq!(connect.status, 1, "{connect:#?}");
     let failed: Vec<Value> = connect.events("check").into_iter().filter(|check| check["result"] == "failed").collect();
-    let expected = QUESTIONS.map(|command| command.name().to_owned());
+    let expected = REQUESTS.map(|command| command.name().to_owned());
     assert_eq!((failed.len(), commands(&failed)), (8, BTreeSet::from(expected)));
     assert_eq!(results(&connect, Command::Ping), ["ok"]);
     assert_eq!(connect.events("exercised")[0]["failed"], 8);
 }
 
 #[test]
-fn a_wrong_answer_is_no_success() {
-    let all_but_one = &QUESTIONS[1..];
+fn wrong_answers_fail() {
+    let all_but_one = &REQUESTS[1..];
     let (connect, _) = exercised("/liar:1.0/", all_but_one, |played, block, message| match message {
         Message::GetData(_) => {
             let other = Block::new(BlockHeader { nonce: 1, ..block.header().clone() }, []).unwrap();
             played.send(&other);
             played.send(&NotFound::from(vec![Inventory::tx(Hash::ZERO)]));
         }
-        // What is new at the moment is not what was asked for.
+        // An announcement of a new block is not the answer.
         Message::GetBlockInvs(_) => played.send(&Inv::from(vec![Inventory::block(Hash::of(b"new"))])),
         Message::GetAddr(_) => played.send(&Reject::new("getaddr", RejectCode::INVALID, "no\x1b[2J")),
         _ => {}
@@ -215,8 +213,8 @@ fn a_wrong_answer_is_no_success() {
 }
 
 #[test]
-fn a_node_that_goes_away_fails_the_rest() {
-    let (connect, _) = exercised("/brief:1.0/", &QUESTIONS, |played, _, message| {
+fn all_checks_after_a_disconnect_fail() {
+    let (connect, _) = exercised("/brief:1.0/", &REQUESTS, |played, _, message| {
         if matches!(message, Message::FeeFilter(_)) {
             played.stream.shutdown(std::net::Shutdown::Both).unwrap();
         }
@@ -229,7 +227,7 @@ fn a_node_that_goes_away_fails_the_rest() {
     assert_eq!(commands(&connect.events("check")), ordinary());
 }
 
-/// What a kaspad v0.1.1 does with what the exercise sends.
+/// Answers the exercise as kaspad v0.1.1 does.
 fn as_kaspad(played: &mut Played, block: &Block, message: Message) {
     match message {
         Message::GetSelectedTip(_) => played.send(&SelectedTip { hash: block.hash() }),
@@ -242,7 +240,7 @@ fn as_kaspad(played: &mut Played, block: &Block, message: Message) {
         }
         Message::GetLocator(request) => played.send(&Locator { hashes: vec![request.low] }),
         Message::GetBlockInvs(request) => played.send(&Inv::from(vec![Inventory::sync_block(request.high)])),
-        // It asks for the transaction only; say, because it is not current.
+        // It requests the transaction only, as a node that is still syncing.
         Message::Inv(inv) => played.send(&inv.items.into_iter().take(1).collect::<GetData>()),
         // Its test of whether a filter is loaded is inverted.
         Message::Block(_) | Message::SelectedTip(_) | Message::FilterAdd(_) => {
@@ -253,7 +251,7 @@ fn as_kaspad(played: &mut Played, block: &Block, message: Message) {
 }
 
 #[test]
-fn a_kaspad_is_not_sent_what_it_would_end_on() {
+fn the_exercise_does_not_send_kaspad_what_it_would_disconnect_at() {
     let excused = [
         Command::GetAddr,
         Command::GetHeaders,
@@ -262,7 +260,7 @@ fn a_kaspad_is_not_sent_what_it_would_end_on() {
         Command::FilterAdd,
         Command::FilterClear,
     ];
-    let (connect, told) = exercised("/kaspad:0.1.1/kaspad:0.1.1/", &excused, as_kaspad);
+    let (connect, received) = exercised("/kaspad:0.1.1/kaspad:0.1.1/", &excused, as_kaspad);
     assert_eq!(connect.status, 0, "{connect:#?}");
     let excused = |check: &Value| check["result"] == "excused";
     let excused: Vec<Value> = connect.events("check").into_iter().filter(excused).collect();
@@ -270,22 +268,22 @@ fn a_kaspad_is_not_sent_what_it_would_end_on() {
         ["block", "filteradd", "filterclear", "getaddr", "getdata", "getheaders", "selectedtip"].map(str::to_owned);
     assert_eq!(commands(&excused), BTreeSet::from(expected), "{connect:#?}");
     assert_eq!(results(&connect, Command::Tx), ["ok"]);
-    let unsent = ordinary().into_iter().filter(|command| !told.contains(command)).collect::<Vec<_>>();
+    let unsent = ordinary().into_iter().filter(|command| !received.contains(command)).collect::<Vec<_>>();
     assert_eq!(unsent, ["block", "filterclear", "selectedtip"]);
 }
 
 #[test]
 fn filteradd_that_a_kaspad_rejects_is_excused_and_of_another_node_is_not() {
     for (user_agent, result) in [("/kaspad:0.5.0/kaspad:0.5.0/", "excused"), ("/other:0.5.0/", "failed")] {
-        let (connect, told) = exercised(user_agent, &QUESTIONS, |played, _, message| {
+        let (connect, received) = exercised(user_agent, &REQUESTS, |played, _, message| {
             if matches!(message, Message::FilterAdd(_)) {
                 played.send(&Reject::new("filteradd", RejectCode::INVALID, "a filter is loaded"));
             }
         });
         assert_eq!(results(&connect, Command::FilterAdd), [result], "{connect:#?}");
-        // It was not the end.
+        // The reject did not end the exercise.
         assert_eq!(results(&connect, Command::FilterClear), ["ok"], "{connect:#?}");
-        assert!(told.contains(&"filterclear".to_owned()));
+        assert!(received.contains(&"filterclear".to_owned()));
     }
 }
 
@@ -297,7 +295,7 @@ fn the_exercise_offers_no_service() {
 }
 
 #[test]
-fn a_kaspad_that_dials_may_speak_before_its_verack() {
+fn messages_of_kaspad_before_its_verack_are_answered() {
     let (listen, address) = Running::listen(&["--network", "testnet", "--once"]);
     let mut kaspad = Played::dial(&address, Network::Testnet);
     kaspad.send(&Version { user_agent: UserAgent::from_bytes("/kaspad:0.1.1/kaspad:0.1.1/"), ..support::version() });
@@ -310,11 +308,11 @@ fn a_kaspad_that_dials_may_speak_before_its_verack() {
     kaspad.send(&VerAck);
     kaspad.send(&GetSelectedTip);
     let addr = kaspad.expect::<Addr>();
-    // It would end on all subnetworks, and on no addresses.
+    // kaspad disconnects at an addr for all subnetworks, and at one without addresses.
     assert_eq!((addr.scope, addr.addresses.len()), (scope, 2));
     assert!(addr.addresses.iter().any(|known| known.address == here));
     assert_eq!(kaspad.expect::<SelectedTip>().hash, version.selected_tip);
-    // A second version is refused, and the peer goes.
+    // A second version is rejected, and the peer disconnected.
     kaspad.send(&support::version());
     assert_eq!(kaspad.expect::<Reject>().code, RejectCode::DUPLICATE);
     assert_eq!(kaspad.next(), None);
@@ -324,19 +322,19 @@ fn a_kaspad_that_dials_may_speak_before_its_verack() {
 }
 
 #[test]
-fn what_is_asked_for_at_once_comes_whole() {
+fn ten_thousand_blocks_that_are_requested_at_once_all_arrive() {
     let (_listen, address) = Running::listen(&["--network", "simnet"]);
-    let mut greedy = Played::dial(&address, Network::Simnet);
-    greedy.send(&support::version());
-    let version = greedy.expect::<Version>();
-    greedy.send(&VerAck);
-    // Some ten megabytes, of which nothing is read before all is asked for.
+    let mut peer = Played::dial(&address, Network::Simnet);
+    peer.send(&support::version());
+    let version = peer.expect::<Version>();
+    peer.send(&VerAck);
+    // Some ten megabytes, of which nothing is read before everything is requested.
     for _ in 0..100 {
-        greedy.send(&GetData::from(vec![Inventory::block(version.selected_tip); 100]));
+        peer.send(&GetData::from(vec![Inventory::block(version.selected_tip); 100]));
     }
     for _ in 0..10_000 {
-        assert_eq!(greedy.expect::<Block>().hash(), version.selected_tip);
+        assert_eq!(peer.expect::<Block>().hash(), version.selected_tip);
     }
-    greedy.send(&Ping { nonce: 5 });
-    greedy.expect::<Pong>();
+    peer.send(&Ping { nonce: 5 });
+    peer.expect::<Pong>();
 }

@@ -63,12 +63,16 @@ fn interrupted_while_the_node_is_silent(name: &str, arguments: &[&str], signal: 
     let address = listener.local_addr().unwrap().to_string();
     let running = Running::start(name, &[&[address.as_str(), "--network", "simnet", "--json"], arguments].concat());
     let _silent = listener.accept().unwrap();
+    if name == "sync" {
+        // Until then, the signal would interrupt the dialling.
+        running.event("connected", |_| true);
+    }
     running.signal(signal);
     running.end()
 }
 
 #[test]
-fn sync_ends_with_what_it_has() {
+fn sync_disconnects_and_completes_its_capture() {
     for signal in SIGNALS {
         let capture = Scratch::new(&format!("sync-{signal}.kpcap"));
         let ended = interrupted_while_the_node_is_silent("sync", &["--capture", capture.path()], signal);
@@ -78,7 +82,22 @@ fn sync_ends_with_what_it_has() {
 }
 
 #[test]
-fn crawl_reports_what_it_has_found() {
+fn dialling_through_a_silent_proxy_can_be_interrupted() {
+    for (name, arguments) in [("connect", &[] as &[&str]), ("sync", &[]), ("relay", &["--connect"])] {
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = proxy.local_addr().unwrap().to_string();
+        let dial = ["node.example", "--proxy", &address, "--network", "simnet", "--json"];
+        let running = Running::start(name, &[arguments, &dial].concat());
+        let _silent = proxy.accept().unwrap();
+        running.signal("INT");
+        let ended = running.end();
+        let reason = "interrupted while dialling node.example";
+        assert_eq!((ended.status, &ended.events("failed")[0]["reason"]), (1, &reason.into()), "{ended:#?}");
+    }
+}
+
+#[test]
+fn crawl_prints_its_summary() {
     for signal in SIGNALS {
         let ended = interrupted_while_the_node_is_silent("crawl", &["--timeout", "60"], signal);
         // No node was reached, which is an error of its own.

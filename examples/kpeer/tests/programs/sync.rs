@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 /// The messages that one node of the recorded session sent.
 fn recorded(name: &str) -> Vec<Message> {
@@ -338,4 +339,44 @@ fn a_dag_of_any_height_can_be_downloaded_at_once_or_after_a_stop() {
             assert!(out.content() == whole, "{kept} of {height}");
         }
     }
+}
+
+#[test]
+fn a_tip_that_moves_all_the_time_makes_no_more_than_a_line_a_second() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let node = thread::spawn(move || {
+        let blocks = blocks();
+        let hashes: Vec<Hash> = blocks.iter().map(Block::hash).collect();
+        let mut tip = 0;
+        let version = Version { selected_tip: hashes[0], ..support::version() };
+        let mut node = Played::accept(&listener, &version, Network::Simnet);
+        while let Some(message) = node.next() {
+            match message {
+                Message::GetSelectedTip(_) => {
+                    // The tip moves each time that the program has caught up.
+                    tip = (tip + 1).min(hashes.len() - 1);
+                    node.send(&SelectedTip { hash: hashes[tip] });
+                }
+                Message::GetLocator(request) => node.send(&Locator { hashes: vec![request.low] }),
+                Message::GetBlockInvs(_) => {
+                    node.send(&hashes[..=tip].iter().copied().map(Inventory::sync_block).collect::<Inv>());
+                }
+                Message::GetData(request) => {
+                    for item in request.items {
+                        node.send(&blocks[hashes.iter().position(|hash| *hash == item.hash).unwrap()]);
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    let start = Instant::now();
+    let ended = run("sync", &[&[address.as_str()], &SIMNET[..]].concat());
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+    node.join().unwrap();
+    assert!(ended.out.last().unwrap().starts_with("done: 299 blocks, 299 of them new"), "{ended:#?}");
+    let lines = ended.out.iter().filter(|line| line.contains("blocks/s")).count();
+    // One more comes at the end.
+    assert!((1..=seconds + 1).contains(&lines), "{lines} lines in {seconds} s");
 }

@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-/// A SOCKS5 proxy for one connection, which it makes to `target`. The thread returns the host and port that the client asked for.
+/// A SOCKS5 proxy for one connection, which it makes to `target`. The thread returns the host and port that the client
+/// asked for.
 pub fn proxy(target: SocketAddr) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
