@@ -26,8 +26,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 /// including bytes that are no frame. Use it to test how a node treats its remotes. For a remote that behaves, connect two
 /// peers with [`connect_peers`](super::connect_peers), or use a [`Peer`](crate::Peer) with an [`Inbox`](crate::Inbox).
 ///
-/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. Errors say what
-/// was expected and what came.
+/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. A step may last
+/// half a second longer to read what arrived before. Errors say what was expected and what came.
 ///
 /// ```
 /// use kaspa_peer::testing::{ScriptedRemote, memory_pair};
