@@ -6,6 +6,7 @@
 //! | wait for the messages of a peer in a test | an [`Inbox`](crate::Inbox) as its listener |
 //! | play a remote that does whatever you tell it, also wrong things | [`ScriptedRemote`] |
 //! | connect a node of yours to such a remote | [`connect_remote`], [`connect_remote_over_tcp`] |
+//! | serve blocks and transactions to a node that downloads | [`DataStore`] |
 //! | build a frame with a wrong part | [`TestFrame`] |
 //! | get two connected streams | [`memory_pair`], [`tcp_pair`], or `UnixStream::pair()` on Unix |
 //! | turn off what a peer does by itself | [`automatic_pongs`](crate::ConfigBuilder::automatic_pongs), [`answer_selected_tip`](crate::ConfigBuilder::answer_selected_tip) |
@@ -32,6 +33,7 @@
 //! ```
 
 mod connect_peers;
+mod data_store;
 mod error;
 mod frame_buffer;
 mod memory_stream;
@@ -40,6 +42,7 @@ mod scripted_remote;
 mod test_frame;
 
 pub use connect_peers::{connect_peers, connect_peers_over_tcp, connect_remote, connect_remote_over_tcp, tcp_pair};
+pub use data_store::DataStore;
 pub use error::{ConnectPeersError, End, ScriptError};
 pub use memory_stream::{MemoryStream, memory_pair, memory_pair_with_capacity};
 pub use remote_stream::RemoteStream;

@@ -51,12 +51,14 @@ pub enum ScriptError {
         end: End,
     },
     /// Nothing came in time, or not enough for a whole frame.
-    #[error("expected {expected} within {waited:?}, but {}", Arrived(*.found))]
+    #[error("expected {expected} within {waited:?}, but {}", Arrived { others: *.others, bytes: *.found })]
     Timeout {
         /// What was expected.
         expected: String,
         /// How long the call waited.
         waited: Duration,
+        /// How many other messages came, which the call skipped.
+        others: usize,
         /// How many bytes of a frame have arrived. The next call continues with them.
         found: usize,
     },
@@ -92,14 +94,23 @@ impl ScriptError {
     }
 }
 
-/// How much of a frame arrived before a timeout.
-struct Arrived(usize);
+/// What arrived before a timeout.
+struct Arrived {
+    others: usize,
+    bytes: usize,
+}
 
 impl fmt::Display for Arrived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("nothing came"),
-            found => write!(f, "only {found} bytes of a frame came"),
+        let others = match self.others {
+            1 => "1 other message".to_owned(),
+            count => format!("{count} other messages"),
+        };
+        match (self.others, self.bytes) {
+            (0, 0) => f.write_str("nothing came"),
+            (0, bytes) => write!(f, "only {bytes} bytes of a frame came"),
+            (_, 0) => write!(f, "only {others} came"),
+            (_, bytes) => write!(f, "only {others} and {bytes} bytes of a frame came"),
         }
     }
 }

@@ -26,8 +26,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 /// including bytes that are no frame. Use it to test how a node treats its remotes. For a remote that behaves, connect two
 /// peers with [`connect_peers`](super::connect_peers), or use a [`Peer`](crate::Peer) with an [`Inbox`](crate::Inbox).
 ///
-/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. Errors say what
-/// was expected and what came.
+/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. A step may last
+/// half a second longer to read what arrived before. Errors say what was expected and what came.
 ///
 /// ```
 /// use kaspa_peer::testing::{ScriptedRemote, memory_pair};
@@ -61,15 +61,23 @@ pub struct ScriptedRemote<S = TcpStream> {
 }
 
 impl ScriptedRemote<TcpStream> {
-    /// Dials a node.
+    /// Dials a node. If the address is a name with several addresses, each is tried for at most 20 seconds.
     ///
     /// # Errors
     ///
-    /// If the connection fails.
+    /// If the name cannot be resolved, or the error of the last address.
     pub fn connect(address: impl ToSocketAddrs, network: Network) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self::new(stream, network))
+        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, TIMEOUT) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Self::new(stream, network));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     /// Waits, at most `timeout`, for a node to dial `listener`. Sets the listener to blocking mode.

@@ -3,7 +3,9 @@
 use crate::common::local::connected_pair;
 use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::{Capture, CaptureReader, Count, Counts, EventListener, Halves, Remote, Traffic};
-use kaspa_peer::testing::{ConnectPeersError, End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, tcp_pair};
+use kaspa_peer::testing::{
+    ConnectPeersError, DataStore, End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, tcp_pair,
+};
 use kaspa_peer::wire::*;
 use kaspa_peer::*;
 use std::collections::HashSet;
@@ -32,6 +34,7 @@ fn types_are_send_sync_and_debug() {
     shared::<FrameDecoder>();
     shared::<MessageReader<std::net::TcpStream>>();
     shared::<Inbox>();
+    shared::<DataStore>();
     shared::<MemoryStream>();
     shared::<ScriptedRemote>();
     // Each half moves to one thread, so a writer need not be `Sync`.

@@ -2,7 +2,7 @@
 
 use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::AttemptError;
-use kaspa_peer::{ConnectError, DisconnectReason, HandshakeError, Peer, WaitError};
+use kaspa_peer::{ConnectError, DisconnectReason, HandshakeError, Peer, WaitError, WaitedFor};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
@@ -61,7 +61,7 @@ fn the_timeout_bounds_the_handshake() {
     let error = Peer::connect(&address, Duration::from_millis(100), &builder().build().unwrap()).unwrap_err();
     let ConnectError::Failed { attempts, .. } = &error else { panic!("{error}") };
     assert!(
-        matches!(&attempts[..], [(_, AttemptError::Handshake(WaitError::Timeout { .. }))]),
+        matches!(&attempts[..], [(_, AttemptError::Handshake(WaitError::Timeout { what: WaitedFor::Handshake, .. }))]),
         "the remote is silent: {error}"
     );
 }

@@ -82,8 +82,12 @@ fn waiting_for_a_type_skips_other_messages() {
     let mut other = other.with_timeout(SHORT);
     one.send(&SendHeaders).unwrap();
     let error = other.wait_for::<Ping>().unwrap_err();
-    assert!(error.to_string().starts_with("expected ping within "), "{error}");
-    assert!(matches!(error, ScriptError::Timeout { found: 0, .. }));
+    assert_eq!(error.to_string(), "expected ping within 20ms, but only 1 other message came");
+    one.send(&SendHeaders).unwrap();
+    one.send(&SendHeaders).unwrap();
+    one.send_part(&Ping { nonce: 3 }, 9).unwrap();
+    let text = "expected ping within 20ms, but only 2 other messages and 9 bytes of a frame came";
+    assert_eq!(other.wait_for::<Ping>().unwrap_err().to_string(), text);
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn messages_until_the_end_are_collected() {
     assert_eq!(other.read_until_end().unwrap(), expected);
     let (_one, other) = pair();
     let error = other.with_timeout(SHORT).read_until_end().unwrap_err();
-    assert!(error.to_string().starts_with("expected the end of the connection within "), "{error}");
+    assert_eq!(error.to_string(), "expected the end of the connection within 20ms, but nothing came");
 }
 
 #[test]
@@ -189,4 +193,39 @@ fn bytes_until_the_end_begin_with_the_part_of_a_frame_that_arrived() {
     assert_eq!(other.read_bytes_until_end().unwrap(), [&ping, b"more".as_slice()].concat());
     let (_one, other) = pair();
     assert_eq!(other.with_timeout(SHORT).read_bytes_until_end().unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_node_that_sends_without_end_does_not_outlast_the_timeout() {
+    let ping = TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes();
+    // The announced payload never arrives as a whole: one byte follows the other.
+    let endless = TestFrame::new("endless", &[], Network::Simnet).with_length(32 << 20).to_bytes();
+    let [pings, bytes] = [ping, endless].map(|start| {
+        let (mut one, other) = memory_pair();
+        let flood = std::thread::spawn(move || {
+            use std::io::Write;
+            let mut next = start.as_slice();
+            while one.write_all(next).is_ok() {
+                next = if start.len() > 24 { &start } else { &[0] };
+            }
+        });
+        (ScriptedRemote::new(other, Network::Simnet).with_timeout(SHORT), flood)
+    });
+    for (mut remote, flood) in [pings, bytes] {
+        assert!(matches!(remote.wait_for::<Pong>(), Err(ScriptError::Timeout { waited: SHORT, .. })));
+        assert!(matches!(remote.sync_with_ping(), Err(ScriptError::Timeout { waited: SHORT, .. })));
+        assert!(matches!(remote.read_until_end(), Err(ScriptError::Timeout { waited: SHORT, .. })));
+        assert_eq!(remote.read_bytes_until_end().unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(remote);
+        flood.join().unwrap();
+    }
+}
+
+#[test]
+fn a_timeout_of_zero_finds_what_has_arrived() {
+    let (mut one, mut other) = pair();
+    one.send(&Ping { nonce: 5 }).unwrap();
+    assert_eq!(other.expect_timeout::<Ping>(Duration::ZERO).unwrap(), Ping { nonce: 5 });
+    let error = other.expect_timeout::<Ping>(Duration::ZERO).unwrap_err();
+    assert_eq!(error.to_string(), "expected ping within 0ns, but nothing came");
 }

@@ -16,7 +16,7 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     ///
     /// [`ScriptError`]: a malformed frame, the end of the connection, or a timeout.
     pub fn next_message(&mut self) -> Result<Message, ScriptError> {
-        self.read("a message", self.timeout)
+        self.read("a message", Wait::new(self.timeout))
     }
 
     /// Reads the next message, which must be of type `M`.
@@ -35,7 +35,7 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     /// As [`expect`](Self::expect).
     pub fn expect_timeout<M: Payload>(&mut self, timeout: Duration) -> Result<M, ScriptError> {
         let expected = M::COMMAND.name();
-        let message = self.read(expected, timeout)?;
+        let message = self.read(expected, Wait::new(timeout))?;
         M::try_from(message)
             .map_err(|other| ScriptError::Unexpected { expected: expected.to_owned(), got: Box::new(other) })
     }
@@ -106,11 +106,23 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         expected: &str,
         mut step: impl FnMut(Message) -> ControlFlow<T>,
     ) -> Result<T, ScriptError> {
-        let started = Instant::now();
+        let wait = Wait::new(self.timeout);
+        let mut skipped = 0;
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed());
-            if let ControlFlow::Break(result) = step(self.read(expected, left)?) {
-                return Ok(result);
+            match self.read(expected, wait) {
+                Ok(message) => match step(message) {
+                    ControlFlow::Break(result) => return Ok(result),
+                    ControlFlow::Continue(()) => skipped += 1,
+                },
+                Err(ScriptError::Timeout { expected, waited, found, .. }) => {
+                    return Err(ScriptError::Timeout { expected, waited, others: skipped, found });
+                }
+                Err(error) => return Err(error),
+            }
+            // A node that sends without end would otherwise be read without end.
+            if wait.is_over() {
+                let expected = expected.to_owned();
+                return Err(ScriptError::Timeout { expected, waited: wait.timeout, others: skipped, found: 0 });
             }
         }
     }
@@ -122,7 +134,7 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     /// [`ScriptError::Unexpected`] if a message comes first, a malformed frame, or a timeout.
     pub fn expect_end(&mut self) -> Result<End, ScriptError> {
         let expected = "the end of the connection";
-        match self.read(expected, self.timeout) {
+        match self.read(expected, Wait::new(self.timeout)) {
             Ok(message) => Err(ScriptError::Unexpected { expected: expected.to_owned(), got: Box::new(message) }),
             Err(ScriptError::Ended { end, .. }) => Ok(end),
             Err(error) => Err(error),
@@ -153,39 +165,65 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     ///
     /// [`ErrorKind::TimedOut`] or the error of the stream, unless that is a reset. The timeout is one for the whole call.
     pub fn read_bytes_until_end(&mut self) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now().checked_add(self.timeout);
+        let wait = Wait::new(self.timeout);
         let mut bytes = self.buffer.take();
-        match (UntilDeadline { stream: &mut self.stream, deadline }).read_to_end(&mut bytes) {
+        match (LimitedRead { stream: &mut self.stream, wait }).read_to_end(&mut bytes) {
             Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
             _ => Ok(bytes),
         }
     }
 
-    fn read(&mut self, expected: &str, timeout: Duration) -> Result<Message, ScriptError> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut source = UntilDeadline { stream: &mut self.stream, deadline };
+    fn read(&mut self, expected: &str, wait: Wait) -> Result<Message, ScriptError> {
+        let mut source = LimitedRead { stream: &mut self.stream, wait };
         let expected = || expected.to_owned();
         self.buffer.read_message(&mut source).map_err(|error| match error {
             frame_buffer::Error::Ended(end) => ScriptError::Ended { expected: expected(), end },
             frame_buffer::Error::Frame(error) => ScriptError::Malformed { expected: expected(), error },
             frame_buffer::Error::Io(error) if is_timeout(&error) => {
-                ScriptError::Timeout { expected: expected(), waited: timeout, found: self.buffer.len() }
+                ScriptError::Timeout { expected: expected(), waited: wait.timeout, others: 0, found: self.buffer.len() }
             }
             frame_buffer::Error::Io(error) => ScriptError::Io { action: format!("reading {}", expected()), error },
         })
     }
 }
 
-/// A stream whose reads fail with a timeout once the deadline has passed. What has arrived by then can still be read.
-struct UntilDeadline<'a, S> {
-    stream: &'a mut S,
+/// How long one step waits.
+#[derive(Clone, Copy)]
+struct Wait {
+    timeout: Duration,
     deadline: Option<Instant>,
 }
 
-impl<S: RemoteStream> Read for UntilDeadline<'_, S> {
+impl Wait {
+    fn new(timeout: Duration) -> Self {
+        Self { timeout, deadline: Instant::now().checked_add(timeout) }
+    }
+
+    /// Whether what has arrived is not read any more either.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.elapsed() > GRACE)
+    }
+}
+
+/// A stream whose reads fail with a timeout when a step has waited long enough.
+///
+/// What has arrived by then can still be read, so that a timeout of zero finds a message that is there. For that there is [`GRACE`], and not
+/// more: a node that sends one byte after the other must not make a step last longer.
+struct LimitedRead<'a, S> {
+    stream: &'a mut S,
+    wait: Wait,
+}
+
+/// How long a step reads after its timeout what has arrived before.
+const GRACE: Duration = Duration::from_millis(500);
+
+impl<S: RemoteStream> Read for LimitedRead<'_, S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let left = left(self.deadline);
+            let left = left(self.wait.deadline);
+            if self.wait.is_over() {
+                return Err(ErrorKind::TimedOut.into());
+            }
             self.stream.set_read_timeout(left.unwrap_or(Some(SHORTEST)))?;
             match self.stream.read(into) {
                 Err(error) if is_timeout(&error) && left.is_some() => {}
