@@ -6,7 +6,7 @@
 //! The crate has three parts:
 //!
 //! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
-//! - [`peer`]: a connection to another node, from the handshake to the reason of its end.
+//! - [`peer`]: a connection to another node, from the handshake until it ends, and why it ended.
 //! - [`testing`]: connected peers, connections in memory, and a remote that does whatever a test tells it.
 //!
 //! The types that most programs need are also here, at the top of the crate. The [`guide`] has [short programs](guide::recipes) for common
@@ -24,7 +24,7 @@
 //!                    │ pong, verack, reject
 //!                    ▼
 //!  queue_message  ┌───────┐ batches ┌───────────────┐
-//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then the Receipt
+//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then resolves Receipts
 //!                 └───────┘         └───────────────┘
 //!                    ▲ ping         ┌──────────────┐
 //!                    └──────────────│ kpeer-N-ping │ sleeps until the next deadline
@@ -36,7 +36,7 @@
 //! ## Connect
 //!
 //! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials a remote and
-//! waits for the handshake. [`Peer::inbound`] makes a peer of a connection that your program has accepted. Here one thread accepts a
+//! waits for the handshake. [`Peer::inbound`] starts a peer on a connection that your program has accepted. Here one thread accepts a
 //! connection, and the other thread dials:
 //!
 //! ```
@@ -73,7 +73,8 @@
 //! ## Ask
 //!
 //! [`Peer::ask`] sends a request and returns its answer. [`Peer::fetch_block`] and [`Peer::fetch_transaction`] fetch what a remote has.
-//! On the other side, the library answers `ping`, and `getseltip` if the node has a [`DagView`]. The program answers all other requests.
+//! When a remote sends requests to your node, the library answers `ping`, and `getseltip` if your node has a [`DagView`]. Your program
+//! answers all other requests.
 //!
 //! ```
 //! use kaspa_peer::AskError;
@@ -173,14 +174,14 @@
 //!
 //! ## Send
 //!
-//! | method | if the outbound queue is full |
+//! | method | if there is no room in the outbound queue |
 //! |---|---|
 //! | [`queue_message`](Peer::queue_message) | returns [`QueueError::Full`] at once |
-//! | [`send_message`](Peer::send_message) | waits for room, up to its timeout |
+//! | [`send_message`](Peer::send_message) | waits for room, up to its timeout; it waits from 256 KiB on, so that many senders share the queue |
 //! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | the same, for a [`Frame`](wire::Frame) that is encoded once for any number of peers |
 //!
-//! All of them return a [`Receipt`], which says whether the message was written to the socket. A program that does not need to know
-//! drops it. [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled the message.
+//! All of them return a [`Receipt`], which says whether the message was written to the socket. A program that does not
+//! need the receipt can drop it. [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled the message.
 //!
 //! ```
 //! use kaspa_peer::wire::{Frame, Network, Transaction, TxFields};
@@ -205,7 +206,8 @@
 //! ## Announce
 //!
 //! [`queue_inventory`](Peer::queue_inventory) announces a block at once. It collects all other items and sends them together every
-//! 100 ms. It leaves out what the remote is known to have: the items that the remote announced, and those that were announced to it.
+//! 100 ms. The peer skips items that the remote already has: those that the remote announced, and those that this peer
+//! announced to it.
 //!
 //! ```
 //! use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
@@ -263,7 +265,7 @@
 //! |---|---|---|---|---|
 //! | `kaspa_peer::life` | connected, handshake done, the reason of the end | the negotiated protocol version | | a panic in `on_disconnect` |
 //! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated |
-//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a reject without the hash that it should have |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` for a block or transaction that was sent without its hash |
 //! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
 //!
 //! ## End
@@ -298,8 +300,8 @@
 //!
 //! ## Different peers of one node
 //!
-//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. The node stays the same: ids go on, and
-//! a connection to itself is detected. [`Config::with_stall_rules`] does the same for the times in which requests must be answered.
+//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. Both configurations are
+//! the same node: the ids continue to count up, and a connection of the node to itself is still detected. [`Config::with_stall_rules`] does the same for the times in which requests must be answered.
 //!
 //! ```
 //! use kaspa_peer::wire::{Hash, Network, SelectedTip};
@@ -438,11 +440,11 @@
 //!
 //! | feature | effect |
 //! |---|---|
-//! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. No other item needs a feature. |
+//! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. Everything else is always available. |
 //!
-//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number, text from
-//! the wire as text or as `{"hex": …}`, and a message as an object with the name of its command. Reading checks transactions and blocks as
-//! decoding does.
+//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number,
+//! text from the wire as text or as `{"hex": …}`, and a message as an object with the name of its command.
+//! Deserializing a transaction or a block validates it in the same way as decoding it.
 //!
 //! # Examples
 //!
@@ -452,7 +454,7 @@
 //! |---|---|
 //! | `two_peers` | two nodes in one process that talk to each other |
 //! | `monitor` | printing what a node announces, and reconnecting |
-//! | `small_node` | accepting, limiting and banning remotes, serving blocks, and ending in order |
+//! | `small_node` | accepting, limiting and banning remotes, serving blocks, and shutting down cleanly |
 //! | `broadcast` | sending one block to many peers |
 //! | `custom_message` | a message type of your own on a private network |
 //! | `capture` | recording the traffic and reading it back |
@@ -478,7 +480,7 @@ pub use peer::{
     ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
-/// The crate of the channels that [`events()`] and [`Receipt::receiver`] return, with its `select!` and its errors.
+/// A re-export of `crossbeam_channel`, whose channels [`events()`] and [`Receipt::receiver`] return, and whose `select!` waits for them.
 pub use crossbeam_channel;
 
 #[doc = include_str!("../README.md")]

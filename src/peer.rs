@@ -1,7 +1,7 @@
-//! Connections to other nodes, from the handshake to the reason of their end.
+//! Connections to other nodes, from the handshake until they end.
 //!
-//! A [`Peer`] is a connection to one remote. It is made from a [`Config`], which describes this node, and from a stream
-//! that the program dialled or accepted; [`Peer::connect`] also dials. Three threads serve it until it ends:
+//! A [`Peer`] is a connection to one remote. It needs a [`Config`], which describes this node, and a connected stream. The
+//! program supplies the stream, or [`Peer::connect`] opens it. Three threads serve it until it ends:
 //!
 //! ```text
 //!             ┌──────────────┐ messages  ┌──────────┐
@@ -10,7 +10,7 @@
 //!                    │ pong, verack, reject
 //!                    ▼
 //!  queue_message  ┌───────┐ batches ┌───────────────┐
-//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then the Receipt
+//!  ──────────────►│ queue │────────►│ kpeer-N-write │───► socket, then resolves Receipts
 //!                 └───────┘         └───────────────┘
 //!                    ▲ ping         ┌──────────────┐
 //!                    └──────────────│ kpeer-N-ping │ sleeps until the next deadline
@@ -21,8 +21,9 @@
 //!
 //! # Errors
 //!
-//! The text of each error says in one line what went wrong and why, with the text of its cause. The parts are in the fields
-//! of the error. No error has a `source()`, so a program that prints the sources of errors does not print the cause twice.
+//! The text of each error says in one line what went wrong and why, with the text of its cause. The values in the text
+//! are also fields of the error. No error has a `source()`, so a program that prints the sources of errors does not
+//! print the cause twice.
 
 mod address;
 mod ask;
@@ -117,11 +118,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// | `queue_…`, `push_…` | the message is queued: these methods never wait | returns an error |
 /// | `send_…` | the message is queued | waits for room, up to its timeout |
 /// | `ask`, `fetch_…`, `ping` | the answer has arrived, or after the timeout | returns an error |
-/// | `wait_for_…` | it has happened, or after the timeout | – |
+/// | `wait_for_…` | the event in the name has happened; the `_timeout` variants also return after the timeout | – |
 ///
-/// Two methods do more than their first word says: [`send_and_ping`](Self::send_and_ping) also waits for the answer to its `ping`, and
-/// [`push_reject_and_wait`](Self::push_reject_and_wait) until its message is written. A method that would wait for its own peer in a
-/// callback returns an error instead.
+/// Two methods do more than their first word says: [`send_and_ping`](Self::send_and_ping) also waits for the answer to
+/// its `ping`, and [`push_reject_and_wait`](Self::push_reject_and_wait) until its message is written. In a callback, a
+/// call that would wait for the peer whose callback it is returns an error instead.
 ///
 /// ```
 /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -151,7 +152,8 @@ pub struct Peer {
     counted: bool,
 }
 
-/// A panic of the program cannot leave a peer half changed: no code of the program runs with its locks held.
+/// A panic in the program's code cannot leave a peer in an inconsistent state, because no code of the program runs
+/// while a lock of the peer is held.
 impl UnwindSafe for Peer {}
 impl RefUnwindSafe for Peer {}
 
@@ -175,8 +177,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If `address` is a text that does not parse, if the stream cannot be set up, or if a thread cannot be started. The connection is
-    /// closed then, and no callback has run.
+    /// If `address` is text that cannot be parsed, if the stream cannot be set up, or if a thread cannot be started.
+    /// The connection is closed then, and no callback has run.
     pub fn inbound(
         stream: impl Stream,
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
@@ -188,8 +190,8 @@ impl Peer {
     /// Starts a peer on a connection that this side made, for example through a proxy. To dial directly, use
     /// [`connect`](Self::connect).
     ///
-    /// `address` is the address of the remote, which may be a host name. With a proxy, it is the address that the proxy was asked
-    /// for. Callbacks may run before this method returns, even the last one.
+    /// `address` is the address of the remote, which may be a host name. With a proxy, pass the address that the proxy
+    /// connected to, not that of the proxy. Callbacks may run before this method returns, even the last one.
     ///
     /// # Errors
     ///
@@ -202,7 +204,7 @@ impl Peer {
         connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
     }
 
-    /// The id of the peer. Ids count up from 1 for each node.
+    /// The id of the peer. The peers of one node of the program are numbered in order, starting at 1.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
@@ -339,9 +341,10 @@ impl Peer {
     /// Like [`queue_message`](Self::queue_message), but waits up to `timeout` for room in the outbound queue. Use it to send many
     /// messages: it sends them as fast as the remote reads.
     ///
-    /// Waits while the queue holds more than the [high-water mark](super::ConfigBuilder::high_water_mark). Senders that wait are
-    /// served in the order in which they came. In a callback of this peer it does not wait, and queues the message if the
-    /// [limit of the queue](super::ConfigBuilder::queue_limit) allows it.
+    /// Waits while the queue holds at least as many bytes as the [high-water
+    /// mark](super::ConfigBuilder::high_water_mark), or an earlier sender waits. Senders that wait are served in the
+    /// order in which they came. In a callback of this peer it does not wait, and queues the message if the [limit of
+    /// the queue](super::ConfigBuilder::queue_limit) allows it.
     ///
     /// # Errors
     ///
@@ -393,8 +396,8 @@ impl Peer {
     /// after the [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items. The remote is known to
     /// have the items that it announced, and those that were announced to it.
     ///
-    /// Before the handshake has got as far as our `verack`, the item is dropped and this returns `Ok`. Items that still wait when
-    /// the connection ends are dropped too; [`Stats::inventory_queued`] then says how many.
+    /// Until our `verack` is queued, this method drops the item and returns `Ok`. Items that still wait when the
+    /// connection ends are dropped too; [`Stats::inventory_queued`] then says how many.
     ///
     /// # Errors
     ///
@@ -409,13 +412,14 @@ impl Peer {
     /// # Errors
     ///
     /// As [`queue_inventory`](Self::queue_inventory). After [`QueueError::InventoryFull`] no item of the list is queued. After
-    /// [`QueueError::Full`], the items other than blocks are queued, and the blocks before the one that did not fit.
+    /// [`QueueError::Full`], all items other than blocks are queued. Of the blocks, those before the one that did not fit are
+    /// queued; that block and later ones are not.
     pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
         self.shared.queue_inventory(items)
     }
 
     /// Adds an item to those that the remote is known to have. The library adds the items that the remote announces; call this
-    /// when the program has learnt of one in another way.
+    /// if the program learns in another way that the remote has an item.
     pub fn add_known_inventory(&self, item: Inventory) {
         self.shared.note_known(item);
     }
@@ -468,8 +472,8 @@ impl Peer {
 
     /// Ends the connection. Returns at once, and may be called on any thread, in any callback, any number of times.
     ///
-    /// Messages that are queued and not yet written are not sent, and their receipts say so. Announcements that wait are
-    /// dropped. To send what is queued first, use [`close`](Self::close).
+    /// Messages that are queued and not yet written are not sent, and their receipts say so. Announcements that wait
+    /// are dropped. Use [`close`](Self::close) to send the queued messages before disconnecting.
     pub fn disconnect(&self) {
         self.shared.end(DisconnectReason::Local);
     }
@@ -518,7 +522,7 @@ impl Peer {
         &self.shared
     }
 
-    /// Disconnected when the connection has ended.
+    /// A channel that carries no data. It is disconnected when the connection ends.
     fn quitting(&self) -> Receiver<Infallible> {
         self.shared.lifecycle.quitting()
     }

@@ -43,14 +43,14 @@ pub enum OversizeFrames {
     Skip,
 }
 
-/// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap, and a
-/// clone is the same node.
+/// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap,
+/// and a clone stands for the same node.
 ///
-/// Build one configuration for each node of the process, and use it for all connections of this node. The nonces in its `version`
-/// messages detect a connection of the node to itself. For a connection with another listener or other stall rules, use
-/// [`with_listener`](Self::with_listener) or [`with_stall_rules`](Self::with_stall_rules), which stay the same node. A second
-/// configuration from a builder is a second node: the two can connect to each other, and a connection between them is not
-/// detected as one to itself.
+/// Build one configuration for each node of the process, and use it for all connections of this node. The nonces in its
+/// `version` messages detect a connection of the node to itself. For a connection with another listener or other stall
+/// rules, use [`with_listener`](Self::with_listener) or [`with_stall_rules`](Self::with_stall_rules), which return a
+/// configuration of the same node. A second configuration from a builder is a second node: the two can connect to each
+/// other, and a connection between them is not detected as one to itself.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -109,7 +109,7 @@ impl Config {
 
     /// The same node with another listener, for a connection whose callbacks need data of their own.
     ///
-    /// Ids are counted, and connections to itself are detected, across all configurations of a node.
+    /// All configurations of a node share the peer ids and the detection of connections to itself.
     ///
     /// ```
     /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -209,12 +209,13 @@ impl Config {
         self.node.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A new nonce for a `version` message, which is remembered to detect a connection to itself.
+    /// Returns a new nonce for a `version` message, and stores it to detect a connection to itself.
     pub(super) fn new_nonce(&self) -> u64 {
         self.node.nonces.lock().fresh()
     }
 
-    /// A nonce for a ping, not 0. From the node's generator: that of the thread is gone in destructors of thread-local values.
+    /// A nonce for a ping, not 0. Uses the generator of the node, because that of the thread may be gone when the
+    /// program pings in the destructor of a thread-local value.
     pub(super) fn ping_nonce(&self) -> u64 {
         self.node.nonces.lock().ping()
     }
@@ -253,20 +254,20 @@ getters! {
     answer_selected_tip: bool, "Whether peers answer `getseltip`";
     custom_commands: CustomCommands, "What peers do with custom commands";
     oversize_frames: OversizeFrames, "What peers do with a frame that is too large";
-    bloom_version: i32, "The protocol version from which on a bloom filter command ends a peer";
+    bloom_version: i32, "The lowest negotiated protocol version at which a bloom filter command disconnects the remote";
     handshake_timeout: Duration, "How long the handshake may take";
     idle_timeout: Option<Duration>, "How long a peer stays connected while no message arrives";
     frame_timeout: Option<Duration>, "How long a frame may take to arrive";
-    write_timeout: Option<Duration>, "How long a remote may accept no byte";
+    write_timeout: Option<Duration>, "How long a write may make no progress";
     ping_interval: Option<Duration>, "How often peers send a `ping`";
     trickle_interval: Duration, "How long announcements are collected";
     queue_limit: usize, "How many bytes may wait to be written to one remote";
-    high_water_mark: usize, "How many bytes may wait before `send_message` waits";
+    high_water_mark: usize, "The queue size in bytes at which `send_message` starts to wait";
     known_inventory: usize, "How many inventory items a peer remembers as known to the remote";
     inventory_queue: usize, "How many inventory items may wait to be announced to one remote";
     stack_size: usize, "The stack size of each thread of a peer, in bytes";
     rate_limit: Option<RateLimit>, "The limit on what each remote may send";
-    score_limit: Option<ScoreLimit>, "The points that end a peer";
+    score_limit: Option<ScoreLimit>, "The score at which a peer disconnects";
 }
 
 impl fmt::Debug for Config {

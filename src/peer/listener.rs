@@ -6,20 +6,24 @@ use std::io;
 use std::sync::Arc;
 
 macro_rules! listener {
-    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $hook:ident, $doc:literal;)*) => {
+    ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
         /// The callbacks by which a peer reports to the program. Every method has a default that does nothing.
         ///
-        /// A peer calls the methods for messages, [`on_handshake`](Self::on_handshake) and [`on_read`](Self::on_read) one after the
-        /// other on its reader thread, in the order in which the messages arrived. While one of them runs, nothing more is read from that
-        /// remote. It calls [`on_write`](Self::on_write) on its writer thread, at the same time as those.
-        /// [`on_disconnect`](Self::on_disconnect) is the last callback, after all others have returned.
+        /// A peer calls the methods for messages, [`on_handshake`](Self::on_handshake) and [`on_read`](Self::on_read)
+        /// one after the other on its reader thread, in the order in which the messages arrived. While one of them
+        /// runs, nothing more is read from that remote. The peer calls [`on_write`](Self::on_write) on its writer
+        /// thread, possibly while another callback runs on the reader thread. [`on_disconnect`](Self::on_disconnect) is
+        /// the last callback, after all others have returned.
         ///
-        /// Time in callbacks does not count as silence of the remote, up to the length of the timeout in question. The
-        /// handshake timeout and the write timeout include it.
+        /// Time spent in a callback does not count against the remote: it extends the idle, frame and answer timeouts,
+        /// at most to double their length. It does count for the handshake timeout and the write timeout.
         ///
-        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for its own peer returns an
-        /// error. Two mistakes are not detected: a listener that keeps a `Peer` whose configuration holds that listener
-        /// is never dropped, and two callbacks that wait for each other's peers wait for ever.
+        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the peer
+        /// whose callback is running returns an error. The library does not detect two mistakes:
+        ///
+        /// - A listener that stores a `Peer` keeps that peer's configuration alive, and the configuration keeps the
+        ///   listener alive, so neither is ever dropped.
+        /// - Two callbacks of two peers that each wait for the other peer wait for ever.
         ///
         /// Each of these threads has a stack of 256 KiB, see [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
         ///
@@ -66,7 +70,7 @@ macro_rules! listener {
 
             $(
                 #[doc = concat!("`", $name, "` arrived: ", $doc)]
-                fn $hook(&self, peer: &Peer, message: $type) {}
+                fn $callback(&self, peer: &Peer, message: $type) {}
             )*
 
             /// A message arrived whose command this crate does not know.
@@ -76,12 +80,12 @@ macro_rules! listener {
             /// `verack` and before those of any later message. Never called if the handshake fails.
             fn on_handshake(&self, peer: &Peer) {}
 
-            /// A frame of `bytes` bytes was read: its command, or the error if it is malformed. Called before the
-            /// methods of the message.
+            /// A frame was read. `frame` is its command, or the error if the frame is malformed. `bytes` is its size.
+            /// Called before the methods of the message.
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
-            /// A frame of `bytes` bytes was written, or was not because of `error`. Called on the writer thread. While it
-            /// runs, nothing more is written to that remote.
+            /// A frame was written, or writing it failed if there is an `error`. `bytes` is its size. Called on the
+            /// writer thread. While it runs, nothing more is written to that remote.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
             /// Calls [`on_message`](Self::on_message), then the method of the message's type. Implement this method instead of those to
@@ -89,7 +93,7 @@ macro_rules! listener {
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {
-                    $(Message::$variant(message) => self.$hook(peer, unboxed!(message $(in $box)?)),)*
+                    $(Message::$variant(message) => self.$callback(peer, unboxed!(message $(in $box)?)),)*
                     Message::Custom(message) => self.on_custom(peer, message),
                 }
             }
@@ -98,18 +102,18 @@ macro_rules! listener {
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
         }
 
-        listener!(@forward Arc $($type, $hook;)*);
-        listener!(@forward Box $($type, $hook;)*);
+        listener!(@forward Arc $($type, $callback;)*);
+        listener!(@forward Box $($type, $callback;)*);
     };
-    (@forward $pointer:ident $($type:ident, $hook:ident;)*) => {
+    (@forward $pointer:ident $($type:ident, $callback:ident;)*) => {
         impl<T: Listener + ?Sized> Listener for $pointer<T> {
             fn on_message(&self, peer: &Peer, message: &Message) {
                 (**self).on_message(peer, message);
             }
 
             $(
-                fn $hook(&self, peer: &Peer, message: $type) {
-                    (**self).$hook(peer, message);
+                fn $callback(&self, peer: &Peer, message: $type) {
+                    (**self).$callback(peer, message);
                 }
             )*
 

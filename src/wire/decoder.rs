@@ -17,15 +17,16 @@ use std::{
 };
 
 /// A payload up to this size is collected in the read buffer. A larger one is read directly into a buffer of its own.
-const SMALL: usize = 16 * 1024;
+const SMALL_PAYLOAD: usize = 16 * 1024;
 
-/// The largest payload for which the header's announcement is enough to reserve memory, once the remote has sent one as
-/// large. A remote then makes this side reserve no more than it has sent before.
-const MAX_TRUSTED: usize = 4 * 1024 * 1024;
+/// The most that is reserved when a header announces a payload, in bytes, and only if the remote has already sent a
+/// payload as large. A remote then makes this side reserve no more than it has sent before.
+const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
 ///
-/// Memory grows with the bytes that arrive, never with a length that a header announces.
+/// At first, memory grows only with the bytes that arrive. Once a large payload was received, the decoder reserves as
+/// much for the next one, at most 4 MiB, when a header announces it.
 ///
 /// ```
 /// use kaspa_peer::wire::{Frame, FrameDecoder, Message, Network, Ping};
@@ -46,8 +47,8 @@ pub struct FrameDecoder {
     buffer: ReadBuffer,
     /// How many bytes of the stream have arrived.
     arrived: u64,
-    /// How large a payload may be reserved for at once: as large as the last large one, up to `MAX_TRUSTED`.
-    trusted: usize,
+    /// How many bytes may be reserved at once: the size of the last large payload, at most [`MAX_RESERVE`].
+    reserve_limit: usize,
     state: State,
 }
 
@@ -56,10 +57,10 @@ enum State {
     Header,
     /// A large payload is arriving.
     Payload { command: Command, checksum: [u8; 4], payload: LargePayload },
-    /// So many bytes of a refused payload are still to be skipped.
+    /// This many bytes of a refused payload are still to be skipped.
     Skip(usize),
-    /// The stream is out of step for good.
-    Lost(FrameError),
+    /// The decoder cannot find the next frame any more. Every call returns this error.
+    OutOfStep(FrameError),
 }
 
 impl FrameDecoder {
@@ -71,7 +72,7 @@ impl FrameDecoder {
             limits: PayloadLimits::protocol(),
             buffer: ReadBuffer::default(),
             arrived: 0,
-            trusted: 0,
+            reserve_limit: 0,
             state: State::Header,
         }
     }
@@ -92,8 +93,8 @@ impl FrameDecoder {
     /// Adds bytes that arrived. They are kept until [`next_frame`](Self::next_frame) takes their frames. Bytes that
     /// arrive after an error that left the stream out of step are dropped.
     ///
-    /// Meant for pieces as they come from other I/O. A large frame that is fed as a whole is copied once more than one
-    /// that [`read_from`](Self::read_from) reads.
+    /// Use it if your program does its own I/O and receives the bytes in pieces. For a large frame, `feed` makes one
+    /// more copy than [`read_from`](Self::read_from).
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         while !bytes.is_empty() {
@@ -119,9 +120,9 @@ impl FrameDecoder {
     /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Waits as long as the stream does.
     /// `Ok(0)` is the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call reads as many bytes as are reserved for it: 32 KiB at first, then as many as
-    /// have arrived, until the payload is complete. Only the stream's end, failure or interruption makes it return
-    /// earlier.
+    /// For a payload over 16 KiB, one call fills the memory that is reserved so far. That is 32 KiB at first, and
+    /// doubles with each call until the payload is complete. Only the stream's end, failure or interruption makes it
+    /// return earlier.
     ///
     /// # Errors
     ///
@@ -149,7 +150,7 @@ impl FrameDecoder {
 
     /// Makes sure that at least `room` bytes can be read.
     fn make_room(&mut self, room: usize) {
-        if matches!(self.state, State::Lost(_)) {
+        if matches!(self.state, State::OutOfStep(_)) {
             // No frame will ever be made of these bytes.
             self.buffer.take(usize::MAX);
         }
@@ -171,7 +172,7 @@ impl FrameDecoder {
         match &self.state {
             State::Header => {}
             State::Payload { .. } => return self.next_large(),
-            State::Lost(error) => return Err(error.clone()),
+            State::OutOfStep(error) => return Err(error.clone()),
             State::Skip(_) => {
                 if !self.skip() {
                     return Ok(None);
@@ -189,7 +190,7 @@ impl FrameDecoder {
         };
         let length = header.length as usize;
         if rest.len() < length {
-            if length > SMALL {
+            if length > SMALL_PAYLOAD {
                 self.begin_large(command, header);
             }
             return Ok(None);
@@ -200,15 +201,15 @@ impl FrameDecoder {
         Ok(Some(RawFrame::borrowed(command, header.checksum, payload)))
     }
 
-    /// Refuses a stream that starts with the magic number of no known network, also before the first header is
-    /// complete: an error message of another protocol may be shorter than a header, and then nothing follows.
+    /// Refuses a stream whose first four bytes are not the magic number of a known network. It does not wait for a
+    /// complete header, because an error message of another protocol may be shorter than a header.
     #[cold]
     fn check_first_bytes(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
         if let Some(magic) = self.buffer.bytes().first_chunk().copied()
             && self.is_unknown(u32::from_le_bytes(magic))
         {
             let error = FrameError::NotKaspa { found: magic };
-            self.state = State::Lost(error.clone());
+            self.state = State::OutOfStep(error.clone());
             return Err(error);
         }
         Ok(None)
@@ -219,7 +220,7 @@ impl FrameDecoder {
         magic != self.network.magic() && matches!(Network::from_magic(magic), Network::Custom(_))
     }
 
-    /// Begins to skip a frame with such a header, or gives up if the stream is out of step.
+    /// Begins to skip the payload of a refused frame, or stops decoding if the next frame cannot be found.
     #[cold]
     fn refuse(&mut self, header: Header, error: FrameError) -> FrameError {
         let is_first = self.position() == 0;
@@ -231,7 +232,7 @@ impl FrameDecoder {
         };
         self.buffer.take(HEADER_SIZE);
         let skip = State::Skip(header.length as usize);
-        self.state = if error.in_step() { skip } else { State::Lost(error.clone()) };
+        self.state = if error.in_step() { skip } else { State::OutOfStep(error.clone()) };
         error
     }
 
@@ -251,7 +252,7 @@ impl FrameDecoder {
     #[cold]
     fn begin_large(&mut self, command: Command, header: Header) {
         let begin = self.buffer.take(usize::MAX).get(HEADER_SIZE..).unwrap_or_default();
-        let payload = LargePayload::new(header.length as usize, begin, self.trusted);
+        let payload = LargePayload::new(header.length as usize, begin, self.reserve_limit);
         self.state = State::Payload { command, checksum: header.checksum, payload };
     }
 
@@ -263,7 +264,7 @@ impl FrameDecoder {
         if let State::Payload { command, checksum, payload } = mem::replace(&mut self.state, State::Header) {
             let payload = payload.into_bytes();
             verify(command, checksum, &payload)?;
-            self.trusted = payload.len().min(MAX_TRUSTED);
+            self.reserve_limit = payload.len().min(MAX_RESERVE);
             return Ok(Some(RawFrame::owned(command, checksum, payload)));
         }
         Ok(None)
@@ -296,7 +297,7 @@ impl FrameDecoder {
             // The rest of the refused payload may have arrived together with the next header.
             State::Skip(left) => *left,
             State::Payload { command, payload, .. } => return Some((*command, u32::try_from(payload.length()).ok()?)),
-            State::Lost(_) => return None,
+            State::OutOfStep(_) => return None,
         };
         let header = Header::read(self.buffer.bytes().get(skipped..)?.first_chunk()?).ok()?;
         let command = Command::from_field(&header.command)?;
@@ -308,7 +309,7 @@ impl FrameDecoder {
         self.arrived
     }
 
-    /// The offset in the stream up to which the decoder is done: after the frames that it has returned or refused, and the
+    /// How many bytes of the stream the decoder has finished: the frames that it has returned or refused, and the
     /// payloads that it has skipped.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -323,13 +324,15 @@ impl FrameDecoder {
     /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
-            // The position of its last byte. The next frame begins after it, so the number is no other frame's.
+            // The position of its last byte. Every later frame starts after that byte, so no other frame has this
+            // number.
             State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
             _ => self.is_mid_frame().then(|| self.position()),
         }
     }
 
-    /// How many more bytes the frame that is arriving has at least, or how many are to be skipped before the next.
+    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, the
+    /// number of bytes left to skip.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),
@@ -360,7 +363,8 @@ impl FrameDecoder {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Truncated`] if part of a frame has arrived. The rest of a frame that was refused may be missing.
+    /// [`FrameError::Truncated`] if part of a frame has arrived. It is no error if the rest of a refused frame is
+    /// missing.
     pub fn finish(&self) -> Result<(), FrameError> {
         let truncated = |part, needed, found| Err(FrameError::Truncated { part, needed, found });
         let buffered = self.buffer.len();

@@ -18,7 +18,7 @@ macro_rules! for_each_message {
             GetBlockInvs GetBlockInvs "getblockinvs" 64, on_get_block_invs, "asks for the inventory of the blocks between two blocks.";
             Inv Inv "inv" 9 + 131_072 * 36, on_inv, "announces blocks and transactions.";
             GetData GetData "getdata" 9 + 131_072 * 36, on_get_data, "asks for blocks and transactions.";
-            NotFound NotFound "notfound" 9 + 131_072 * 36, on_not_found, "names what was asked for and the sender does not have.";
+            NotFound NotFound "notfound" 9 + 131_072 * 36, on_not_found, "names the requested items that the sender does not have.";
             Block Block "block" $crate::wire::MAX_PAYLOAD, on_block, "a block.";
             Tx Transaction "tx" $crate::wire::MAX_PAYLOAD, on_tx, "a transaction.";
             GetHeaders GetHeaders "getheaders" 64, on_get_headers, "asks for the headers between two blocks.";
@@ -33,7 +33,7 @@ macro_rules! for_each_message {
             SendHeaders SendHeaders "sendheaders" 0, on_send_headers, "asks for new blocks as `headers`.";
             FeeFilter FeeFilter "feefilter" 8, on_fee_filter, "sets a minimum fee for announced transactions.";
             GetLocator GetLocator "getlocator" 64, on_get_locator, "asks for a locator between two blocks.";
-            Locator Locator "locator" 9 + 500 * 32, on_locator, "hashes of blocks with growing gaps.";
+            Locator Locator "locator" 9 + 500 * 32, on_locator, "block hashes at growing distances from the tip, by which nodes find their last common block.";
             GetSelectedTip GetSelectedTip "getseltip" 0, on_get_selected_tip, "asks for the selected tip.";
             SelectedTip SelectedTip "selectedtip" 32, on_selected_tip, "the selected tip.";
         }

@@ -84,8 +84,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The proxy through which the program dials, as `host:port`. Its address is then never sent to a remote. The program
-    /// dials itself: this setting makes no connection. Default: none.
+    /// The proxy through which the program connects, as `host:port`. This setting makes no connection. It keeps the
+    /// proxy's address out of the `version` message, where the address of the remote would otherwise be. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
@@ -115,9 +115,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true. Without
-    /// an answer, kaspad disconnects within a minute; at a second one it disconnects at once. Turn this off in a program whose
-    /// listener answers.
+    /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true.
+    /// kaspad disconnects within a minute if it gets no answer, and at once if it gets two. Turn this off in a program
+    /// whose listener answers.
     pub fn answer_selected_tip(mut self, answer: bool) -> Self {
         self.settings.answer_selected_tip = answer;
         self
@@ -162,42 +162,44 @@ impl ConfigBuilder {
         self
     }
 
-    /// The protocol version from which on a bloom filter command ends a peer, if the node does not offer
-    /// [`Services::BLOOM`]. With a lower negotiated version the command is ignored. Default: 1.
+    /// The lowest negotiated protocol version at which the peer disconnects a remote that sends a bloom filter command,
+    /// if the node does not offer [`Services::BLOOM`]. With a lower negotiated version the command is ignored. Default:
+    /// 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self
     }
 
     /// How long the handshake may take, until the `verack` of the remote has arrived. At least 1 ms. Default: 30 s.
-    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.settings.handshake_timeout = limit;
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handshake_timeout = timeout;
         self
     }
 
-    /// How long a peer stays connected after the handshake while no complete message arrives. `None` for any time, otherwise at
-    /// least 1 ms. No frame can take longer than this either. Default: 5 min.
-    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.idle_timeout = limit.into();
+    /// How long a peer stays connected after the handshake while no complete message arrives. `None` turns the timeout
+    /// off. At least 1 ms. No frame can take longer than this either. Default: 5 min.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.idle_timeout = timeout.into();
         self
     }
 
-    /// How long a frame may take to arrive, from its first byte to its last. It ends a remote that sends a byte now and then.
-    /// `None` for no limit but the idle timeout, otherwise at least 1 ms. Default: 5 min.
-    pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.frame_timeout = limit.into();
+    /// How long a frame may take to arrive, from its first byte to its last. It disconnects a remote that sends only a
+    /// byte now and then. With `None`, only the idle timeout limits a frame. At least 1 ms. Default: 5 min.
+    pub fn frame_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.frame_timeout = timeout.into();
         self
     }
 
-    /// How long a remote may accept no byte of what is written. A slow remote that accepts some bytes stays connected.
-    /// `None` for any time, otherwise at least 1 ms. Less than a few seconds can end a remote that is only busy. Default: 30 s.
-    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.settings.write_timeout = limit.into();
+    /// How long a write may make no progress before the peer disconnects. A slow remote that accepts some bytes stays
+    /// connected. `None` turns the timeout off. At least 1 ms. A value below a few seconds may disconnect a remote
+    /// that is only busy. Default: 30 s.
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.write_timeout = timeout.into();
         self
     }
 
-    /// How often peers send a `ping`. The first one follows an interval after the handshake. `None` for never, otherwise
-    /// at least 1 ms. Default: 2 min.
+    /// How often peers send a `ping`. The peer sends the first `ping` one interval after the handshake. `None` for
+    /// never, otherwise at least 1 ms. Default: 2 min.
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.settings.ping_interval = interval.into();
         self
@@ -209,16 +211,17 @@ impl ConfigBuilder {
         self
     }
 
-    /// The requests that must be answered, and in which time. At most [`StallRule::MAX`] rules, and none turns this off.
-    /// Default: [`StallRule::defaults`].
+    /// The requests that the remote must answer, each with its timeout. At most [`StallRule::MAX`] rules. An empty list
+    /// turns the check off. Default: [`StallRule::defaults`].
     pub fn stall_rules(mut self, rules: impl IntoIterator<Item = StallRule>) -> Self {
         self.settings.stall_rules = rules.into_iter().collect();
         self
     }
 
-    /// How many bytes may wait to be written to one remote. With more, queueing fails with
-    /// [`QueueError::Full`](crate::QueueError::Full). One message of any size is accepted while at most 4 KiB wait, and the
-    /// pongs for a few hundred pings are always accepted. Default: 8 MiB.
+    /// How many bytes may wait to be written to one remote. With more, `queue_message` fails with
+    /// [`QueueError::Full`](crate::QueueError::Full). There are three exceptions. While at most 4 KiB wait, one message
+    /// of any size is accepted. Automatic answers have 16 KiB of room of their own, enough for a few hundred pongs. A
+    /// message of any size is accepted from a sender that has waited for the high-water mark. Default: 8 MiB.
     ///
     /// Also lowers the [high-water mark](Self::high_water_mark), if it is above this.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
@@ -234,8 +237,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. An item that is
-    /// announced again counts again. Default: 1000.
+    /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. Announcing
+    /// an item again makes it the most recent one. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
         self.settings.known_inventory = items;
         self
@@ -266,8 +269,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The points given with [`Peer::misbehaved`](crate::Peer::misbehaved) that end a peer. Default: `None`: points are counted and
-    /// never forgiven, and end no peer.
+    /// The score at which a peer disconnects. [`Peer::misbehaved`](crate::Peer::misbehaved) adds points. Default:
+    /// `None`. The peer then adds up points, but never reduces them and never disconnects because of them.
     pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
         self.settings.score_limit = limit.into();
         self

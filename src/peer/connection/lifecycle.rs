@@ -11,10 +11,10 @@ use crate::peer::{DisconnectReason, WaitError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{convert::Infallible, sync::OnceLock, time::Instant};
 
-/// The reader, the writer and the pinger.
+/// The number of threads of a peer: the reader, the writer and the pinger.
 pub(in crate::peer) const THREADS: usize = 3;
 
-/// Where the life of one connection stands. Shared by its threads, handles and receipts.
+/// The state of one connection, from its start to its end. Shared by its threads, handles and receipts.
 #[derive(Debug)]
 pub(in crate::peer) struct Lifecycle {
     identity: PeerIdentity,
@@ -31,9 +31,9 @@ struct State {
     handshake_done: bool,
     /// The quit channel. Its sender is dropped when the connection ends, which wakes every `select!` that waits on it.
     quit: Option<(Sender<Infallible>, Receiver<Infallible>)>,
-    /// The threads that may still run callbacks.
+    /// The number of threads that may still run callbacks.
     calling: usize,
-    /// The threads that have not left.
+    /// The number of threads that have not exited.
     running: usize,
 }
 
@@ -69,7 +69,7 @@ impl Lifecycle {
         self.set_start(Start::Started);
     }
 
-    /// Sends the threads that exist home: `missing` threads could not be started.
+    /// Tells the threads that were started to exit, because `missing` others could not be started.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
         state.calling -= missing.min(state.calling);
@@ -83,7 +83,7 @@ impl Lifecycle {
         self.changed.notify_all();
     }
 
-    /// For each thread: waits until all three exist. Returns whether they do.
+    /// Called by each thread. Waits until all three are started. Returns `false` if the start was cancelled.
     pub fn wait_for_start(&self) -> bool {
         let mut state = self.state.lock();
         loop {
@@ -117,7 +117,7 @@ impl Lifecycle {
         quitting.unwrap_or_else(|| bounded(0).1)
     }
 
-    /// Both sides have sent `version` and `verack`.
+    /// Records that the handshake is done: both sides have sent `version` and `verack`.
     pub fn handshake_done(&self) {
         self.state.lock().handshake_done = true;
         self.changed.notify_all();
@@ -127,7 +127,7 @@ impl Lifecycle {
         self.state.lock().handshake_done
     }
 
-    /// Waits until the handshake is done. Returns whether it was by `deadline`; `None` waits as long as it takes.
+    /// Waits until the handshake is done. Returns `false` if `deadline` passes first. `None` is no deadline.
     ///
     /// # Errors
     ///
@@ -151,15 +151,16 @@ impl Lifecycle {
         }
     }
 
-    /// For each thread, when it runs no more callbacks. Returns whether it was the last: then it calls `on_disconnect`.
-    /// Never true after [`cancel`](Self::cancel).
+    /// Called by each thread after its last callback. Returns `true` for the last thread, which must then call
+    /// `on_disconnect`. Never true after [`cancel`](Self::cancel).
     pub fn leave_callbacks(&self) -> bool {
         let mut state = self.state.lock();
         state.calling = state.calling.saturating_sub(1);
         state.calling == 0 && state.start == Start::Started
     }
 
-    /// For each thread, as the last thing it does. The last one makes the connection finished.
+    /// Called by each thread right before it exits. When the last thread has called it,
+    /// [`wait_until_finished`](Self::wait_until_finished) returns.
     pub fn leave(&self) {
         let mut state = self.state.lock();
         state.running = state.running.saturating_sub(1);
@@ -167,7 +168,7 @@ impl Lifecycle {
         self.changed.notify_all();
     }
 
-    /// Waits until all threads have left. Returns whether they had by `deadline`; `None` waits as long as it takes.
+    /// Waits until all threads have exited. Returns `false` if `deadline` passes first. `None` is no deadline.
     pub fn wait_until_finished(&self, deadline: Option<Instant>) -> bool {
         let mut timed_out = false;
         let mut state = self.state.lock();

@@ -1,9 +1,9 @@
 //! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
 //! Senders append small frames to the last batch while it waits, and the writer thread takes whole batches: one system
-//! call and one lock for many messages. The batches lie behind one lock, because a batch stays open to more frames until
-//! the writer takes it, and because all of them must go the moment the connection ends. A wake-up channel tells the writer
-//! that there is something to take.
+//! call and one lock for many messages. One lock protects all batches. Senders can add frames to the last batch until
+//! the writer takes it, and all batches are dropped at once when the connection ends. A wake-up channel tells the
+//! writer that there is something to take.
 
 mod waiting;
 
@@ -25,11 +25,11 @@ use waiting::WaitingSenders;
 pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
 
 /// How many bytes of automatic answers may wait when the program's messages have taken all the room. A remote that
-/// has asked for so many answers and read none of them is not merely slow.
+/// requests more answers than this without reading any is misbehaving, and the peer disconnects.
 const ANSWER_ROOM: usize = 16 * 1024;
 
-/// How many buffers of written batches are kept for later ones: as many as a waiting sender fills before it waits again,
-/// with the default high-water mark.
+/// How many buffers of written batches are kept for later batches. With the default high-water mark, a sender fills
+/// this many batches between two waits.
 const SPARE_BUFFERS: usize = 3;
 
 /// The queue of one peer.
@@ -48,14 +48,15 @@ struct Queue {
     held: VecDeque<Batch>,
     open: bool,
     stage: Stage,
-    /// The connection is about to have its reason.
+    /// Set just before the reason for the end is recorded. From then on `push_last` is refused.
     stopped: bool,
-    /// What waits and what the writer is writing.
+    /// The bytes of the frames that are queued or that the writer is writing.
     bytes: usize,
     messages: usize,
     /// How many of the bytes belong to automatic answers.
     answer_bytes: usize,
-    /// How many messages with a position were accepted: the position of the last one.
+    /// The position of the last message. Messages are numbered from 1 in the order in which they are queued. Messages
+    /// of the handshake have no position.
     last_position: u64,
     waiting: WaitingSenders,
     /// Emptied buffers for later batches. Allocating one for each batch would cost as much as filling it.
@@ -100,12 +101,13 @@ impl Queued<'_> {
 /// The kind of a queued message: decides whether it waits for the handshake and how much room it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Lane {
-    /// Part of the handshake, or the last `reject`: leaves at once, finds room in a full queue, and has no position.
+    /// A message of the handshake, or the last `reject`. It does not wait for the handshake, is accepted even if the
+    /// queue is full, and has no position.
     Handshake,
-    /// An automatic answer: waits for the handshake, and has [`ANSWER_ROOM`] of its own, because a queue that the program
-    /// has filled is not the fault of a remote that asks something.
+    /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that a remote
+    /// is not disconnected because the program has filled the queue.
     Answer,
-    /// A message of the program: waits for the handshake.
+    /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
 }
 
@@ -129,9 +131,9 @@ pub(in crate::peer) struct Idle {
 /// Whether a sender waits for room.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::peer) enum Wait {
-    /// It does not: there is room up to the limit.
+    /// The sender does not wait. The frame is queued if it fits below the limit.
     No,
-    /// It waits at most this long: there is room below the high-water mark, for the sender that has waited longest.
+    /// The sender waits at most this long until the queue is below the high-water mark and no earlier sender waits.
     AtMost(Duration),
 }
 
@@ -152,13 +154,14 @@ impl Outbound {
         &self.progress
     }
 
-    /// Queues a frame. Returns its position, 0 for one of the handshake lane.
+    /// Queues a frame. Returns its position, or 0 for a message of the handshake.
     pub fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, Refused> {
         let mut queue = self.queue.lock();
         if let Wait::AtMost(timeout) = wait
             && (queue.bytes >= self.high_water_mark || !queue.waiting.is_empty())
         {
-            // Reading the clock costs a fifth of a small message: only a sender that waits does it.
+            // Reading the clock takes a fifth of the time that queueing a small message takes, so only a sender that
+            // must wait reads it.
             let deadline = Instant::now().checked_add(timeout);
             waiting::wait(&mut queue, deadline, |queue| {
                 !matches!(queue.stage, Stage::Accepting) || queue.bytes < self.high_water_mark
@@ -191,8 +194,8 @@ impl Outbound {
 
     /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
     fn has_room(&self, queue: &Queue, length: usize, lane: Lane) -> bool {
-        // When almost nothing waits, a frame of any size is accepted. Otherwise a frame larger than the limit would never
-        // be, on a connection on which something small is always being written.
+        // When almost nothing waits, a frame of any size is accepted. Without this rule, a frame larger than the limit
+        // could never be sent on a connection on which a small message is always being written.
         queue.bytes + length <= self.limit
             || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
             || match lane {
@@ -213,7 +216,7 @@ impl Outbound {
         wake(wake_up);
     }
 
-    /// Wakes the writer for something that is not in the queue.
+    /// Wakes the writer for work outside the queue: announcements.
     pub fn wake_writer(&self) {
         let wake_up = self.queue.lock().wake_writer.clone();
         wake(wake_up);
@@ -249,8 +252,9 @@ impl Outbound {
         queue.last_position
     }
 
-    /// Lets no other reason in: from now on [`push_last`](Self::push_last) is refused. Returns the reason for which the
-    /// connection was about to end, if there is one. The queue is [closed](Self::close) once the reason is set.
+    /// Prevents a later [`push_last`](Self::push_last) from setting another reason: it is refused from now on. Returns
+    /// the reason for which the connection was about to end, if there is one. The queue is [closed](Self::close) once
+    /// the reason is set.
     pub fn stop(&self) -> Option<DisconnectReason> {
         let mut queue = self.queue.lock();
         queue.stopped = true;
@@ -274,12 +278,13 @@ impl Outbound {
         queue.batches.len() == 1 && queue.batches.front().is_some_and(|batch| batch.bytes().len() < SMALL_BATCH)
     }
 
-    /// For the writer: the next batch. Without one, no wake-up is sent for the next.
+    /// For the writer: the next batch. If there is none, the writer does not count as idle, so that the next sender
+    /// does not wake it.
     pub fn pop(&self) -> Option<Batch> {
         self.queue.lock().batches.pop_front()
     }
 
-    /// For the writer: the next batch. Without one, a wake-up is sent for the next.
+    /// For the writer: the next batch. If there is none, the writer counts as idle, so that the next sender wakes it.
     pub fn pop_or_idle(&self) -> Result<Batch, Idle> {
         let mut queue = self.queue.lock();
         let batch = queue.batches.pop_front();
@@ -318,7 +323,7 @@ impl Outbound {
         drop(unused);
     }
 
-    /// For the writer: the batch that it took could not be written, and the connection is about to end for that.
+    /// For the writer: puts back a batch that could not be written. The connection is about to end because of that.
     pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
         // The statistics still count it as queued.
@@ -343,7 +348,7 @@ impl Outbound {
         garbage
     }
 
-    /// How many bytes and messages wait.
+    /// How many bytes and messages are queued or being written.
     pub fn size(&self) -> (usize, usize) {
         let queue = self.queue.lock();
         (queue.bytes, queue.messages)
@@ -353,8 +358,9 @@ impl Outbound {
 impl Queue {
     /// Wakes the sender that has waited longest if there is room for it.
     ///
-    /// It is woken when half of the mark is free: if it were woken for each written batch, it and the writer would take
-    /// turns sleeping, which costs more than the rest. But the writer must not run out of work meanwhile.
+    /// The sender is woken when the queue is down to half of the high-water mark. Waking it after every batch would
+    /// make it and the writer sleep in turns, which costs more than the sending itself. But the writer must not run out
+    /// of work meanwhile.
     fn wake_waiting_sender(&mut self, high_water_mark: usize) {
         if self.bytes <= high_water_mark / 2 || (self.bytes < high_water_mark && self.batches.len() <= 1) {
             self.waiting.wake_first();

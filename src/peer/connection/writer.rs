@@ -1,4 +1,4 @@
-//! The writer thread: the outbound handler of a peer.
+//! The writer thread, the outbound handler of a peer: writes queued frames to the stream.
 //!
 //! It writes batches as long as the outbound queue has any, and otherwise waits with `select!` for a wake-up, the trickle timer,
 //! or the end of the connection.
@@ -27,8 +27,8 @@ use std::{
 /// How long the reader goes on after writing failed: the remote may have sent a `reject` that explains the failure.
 const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 
-/// How many attempts to write there are within the write timeout. Linux wakes a blocked writer only when about a third of the
-/// send buffer is free. A new attempt also finds the little room that a slow remote has made.
+/// How many attempts to write there are within the write timeout. Linux wakes a blocked writer only when about a third
+/// of the send buffer is free. A new attempt succeeds earlier, because it can use less free space than Linux waits for.
 const ATTEMPTS: u32 = 4;
 
 /// The pause between two attempts, for streams that return at once instead of waiting.
@@ -43,7 +43,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, end
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, ends, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    // If the stream's `write` panicked, the write under way is over too.
+    // If the stream's `write` panicked, `end_write` has not run yet, and receipts would wait for ever.
     shared.outbound.progress().end_write(0);
 }
 
@@ -86,9 +86,9 @@ struct Writer<'a> {
 
 /// What the writer waits for when there is nothing to write.
 struct Timers {
-    /// The next batch of announcements.
+    /// Fires when the next batch of announcements is due.
     trickle: Receiver<Instant>,
-    /// When to release the buffers that are not used.
+    /// Fires when the spare buffers are to be released.
     release: Receiver<Instant>,
 }
 
@@ -149,8 +149,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes one batch of announcements if it is due, and returns `None`, because another may be due. Otherwise returns the
-    /// timer of the next.
+    /// If a batch of announcements is due, writes it and returns `None`. The caller must call again, because another
+    /// batch may be due. Otherwise returns the timer of the next batch.
     fn trickle(&mut self) -> Result<Option<Receiver<Instant>>, Done> {
         match self.shared.trickle(Instant::now()) {
             Trickle::Nothing => Ok(Some(never())),
@@ -258,8 +258,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Notes pings and timed requests before they are written, because an answer can arrive before the write returns. Returns
-    /// whether there is a timed request.
+    /// Records pings, and requests that have a stall rule, before they are written, because an answer can arrive before
+    /// the write returns. Returns whether there is such a request.
     fn note_requests(&self, bytes: &[u8], frames: &FrameList) -> bool {
         if frames.commands().any(|command| command == Command::Ping) {
             let now = Instant::now();
@@ -320,7 +320,7 @@ impl Writer<'_> {
     }
 }
 
-/// How long one attempt of a stream to write may take, for a write timeout.
+/// The timeout of one `write` call of the stream, given the configured write timeout.
 pub(in crate::peer) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
     write_timeout.map(|limit| (limit / ATTEMPTS).max(RETRY_PAUSE))
 }

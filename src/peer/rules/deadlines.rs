@@ -1,4 +1,5 @@
-//! The deadlines of a connection, given the time. The pinger asks what is due, and the other threads report what happened.
+//! The deadlines of a connection. The callers pass the current time. The pinger asks what is due, and the other threads
+//! report what happened.
 
 use super::stall_rule::StallRule;
 use crate::peer::disconnect::{DisconnectReason, HandshakeError};
@@ -8,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A pinger that wakes up this much late, or less, is punctual.
-const PUNCTUAL: Duration = Duration::from_millis(250);
+/// The lateness of the pinger up to which the deadlines are not corrected.
+const TOLERATED_LATENESS: Duration = Duration::from_millis(250);
 
 /// How long the reader may take to catch up after the pinger woke up late.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -35,17 +36,18 @@ pub(in crate::peer) enum Due {
 
 /// The deadlines of one peer.
 ///
-/// The idle, frame and stall deadlines judge the remote's silence. While the reader works through what it has read, callbacks
-/// of the program may run, and what they delay is not the remote's fault: that time moves these deadlines. It moves each of
-/// them by at most its limit again, so that a remote that keeps the reader busy is found silent after twice the limit at most.
-/// The time spent decoding is not told apart from the time in callbacks, because that would need the clock twice for each
-/// message; the bound holds for both. Time spent waiting for bytes or in a pause of the rate limit moves nothing.
+/// The idle, frame and stall deadlines pass if the remote sends nothing, or not what it should send. They are extended
+/// by the time in which the reader handles received bytes, because callbacks of the program may run in it, which are
+/// not the remote's fault. Each deadline is extended by at most its own timeout. A stalled remote that keeps the reader
+/// busy is therefore disconnected after at most twice the timeout. Decoding counts like callbacks, because separating
+/// the two would mean reading the clock twice for each message. Waiting for bytes and the pauses of the rate limit
+/// extend nothing.
 #[derive(Debug)]
 pub(in crate::peer) struct Deadlines {
     handshake: Option<(Instant, Duration)>,
     idle: Option<Silence>,
     idle_limit: Option<Duration>,
-    /// When the frame that is arriving must be complete, and its number.
+    /// The deadline of the frame that is arriving, and a number that identifies the frame.
     frame: Option<(Silence, u64)>,
     frame_limit: Option<Duration>,
     /// The command of the frame that is arriving.
@@ -53,23 +55,23 @@ pub(in crate::peer) struct Deadlines {
     ping: Option<Instant>,
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
-    requests: Vec<Request>,
+    requests: Vec<RuleState>,
     /// The connection ends at this time for this reason, whatever else happens.
     ending: Option<(Instant, DisconnectReason)>,
-    /// Since when the reader works through what it has read.
+    /// When the reader started to handle the bytes that it read last. `None` while it waits for bytes.
     busy_since: Option<Instant>,
-    /// When the pinger looked last.
-    judged: Instant,
+    /// When the pinger last checked the deadlines.
+    last_check: Instant,
 }
 
-/// A deadline that judges the remote's silence.
+/// A deadline that passes if the remote is silent.
 #[derive(Debug, Clone, Copy)]
 struct Silence {
     from: Instant,
     at: Instant,
-    /// How far the time in callbacks can still move it.
+    /// By how much the time in callbacks can still extend it.
     credit: Duration,
-    /// How much time to catch up it can still be given, see [`Deadlines::pinger_woke`].
+    /// How much catch-up time can still be added to it, see [`Deadlines::pinger_woke`].
     catch_up: Duration,
 }
 
@@ -78,39 +80,40 @@ impl Silence {
         Some(Self { from: now, at: now.checked_add(limit)?, credit: limit, catch_up: limit })
     }
 
-    /// The time in callbacks, up to `now`, that moves this deadline.
-    fn moved_by(&self, busy_since: Instant, now: Instant) -> Duration {
+    /// The time in callbacks, up to `now`, that extends this deadline.
+    fn extension_at(&self, busy_since: Instant, now: Instant) -> Duration {
         now.saturating_duration_since(busy_since.max(self.from)).min(self.credit)
     }
 
-    /// Moves the deadline by the time in callbacks that have ended. `None` for beyond the end of time.
-    fn credited(self, busy_since: Instant, now: Instant) -> Option<Self> {
-        let moved = self.moved_by(busy_since, now);
+    /// Extends the deadline by the time in callbacks that have ended. `None` if the result does not fit an [`Instant`].
+    fn extended(self, busy_since: Instant, now: Instant) -> Option<Self> {
+        let moved = self.extension_at(busy_since, now);
         Some(Self { at: self.at.checked_add(moved)?, credit: self.credit - moved, ..self })
     }
 
     fn is_over(&self, busy_since: Option<Instant>, now: Instant) -> bool {
-        let moved = busy_since.map_or(Duration::ZERO, |since| self.moved_by(since, now));
+        let moved = busy_since.map_or(Duration::ZERO, |since| self.extension_at(since, now));
         self.at.checked_add(moved).is_some_and(|at| at <= now)
     }
 
-    /// When to look at it next, if the pinger looked at it last at `judged`.
+    /// When the pinger must check this deadline next. `last_check` is the time of its last check.
     ///
-    /// A deadline that passes while callbacks run is over once its credit is used up, or soon after they end.
-    fn next_look(&self, busy_since: Option<Instant>, judged: Instant) -> Option<Instant> {
+    /// While callbacks run, a deadline can be extended until its credit is used up. It needs another check then, or
+    /// when the callbacks end.
+    fn next_check(&self, busy_since: Option<Instant>, last_check: Instant) -> Option<Instant> {
         match busy_since {
-            Some(since) if since < self.at && self.at <= judged => self.at.checked_add(self.credit),
+            Some(since) if since < self.at && self.at <= last_check => self.at.checked_add(self.credit),
             _ => Some(self.at),
         }
     }
 }
 
-/// What is known of the requests of one stall rule.
+/// The state of one stall rule.
 #[derive(Debug, Clone, Copy, Default)]
-struct Request {
-    /// The writer is writing one.
+struct RuleState {
+    /// The writer is writing such a request.
     pending: bool,
-    /// The deadline of the answer to the last one that is wholly written.
+    /// The deadline of the answer to the last request that was completely written.
     answer: Option<Silence>,
 }
 
@@ -126,16 +129,16 @@ impl Deadlines {
             arriving: None,
             ping: None,
             ping_interval: timeouts.ping_interval,
-            requests: vec![Request::default(); timeouts.stall_rules.len()],
+            requests: vec![RuleState::default(); timeouts.stall_rules.len()],
             rules: timeouts.stall_rules,
             ending: None,
             busy_since: None,
-            judged: now,
+            last_check: now,
         }
     }
 
-    /// Why the handshake has failed, if it should be done by now and is not. The reader asks too: on a busy machine a whole
-    /// handshake can pass before the pinger wakes up, and the outcome must not depend on that.
+    /// The reason of the end if the handshake is not done in time. The reader calls this too. On a busy machine a
+    /// handshake that is too late can be done before the pinger wakes up, and it must fail all the same.
     pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
         let (_, limit) = self.handshake.filter(|(until, _)| *until <= now)?;
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
@@ -144,23 +147,23 @@ impl Deadlines {
     /// The handshake is done: pings and the idle timeout begin.
     pub fn handshake_done(&mut self, now: Instant) {
         self.handshake = None;
-        self.idle = silence(now, self.idle_limit);
-        self.ping = after(now, self.ping_interval);
+        self.idle = silence_after(now, self.idle_limit);
+        self.ping = instant_after(now, self.ping_interval);
     }
 
-    /// The writer is about to write a request. Its answer has no deadline yet. An answer can arrive before the writer
-    /// learns that the request is written; then `written` starts none.
+    /// The writer is about to write a request. Its answer has no deadline yet. If the answer arrives before `written`
+    /// is called, `written` starts no deadline.
     pub fn about_to_write(&mut self, request: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             state.pending |= rule.request == request;
         }
     }
 
-    /// The last byte of a request is written: its answer has its time from now on. A repeated request restarts it.
+    /// The last byte of a request is written: starts the deadline of its answer. A repeated request starts it again.
     pub fn written(&mut self, request: Command, now: Instant) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.request == request && (state.pending || state.answer.is_some()) {
-                *state = Request { pending: false, answer: Silence::new(now, rule.limit) };
+                *state = RuleState { pending: false, answer: Silence::new(now, rule.limit) };
             }
         }
     }
@@ -169,7 +172,7 @@ impl Deadlines {
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.answers.contains(&answer) {
-                *state = Request::default();
+                *state = RuleState::default();
             }
         }
     }
@@ -186,28 +189,28 @@ impl Deadlines {
         self.busy_since = Some(now);
     }
 
-    /// The reader has worked through the bytes. `heard` tells whether they completed a message.
-    pub fn reader_waits(&mut self, now: Instant, heard: bool) {
+    /// The reader has handled the bytes. `message_completed` is `true` if they completed a message.
+    pub fn reader_waits(&mut self, now: Instant, message_completed: bool) {
         let Some(since) = self.busy_since.take() else { return };
         if self.handshake.is_none() {
             self.idle = match self.idle {
-                Some(_) if heard => silence(now, self.idle_limit),
-                idle => idle.and_then(|idle| idle.credited(since, now)),
+                Some(_) if message_completed => silence_after(now, self.idle_limit),
+                idle => idle.and_then(|idle| idle.extended(since, now)),
             };
         }
-        self.frame = self.frame.and_then(|(frame, number)| Some((frame.credited(since, now)?, number)));
+        self.frame = self.frame.and_then(|(frame, number)| Some((frame.extended(since, now)?, number)));
         for state in &mut self.requests {
-            state.answer = state.answer.and_then(|answer| answer.credited(since, now));
+            state.answer = state.answer.and_then(|answer| answer.extended(since, now));
         }
     }
 
-    /// The bytes that are left belong to a frame that is arriving, which has a number in the stream, and a command once its
-    /// header is there. `number` is `None` when nothing is left.
+    /// Sets the frame that is arriving. `number` identifies it in the stream and is `None` if there is none. `command`
+    /// is set once the header has arrived.
     pub fn frame_arriving(&mut self, number: Option<u64>, command: Option<Command>, now: Instant) {
         self.arriving = command;
         self.frame = match (number, self.frame) {
             (Some(number), Some((frame, same))) if number == same => Some((frame, number)),
-            (Some(number), _) => silence(now, self.frame_limit).map(|frame| (frame, number)),
+            (Some(number), _) => silence_after(now, self.frame_limit).map(|frame| (frame, number)),
             (None, _) => None,
         };
     }
@@ -217,15 +220,16 @@ impl Deadlines {
         self.ending = Some((until, reason));
     }
 
-    /// The pinger woke up at `now` and had asked for `asked`.
+    /// Corrects the deadlines if the pinger woke up late: at `now` instead of `asked`.
     ///
-    /// If it is much later, the process was stopped or the machine is overloaded, and the reader has not seen either what
-    /// arrived meanwhile. So the deadlines that judge the remote's silence move by the lateness, and by a second in which the
-    /// reader can catch up. That second is given only until it adds up to the deadline's limit. Otherwise a machine on which
-    /// the pinger is always late would never find a remote silent.
+    /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
+    /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
+    /// lateness, and by a second in which the reader can catch up. These seconds add up to at most the timeout of the
+    /// deadline. Without this bound, a silent remote would stay connected on a machine on which the pinger is always
+    /// late.
     pub fn pinger_woke(&mut self, asked: Instant, now: Instant) {
         let late = now.saturating_duration_since(asked);
-        if late <= PUNCTUAL {
+        if late <= TOLERATED_LATENESS {
             return;
         }
         let frame = self.frame.as_mut().map(|(frame, _)| frame);
@@ -233,13 +237,13 @@ impl Deadlines {
         for silence in self.idle.as_mut().into_iter().chain(frame).chain(answers) {
             let catch_up = CATCH_UP.min(silence.catch_up);
             silence.catch_up -= catch_up;
-            // A deadline beyond the last point in time stays where it is: it never passes either way.
+            // If the sum does not fit an `Instant`, the old deadline stays. It is so far away that it never passes.
             silence.at = silence.at.checked_add(late.saturating_add(catch_up)).unwrap_or(silence.at);
         }
     }
 
-    /// The deadlines of the answers that are judged. While a frame arrives that would answer, the frame's deadline judges
-    /// instead, if there is one.
+    /// The answer deadlines that apply now. While a frame that would answer a request is arriving, the frame deadline
+    /// replaces the answer deadline, if there is a frame deadline.
     fn answers(&self) -> impl Iterator<Item = (&StallRule, &Silence)> {
         let arriving = self.arriving.filter(|_| self.frame.is_some());
         let all =
@@ -247,13 +251,13 @@ impl Deadlines {
         all.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)))
     }
 
-    /// When the pinger must look again. `None` when nothing can become due before something else happens.
+    /// When the pinger must check again. `None` if nothing can become due before something else happens.
     pub fn next(&self) -> Option<Instant> {
         let answers = self.answers().map(|(_, answer)| answer);
         let frame = self.frame.as_ref().map(|(frame, _)| frame);
         let silences = self.idle.as_ref().into_iter().chain(frame).chain(answers);
         silences
-            .filter_map(|silence| silence.next_look(self.busy_since, self.judged))
+            .filter_map(|silence| silence.next_check(self.busy_since, self.last_check))
             .chain(self.handshake.map(|(until, _)| until))
             .chain(self.ping)
             .chain(self.ending.as_ref().map(|(until, _)| *until))
@@ -262,7 +266,7 @@ impl Deadlines {
 
     /// What is due, if anything. A ping is due once an interval.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
-        self.judged = self.judged.max(now);
+        self.last_check = self.last_check.max(now);
         if let Some((_, reason)) = self.ending.take_if(|(until, _)| *until <= now) {
             return Some(Due::End(reason));
         }
@@ -283,18 +287,18 @@ impl Deadlines {
             return Some(Due::End(DisconnectReason::Stalled { request: rule.request, limit: rule.limit }));
         }
         if self.ping.is_some_and(|ping| ping <= now) {
-            self.ping = after(now, self.ping_interval);
+            self.ping = instant_after(now, self.ping_interval);
             return Some(Due::Ping);
         }
         None
     }
 }
 
-fn after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
+fn instant_after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| now.checked_add(limit))
 }
 
-fn silence(now: Instant, limit: Option<Duration>) -> Option<Silence> {
+fn silence_after(now: Instant, limit: Option<Duration>) -> Option<Silence> {
     limit.and_then(|limit| Silence::new(now, limit))
 }
 

@@ -1,4 +1,4 @@
-//! A stream that is not trusted to keep the rules of [`Read`], and whose interruptions are not retried.
+//! A stream that is not reserve_limit to keep the rules of [`Read`], and whose interruptions are not retried.
 
 use std::io::{self, ErrorKind, Read};
 

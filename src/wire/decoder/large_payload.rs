@@ -22,9 +22,9 @@ pub(super) struct LargePayload {
 }
 
 impl LargePayload {
-    /// A payload of `length` bytes of which `begin` has arrived. A payload up to `trusted` bytes is reserved at once.
-    pub fn new(length: usize, begin: &[u8], trusted: usize) -> Self {
-        let room = if length <= trusted { length } else { length.min(begin.len() + FIRST_PART) };
+    /// A payload of `length` bytes of which `begin` has arrived. A payload up to `reserve_limit` bytes is reserved at once.
+    pub fn new(length: usize, begin: &[u8], reserve_limit: usize) -> Self {
+        let room = if length <= reserve_limit { length } else { length.min(begin.len() + FIRST_PART) };
         let mut part = Vec::with_capacity(room);
         part.extend_from_slice(begin);
         Self { length, arrived: begin.len(), full: Vec::new(), part }

@@ -23,9 +23,9 @@ fn stream() -> (Vec<u8>, Vec<Part>) {
         move |network| Frame::encode(&message, network).unwrap()
     }
     add(&encode(Ping { nonce: 1 }), false);
-    add(&encode(custom(SMALL)), false);
+    add(&encode(custom(SMALL_PAYLOAD)), false);
     add(&encode(Ping { nonce: 2 }), true);
-    add(&encode(custom(SMALL + 1)), false);
+    add(&encode(custom(SMALL_PAYLOAD + 1)), false);
     add(&encode(custom(300_000)), true);
     add(&encode(custom(0)), false);
     add(&encode(custom(0)), true);

@@ -30,9 +30,9 @@ fn due_at(it: &mut Deadlines, at: Instant) -> Option<Due> {
 }
 
 /// Works through what was read, from `from` to `to`.
-fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, heard: bool) {
+fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, message_completed: bool) {
     it.reader_busy(from);
-    it.reader_waits(to, heard);
+    it.reader_waits(to, message_completed);
 }
 
 /// Writes a request, all of it at once.
@@ -330,7 +330,7 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
     let make = |rules: &[StallRule]| {
         introduced(now, |builder| builder.idle_timeout(5 * SEC).frame_timeout(5 * SEC).stall_rules(rules.to_vec()))
     };
-    // One long callback: judged while it runs, once the credit is used up.
+    // One long callback: last_check while it runs, once the credit is used up.
     let mut it = make(&[]);
     it.reader_busy(now + SEC);
     assert_eq!(
@@ -421,7 +421,7 @@ fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
     it.frame_arriving(Some(1), Some(Command::Tx), now + 4 * SEC);
     assert_eq!(it.due(now + 30 * SEC), None);
     assert_eq!(due_at(&mut it, now + 64 * SEC), frame_timeout(60 * SEC));
-    // The frame is refused, or turns out to be something else: the request is judged again.
+    // The frame is refused, or turns out to be something else: the request is last_check again.
     it.frame_arriving(None, None, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
     it.frame_arriving(Some(2), Some(Command::Addr), now + 40 * SEC);
@@ -455,12 +455,12 @@ fn a_pinger_that_wakes_up_late_gives_the_reader_time_to_catch_up() {
     it.answered(Command::Block);
     assert_eq!(due_at(&mut it, now + 102 * SEC), idle(6 * SEC));
     let mut it = make();
-    it.pinger_woke(now + 5 * SEC, now + 5 * SEC + PUNCTUAL);
-    assert_eq!(it.due(now + 5 * SEC + PUNCTUAL), stalled(Command::GetData, 5 * SEC), "punctual enough");
+    it.pinger_woke(now + 5 * SEC, now + 5 * SEC + TOLERATED_LATENESS);
+    assert_eq!(it.due(now + 5 * SEC + TOLERATED_LATENESS), stalled(Command::GetData, 5 * SEC), "punctual enough");
     let mut it = make();
     it.pinger_woke(now + 5 * SEC, now);
     assert_eq!(it.next(), Some(now + 5 * SEC), "woken early");
-    // The handshake is not judged by what arrives late.
+    // The handshake is not last_check by what arrives late.
     let mut it = deadlines(now, |builder| builder);
     it.pinger_woke(now + 30 * SEC, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), handshake_timeout());
