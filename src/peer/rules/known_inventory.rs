@@ -4,7 +4,8 @@
 //! announced. That has to be cheap for a remote that announces tens of thousands of items a second. An item is kept as a 64-bit
 //! fingerprint under a random key, so that a remote cannot choose items that collide. There are two tables from fingerprints to
 //! the number of their last note: one for the notes since the last turn, one for those before. When the first has had as many
-//! notes as are remembered, it becomes the second, whose notes are all forgotten by then. So nothing is ever removed alone.
+//! notes as are remembered, it becomes the second, whose notes are all forgotten by then. Nothing is ever removed: a slot is
+//! free if its note is older than those of its table, so that a turn takes no time either.
 
 use crate::wire::Inventory;
 use foldhash::quality::RandomState;
@@ -72,14 +73,20 @@ impl KnownInventory {
     /// How many items are known. Takes time in proportion to the capacity.
     pub fn len(&self) -> usize {
         let older = self.previous.slots.iter();
-        let older = older.filter(|slot| self.is_remembered(slot.note) && self.current.find(slot.fingerprint).is_none());
+        let older = older
+            .filter(|slot| self.is_remembered(slot.note) && self.current.find(slot.fingerprint, self.turn).is_none());
         self.current.used + older.count()
     }
 
     #[inline]
     fn has(&self, fingerprint: u64) -> bool {
-        self.current.find(fingerprint).is_some()
-            || self.previous.find(fingerprint).is_some_and(|note| self.is_remembered(note))
+        self.current.find(fingerprint, self.turn).is_some()
+            || self.previous.find(fingerprint, self.previous_turn()).is_some_and(|note| self.is_remembered(note))
+    }
+
+    /// How many notes were made before those in `previous`.
+    fn previous_turn(&self) -> u64 {
+        self.turn.saturating_sub(self.capacity as u64)
     }
 
     fn is_remembered(&self, note: u64) -> bool {
@@ -89,12 +96,12 @@ impl KnownInventory {
     #[inline]
     fn put(&mut self, fingerprint: u64) {
         if self.notes - self.turn >= self.capacity as u64 {
-            self.previous.clear();
             std::mem::swap(&mut self.current, &mut self.previous);
+            self.current.used = 0;
             self.turn = self.notes;
         }
         self.notes += 1;
-        self.current.put(fingerprint, self.notes, self.capacity);
+        self.current.put(fingerprint, self.notes, self.turn, self.capacity);
     }
 }
 
@@ -104,7 +111,7 @@ impl fmt::Debug for KnownInventory {
     }
 }
 
-/// The note of a slot that holds nothing. Notes are numbered from 1.
+/// The note of a slot that was never used. Notes are numbered from 1.
 const EMPTY: u64 = 0;
 
 /// The number of slots of a table at first.
@@ -117,6 +124,8 @@ struct Slot {
 }
 
 /// An open-addressing table: a fingerprint is in the first free slot from its own on. At most two thirds of the slots are used.
+///
+/// A slot is free if its note is not after `turn`, the number of notes before those of the table.
 #[derive(Default)]
 struct Table {
     slots: Vec<Slot>,
@@ -133,10 +142,10 @@ impl Table {
 
     /// The last note of a fingerprint.
     #[inline]
-    fn find(&self, fingerprint: u64) -> Option<u64> {
+    fn find(&self, fingerprint: u64, turn: u64) -> Option<u64> {
         let (before, from) = self.slots.split_at_checked(self.start(fingerprint))?;
         for slot in from.iter().chain(before) {
-            if slot.note == EMPTY {
+            if slot.note <= turn {
                 return None;
             }
             if slot.fingerprint == fingerprint {
@@ -148,15 +157,16 @@ impl Table {
 
     /// Stores the note of a fingerprint. `capacity` is the most fingerprints there will be.
     #[inline]
-    fn put(&mut self, fingerprint: u64, note: u64, capacity: usize) {
+    fn put(&mut self, fingerprint: u64, note: u64, turn: u64, capacity: usize) {
         if self.used * 3 >= self.slots.len() * 2 {
-            self.grow(capacity);
+            self.grow(turn, capacity);
         }
         let start = self.start(fingerprint);
         let Some((before, from)) = self.slots.split_at_mut_checked(start) else { return };
         for slot in from.iter_mut().chain(before) {
-            if slot.note == EMPTY || slot.fingerprint == fingerprint {
-                self.used += usize::from(slot.note == EMPTY);
+            let is_free = slot.note <= turn;
+            if is_free || slot.fingerprint == fingerprint {
+                self.used += usize::from(is_free);
                 *slot = Slot { fingerprint, note };
                 return;
             }
@@ -164,19 +174,14 @@ impl Table {
     }
 
     #[cold]
-    fn grow(&mut self, capacity: usize) {
+    fn grow(&mut self, turn: u64, capacity: usize) {
         let enough = capacity.saturating_mul(3) / 2 + 3;
         let doubled = (self.slots.len() * 2).max(SMALLEST).min(enough);
         let old = std::mem::replace(&mut self.slots, vec![Slot::default(); doubled]);
         self.used = 0;
-        for slot in old.into_iter().filter(|slot| slot.note != EMPTY) {
-            self.put(slot.fingerprint, slot.note, capacity);
+        for slot in old.into_iter().filter(|slot| slot.note > turn) {
+            self.put(slot.fingerprint, slot.note, turn, capacity);
         }
-    }
-
-    fn clear(&mut self) {
-        self.slots.fill(Slot::default());
-        self.used = 0;
     }
 }
 
