@@ -1,6 +1,6 @@
 //! The reason a connection ended.
 
-use crate::wire::{Command, FrameError, Sanitised, SubnetworkId, padded};
+use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
 
@@ -203,7 +203,13 @@ pub enum HandshakeError {
     /// The remote sent a malformed frame.
     #[error("malformed message: {0}")]
     Malformed(FrameError),
-    /// The remote closed the connection before the handshake was done, and sent no reason.
+    /// The remote sent a `reject` instead of finishing the handshake.
+    ///
+    /// Before the remote's `version` the `reject` ends the connection at once, and no callback is called for it. Later the
+    /// listener gets it too, and this is the reason if the remote then closes the connection.
+    #[error("rejected by the remote: {} ({})", .0.reason, .0.code)]
+    Rejected(Box<Reject>),
+    /// The remote closed the connection before the handshake was done, and sent no `reject`.
     ///
     /// Mostly the remote is on another network, has banned this node, has as many peers as it accepts, or is this node
     /// itself. What answers may also be another kind of server.

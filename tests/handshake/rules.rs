@@ -7,7 +7,7 @@ use kaspa_peer::peer::ProtocolViolation;
 use kaspa_peer::testing::{End, ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, CustomMessage, Encode, FrameError, GetAddr, Message, Network, Ping, Pong, Reject,
-    SubnetworkId, Transaction, TxFields, VerAck, Version,
+    RejectCode, SubnetworkId, Transaction, TxFields, VerAck, Version,
 };
 use kaspa_peer::{ConfigBuilder, Direction, DisconnectReason, HandshakeError, Listener, Peer};
 use parking_lot::Mutex;
@@ -231,6 +231,24 @@ fn a_first_message_that_is_not_version_is_rejected() {
             assert_eq!(local.end_reason(), refused(HandshakeError::NotVersion { command }));
             assert_eq!(local.recorder.commands(), [""; 0]);
         }
+    }
+}
+
+#[test]
+fn a_remote_that_rejects_the_handshake_is_the_reason_of_the_end() {
+    let reject = Reject::new("version", RejectCode::OBSOLETE, "too old");
+    let reason = refused(HandshakeError::Rejected(Box::new(reject.clone())));
+    for direction in BOTH {
+        let (local, mut remote) = waiting_for_version(direction, builder());
+        remote.send(&reject).unwrap();
+        assert_eq!(ended_silently(&mut remote, &local), reason, "{direction}: instead of its version");
+
+        let (local, mut remote) = waiting_for_version(direction, builder());
+        remote.send(&version()).unwrap();
+        remote.send(&reject).unwrap();
+        remote.close_writing().unwrap();
+        assert_eq!(local.end_reason(), reason, "{direction}: after its version");
+        assert_eq!(local.recorder.commands(), ["version", "reject"]);
     }
 }
 

@@ -42,7 +42,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
         source,
         pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
         has_version: false,
-        introduced: false,
+        handshake_done: false,
         now: Instant::now(),
     };
     let reason = catch_panic(|| reader.read());
@@ -62,7 +62,7 @@ struct Reader<'a> {
     /// Whether the remote's `version` was accepted.
     has_version: bool,
     /// Whether the handshake is done.
-    introduced: bool,
+    handshake_done: bool,
     /// When the bytes that are being handled arrived.
     now: Instant,
 }
@@ -85,7 +85,10 @@ impl Reader<'_> {
         loop {
             let before = self.decoder.arrived();
             match self.source.with(|source| self.decoder.read_from(source)) {
-                Ok(0) => return DisconnectReason::remote_closed(self.decoder.is_mid_frame(), self.introduced),
+                Ok(0) => {
+                    let closed = DisconnectReason::remote_closed(self.decoder.is_mid_frame(), self.handshake_done);
+                    return self.rejected().unwrap_or(closed);
+                }
                 Ok(_) => {}
                 // A read that timed out or was interrupted. The pause keeps a stream that never waits from occupying a core. It
                 // also notices the end of the connection where shutting the stream down does not wake this thread.
@@ -99,7 +102,9 @@ impl Reader<'_> {
                         continue;
                     }
                 }
-                Err(error) => return DisconnectReason::io(IoOperation::Read, &error),
+                Err(error) => {
+                    return self.rejected().unwrap_or_else(|| DisconnectReason::io(IoOperation::Read, &error));
+                }
             }
             self.now = Instant::now();
             self.shared.with_deadlines(|deadlines| deadlines.reader_busy(self.now));
@@ -118,6 +123,11 @@ impl Reader<'_> {
                 return reason;
             }
         }
+    }
+
+    /// The reason of the end if the remote has rejected the handshake.
+    fn rejected(&self) -> Option<DisconnectReason> {
+        self.shared.state.lock().handshake.rejected()
     }
 
     /// An upper bound of how long the last read took.
@@ -267,7 +277,7 @@ impl Reader<'_> {
     /// Counts a message and updates the state. Most messages change no state and take no lock.
     #[inline]
     fn note(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
-        if !self.introduced || matches!(message, Message::Version(_) | Message::VerAck(_)) {
+        if !self.handshake_done || matches!(message, Message::Version(_) | Message::VerAck(_)) {
             let step = self.shake_hands(size, command, message, clock);
             if step != Step::Deliver {
                 return step;
@@ -299,7 +309,7 @@ impl Reader<'_> {
             Shared::introduce(&mut state, version, *negotiated);
             self.has_version = true;
         }
-        self.introduced = state.handshake.is_done();
+        self.handshake_done = state.handshake.is_done();
         step
     }
 
@@ -355,7 +365,7 @@ impl Reader<'_> {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));
-        if !self.introduced {
+        if !self.handshake_done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
         }
         if let (FrameError::OverLimit { .. }, OversizeFrames::Skip) = (&error, self.shared.settings().oversize_frames) {

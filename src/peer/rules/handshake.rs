@@ -13,6 +13,8 @@ pub(in crate::peer) struct Handshake {
     subnetwork: Option<SubnetworkId>,
     protocol_version: i32,
     stage: Stage,
+    /// The last `reject` of the remote before the handshake was done.
+    rejected: Option<Box<Reject>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +47,17 @@ pub(in crate::peer) enum Step {
 
 impl Handshake {
     pub fn new(direction: Direction, subnetwork: Option<SubnetworkId>, protocol_version: i32) -> Self {
-        Self { direction, subnetwork, protocol_version, stage: Stage::Version }
+        Self { direction, subnetwork, protocol_version, stage: Stage::Version, rejected: None }
     }
 
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
+    }
+
+    /// The reason of the end if the connection fails now, and the remote has sent a `reject` during the handshake.
+    pub fn rejected(&self) -> Option<DisconnectReason> {
+        let reject = self.rejected.as_ref().filter(|_| !self.is_done())?;
+        Some(DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
     }
 
     /// What to do with a message. `sent_nonce` returns whether this node has sent a nonce in a `version`.
@@ -73,7 +81,15 @@ impl Handshake {
             (Stage::Done, Message::VerAck(_)) => {
                 Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
             }
+            (Stage::VerAck, Message::Reject(reject)) => {
+                self.rejected = Some(reject.clone());
+                Step::Deliver
+            }
             (Stage::VerAck | Stage::Done, _) => Step::Deliver,
+            // Answering a `reject` with a `reject` would tell the remote nothing.
+            (Stage::Version, Message::Reject(reject)) => {
+                Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
+            }
             (Stage::Version, Message::Custom(_)) => Step::Skip,
             (Stage::Version, other) => {
                 let (reject, reason) = refuse(crate::wire::Encode::command(other));
@@ -84,7 +100,7 @@ impl Handshake {
 
     /// The `reject` and the reason if a frame with this command in its header is not allowed yet. Then its payload is never read.
     pub fn refuses(&self, announced: Command) -> Option<(Reject, DisconnectReason)> {
-        let legal = matches!(announced, Command::Version | Command::Custom(_));
+        let legal = matches!(announced, Command::Version | Command::Reject | Command::Custom(_));
         (self.stage == Stage::Version && !legal).then(|| refuse(announced))
     }
 
@@ -225,17 +241,32 @@ mod tests {
     }
 
     #[test]
-    fn before_the_version_only_a_version_may_arrive() {
+    fn before_the_version_only_a_version_or_a_reject_may_arrive() {
         let mut it = handshake(Direction::Inbound);
         let hello = "hello".parse().unwrap();
         for command in Command::ALL {
-            assert_eq!(it.refuses(command).is_some(), command != Command::Version, "{command}");
+            let is_allowed = matches!(command, Command::Version | Command::Reject);
+            assert_eq!(it.refuses(command).is_none(), is_allowed, "{command}");
         }
         assert_eq!(it.refuses(hello), None);
         step(&mut it, &version(1, None));
         for command in Command::ALL {
             assert_eq!(it.refuses(command), None, "{command}");
         }
+    }
+
+    #[test]
+    fn a_reject_during_the_handshake_is_the_reason_if_the_connection_then_fails() {
+        let reject = Reject::new("version", RejectCode::OBSOLETE, "too old");
+        let reason = DisconnectReason::Handshake(HandshakeError::Rejected(Box::new(reject.clone())));
+        let mut it = handshake(Direction::Outbound);
+        assert_eq!(step(&mut it, &reject.clone().into()), Step::End(None, reason.clone()));
+        step(&mut it, &version(1, None));
+        assert_eq!(it.rejected(), None);
+        assert_eq!(step(&mut it, &reject.into()), Step::Deliver);
+        assert_eq!(it.rejected(), Some(reason));
+        step(&mut it, &VerAck.into());
+        assert_eq!(it.rejected(), None, "the handshake is done");
     }
 
     #[test]
