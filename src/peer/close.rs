@@ -12,7 +12,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum CloseError {
     /// Some messages were not written within the timeout.
-    #[error("closed after {waited:?} with {messages} messages ({bytes} bytes) not sent: the remote reads too slowly")]
+    #[error(
+        "closed after {waited:?}; not sent: {messages} messages ({bytes} bytes) and {announcements} announcements, because the \
+         remote reads slowly or the handshake was not done"
+    )]
     NotSent {
         /// The timeout.
         waited: Duration,
@@ -20,6 +23,8 @@ pub enum CloseError {
         messages: usize,
         /// How many bytes these messages have.
         bytes: usize,
+        /// How many inventory items were not announced.
+        announcements: usize,
     },
     /// The connection ended for another reason before everything was written.
     #[error("the connection ended before everything was sent: {0}")]
@@ -33,7 +38,7 @@ impl Peer {
     /// Ends the connection in order: accepts no new message, waits until the queued ones are written, then disconnects.
     ///
     /// After `timeout` it disconnects in any case, and the error says how much was not sent. If the handshake is not done, the messages that
-    /// wait for it are written after it. Announcements that wait for their trickle interval are dropped. Until the
+    /// wait for it are written after it. Announcements that wait for their trickle interval are sent now. Until the
     /// disconnect, messages of the remote are read and delivered. The reason is [`DisconnectReason::Local`].
     ///
     /// # Errors
@@ -44,13 +49,18 @@ impl Peer {
         if shared.lifecycle.identity().is_current() {
             return Err(CloseError::InCallback);
         }
-        let last = shared.outbound.drain();
-        let outcome = shared.outbound.progress().wait(last, Instant::now().checked_add(timeout));
+        let deadline = Instant::now().checked_add(timeout);
+        shared.outbound.drain();
+        let announcements = shared.flush_announcements(deadline);
+        let outcome = match shared.outbound.progress().wait(shared.outbound.last_position(), deadline) {
+            Outcome::Written if announcements > 0 => Outcome::Waiting,
+            outcome => outcome,
+        };
         let (bytes, messages) = shared.outbound.size();
         shared.end(DisconnectReason::Local);
         match outcome {
             Outcome::Written => Ok(()),
-            Outcome::Waiting => Err(CloseError::NotSent { waited: timeout, messages, bytes }),
+            Outcome::Waiting => Err(CloseError::NotSent { waited: timeout, messages, bytes, announcements }),
             Outcome::NotWritten => Err(CloseError::Closed(shared.end_reason())),
         }
     }

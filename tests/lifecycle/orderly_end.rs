@@ -5,7 +5,7 @@ use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, end_reason};
 use crate::common::{BOTH, DEADLINE, builder, version};
 use kaspa_peer::testing::connect_remote_over_tcp;
-use kaspa_peer::wire::{FeeFilter, Message, Network, Ping, Pong, Reject, RejectCode, Version};
+use kaspa_peer::wire::{FeeFilter, Hash, Inventory, Message, Network, Ping, Pong, Reject, RejectCode, Version};
 use kaspa_peer::{CloseError, Direction, DisconnectReason, Listener, Peer, QueueError};
 use std::thread;
 use std::time::Duration;
@@ -86,6 +86,34 @@ fn closing_writes_what_is_queued_and_refuses_the_rest() {
 }
 
 #[test]
+fn closing_sends_the_announcements_that_wait_for_their_timer() {
+    let (local, mut remote) = connected_peer(builder().trickle_interval(Duration::from_secs(3600)));
+    let items: Vec<Inventory> = (0..2500_u32).map(|number| Inventory::tx(Hash::of(&number.to_le_bytes()))).collect();
+    local.peer.queue_inventories(&items).unwrap();
+    let reader = thread::spawn(move || remote.read_until_end().unwrap());
+    assert_eq!(local.peer.close(DEADLINE), Ok(()));
+    assert!(matches!(local.peer.queue_inventory(items[0]), Err(QueueError::Closed(_))));
+    let announced = reader.join().unwrap().into_iter().flat_map(|message| match message {
+        Message::Inv(inv) => inv.items,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(announced.collect::<Vec<_>>(), items);
+}
+
+#[test]
+fn closing_says_how_many_items_were_not_announced() {
+    let hour = Duration::from_secs(3600);
+    let (local, _remote) = connected_peer(builder().trickle_interval(hour).queue_limit(1 << 20));
+    let items: Vec<Inventory> = (0..400_000_u32).map(|number| Inventory::tx(Hash::of(&number.to_le_bytes()))).collect();
+    local.peer.queue_inventories(&items).unwrap();
+    let Err(CloseError::NotSent { announcements, bytes, .. }) = local.peer.close(Duration::from_millis(50)) else {
+        panic!("14 MB fit into the buffers of a socket that nobody reads");
+    };
+    assert!(announcements > 0, "{announcements} items");
+    assert!(bytes <= (1 << 20) + 36 * 1024 + 100, "{bytes} bytes are queued");
+}
+
+#[test]
 fn while_a_peer_closes_it_answers_pings_and_takes_no_new_messages() {
     let (local, mut remote) = connected_peer(builder().queue_limit(64 << 20));
     local.peer.queue_frame(&frame_of_size(30_000_000, Network::Simnet)).unwrap();
@@ -115,7 +143,7 @@ fn closing_says_what_was_not_sent_in_time() {
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     let waited = Duration::from_millis(50);
     let bytes = frame.as_bytes().len() + 24 + 8;
-    assert_eq!(local.peer.close(waited), Err(CloseError::NotSent { waited, messages: 2, bytes }));
+    assert_eq!(local.peer.close(waited), Err(CloseError::NotSent { waited, messages: 2, bytes, announcements: 0 }));
     assert_eq!(local.end_reason(), DisconnectReason::Local);
 }
 

@@ -107,6 +107,9 @@ pub(in crate::peer) enum Lane {
     /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that a remote
     /// is not disconnected because the program has filled the queue.
     Answer,
+    /// A batch of announcements, which are accepted until the connection ends. Its caller checks that the queue
+    /// [has room](Outbound::has_room_for_announcements), and queues one at a time.
+    Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
 }
@@ -199,10 +202,22 @@ impl Outbound {
         queue.bytes + length <= self.limit
             || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
             || match lane {
-                Lane::Handshake => true,
+                Lane::Handshake | Lane::Announcement => true,
                 Lane::Answer => queue.answer_bytes + length <= ANSWER_ROOM,
                 Lane::Ordinary => false,
             }
+    }
+
+    /// Whether a batch of announcements can be queued. Otherwise it waits where it is, so that announcements do not make the
+    /// queue exceed its limit by more than a batch.
+    pub fn has_room_for_announcements(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.bytes < self.limit
+    }
+
+    /// Whether the program can still queue messages.
+    pub fn is_accepting(&self) -> bool {
+        matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
     /// Lets the held messages through. Called when our `verack` is queued.
@@ -242,14 +257,18 @@ impl Outbound {
         Ok(())
     }
 
-    /// Accepts nothing new; what is queued is still written. Returns the position of the last message.
-    pub fn drain(&self) -> u64 {
+    /// Accepts no new message of the program. The queued ones are still written.
+    pub fn drain(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Accepting) {
             queue.stage = Stage::Draining;
         }
         queue.waiting.wake_first();
-        queue.last_position
+    }
+
+    /// The position of the last message.
+    pub fn last_position(&self) -> u64 {
+        self.queue.lock().last_position
     }
 
     /// Prevents a later [`push_last`](Self::push_last) from setting another reason: it is refused from now on. Returns

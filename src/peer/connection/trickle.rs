@@ -1,24 +1,18 @@
 //! Announcing inventory: blocks are announced at once, everything else in batches when the trickle timer fires.
 
-use super::outbound::Wait;
+use super::outbound::{Lane, Queued, Wait};
+use super::send_progress::Outcome;
 use super::shared::Shared;
 use crate::peer::QueueError;
 use crate::peer::logging::SENT;
 use crate::peer::rules::inventory::{Announcements, TRICKLE_BATCH};
 use crate::peer::sync::unlock_fair;
-use crate::wire::{Inv, Inventory, InventoryType};
-use log::debug;
+use crate::wire::{Command, Inv, Inventory, InventoryType, encode_frame};
+use log::{debug, error};
 use std::time::Instant;
 
 /// How many announced items are noted while the lock is held.
 const SLICE: usize = 128;
-
-/// What the writer has to do for announcements.
-pub(in crate::peer) enum Trickle {
-    Send(Inv),
-    Wait(Instant),
-    Nothing,
-}
 
 /// The announcements of a connection. After its end only two numbers are left of them, for the statistics.
 pub(in crate::peer) enum Announcing {
@@ -77,6 +71,10 @@ impl Shared {
         let Announcing::Open(announcements) = &mut *guard else {
             return Err(QueueError::Closed(self.end_reason()));
         };
+        // Checked under the lock: `close` sends the announcements that it finds, and there must be no later ones.
+        if !self.outbound.is_accepting() {
+            return Err(QueueError::Closed(self.end_reason()));
+        }
         let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
         let wake_up = if items.iter().any(is_block) {
             let rest: Vec<Inventory> = items.iter().copied().filter(|item| !is_block(item)).collect();
@@ -107,18 +105,57 @@ impl Shared {
         Ok(!was_due && announcements.due().is_some())
     }
 
-    /// The next trickled `inv` of at most [`TRICKLE_BATCH`] items if it is due, otherwise when it will be.
-    pub fn trickle(&self, now: Instant) -> Trickle {
+    /// For the writer: moves the next batch of announcements to the outbound queue if it is due. Otherwise returns when it
+    /// will be; `None` if there are none, or no room for them.
+    pub fn trickle(&self, now: Instant) -> Option<Instant> {
         let mut guard = self.announcements.lock();
-        let Announcing::Open(announcements) = &mut *guard else { return Trickle::Nothing };
+        let Announcing::Open(announcements) = &mut *guard else { return None };
         match announcements.due() {
-            Some(due) if due <= now => {
-                let batch = announcements.next_batch();
-                debug_assert!(batch.len() <= TRICKLE_BATCH);
-                if batch.is_empty() { Trickle::Nothing } else { Trickle::Send(Inv::from(batch)) }
+            Some(due) if due > now => Some(due),
+            // If there is no room, the writer has something to write, and looks again after that.
+            Some(_) if self.outbound.has_room_for_announcements() => {
+                self.queue_batch(announcements);
+                None
             }
-            Some(due) => Trickle::Wait(due),
-            None => Trickle::Nothing,
+            _ => None,
         }
+    }
+
+    /// For an orderly end: moves all announcements to the outbound queue, as far as there is room by `deadline`. Returns how
+    /// many are left.
+    pub fn flush_announcements(&self, deadline: Option<Instant>) -> usize {
+        loop {
+            let mut guard = self.announcements.lock();
+            let left = guard.len().1;
+            let Announcing::Open(announcements) = &mut *guard else { return left };
+            if left == 0 {
+                return 0;
+            }
+            if self.outbound.has_room_for_announcements() {
+                self.queue_batch(announcements);
+                continue;
+            }
+            drop(guard);
+            let last = self.outbound.last_position();
+            if self.outbound.progress().wait(last, deadline) != Outcome::Written {
+                return left;
+            }
+        }
+    }
+
+    fn queue_batch(&self, announcements: &mut Announcements) {
+        let batch = announcements.next_batch();
+        debug_assert!(batch.len() <= TRICKLE_BATCH);
+        if batch.is_empty() {
+            return;
+        }
+        let mut frame = Vec::new();
+        // Cannot fail: a batch has at most a thousand items, and an `inv` may have 50 000.
+        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network, &mut frame) {
+            error!(target: SENT, "{self}: a batch of announcements cannot be sent: {error}");
+            return;
+        }
+        // Refused only if the connection ends.
+        let _ = self.outbound.push(Command::Inv, Queued::Large(frame), Lane::Announcement, Wait::No);
     }
 }

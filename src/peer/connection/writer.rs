@@ -8,16 +8,15 @@ use super::counters::Stamp;
 use super::frame_list::{FrameList, Frames};
 use super::outbound::Idle;
 use super::shared::{Ends, Shared};
-use super::trickle::Trickle;
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::IoOperation;
 use crate::peer::logging::{self, SENT};
 use crate::peer::panic::catch_panic;
 use crate::peer::sync::yield_now;
 use crate::peer::{DisconnectReason, Peer, stream};
-use crate::wire::{Command, HEADER_SIZE, encode_frame};
+use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
-use log::{debug, error};
+use log::debug;
 use std::{
     io::{self, Write},
     sync::Arc,
@@ -112,7 +111,7 @@ impl Writer<'_> {
             if self.shared.ended().is_some() {
                 return Err(Done);
             }
-            let timer = self.trickle()?;
+            let trickle = self.shared.trickle(Instant::now());
             let outbound = &self.shared.outbound;
             // The first message after a pause is written at once. After that, more messages usually follow, and letting the
             // senders run for a moment makes larger batches.
@@ -131,40 +130,20 @@ impl Writer<'_> {
                 }
                 continue;
             }
-            match (outbound.pop_or_idle(), timer) {
-                (Ok(batch), _) => {
+            match outbound.pop_or_idle() {
+                Ok(batch) => {
                     self.write_batch(batch)?;
                     wrote = true;
                 }
-                (Err(Idle { finish: Some(reason), .. }), _) => {
+                Err(Idle { finish: Some(reason), .. }) => {
                     self.shared.end(reason);
                     return Err(Done);
                 }
-                (Err(idle), Some(trickle)) => {
+                Err(idle) => {
+                    let trickle = trickle.map_or_else(never, at);
                     let release = if idle.keeps_buffers { after(KEEP_BUFFERS) } else { never() };
                     return Ok(Timers { trickle, release });
                 }
-                (Err(_), None) => {}
-            }
-        }
-    }
-
-    /// If a batch of announcements is due, writes it and returns `None`. The caller must call again, because another
-    /// batch may be due. Otherwise returns the timer of the next batch.
-    fn trickle(&mut self) -> Result<Option<Receiver<Instant>>, Done> {
-        match self.shared.trickle(Instant::now()) {
-            Trickle::Nothing => Ok(Some(never())),
-            Trickle::Wait(due) => Ok(Some(at(due))),
-            Trickle::Send(inv) => {
-                let mut bytes = Vec::new();
-                match encode_frame(&inv, self.shared.settings().network, &mut bytes) {
-                    Ok(()) => self.write_all(&bytes, &FrameList::of(Command::Inv, bytes.len()), false)?,
-                    // Cannot happen: a batch has at most a thousand items, and an `inv` may have 50 000.
-                    Err(error) => {
-                        error!(target: SENT, "{}: a batch of announcements cannot be sent: {error}", self.shared)
-                    }
-                }
-                Ok(None)
             }
         }
     }

@@ -240,7 +240,8 @@ fn automatic_answers_have_some_room_of_their_own() {
 fn a_draining_queue_takes_answers_and_nothing_else() {
     let (queue, _woken) = queue(100, 100);
     push(&queue, b"last").unwrap();
-    assert_eq!(queue.drain(), 1);
+    queue.drain();
+    assert_eq!(queue.last_position(), 1);
     assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
     assert_eq!(queue.push(Command::Pong, Queued::Small(b"pong"), Lane::Answer, Wait::No), Ok(2));
     assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"lastpong");
