@@ -1,5 +1,5 @@
-//! The targets of log records, and the records of messages. The targets have names of their own, so that they stay the same
-//! when a module moves.
+//! The targets of log records, and the log records of messages. The targets are not the paths of modules, so that they
+//! stay the same when a module moves.
 
 use crate::wire::{Command, HEADER_SIZE, Message};
 use log::{Level, LevelFilter, debug, log_enabled, trace};
@@ -17,7 +17,7 @@ pub(super) const SENT: &str = "kaspa_peer::sent";
 /// Captures that stop or drop records.
 pub(super) const CAPTURE: &str = "kaspa_peer::capture";
 
-/// Whether messages are logged. Asked for each message, so it must be cheap.
+/// Whether messages are logged. This is called for each message, so it must be cheap.
 #[inline]
 pub(super) fn messages() -> bool {
     log::max_level() >= LevelFilter::Debug

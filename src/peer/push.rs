@@ -1,4 +1,4 @@
-//! Helpers: the messages that a node often sends, with their limits and filters.
+//! Methods that queue messages that a node often sends, with their limits and filters.
 
 use super::logging::SENT;
 use super::{Peer, QueueError, Receipt, WaitError};
@@ -43,7 +43,8 @@ impl Peer {
     /// As [`queue_message`](Self::queue_message). After an error the same request can be queued again.
     pub fn push_get_block_invs(&self, low: Hash, high: Hash) -> Result<bool, QueueError> {
         let request = GetBlockInvs { low, high };
-        // Locked until it is queued, so that of two threads with the same request one sends it.
+        // The lock is held until the request is queued. If two threads make the same request, only one of them queues
+        // it.
         let mut last = self.shared().last_requests.lock();
         if last.block_invs.as_deref() == Some(&request) {
             return Ok(false);

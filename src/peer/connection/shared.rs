@@ -84,7 +84,7 @@ pub(in crate::peer) struct Shared {
 /// Shuts the connection down; `true` resets it instead of closing it.
 pub(in crate::peer) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
 
-/// The state that received messages change. The writer also changes `pings`, when it writes a ping.
+/// The state that received messages change. The writer and callers of `Peer::ping` also change `pings`.
 pub(in crate::peer) struct State {
     pub handshake: Handshake,
     pub remote: Option<Remote>,
