@@ -45,7 +45,7 @@ struct Question {
     answer: Sender<Result<Message, AskError>>,
 }
 
-/// The result that a message gives a question.
+/// The answer that a message gives to a question.
 enum Match {
     Answer,
     Error(AskError),
@@ -91,8 +91,8 @@ impl Questions {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// Gives the first question that `message` fits its result. A `notfound` gives every question for one of its items
-    /// its result.
+    /// Answers the first question that `message` fits, with the message or with an error. A `notfound` answers every
+    /// question that it fits.
     pub fn arrived(&self, message: &Message) {
         // Computed once, and before the lock is taken. The remote chooses the number of items and the program the
         // number of questions, and both can be large.

@@ -73,8 +73,8 @@ impl SendProgress {
         state.writing
     }
 
-    /// Called by the writer after each write. `messages` is how many more messages are completely written, and 0 if the
-    /// write failed.
+    /// Called by the writer after each write. `messages` is the number of messages that this write completed, and 0 if
+    /// the write failed.
     pub fn end_write(&self, messages: u64) {
         let mut state = self.state.lock();
         if !state.is_final() {

@@ -221,7 +221,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a last `reject` is queued. The reader runs no callback after that.
+    /// Whether a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
     pub fn is_ending_with_reject(&self) -> bool {
         self.ending_with_reject.load(Ordering::Acquire)
     }

@@ -69,7 +69,7 @@ impl Shared {
             return Err(QueueError::Closed(reason.clone()));
         }
         if !self.outbound.is_open() {
-            // The original also drops inventory that is queued before the handshake is done.
+            // The original also drops inventory that is queued before the handshake.
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
         }

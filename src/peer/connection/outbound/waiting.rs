@@ -33,7 +33,7 @@ impl WaitingSenders {
 ///
 /// # Errors
 ///
-/// [`Refused::Timeout`] if `deadline` passes first. If `ready` is true for the next sender then, that sender is woken.
+/// [`Refused::Timeout`] if `deadline` passes first. If `ready` is true then, the next sender is woken.
 pub(super) fn wait(
     queue: &mut MutexGuard<'_, Queue>,
     deadline: Option<Instant>,
