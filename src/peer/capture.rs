@@ -157,7 +157,7 @@ impl Capture {
     }
 
     /// Records to another output from now on, with the same limit. This works even if the previous output has stopped
-    /// or failed. This is how a program rotates its files, and how it goes on after the disk was full.
+    /// or failed. A program can use this to rotate its files, and to continue after the disk was full.
     ///
     /// Before this method returns, all buffered records are written to the previous output, and the previous output is
     /// dropped. If this takes longer than 10 s, or if the output calls this method in its own `write`, the method

@@ -122,9 +122,9 @@ impl FrameDecoder {
     /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
     /// the stream blocks. Returns `Ok(0)` at the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call fills the memory that is reserved so far. That is 32 KiB at first, and
-    /// doubles with each call until the payload is complete. Only the stream's end, failure or interruption makes it
-    /// return earlier.
+    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. That is 32 KiB at
+    /// first, and doubles with each call until the payload is complete. Only the stream's end, failure or interruption
+    /// makes it return earlier.
     ///
     /// # Errors
     ///

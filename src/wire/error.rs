@@ -24,7 +24,7 @@ pub enum DecodeError {
         field: Part,
         /// Where it starts.
         at: usize,
-        /// How many bytes it takes.
+        /// How many bytes that part needs.
         needed: u64,
         /// How many bytes the payload still has.
         left: usize,

@@ -69,7 +69,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     buffer: Vec<u8>,
-    /// When the buffer has to be written; `None` while it is empty.
+    /// The time at which the buffer must be written. `None` while it is empty.
     due: Option<Instant>,
     /// How many bytes the thread has taken from the buffer and not written yet.
     taken: usize,

@@ -26,7 +26,7 @@ struct List {
     next_id: u64,
 }
 
-/// What answers a question.
+/// The message that answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Awaited {
     /// The next message of this type.

@@ -314,7 +314,7 @@ impl Shared {
         result
     }
 
-    /// The writer is about to write a request whose answer has a deadline.
+    /// Called by the writer just before it writes a request that has a stall rule.
     pub fn about_to_write(&self, request: Command) {
         self.with_deadlines(|deadlines| {
             deadlines.about_to_write(request);
@@ -327,7 +327,7 @@ impl Shared {
         Commands::from_bits(self.awaited.load(Ordering::Acquire)).contains(command)
     }
 
-    /// A message arrived that may answer a request.
+    /// Called when a message arrives that may answer a pending request.
     pub fn answered(&self, answer: Command) {
         self.with_deadlines(|deadlines| {
             deadlines.answered(answer);
@@ -394,7 +394,7 @@ impl Shared {
         }
     }
 
-    /// Whether the peer answers `getseltip` by itself.
+    /// Whether the library answers `getseltip` for the program.
     pub fn answers_selected_tip(&self) -> bool {
         self.settings().has_dag && self.settings().answer_selected_tip
     }

@@ -1,4 +1,5 @@
-//! Announcing inventory: blocks are announced at once, everything else in batches when the trickle timer fires.
+//! Announces inventory. Blocks are announced at once. Other items are announced in batches when the trickle timer
+//! fires.
 
 use super::outbound::Wait;
 use super::shared::Shared;
@@ -13,7 +14,7 @@ use std::time::Instant;
 /// How many announced items are stored before the lock is released and taken again.
 const SLICE: usize = 128;
 
-/// What the writer has to do for announcements.
+/// The next action of the writer for announcements.
 pub(in crate::peer) enum Trickle {
     Send(Inv),
     Wait(Instant),

@@ -57,7 +57,7 @@ pub(in crate::peer) struct Deadlines {
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
     requests: Vec<RuleState>,
-    /// The connection ends at this time for this reason, whatever else happens.
+    /// The connection ends at this time for this reason, unless it ends earlier.
     ending: Option<(Instant, DisconnectReason)>,
     /// When the reader started to handle the bytes that it read last. `None` while it waits for bytes.
     busy_since: Option<Instant>,
@@ -148,22 +148,23 @@ impl Deadlines {
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
     }
 
-    /// The handshake is done: pings and the idle timeout begin.
+    /// Called when the handshake is done. Starts the pings and the idle timeout.
     pub fn handshake_done(&mut self, now: Instant) {
         self.handshake = None;
         self.idle = silence_after(now, self.idle_limit);
         self.ping = instant_after(now, self.ping_interval);
     }
 
-    /// The writer is about to write a request. Its answer has no deadline yet. If the answer arrives before `written`
-    /// is called, `written` starts no deadline.
+    /// Called just before the writer writes a request. The answer has no deadline yet. If the answer arrives before
+    /// `written` is called, `written` starts no deadline.
     pub fn about_to_write(&mut self, request: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             state.pending |= rule.request == request;
         }
     }
 
-    /// The last byte of a request is written: starts the deadline of its answer. A repeated request starts it again.
+    /// Called when the last byte of a request is written. Starts the deadline of the answer. A repeated request starts
+    /// it again.
     pub fn written(&mut self, request: Command, now: Instant) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.request == request && (state.pending || state.answer.is_some()) {
@@ -172,7 +173,7 @@ impl Deadlines {
         }
     }
 
-    /// A message arrived that may answer a request.
+    /// Called when a message arrives that may answer a request. Removes the deadline of the answer.
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.answers.contains(&answer) {
@@ -188,12 +189,13 @@ impl Deadlines {
         waiting.flat_map(|(rule, _)| rule.answers.iter().copied()).collect()
     }
 
-    /// The reader has read bytes and starts to handle them.
+    /// Called when the reader has read bytes and starts to handle them.
     pub fn reader_busy(&mut self, now: Instant) {
         self.busy_since = Some(now);
     }
 
-    /// The reader has handled the bytes. `message_completed` is `true` if they completed a message.
+    /// Called when the reader has handled the bytes and waits for more. `message_completed` is `true` if they completed
+    /// a message.
     pub fn reader_waits(&mut self, now: Instant, message_completed: bool) {
         let Some(since) = self.busy_since.take() else { return };
         if self.handshake.is_none() {

@@ -1,4 +1,5 @@
-//! The handshake: what to do with each message, given the messages that arrived before.
+//! The state machine of the handshake. It decides what to do with each message, based on the messages that arrived
+//! before.
 
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};

@@ -1,4 +1,4 @@
-//! The rate limit: how long to pause reading, given what arrived and when.
+//! The rate limit. It decides how long the reader pauses, based on the messages and bytes that arrived.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub struct RateLimit {
     pub messages_per_second: Option<u32>,
     /// How many bytes a second, at least 1. `None` is no limit.
     pub bytes_per_second: Option<u32>,
-    /// How much may arrive at once: what the rates allow in this time.
+    /// How much may arrive at once: as much as the rates allow in this time.
     pub burst: Duration,
     /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` never
     /// disconnects it. The time starts again when the remote stays below the limit for half a second, or for half of

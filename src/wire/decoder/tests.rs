@@ -224,7 +224,7 @@ fn the_next_frame_is_announced_by_its_header() {
     assert!(decoder.next_frame().is_err(), "a wrong checksum");
     assert_eq!(decoder.announced(), None);
 
-    // Over the limit of the protocol, and malformed.
+    // A payload over the limit of the protocol, and a malformed command.
     assert_eq!(with(&begin(magic, &block.to_field(), u32::MAX)).announced(), Some((block, u32::MAX)));
     assert_eq!(with(&begin(magic, &Command::Ping.to_field(), 9)).announced(), Some((Command::Ping, 9)));
     assert_eq!(with(&begin(magic, b"\0ping\0\0\0\0\0\0\0", 8)).announced(), None);
