@@ -23,14 +23,14 @@ pub(super) fn messages() -> bool {
     log::max_level() >= LevelFilter::Debug
 }
 
-/// Logs a received message: one line, and at `trace` everything in it.
+/// Logs a received message: one line at `debug`, and all its fields at `trace`.
 #[cold]
 pub(super) fn received(peer: &impl Display, command: Command, size: usize, message: &Message) {
     debug!(target: RECEIVED, "{peer}: received {command}, {size} bytes{}", Content(message));
     trace!(target: RECEIVED, "{peer}: received {message:?}");
 }
 
-/// Logs a written frame: one line, and at `trace` everything in it.
+/// Logs a written frame: one line at `debug`, and all fields of its message at `trace`.
 #[cold]
 pub(super) fn sent(peer: &impl Display, command: Command, frame: &[u8]) {
     // The frame is decoded only for the log.

@@ -12,7 +12,7 @@ use std::time::Duration;
 impl Peer {
     /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in it.
     ///
-    /// An empty list is not sent. Of more than [`Addr::MAX`] addresses, a random selection is sent.
+    /// An empty list is not sent. If there are more than [`Addr::MAX`] addresses, a random selection of them is sent.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ impl Peer {
         Ok(message.addresses)
     }
 
-    /// Queues a `getblockinvs`, which requests the inventory of the blocks between two blocks, unless the last one queued with this
-    /// method was the same. Returns whether it was queued.
+    /// Queues a `getblockinvs`, which requests the inventory of the blocks between two blocks. Queues nothing if the
+    /// last request that this method queued was the same. Returns whether the request was queued.
     ///
     /// # Errors
     ///
@@ -54,8 +54,8 @@ impl Peer {
         Ok(true)
     }
 
-    /// Queues a `getheaders`, which requests the headers of the blocks between two blocks, unless the last one queued with this
-    /// method was the same. Returns whether it was queued.
+    /// Queues a `getheaders`, which requests the headers of the blocks between two blocks. Queues nothing if the last
+    /// request that this method queued was the same. Returns whether the request was queued.
     ///
     /// # Errors
     ///

@@ -13,10 +13,11 @@ use std::{
 
 /// A connection that can be read and written at the same time, and shut down by a third thread.
 ///
-/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test.
-/// [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else that can be
-/// split into a blocking reader and a blocking writer: a pair of pipes, or a [TLS session](crate::guide::tls), whose lock must
-/// not be held while it waits for the socket.
+/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a
+/// test. [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else
+/// that can be split into a blocking reader and a blocking writer: a pair of pipes, or a [TLS
+/// session](crate::guide::tls). A reader and a writer that share a TLS session must not hold its lock while they wait
+/// for the socket.
 ///
 /// ```
 /// use kaspa_peer::peer::{Halves, Stream};
@@ -95,7 +96,7 @@ pub trait Stream {
 pub struct Halves {
     pub(super) reader: ReadHalf,
     pub(super) writer: Box<dyn Write + Send>,
-    /// `true` resets the connection instead of closing it, where the stream can.
+    /// With `true` it resets the connection instead of closing it, if the stream supports that.
     pub(super) shutdown: Box<dyn Fn(bool) + Send + Sync>,
 }
 
@@ -104,8 +105,8 @@ impl Halves {
     /// ends both.
     ///
     /// The peer flushes after every write. Bytes count as sent when they are flushed. `shutdown` must make blocked
-    /// calls of `reader` and `writer` return. Later calls must return at once. It is called at least once, from any
-    /// thread, and must not block.
+    /// calls of `reader` and `writer` return. Later calls must return at once. `shutdown` is called at least once, from
+    /// any thread, and must not block.
     #[must_use]
     pub fn new(
         reader: impl Read + Send + 'static,

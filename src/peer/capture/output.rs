@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait to be written. While at most half as many wait, a record of any size is accepted. Otherwise
-/// small records of other peers could keep a large record out for ever.
+/// How many bytes may wait to be written. While at most half as many wait, a record of any size is accepted. Without
+/// this rule, small records of other peers could keep a large record out for ever.
 const BUFFER: usize = 8 * 1024 * 1024;
 
 /// The thread writes without delay if this many bytes wait.

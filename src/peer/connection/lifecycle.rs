@@ -1,7 +1,7 @@
 //! The states of one connection: its start, its handshake, its end, the last callback, and the exit of its threads.
 //!
 //! ```text
-//! starting ──► running ──► ended (the first reason wins) ──► the last thread calls on_disconnect ──► all threads exited
+//! starting ──► running ──► ended (the first reason wins) ──► the last thread calls on_disconnect ──► all threads exit
 //!     └──► cancelled: a thread could not be started; no callback runs and nothing is sent
 //! ```
 
@@ -69,7 +69,7 @@ impl Lifecycle {
         self.set_start(Start::Started);
     }
 
-    /// Tells the threads that were started to exit, because `missing` others could not be started.
+    /// Makes the threads that were started exit, because `missing` of the three threads could not be started.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
         state.calling -= missing.min(state.calling);

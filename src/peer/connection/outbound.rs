@@ -129,7 +129,7 @@ pub(in crate::peer) enum Refused {
 pub(in crate::peer) struct Idle {
     /// Whether the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
     pub keeps_buffers: bool,
-    /// The reason for which the connection is to end now, because everything is written.
+    /// The reason for which the connection must end now, because the last frame is written.
     pub finish: Option<DisconnectReason>,
 }
 
@@ -271,7 +271,7 @@ impl Outbound {
         }
     }
 
-    /// The reason for which the connection will end once everything is written, if there is one.
+    /// The reason for which the connection will end when the last frame is written. `None` if no last frame is queued.
     pub fn finishing(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
             Stage::Finishing(reason) => Some((**reason).clone()),

@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How long a connection that is to end waits for its last `reject` to be written.
+/// How long the connection stays open at most until its last `reject` is written.
 pub(in crate::peer) const LAST_REJECT: Duration = Duration::from_secs(2);
 
 /// A scratch buffer with a larger capacity than this, in bytes, is dropped after use.
@@ -81,7 +81,7 @@ pub(in crate::peer) struct Shared {
     shutdown: Mutex<Option<Shutdown>>,
 }
 
-/// Shuts the connection down; `true` resets it instead of closing it.
+/// A function that shuts the connection down. With `true` it resets the connection instead of closing it.
 pub(in crate::peer) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
 
 /// The state that received messages change. The writer and callers of `Peer::ping` also change `pings`.

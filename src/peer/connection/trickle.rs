@@ -108,7 +108,8 @@ impl Shared {
         Ok(!was_due && announcements.due().is_some())
     }
 
-    /// The next trickled `inv` of at most [`TRICKLE_BATCH`] items if it is due, otherwise when it will be.
+    /// Returns the next `inv` of trickled items if it is due, and otherwise the time at which it will be due. The `inv`
+    /// has at most [`TRICKLE_BATCH`] items.
     pub fn trickle(&self, now: Instant) -> Trickle {
         let mut guard = self.announcements.lock();
         let Announcing::Open(announcements) = &mut *guard else { return Trickle::Nothing };

@@ -1,7 +1,7 @@
 //! The writer thread of a peer, which writes queued frames to the stream.
 //!
-//! It writes batches as long as the outbound queue has any, and otherwise waits with `select!` for a wake-up, the trickle timer,
-//! or the end of the connection.
+//! It writes batches as long as the outbound queue has any. Otherwise it waits in `select!` for a wake-up, for a timer,
+//! or for the end of the connection.
 
 use super::batch::Batch;
 use super::counters::Stamp;

@@ -89,7 +89,8 @@ pub(in crate::peer) enum Pace {
 #[derive(Debug)]
 pub(in crate::peer) struct Pacer {
     limit: RateLimit,
-    /// The time until which the remote has used up its tokens, for messages and for bytes.
+    /// The time at which the remote will have earned the tokens for everything that has arrived: for messages, and for
+    /// bytes.
     spent_until: [Instant; 2],
     /// When the remote went over its limit, and when the last pause ends.
     over: Option<(Instant, Instant)>,
