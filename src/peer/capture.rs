@@ -25,8 +25,8 @@ const MAGIC: [u8; 8] = *b"KPCAP\0\0\x01";
 /// The size of a record without its rest, in bytes.
 const HEAD: usize = 1 + 8 + 8 + 4;
 
-/// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones record to the
-/// same output.
+/// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). All clones
+/// write to the same output.
 ///
 /// Recording copies the record into a buffer of 8 MiB. A thread of the capture, `kpeer-capture`, writes it to the output,
 /// at the latest a second after it was recorded. When a peer ends, everything recorded of it is written before

@@ -333,8 +333,8 @@ impl FrameDecoder {
         }
     }
 
-    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, the
-    /// number of bytes left to skip.
+    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, it
+    /// is the number of bytes left to skip.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),

@@ -77,7 +77,7 @@ impl Frame {
     /// # Errors
     ///
     /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), except that every wrong magic number is a
-    /// [`FrameError::Network`]. [`FrameError::Truncated`] if `bytes` is not exactly one frame.
+    /// [`FrameError::Network`]. Also [`FrameError::Truncated`] if `bytes` is not exactly one frame.
     pub fn from_bytes(bytes: Vec<u8>, network: Network) -> Result<Self, FrameError> {
         let truncated = |part, needed, found| FrameError::Truncated { part, needed, found };
         let Some((header, payload)) = bytes.split_first_chunk::<HEADER_SIZE>() else {

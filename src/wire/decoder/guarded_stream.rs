@@ -27,7 +27,7 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
 
 impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
     /// Returns `Ok(0)` if the stream is interrupted, so that `read_to_end` returns. [`check`](GuardedStream::check)
-    /// then tells an interruption from the end of the stream.
+    /// then distinguishes an interruption from the end of the stream.
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.source.read(into) {

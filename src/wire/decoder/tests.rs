@@ -356,7 +356,8 @@ fn a_stream_of_another_protocol_is_refused_as_soon_as_four_bytes_have_arrived() 
 
 #[test]
 fn only_a_stream_that_starts_with_an_unknown_magic_number_is_not_kaspa() {
-    // A known network, in the protocol's order: first the length, then the magic number.
+    // The magic number is that of a known network. The errors come in the order of the protocol: first the length, then
+    // the magic number.
     let mainnet = Network::Mainnet.magic();
     let ping = Command::Ping.to_field();
     let network = FrameError::Network { found: mainnet, expected: NETWORK };
