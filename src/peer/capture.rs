@@ -22,11 +22,11 @@ use std::{
 
 const MAGIC: [u8; 8] = *b"KPCAP\0\0\x01";
 
-/// The length of a record before its rest, in bytes.
+/// The size of a record without its rest, in bytes.
 const HEAD: usize = 1 + 8 + 8 + 4;
 
-/// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). Clones record to the
-/// same output.
+/// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). All clones
+/// write to the same output.
 ///
 /// Recording copies the record into a buffer of 8 MiB. A thread of the capture, `kpeer-capture`, writes it to the output,
 /// at the latest a second after it was recorded. When a peer ends, everything recorded of it is written before
@@ -43,9 +43,9 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// The output may use the capture that writes to it, for example to rotate files with [`written`](Self::written) and
 /// [`continue_in`](Self::continue_in). An output that keeps a clone of its own capture is never dropped.
 ///
-/// Dropping the last clone writes what is still in the buffer, and waits for at most 10 s for that. It reports no error:
-/// call [`flush`](Self::flush) first to get it. A process that ends without dropping the last clone, or that is
-/// killed, loses up to a second of records.
+/// Dropping the last clone writes what is still in the buffer, and waits for at most 10 s for that. It reports no
+/// error. To learn of errors, call [`flush`](Self::flush) first. A process that ends without dropping the last clone,
+/// or that is killed, loses up to a second of records.
 ///
 /// ```no_run
 /// use kaspa_peer::{Config, peer::Capture, wire::Network};
@@ -84,19 +84,21 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 /// | 3: a peer ended | text: the [`DisconnectReason`](super::DisconnectReason) as it is displayed |
 /// | 4: a malformed frame was received | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
 ///
-/// The limit counts every byte of the file. The first record that does not fit is left out, and so is every record after
-/// it. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is UTF-8 without control characters. A
-/// received frame had the right magic number and checksum. If its payload is malformed, a record of kind 4 follows. Of a
-/// frame whose header or checksum is wrong, only the error is recorded.
+/// The limit counts every byte of the file. The first record that would exceed the limit is left out, and so is every
+/// later record. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is
+/// UTF-8 without control characters. A received frame had the right magic number and checksum. If its payload is
+/// malformed, a record of kind 4 follows. If the header or the checksum of a frame is wrong, only the error is
+/// recorded.
 ///
 /// Every output of [`continue_in`](Self::continue_in) is a file of its own, with its own 12 bytes. A reader must expect
 ///
 /// - *a file that ends inside a record*, if the program was killed or the disk was full. The records before it are good:
 ///   [`CaptureReader`] returns them, and then an error.
 /// - *an unknown kind or version*. `CaptureReader` refuses either. A record of an unknown kind can be skipped by its length.
-/// - *a length that is too large*, in a damaged file. `CaptureReader` refuses it. No memory should be reserved for it.
-/// - *records of different peers in any order*. Only the records of one thread of one peer are in order. A sent frame is
-///   recorded after it was written, so that the answer to a request can come before the request.
+/// - *a length that is too large*, in a damaged file. `CaptureReader` refuses it. Other readers should not allocate
+///   memory for such a length.
+/// - *records of different peers in any order*. Only the records of one thread of one peer are in order. A sent frame
+///   is recorded after it was written, so the record of an answer can come before that of its request.
 /// - *peers without a start or an end*, in a file that was begun later or ended earlier, and *frames that are missing*, if
 ///   records were [dropped](Self::dropped).
 /// - *the same id twice*, if two nodes share a capture. Ids count up from 1 for each node.
@@ -154,12 +156,13 @@ impl Capture {
         Ok(Self { inner: Arc::new(Inner { network, limit, dropped: AtomicU64::new(0), output }) })
     }
 
-    /// Records to another output from now on, with the same limit, whatever became of the one before. This is how a program
-    /// rotates its files, and how it goes on after the disk was full.
+    /// Records to another output from now on, with the same limit. This works even if the previous output has stopped
+    /// or failed. A program can use this to rotate its files, and to continue after the disk was full.
     ///
-    /// Before it returns, the output before is written to its end and dropped, if that takes at most 10 s; after
-    /// that, or in the output's own `write`, this happens later. Call [`flush`](Self::flush) first to learn
-    /// whether everything was written. Records that were buffered for an output that failed are lost.
+    /// Before this method returns, all buffered records are written to the previous output, and the previous output is
+    /// dropped. If this takes longer than 10 s, or if the output calls this method in its own `write`, the method
+    /// returns earlier and the rest happens later. Call [`flush`](Self::flush) first to learn whether everything was
+    /// written. Records that were buffered for an output that failed are lost.
     ///
     /// # Errors
     ///
@@ -211,7 +214,7 @@ impl Capture {
         Arc::clone(&self.inner.output.lock())
     }
 
-    /// Records something. Waits at most about a second.
+    /// Adds a record. Waits for about a second at most.
     pub(super) fn record(&self, peer: u64, entry: Entry<'_>) {
         let (kind, parts): (u8, [&[u8]; 2]) = match entry {
             Entry::Received(header, payload) => (0, [header, payload]),
@@ -223,7 +226,7 @@ impl Capture {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         let [first, second] = parts;
-        // The longest rest is a frame, and a payload has at most 32 MiB. The error texts are short.
+        // Cannot fail: the longest rest is a frame with a payload of 32 MiB.
         let Ok(length) = u32::try_from(first.len() + second.len()) else { return };
         let mut head = [0; HEAD];
         let fields = [&[kind][..], &time.to_le_bytes(), &peer.to_le_bytes(), &length.to_le_bytes()];
@@ -234,7 +237,7 @@ impl Capture {
             match output.append([&head, first, second]) {
                 Ok(()) if last => output.wait_for_end_of_peer(),
                 Ok(()) | Err(Refused::Stopped) => {}
-                // `continue_in` has replaced the output meanwhile.
+                // `continue_in` has replaced the output, so the record goes to the new one.
                 Err(Refused::Closed) => continue,
                 Err(Refused::LimitReached) => {
                     warn!(target: CAPTURE, "capture stopped: its limit is {} bytes", self.inner.limit);

@@ -1,5 +1,5 @@
-//! The targets of log records, and the records of messages. The targets have names of their own, so that they stay the same
-//! when a module moves.
+//! The targets of log records, and the log records of messages. The targets are not the paths of modules, so that they
+//! stay the same when a module moves.
 
 use crate::wire::{Command, HEADER_SIZE, Message};
 use log::{Level, LevelFilter, debug, log_enabled, trace};
@@ -17,20 +17,20 @@ pub(super) const SENT: &str = "kaspa_peer::sent";
 /// Captures that stop or drop records.
 pub(super) const CAPTURE: &str = "kaspa_peer::capture";
 
-/// Whether messages are logged. Asked for each message, so it must be cheap.
+/// Whether messages are logged. This is called for each message, so it must be cheap.
 #[inline]
 pub(super) fn messages() -> bool {
     log::max_level() >= LevelFilter::Debug
 }
 
-/// Logs a received message: one line, and at `trace` everything in it.
+/// Logs a received message: one line at `debug`, and all its fields at `trace`.
 #[cold]
 pub(super) fn received(peer: &impl Display, command: Command, size: usize, message: &Message) {
     debug!(target: RECEIVED, "{peer}: received {command}, {size} bytes{}", Content(message));
     trace!(target: RECEIVED, "{peer}: received {message:?}");
 }
 
-/// Logs a written frame: one line, and at `trace` everything in it.
+/// Logs a written frame: one line at `debug`, and all fields of its message at `trace`.
 #[cold]
 pub(super) fn sent(peer: &impl Display, command: Command, frame: &[u8]) {
     // The frame is decoded only for the log.

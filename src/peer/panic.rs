@@ -1,10 +1,11 @@
-//! Catching panics in code of the program: callbacks, streams, writers of captures, the logger.
+//! Catches panics in code of the program: callbacks, streams, outputs of captures, the logger.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The most bytes of a panic's message that are kept, because every handle of an ended peer keeps its reason.
+/// A longer message of a panic is cut to this many bytes, because every handle of an ended peer keeps the reason for
+/// the end.
 const KEPT: usize = 512;
 
 /// Runs code of the program. Returns the message if it panics.
@@ -14,7 +15,7 @@ pub(super) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let message = panic_message(&*payload);
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            // Its destructor may panic again and again.
+            // The destructor of `second` may panic too, so it never runs.
             mem::forget(second);
         }
         message

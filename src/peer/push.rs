@@ -1,4 +1,4 @@
-//! Helpers: the messages that a node often sends, with their limits and filters.
+//! Methods that queue messages that a node often sends, with their limits and filters.
 
 use super::logging::SENT;
 use super::{Peer, QueueError, Receipt, WaitError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 impl Peer {
     /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in it.
     ///
-    /// An empty list is not sent. Of more than [`Addr::MAX`] addresses, a random selection is sent.
+    /// An empty list is not sent. If there are more than [`Addr::MAX`] addresses, a random selection of them is sent.
     ///
     /// # Errors
     ///
@@ -35,15 +35,16 @@ impl Peer {
         Ok(message.addresses)
     }
 
-    /// Queues a `getblockinvs`, which requests the inventory of the blocks between two blocks, unless the last one queued with this
-    /// method was the same. Returns whether it was queued.
+    /// Queues a `getblockinvs`, which requests the inventory of the blocks between two blocks. Queues nothing if the
+    /// last request that this method queued was the same. Returns whether the request was queued.
     ///
     /// # Errors
     ///
     /// As [`queue_message`](Self::queue_message). After an error the same request can be queued again.
     pub fn push_get_block_invs(&self, low: Hash, high: Hash) -> Result<bool, QueueError> {
         let request = GetBlockInvs { low, high };
-        // Locked until it is queued, so that of two threads with the same request one sends it.
+        // The lock is held until the request is queued. If two threads make the same request, only one of them queues
+        // it.
         let mut last = self.shared().last_requests.lock();
         if last.block_invs.as_deref() == Some(&request) {
             return Ok(false);
@@ -53,8 +54,8 @@ impl Peer {
         Ok(true)
     }
 
-    /// Queues a `getheaders`, which requests the headers of the blocks between two blocks, unless the last one queued with this
-    /// method was the same. Returns whether it was queued.
+    /// Queues a `getheaders`, which requests the headers of the blocks between two blocks. Queues nothing if the last
+    /// request that this method queued was the same. Returns whether the request was queued.
     ///
     /// # Errors
     ///

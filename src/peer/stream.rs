@@ -1,4 +1,4 @@
-//! The connections that a peer can use.
+//! The byte streams on which a peer can run.
 
 use socket2::SockRef;
 #[cfg(unix)]
@@ -13,10 +13,11 @@ use std::{
 
 /// A connection that can be read and written at the same time, and shut down by a third thread.
 ///
-/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a test.
-/// [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else that can be
-/// split into a blocking reader and a blocking writer: a pair of pipes, or a [TLS session](crate::guide::tls), whose lock must
-/// not be held while it waits for the socket.
+/// Implemented for [`TcpStream`] and, on Unix, for `UnixStream`, so that `UnixStream::pair()` connects two peers in a
+/// test. [`memory_pair`](crate::testing::memory_pair) does the same on every system. Implement it for anything else
+/// that can be split into a blocking reader and a blocking writer: a pair of pipes, or a [TLS
+/// session](crate::guide::tls). A reader and a writer that share a TLS session must not hold its lock while they wait
+/// for the socket.
 ///
 /// ```
 /// use kaspa_peer::peer::{Halves, Stream};
@@ -95,7 +96,7 @@ pub trait Stream {
 pub struct Halves {
     pub(super) reader: ReadHalf,
     pub(super) writer: Box<dyn Write + Send>,
-    /// `true` resets the connection instead of closing it, where the stream can.
+    /// With `true` it resets the connection instead of closing it, if the stream supports that.
     pub(super) shutdown: Box<dyn Fn(bool) + Send + Sync>,
 }
 
@@ -103,8 +104,9 @@ impl Halves {
     /// A stream from its parts: `reader` returns the bytes of the remote, `writer` accepts the bytes for the remote, and `shutdown`
     /// ends both.
     ///
-    /// The peer flushes after every write. Bytes count as sent when they are flushed. `shutdown` must make calls that wait in `reader` and
-    /// `writer` return, and every later call too. It is called at least once, from any thread, and must not block.
+    /// The peer flushes after every write. Bytes count as sent when they are flushed. `shutdown` must make blocked
+    /// calls of `reader` and `writer` return. Later calls must return at once. `shutdown` is called at least once, from
+    /// any thread, and must not block.
     #[must_use]
     pub fn new(
         reader: impl Read + Send + 'static,
@@ -132,8 +134,7 @@ impl Stream for Halves {
     }
 }
 
-/// The reading half. A socket is shared with the writing half, so that a peer needs one descriptor, and is read directly into the
-/// buffer of the decoder.
+/// The reading half. A socket is shared with the writing half, so that a peer needs only one file descriptor.
 pub(super) enum ReadHalf {
     Tcp(Arc<TcpStream>),
     #[cfg(unix)]
@@ -152,20 +153,21 @@ impl ReadHalf {
     }
 }
 
-/// Where shutting a socket down does not wake a thread that reads it, a read gives up after this time, so that the reader
-/// notices the end of the connection.
+/// The read timeout of a socket. It is needed on Windows, where shutting down a socket does not wake a thread that
+/// reads from it. The timeout lets the reader notice the end of the connection.
 pub(super) const READ_TIMEOUT: Option<Duration> = if cfg!(windows) { Some(Duration::from_secs(1)) } else { None };
 
-/// Whether a read or a write that failed can simply be repeated: it was interrupted, or it waited for the timeout of the
-/// stream, `limit`, in the `waited` time.
+/// Whether a read or a write that failed can be repeated, because it was interrupted or timed out. `waited` is how long
+/// the call took, and `limit` is the timeout of the stream.
 ///
-/// `ETIMEDOUT` from the system is no such timeout: the connection itself has failed, for example because keep-alive probes were
-/// not answered. On Windows the timeout of a socket has the same error, so there the time decides.
+/// The system's error `ETIMEDOUT` means that the connection has failed, for example because keep-alive probes were not
+/// answered. Such a call cannot be repeated. On Windows the timeout of a socket gives the same error, so there `waited`
+/// decides.
 pub(super) fn can_be_repeated(error: &io::Error, waited: Duration, limit: Option<Duration>) -> bool {
     match error.kind() {
         io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => true,
         io::ErrorKind::TimedOut if error.raw_os_error().is_none() => true,
-        // The system's timers are coarse, and may end a wait a little early.
+        // A wait may end a little early, because the system's timers are coarse. So half of the timeout is enough.
         io::ErrorKind::TimedOut => cfg!(windows) && limit.is_some_and(|limit| waited >= limit / 2),
         _ => false,
     }
@@ -173,8 +175,8 @@ pub(super) fn can_be_repeated(error: &io::Error, waited: Duration, limit: Option
 
 /// Ignores the error of setting an option of a socket that the remote has closed, which macOS reports as `EINVAL`.
 ///
-/// Such a connection still starts: the remote may have sent a `reject` before, and the reader finds the end after it. A
-/// write to it fails at once, so the timeout is not missed.
+/// The peer still starts on such a connection. The remote may have sent a `reject` before it closed, and the reader
+/// delivers it. A write fails at once, so no write timeout is needed.
 fn unless_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -182,7 +184,7 @@ fn unless_closed(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The writing side of a socket that is shared with the reading side.
+/// The writing half of a socket that is shared with the reading half.
 struct WriteHalf<T>(Arc<T>);
 
 impl<T> Write for WriteHalf<T>
@@ -213,7 +215,7 @@ impl Stream for TcpStream {
                     // When the last thread drops the stream, the system then sends a reset and frees the unsent bytes.
                     drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO)));
                 }
-                // An error means that the connection is closed already, which is what was wanted.
+                // An error means that the connection is closed already, which is fine.
                 drop(stream.shutdown(Shutdown::Both));
             }),
         })

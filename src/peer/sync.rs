@@ -1,7 +1,8 @@
-//! The locks of a connection: parking_lot's.
+//! The locks and condition variables of a connection. They are those of `parking_lot`.
 //!
-//! With `--cfg shuttle` the unit tests use others in their place. A scheduler then decides at every lock, wait and
-//! notification which thread goes on; see `interleavings`. Channels stay as they are, because those tests never wait on one.
+//! With `--cfg shuttle` the unit tests use those of `shuttle` instead. Its scheduler decides at every lock, wait and
+//! notification which thread runs next, see `interleavings`. Channels are not replaced, because those tests never wait
+//! on one.
 
 #[cfg(not(all(test, shuttle)))]
 pub(super) use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -13,19 +14,19 @@ pub(super) use shuttle::thread::yield_now;
 #[cfg(not(all(test, shuttle)))]
 pub(super) use std::thread::yield_now;
 
-/// Unlocks, and if another thread waits for the lock, that thread gets it.
+/// Unlocks. If another thread waits for the lock, that thread gets the lock next.
 #[cfg(not(all(test, shuttle)))]
 pub(super) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
     MutexGuard::unlock_fair(guard);
 }
 
-/// Unlocks. The scheduler decides which thread goes on.
+/// Unlocks. The scheduler decides which thread runs next.
 #[cfg(all(test, shuttle))]
 pub(super) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
     drop(guard);
 }
 
-/// As much of parking_lot as is used here.
+/// The part of parking_lot's API that this crate uses, on top of shuttle.
 #[cfg(all(test, shuttle))]
 mod scheduled {
     use shuttle::{rand::Rng, sync};
@@ -35,7 +36,7 @@ mod scheduled {
     #[derive(Debug, Default)]
     pub struct Mutex<T>(sync::Mutex<T>);
 
-    /// Empty only while it is being waited with.
+    /// `None` only during [`Condvar::wait`].
     pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>);
 
     impl<T> Mutex<T> {
@@ -82,7 +83,7 @@ mod scheduled {
             guard.0 = guard.0.take().map(|held| self.0.wait(held).unwrap());
         }
 
-        /// Time passes as the scheduler likes: either there is enough of it, or none.
+        /// Ignores the deadline. At random, it times out at once or waits without a deadline.
         pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> TimedOut {
             let out_of_time = shuttle::rand::thread_rng().gen_bool(0.3);
             if !out_of_time {

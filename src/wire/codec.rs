@@ -22,7 +22,7 @@ pub trait Codec: Sized {
     fn write(&self, out: &mut Vec<u8>);
 }
 
-/// Reads primitives from the bytes of one payload. The names of fields are for errors.
+/// Reads primitives from the bytes of one payload. The `field` of each method names the part of the message in errors.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -131,7 +131,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// A varint that counts items or bytes. Over `max` is an error.
+    /// A varint that counts items or bytes. A number over `max` is an error.
     #[inline]
     pub fn count(&mut self, field: &'static str, max: u64) -> Result<usize, DecodeError> {
         let at = self.at();
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
         if found > max {
             return Err(DecodeError::TooMany { field, at, found, max });
         }
-        // Fails only on 32-bit machines, for the length of a transaction payload, which has no limit of its own.
+        // Fails only on 32-bit machines, and only for the length of a transaction's payload, which has no limit.
         usize::try_from(found).map_err(|_| DecodeError::TooMany { field, at, found, max })
     }
 
@@ -149,7 +149,8 @@ impl<'a> Cursor<'a> {
         self.bytes(count, field)
     }
 
-    /// Reads `count` items. Each takes at least `smallest` bytes, so no more is reserved than the bytes left can hold.
+    /// Reads `count` items. Each item takes at least `smallest` bytes. Memory is reserved for no more items than fit
+    /// the bytes that are left.
     pub fn list<T>(
         &mut self,
         count: usize,
@@ -176,7 +177,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Appends primitives, with the same names as [`Cursor`] reads them.
+/// Appends primitives. Each method is named after the method of [`Cursor`] that reads the primitive.
 pub(crate) trait Put {
     fn put_bytes(&mut self, bytes: &[u8]);
 

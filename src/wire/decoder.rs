@@ -19,8 +19,9 @@ use std::{
 /// A payload up to this size is collected in the read buffer. A larger one is read directly into a buffer of its own.
 const SMALL_PAYLOAD: usize = 16 * 1024;
 
-/// The most that is reserved when a header announces a payload, in bytes, and only if the remote has already sent a
-/// payload as large. A remote then makes this side reserve no more than it has sent before.
+/// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves this only if the
+/// remote has already sent a payload as large. So a remote cannot make the decoder reserve more than it has sent
+/// before.
 const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
@@ -59,12 +60,12 @@ enum State {
     Payload { command: Command, checksum: [u8; 4], payload: LargePayload },
     /// This many bytes of a refused payload are still to be skipped.
     Skip(usize),
-    /// The decoder cannot find the next frame any more. Every call returns this error.
+    /// The decoder cannot find the start of the next frame. Every call of `next_frame` returns this error.
     OutOfStep(FrameError),
 }
 
 impl FrameDecoder {
-    /// A decoder at the start of a stream of `network`. It accepts what the protocol allows.
+    /// A decoder at the start of a stream of `network`. It accepts payloads up to the limits of the protocol.
     #[must_use]
     pub fn new(network: Network) -> Self {
         Self {
@@ -99,10 +100,11 @@ impl FrameDecoder {
         let mut bytes = bytes;
         while !bytes.is_empty() {
             if self.incomplete_payload().is_none() {
-                // One more byte than needed. If the bytes filled the buffer, it would grow as if more were to be read.
+                // The buffer gets room for one more byte than needed. If the bytes filled it, it would grow for a next
+                // read that does not come.
                 self.make_room(bytes.len() + 1);
             }
-            // Fails only if the source does, and a slice does not.
+            // Cannot fail, because reading from a slice cannot.
             if !self.read_from(&mut bytes).is_ok_and(|count| count > 0) {
                 return;
             }
@@ -117,12 +119,12 @@ impl FrameDecoder {
         }
     }
 
-    /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Waits as long as the stream does.
-    /// `Ok(0)` is the end of the stream.
+    /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
+    /// the stream blocks. Returns `Ok(0)` at the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call fills the memory that is reserved so far. That is 32 KiB at first, and
-    /// doubles with each call until the payload is complete. Only the stream's end, failure or interruption makes it
-    /// return earlier.
+    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. That is 32 KiB at
+    /// first, and doubles with each call until the payload is complete. Only the stream's end, failure or interruption
+    /// makes it return earlier.
     ///
     /// # Errors
     ///
@@ -148,10 +150,10 @@ impl FrameDecoder {
         Ok(count)
     }
 
-    /// Makes sure that at least `room` bytes can be read.
+    /// Makes sure that at least `room` bytes of the buffer are free.
     fn make_room(&mut self, room: usize) {
         if matches!(self.state, State::OutOfStep(_)) {
-            // No frame will ever be made of these bytes.
+            // These bytes will never be decoded.
             self.buffer.take(usize::MAX);
         }
         self.buffer.make_room(room);
@@ -182,7 +184,7 @@ impl FrameDecoder {
         let Some((header, rest)) = self.buffer.bytes().split_first_chunk::<HEADER_SIZE>() else {
             return if self.arrived < HEADER_SIZE as u64 { self.check_first_bytes() } else { Ok(None) };
         };
-        // 24 bytes are enough for a header.
+        // Cannot fail, because all 24 bytes are there.
         let Ok(header) = Header::read(header) else { return Ok(None) };
         let command = match header.check(self.network, &self.limits) {
             Ok(command) => command,
@@ -236,7 +238,7 @@ impl FrameDecoder {
         error
     }
 
-    /// Skips what has arrived of a refused payload. Returns whether that was all of it.
+    /// Skips those bytes of a refused payload that have arrived. Returns whether the whole payload is skipped.
     #[cold]
     fn skip(&mut self) -> bool {
         let State::Skip(left) = &mut self.state else { return true };
@@ -248,7 +250,7 @@ impl FrameDecoder {
         true
     }
 
-    /// Gives a large payload its own buffer, and moves there what has arrived of it.
+    /// Creates a buffer for a large payload, and moves the bytes that have arrived to it.
     #[cold]
     fn begin_large(&mut self, command: Command, header: Header) {
         let begin = self.buffer.take(usize::MAX).get(HEADER_SIZE..).unwrap_or_default();
@@ -256,7 +258,7 @@ impl FrameDecoder {
         self.state = State::Payload { command, checksum: header.checksum, payload };
     }
 
-    /// The frame of a large payload, once it is complete.
+    /// The frame with a large payload, or `None` if the payload is not complete.
     fn next_large(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
         if self.incomplete_payload().is_some() {
             return Ok(None);
@@ -320,7 +322,7 @@ impl FrameDecoder {
         self.arrived - (self.buffer.len() + frame) as u64
     }
 
-    /// A number for the frame of which part has arrived. It stays the same until the frame is complete or skipped.
+    /// A number that identifies the frame that is arriving. It stays the same until the frame is complete or skipped.
     /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
@@ -331,8 +333,8 @@ impl FrameDecoder {
         }
     }
 
-    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, the
-    /// number of bytes left to skip.
+    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, it
+    /// is the number of bytes left to skip.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),

@@ -1,16 +1,17 @@
-//! What can be wrong with bytes from the wire, and with a message to send.
+//! The errors of bytes from the wire, and of messages to send.
 
 use super::{Command, Network};
 use std::fmt;
 use thiserror::Error;
 
-/// The name of a part of a message. (Named, since `serde` would borrow a plain `&str` from its input.)
+/// The name of a part of a message. It is a type alias, because `serde`'s derive would borrow a field with the plain
+/// type `&str` from its input.
 pub(super) type Part = &'static str;
 
 /// A payload that does not decode. The sender made the mistake.
 ///
-/// `field` names the part of the message in this crate's vocabulary. `at` is the offset in the payload, in bytes, at
-/// which that part starts.
+/// `field` is this crate's name of the part of the message that is wrong. `at` is the offset of that part in the
+/// payload, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -23,7 +24,7 @@ pub enum DecodeError {
         field: Part,
         /// Where it starts.
         at: usize,
-        /// How many bytes it takes.
+        /// How many bytes that part needs.
         needed: u64,
         /// How many bytes the payload still has.
         left: usize,
@@ -62,7 +63,7 @@ pub enum DecodeError {
         /// How many bytes encode it.
         width: u8,
     },
-    /// An entry of `headers` announces transactions. It must announce none.
+    /// An entry of `headers` has a number of transactions other than 0.
     #[error("{field} at byte {at} is {found}, and must be 0")]
     NotZero {
         /// The number that must be zero.
@@ -89,7 +90,7 @@ pub enum FrameError {
         /// The first four bytes of the stream.
         found: [u8; 4],
     },
-    /// The header announces a payload over 32 MiB, which no message may have. Nothing of the payload was read.
+    /// The header announces a payload over 32 MiB, which no message may have. No byte of the payload was read.
     #[error("the header announces a payload of {length} bytes; no message may have more than {max}")]
     Oversize {
         /// The announced payload length, in bytes.
@@ -102,7 +103,7 @@ pub enum FrameError {
     Network {
         /// The magic number in the header.
         found: u32,
-        /// The network that this side reads.
+        /// The network for which this side is configured.
         expected: Network,
     },
     /// The command is not 1 to 12 printable ASCII characters followed by zeros.
@@ -124,7 +125,7 @@ pub enum FrameError {
         /// The protocol's limit for the type, in bytes.
         max: u32,
     },
-    /// The payload is longer than this decoder accepts, and not longer than the protocol allows.
+    /// The payload is longer than this decoder accepts, but not longer than the protocol allows.
     ///
     /// The limit is the program's own, see [`PayloadLimits`](super::PayloadLimits).
     #[error("{} announces a payload of {length} bytes; this side is configured to accept at most {max}", Name(*.command))]
@@ -180,7 +181,7 @@ impl FrameError {
     }
 }
 
-/// Adds the magic number to the first bytes of a stream, unless the bytes are text.
+/// Displays the first bytes of a stream as a magic number, unless they are text.
 struct Magic([u8; 4]);
 
 impl fmt::Display for Magic {
@@ -193,7 +194,7 @@ impl fmt::Display for Magic {
     }
 }
 
-/// Names both networks, and what to change.
+/// Displays both networks, and what to change.
 struct OtherNetwork(u32, Network);
 
 impl fmt::Display for OtherNetwork {
@@ -212,7 +213,7 @@ impl fmt::Display for OtherNetwork {
     }
 }
 
-/// Names a command. A command that is not one of the protocol's is called unknown.
+/// Displays a command, with the words "the unknown command" if the protocol does not have it.
 struct Name(Command);
 
 impl fmt::Display for Name {
@@ -222,7 +223,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// How many bytes there are, and how many there should be.
+/// Displays how many bytes there are, and how many there should be.
 struct Cut<'a>(&'a str, usize, usize);
 
 impl fmt::Display for Cut<'_> {
@@ -262,7 +263,7 @@ pub enum EncodeError {
     /// A native transaction cannot carry gas, a payload or a payload hash.
     #[error("a native transaction cannot carry a {field}: leave it out, or set a subnetwork")]
     NativeTransaction {
-        /// The part that it has and must not have.
+        /// The name of the part that the transaction must not have.
         field: &'static str,
     },
     /// A transaction of a built-in subnetwork must have gas 0.
@@ -292,7 +293,7 @@ pub enum WriteError {
     /// The protocol cannot carry the message. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The stream failed. It may have taken part of the frame, so do not write to it again.
+    /// The stream failed. Part of the frame may be written, so do not write to the stream again.
     #[error("writing a frame failed: {0}")]
     Io(std::io::Error),
 }
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_command_is_called_so() {
+    fn an_unknown_command_is_displayed_as_unknown() {
         let text =
             |command: &str| FrameError::OverLimit { command: command.parse().unwrap(), length: 9, max: 8 }.to_string();
         let limit = "announces a payload of 9 bytes; this side is configured to accept at most 8";
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_and_too_many_bytes_read_differently() {
+    fn too_few_and_too_many_bytes_have_different_texts() {
         let text = |found| FrameError::Truncated { part: "payload", needed: 8, found }.to_string();
         assert_eq!(text(6), "the stream ended inside a payload: 6 of 8 bytes arrived");
         assert_eq!(text(9), "9 bytes follow a header that announces 8");

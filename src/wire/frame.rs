@@ -16,8 +16,8 @@ pub(crate) fn encode_frame<M: Encode + ?Sized>(
     encode_sized(message, message.encoded_len(), network, out)
 }
 
-/// Like [`encode_frame`], for a caller that has computed the payload's length already. Computing it can take as long as
-/// writing the payload.
+/// Like [`encode_frame`], for a caller that already knows the length of the payload. Computing the length can take as
+/// long as writing the payload.
 pub(crate) fn encode_sized<M: Encode + ?Sized>(
     message: &M,
     length: usize,
@@ -29,7 +29,7 @@ pub(crate) fn encode_sized<M: Encode + ?Sized>(
     let start = out.len();
     out.put_u32(network.magic());
     out.put_bytes(&message.command().to_field());
-    // Checked above to be within the limit of its type.
+    // Cannot fail: `validate_sized` has checked that the length is within the limit of the type.
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     out.put_bytes(&[0; 4]);
     message.write_payload(out);
@@ -71,13 +71,13 @@ impl Frame {
         Ok(Self { network, command: message.command(), bytes: bytes.into() })
     }
 
-    /// A frame from its bytes, for example from a file. Checks the header and the checksum, and does not decode the
-    /// payload.
+    /// Makes a frame from its bytes, for example from a file. Checks the header and the checksum, but does not decode
+    /// the payload.
     ///
     /// # Errors
     ///
-    /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), but [`FrameError::Network`] for every wrong
-    /// magic number. [`FrameError::Truncated`] if `bytes` is not exactly one frame.
+    /// As [`FrameDecoder::next_frame`](super::FrameDecoder::next_frame), except that every wrong magic number is a
+    /// [`FrameError::Network`]. Also [`FrameError::Truncated`] if `bytes` is not exactly one frame.
     pub fn from_bytes(bytes: Vec<u8>, network: Network) -> Result<Self, FrameError> {
         let truncated = |part, needed, found| FrameError::Truncated { part, needed, found };
         let Some((header, payload)) = bytes.split_first_chunk::<HEADER_SIZE>() else {
@@ -95,8 +95,8 @@ impl Frame {
         Ok(Self { network, command, bytes: bytes.into() })
     }
 
-    /// A well-formed frame of any command and any payload: its length and checksum are right, and the payload is not
-    /// checked. For tests of how a node treats bad payloads, and for payloads that are encoded already.
+    /// Makes a frame of any command and any payload. The length and the checksum are right; the payload is not checked.
+    /// Use it to test how a node handles malformed payloads, and for payloads that are encoded already.
     ///
     /// ```
     /// use kaspa_peer::wire::{Command, Frame, Network};
@@ -127,7 +127,8 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Payload`] if the payload does not decode. An [encoded](Self::encode) message always does.
+    /// [`FrameError::Payload`] if the payload does not decode. The payload of an [encoded](Self::encode) message always
+    /// decodes.
     pub fn decode(&self) -> Result<Message, FrameError> {
         let command = self.command;
         let payload = self.bytes.get(HEADER_SIZE..).unwrap_or_default();
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(Frame::raw(Command::Ping, &payload, Network::Simnet), Ok(ping()));
         assert_eq!(ping().decode(), Ok(Ping { nonce: 7 }.into()));
 
-        // Longer than a ping may be.
+        // The payload is longer than that of a ping.
         let long = Frame::raw(Command::Ping, &[0; 9], Network::Simnet).unwrap();
         assert_eq!(long.as_bytes().len(), HEADER_SIZE + 9);
         assert!(matches!(long.decode(), Err(FrameError::Payload { command: Command::Ping, .. })));

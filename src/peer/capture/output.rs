@@ -13,20 +13,22 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many bytes may wait to be written. A record of any size is accepted while at most half of that waits, so that small records
-/// of other peers do not keep a large one out.
+/// How many bytes may wait to be written. While at most half as many wait, a record of any size is accepted. Without
+/// this rule, small records of other peers could keep a large record out for ever.
 const BUFFER: usize = 8 * 1024 * 1024;
 
 /// The thread writes without delay if this many bytes wait.
 const BATCH: usize = 64 * 1024;
 
-/// How long a record waits for others at most. Less than a second, so that it is written within one.
+/// The longest time that a record waits for later records to be written with it. It is less than the second within
+/// which `Capture` promises to write a record.
 const DELAY: Duration = Duration::from_millis(500);
 
-/// Longer batches are written in parts, so that peers that wait for the buffer can go on after each part.
+/// A longer batch is written in parts of this size. After each part, peers that wait for room in the buffer can
+/// continue.
 const PART: usize = 256 * 1024;
 
-/// How long a peer waits for the buffer, and for its last record.
+/// How long a peer waits for room in the buffer, and how long it waits until its last record is written.
 const PEER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long `flush`, `continue_in` and dropping the last clone wait.
@@ -36,8 +38,8 @@ const FLUSH_WAIT: Duration = Duration::from_secs(10);
 const STACK_SIZE: usize = 256 * 1024;
 
 thread_local! {
-    /// Which output this thread writes: the address of its `Shared`. Has no destructor, so it can be read in the destructors
-    /// of other thread-local values.
+    /// The output that this thread writes, as the address of its `Shared`, or 0. The type has no destructor, so the
+    /// value can be read in the destructors of other thread-local values.
     static WRITES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -47,27 +49,27 @@ pub(super) struct Output(Arc<Shared>);
 pub(super) enum Refused {
     /// The limit was reached or writing failed earlier.
     Stopped,
-    /// The limit is reached by this record. Returned once.
+    /// The record would exceed the limit, and the capture stops. Returned only for the first such record.
     LimitReached,
     /// The output was replaced by another one.
     Closed,
-    /// The buffer is full, and for the first time or not.
+    /// The buffer is full. `first_time` is `true` for the first record that this output drops.
     Full { first_time: bool },
 }
 
 struct Shared {
     limit: u64,
     state: Mutex<State>,
-    /// Wakes the thread: `due` or `closed` has changed.
+    /// Wakes the thread that writes. Notified when `due` or `closed` has changed.
     work: Condvar,
-    /// Wakes the threads that wait for this thread.
+    /// Wakes the threads that wait for the thread that writes.
     progress: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     buffer: Vec<u8>,
-    /// When the buffer has to be written; `None` while it is empty.
+    /// The time at which the buffer must be written. `None` while it is empty.
     due: Option<Instant>,
     /// How many bytes the thread has taken from the buffer and not written yet.
     taken: usize,
@@ -75,13 +77,14 @@ struct State {
     recorded: u64,
     /// How many of them are written and flushed.
     flushed: u64,
-    /// Nothing more is recorded.
+    /// No record is added any more, because the limit was reached or writing failed.
     stopped: bool,
-    /// A peer has waited until its timeout, and the output has accepted nothing since. Other peers do not wait then.
+    /// A peer has waited until its timeout, and the output has accepted nothing since. While this is `true`, no peer
+    /// waits.
     blocked: bool,
     /// `true` once a record was dropped.
     has_dropped: bool,
-    /// No record follows. The thread ends when it has written what is left.
+    /// No record is added any more. The thread exits when it has written the buffer.
     closed: bool,
     /// The thread has ended, and the program's writer is dropped.
     finished: bool,
@@ -155,7 +158,8 @@ impl Output {
         Ok(())
     }
 
-    /// Waits until everything recorded so far is written, but not for an output that is known to block.
+    /// Waits until everything recorded so far is written, at most [`PEER_WAIT`]. Does not wait if the output is known
+    /// to block.
     pub fn wait_for_end_of_peer(&self) {
         if self.0.is_own_thread() {
             return;
@@ -190,7 +194,7 @@ impl Output {
         Ok(())
     }
 
-    /// Ends the thread once it has written what is left. Waits for that, but not for ever.
+    /// Makes the thread exit when it has written the buffer. Waits for that, at most [`FLUSH_WAIT`].
     pub fn close(&self) {
         let mut state = self.0.state.lock();
         state.closed = true;
@@ -247,7 +251,8 @@ impl Shared {
         self.progress.notify_all();
     }
 
-    /// Waits for a batch, and takes it. Returns the position behind it in the output, or `None` at the end.
+    /// Waits until the buffer must be written, and takes its content. Returns the size of the output after this batch,
+    /// or `None` if the output is closed and nothing is left to write.
     fn next_batch(&self, batch: &mut Vec<u8>) -> Option<u64> {
         batch.clear();
         let mut state = self.state.lock();

@@ -1,4 +1,4 @@
-//! Reading a capture back.
+//! Reads the records of a capture.
 
 use super::MAGIC;
 use crate::wire::{Frame, FrameError, HEADER_SIZE, MAX_PAYLOAD, Message, Network, WireString};
@@ -16,7 +16,7 @@ pub struct CaptureRecord {
     pub time: SystemTime,
     /// The [id](crate::Peer::id) of the peer.
     pub peer: u64,
-    /// What happened.
+    /// The frame or the event.
     pub what: Captured,
 }
 
@@ -49,7 +49,8 @@ impl CaptureRecord {
     ///
     /// # Errors
     ///
-    /// If the frame is malformed. A capture of this crate has received frames whose payload does not decode.
+    /// If the frame is malformed. This can happen for received frames: a capture also records frames whose payload does
+    /// not decode.
     #[must_use]
     pub fn message(&self) -> Option<Result<Message, FrameError>> {
         let (Captured::Received(frame) | Captured::Sent(frame)) = &self.what else { return None };

@@ -4,7 +4,7 @@ use super::frame_list::FrameList;
 use crate::wire::Command;
 use bytes::Bytes;
 
-/// A batch takes small frames up to this size in bytes.
+/// The size in bytes up to which small frames are added to a batch.
 pub(in crate::peer) const BATCH_SIZE: usize = 80 * 1024;
 
 /// A batch below this size in bytes is small: the writer gives senders a moment to add more, and does not keep its buffer.
@@ -13,7 +13,7 @@ pub(in crate::peer) const SMALL_BATCH: usize = 4 * 1024;
 /// How many bytes of a batch's buffer are zeroed ahead of the frames.
 const ZEROED_AHEAD: usize = 2 * 1024;
 
-/// Consecutive frames that leave together.
+/// Consecutive frames that are written together.
 #[derive(Debug)]
 pub(in crate::peer) struct Batch {
     bytes: BatchBytes,
@@ -68,7 +68,7 @@ impl Batch {
         &self.frames
     }
 
-    /// Adds a small frame if the batch has room for it and `has_positions` is that of the batch. Returns whether it did.
+    /// Adds a small frame. Returns `false` if the batch is full, holds a large frame, or has another `has_positions`.
     pub fn append(&mut self, command: Command, frame: &[u8], has_positions: bool) -> bool {
         let BatchBytes::Small(buffer) = &mut self.bytes else { return false };
         let appended = self.has_positions == has_positions && buffer.append(frame);
@@ -84,7 +84,8 @@ impl Batch {
         self.answer_bytes += answer_bytes;
     }
 
-    /// The batch's buffers, emptied, for a later batch. `None` if they are not worth keeping.
+    /// The batch's buffers, emptied, for a later batch. `None` if the batch was small or held a large frame, because
+    /// such buffers are not worth keeping.
     pub fn into_spare(self) -> Option<SpareBuffer> {
         let Self { bytes, mut frames, .. } = self;
         match bytes {
@@ -107,9 +108,9 @@ pub(in crate::peer) struct SpareBuffer {
 
 /// The bytes of small frames.
 ///
-/// The writer thread may run on another core, which then has the buffer in its cache. Appending one frame at a time would
-/// fetch one cache line at a time, under the queue's lock. So the buffer is zeroed some way ahead of the frames, which fetches
-/// many lines at once.
+/// The writer thread may run on another core, which then has the buffer in its cache. Appending one frame at a time
+/// would fetch one cache line at a time, under the queue's lock. Zeroing [`ZEROED_AHEAD`] bytes after the last frame
+/// fetches many lines at once.
 #[derive(Debug, Default)]
 struct Buffer {
     room: Vec<u8>,
@@ -136,7 +137,7 @@ impl Buffer {
         }
         match self.room.get_mut(self.used..end) {
             Some(place) => place.copy_from_slice(frame),
-            // The first frame, or one that is longer than what is zeroed.
+            // This is the first frame, or a frame that is longer than the zeroed bytes.
             None => {
                 self.room.truncate(self.used);
                 self.room.extend_from_slice(frame);
@@ -148,7 +149,8 @@ impl Buffer {
 
     #[cold]
     fn zero_ahead(&mut self, end: usize) {
-        // Doubling would exceed the batch size, and the allocator would ask the system for memory each time.
+        // Otherwise the vector would double its capacity past the batch size, and the allocator would request memory
+        // from the system for each buffer.
         if end > self.room.capacity() && end > BATCH_SIZE / 8 {
             self.room.reserve_exact(BATCH_SIZE.max(end) - self.room.len());
         }
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_follow_one_another_until_the_batch_is_full() {
+    fn frames_are_appended_until_the_batch_is_full() {
         let mut batch = small();
         let mut expected = Vec::new();
         for number in 0u8.. {
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_buffer_is_empty_and_has_its_room() {
+    fn a_spare_buffer_is_empty_and_keeps_its_capacity() {
         let mut batch = small();
         assert!(batch.append(Command::Ping, &[1; BATCH_SIZE / 2], true));
         let SpareBuffer { mut buffer, .. } = batch.into_spare().unwrap();
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_small_frame_takes_no_more_room_than_it_needs() {
+    fn the_first_small_frame_allocates_exactly_its_size() {
         let mut batch = small();
         assert!(batch.append(Command::Ping, &[1; 32], true));
         assert!(matches!(&batch.bytes, BatchBytes::Small(buffer) if buffer.room.capacity() == 32));

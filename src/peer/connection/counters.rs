@@ -1,5 +1,5 @@
-//! The counters of messages and bytes, one set for each direction. They need no lock: taking one would cost the reader as much
-//! as all the rest it does with a small message.
+//! The counters of messages and bytes, one set for each direction. They take no lock. A lock would double the time that
+//! the reader spends on a small message.
 
 use crate::peer::stats::{COMMANDS, Count, Traffic};
 use crate::wire::Command;
@@ -9,7 +9,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Counters that one thread changes, and any thread can read at one moment.
+/// Counters that one thread changes and every thread can read. A thread that reads gets all counters as they were at
+/// one moment.
 ///
 /// `changes` is odd while a counter is being changed. A reading thread compares it before and after, and reads again if it
 /// was odd or has changed.
@@ -52,13 +53,13 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts a message. Only one thread may call this and the methods that follow.
+    /// Counts a message. Only one thread may call this method, `add_all`, `add_malformed` and `add_skipped`.
     #[inline]
     pub fn add(&self, command: Command, bytes: usize, at: Stamp) {
         self.add_all([(command, Count::one(bytes))], at);
     }
 
-    /// Counts several messages at one moment.
+    /// Counts several messages in one change.
     #[inline]
     pub fn add_all(&self, counts: impl IntoIterator<Item = (Command, Count)>, at: Stamp) {
         self.change(|| {
@@ -79,7 +80,7 @@ impl Counters {
         });
     }
 
-    /// Counts more bytes of such a frame.
+    /// Counts more bytes of a malformed frame that is counted already.
     pub fn add_skipped(&self, bytes: usize) {
         self.change(|| self.malformed.add(Count { messages: 0, bytes: bytes as u64 }));
     }
@@ -93,7 +94,7 @@ impl Counters {
         self.changes.store(before.wrapping_add(2), Ordering::Release);
     }
 
-    /// All counters at one moment, and when something was counted last.
+    /// All counters as they are at one moment, and the time of the last count.
     pub fn get(&self) -> (Traffic, Option<SystemTime>) {
         loop {
             let before = self.changes.load(Ordering::Acquire);
@@ -115,12 +116,12 @@ impl Counters {
     }
 }
 
-/// A time as a number.
+/// A time in nanoseconds since 1970, which fits an atomic counter. 0 is no time.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::peer) struct Stamp(u64);
 
 impl Stamp {
-    /// Of a clock that is set to before 1970 or after 2554 it keeps the nearest time.
+    /// A time before 1970 or after 2554 becomes the nearest time in that range.
     pub fn of(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1))
@@ -137,7 +138,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     #[test]
-    fn several_messages_are_counted_at_once() {
+    fn several_messages_are_counted_in_one_change() {
         let counters = Counters::default();
         let now = SystemTime::now();
         let count = Count { messages: 3, bytes: 96 };
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_is_read() {
+    fn the_counters_have_what_was_added() {
         let counters = Counters::default();
         assert_eq!(counters.get(), (Traffic::default(), None));
         let now = SystemTime::now();
@@ -167,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_far_off_is_still_a_time() {
+    fn a_time_out_of_range_becomes_the_nearest_one() {
         assert_eq!(Stamp::of(UNIX_EPOCH - Duration::from_secs(1)).time(), Some(UNIX_EPOCH + Duration::from_nanos(1)));
         let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
         assert_eq!(Stamp::of(far).time(), Some(UNIX_EPOCH + Duration::from_nanos(u64::MAX)));
     }
 
     #[test]
-    fn messages_and_bytes_are_of_one_moment() {
+    fn all_counters_are_read_as_they_were_at_one_moment() {
         let counters = Counters::default();
         let done = AtomicBool::new(false);
         let now = Stamp::of(SystemTime::now());

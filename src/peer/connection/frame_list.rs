@@ -3,8 +3,8 @@
 use crate::peer::stats::Count;
 use crate::wire::Command;
 
-/// The capacity of a list that is kept for a later batch, in entries. It is enough for a batch of transactions of many sizes, and
-/// a fifth of the batch's own bytes.
+/// The most entries for which a cleared list keeps memory. They are enough for a batch of transactions of many sizes,
+/// and take a fifth of the memory of the batch's bytes.
 const KEPT: usize = 512;
 
 /// A list of frames in which consecutive frames of the same type and size are one entry.
@@ -33,13 +33,13 @@ impl FrameList {
         }
     }
 
-    /// Removes all entries, and keeps some of the memory for later ones.
+    /// Removes all entries. Keeps memory for up to [`KEPT`] entries of a later batch.
     pub fn clear(&mut self) {
         self.0.clear();
         self.0.shrink_to(KEPT);
     }
 
-    /// The commands of the frames, some of them perhaps more than once.
+    /// The command of each entry. A command can occur more than once.
     pub fn commands(&self) -> impl Iterator<Item = Command> {
         self.0.iter().map(|group| group.command)
     }
@@ -59,7 +59,7 @@ pub(in crate::peer) struct Frames<'a> {
     /// Frames that end after this are not included.
     until: usize,
     rest: &'a [Group],
-    /// How many frames of the first entry are passed.
+    /// How many frames of the first entry of `rest` were returned already.
     taken: usize,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Frames<'a> {
         taken
     }
 
-    /// The numbers of messages and bytes, entry by entry.
+    /// The command and the numbers of messages and bytes of each entry.
     pub fn counts(mut self) -> impl Iterator<Item = (Command, Count)> {
         std::iter::from_fn(move || {
             let Group { command, size, count } = self.next_group()?;
@@ -81,7 +81,7 @@ impl<'a> Frames<'a> {
         })
     }
 
-    /// Passes over the frames of the first entry.
+    /// Moves past the frames of the first entry that end within `until`, and returns them as one group.
     fn next_group(&mut self) -> Option<Group> {
         let (first, rest) = self.rest.split_first()?;
         let fitting = (self.until - self.at).checked_div(first.size).unwrap_or(usize::MAX);
@@ -127,39 +127,39 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_what_was_added(
+        fn the_list_returns_the_frames_that_were_added(
             frames in vec((command(), 1..4_usize), 0..20),
             cuts in vec(0..60_usize, 0..5),
         ) {
-            let mut contents = FrameList::default();
+            let mut list = FrameList::default();
             let mut bytes = Vec::new();
             let mut expected = Vec::new();
             for (number, (command, size)) in frames.into_iter().enumerate() {
-                contents.add(command, size);
+                list.add(command, size);
                 let frame = vec![u8::try_from(number).unwrap(); size];
                 bytes.extend_from_slice(&frame);
                 expected.push((command, frame, bytes.len()));
             }
-            let all: Vec<_> = contents.frames(&bytes).map(|(command, frame)| (command, frame.to_vec())).collect();
+            let all: Vec<_> = list.frames(&bytes).map(|(command, frame)| (command, frame.to_vec())).collect();
             let whole = |from: usize, to: usize| {
                 let within = expected.iter().filter(move |(_, _, end)| (from + 1..=to).contains(end));
                 within.map(|(command, frame, _)| (*command, frame.clone())).collect::<Vec<_>>()
             };
             prop_assert_eq!(&all, &whole(0, bytes.len()));
-            // In pieces, as they are written.
+            // The frames are taken in pieces, as the writer takes them.
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
             cuts.sort_unstable();
-            let mut rest = contents.frames(&bytes);
+            let mut rest = list.frames(&bytes);
             let mut from = 0;
             for to in cuts {
                 let piece = rest.take_within(to);
-                let told: Vec<_> = piece.clone().map(|(command, frame)| (command, frame.to_vec())).collect();
-                prop_assert_eq!(&told, &whole(from, to));
+                let returned: Vec<_> = piece.clone().map(|(command, frame)| (command, frame.to_vec())).collect();
+                prop_assert_eq!(&returned, &whole(from, to));
                 let (messages, bytes) = piece.counts().fold((0, 0), |(messages, bytes), (_, count)| {
                     (messages + count.messages, bytes + count.bytes)
                 });
-                prop_assert_eq!(messages, told.len() as u64);
-                prop_assert_eq!(bytes, told.iter().map(|(_, frame)| frame.len() as u64).sum::<u64>());
+                prop_assert_eq!(messages, returned.len() as u64);
+                prop_assert_eq!(bytes, returned.iter().map(|(_, frame)| frame.len() as u64).sum::<u64>());
                 from = to;
             }
             let left: Vec<_> = rest.map(|(command, frame)| (command, frame.to_vec())).collect();
@@ -168,16 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_one_kind_is_one_entry() {
-        let mut contents = FrameList::of(Command::Tx, 274);
+    fn consecutive_frames_of_one_command_and_size_are_one_entry() {
+        let mut list = FrameList::of(Command::Tx, 274);
         for _ in 0..1000 {
-            contents.add(Command::Tx, 274);
+            list.add(Command::Tx, 274);
         }
-        assert_eq!(contents.commands().collect::<Vec<_>>(), [Command::Tx]);
-        contents.add(Command::Tx, 275);
-        contents.add(Command::Ping, 275);
-        assert_eq!(contents.commands().collect::<Vec<_>>(), [Command::Tx, Command::Tx, Command::Ping]);
-        contents.clear();
-        assert_eq!(contents.commands().count(), 0);
+        assert_eq!(list.commands().collect::<Vec<_>>(), [Command::Tx]);
+        list.add(Command::Tx, 275);
+        list.add(Command::Ping, 275);
+        assert_eq!(list.commands().collect::<Vec<_>>(), [Command::Tx, Command::Tx, Command::Ping]);
+        list.clear();
+        assert_eq!(list.commands().count(), 0);
     }
 }

@@ -1,7 +1,7 @@
-//! The life of one connection: start, handshake, first reason to end, last callback, end.
+//! The states of one connection: its start, its handshake, its end, the last callback, and the exit of its threads.
 //!
 //! ```text
-//! starting ──► running ──► ended (the first reason wins) ──► the last thread calls on_disconnect ──► finished
+//! starting ──► running ──► ended (the first reason wins) ──► the last thread calls on_disconnect ──► all threads exit
 //!     └──► cancelled: a thread could not be started; no callback runs and nothing is sent
 //! ```
 
@@ -18,7 +18,7 @@ pub(in crate::peer) const THREADS: usize = 3;
 #[derive(Debug)]
 pub(in crate::peer) struct Lifecycle {
     identity: PeerIdentity,
-    /// Set once. Read by the reader for every message, so it is not behind the lock.
+    /// The reason for the end, set once. It is outside the lock, because the reader thread reads it for every message.
     reason: OnceLock<DisconnectReason>,
     state: Mutex<State>,
     /// Notified when `state` or `reason` changes.
@@ -69,7 +69,7 @@ impl Lifecycle {
         self.set_start(Start::Started);
     }
 
-    /// Tells the threads that were started to exit, because `missing` others could not be started.
+    /// Makes the threads that were started exit, because `missing` of the three threads could not be started.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
         state.calling -= missing.min(state.calling);
@@ -94,7 +94,8 @@ impl Lifecycle {
         }
     }
 
-    /// Sets the reason if there is none yet, and wakes every thread that waits. Returns whether this was the first.
+    /// Sets the reason for the end unless one is set already, disconnects the quit channel, and wakes every waiting
+    /// thread. Returns whether this call set the reason.
     pub fn end(&self, reason: DisconnectReason) -> bool {
         if self.reason.set(reason).is_err() {
             return false;
@@ -105,7 +106,7 @@ impl Lifecycle {
         true
     }
 
-    /// Why the connection ended; `None` while it has not.
+    /// The reason for the end, or `None` if the connection has not ended.
     pub fn reason(&self) -> Option<&DisconnectReason> {
         self.reason.get()
     }
@@ -113,7 +114,7 @@ impl Lifecycle {
     /// The quit channel, which is disconnected when the connection ends. Nothing is ever sent on it.
     pub fn quitting(&self) -> Receiver<Infallible> {
         let quitting = self.state.lock().quit.as_ref().map(|(_, quitting)| quitting.clone());
-        // After the end, a channel without a sender.
+        // The connection has ended: this channel has no sender, so it is disconnected too.
         quitting.unwrap_or_else(|| bounded(0).1)
     }
 
@@ -127,11 +128,13 @@ impl Lifecycle {
         self.state.lock().handshake_done
     }
 
-    /// Waits until the handshake is done. Returns `false` if `deadline` passes first. `None` is no deadline.
+    /// Waits until the handshake is done. Returns `false` if `deadline` passes first. With `None` it waits without a
+    /// deadline.
     ///
     /// # Errors
     ///
-    /// The reason if the connection ended before.
+    /// [`WaitError::Closed`] with the reason if the connection ends first, and [`WaitError::InCallback`] on one of the
+    /// peer's own threads.
     pub fn wait_for_handshake(&self, deadline: Option<Instant>) -> Result<bool, WaitError> {
         self.identity.check_not_current()?;
         let mut timed_out = false;
@@ -152,7 +155,7 @@ impl Lifecycle {
     }
 
     /// Called by each thread after its last callback. Returns `true` for the last thread, which must then call
-    /// `on_disconnect`. Never true after [`cancel`](Self::cancel).
+    /// `on_disconnect`. After [`cancel`](Self::cancel) it always returns `false`.
     pub fn leave_callbacks(&self) -> bool {
         let mut state = self.state.lock();
         state.calling = state.calling.saturating_sub(1);
@@ -168,7 +171,8 @@ impl Lifecycle {
         self.changed.notify_all();
     }
 
-    /// Waits until all threads have exited. Returns `false` if `deadline` passes first. `None` is no deadline.
+    /// Waits until all threads have exited. Returns `false` if `deadline` passes first. With `None` it waits without a
+    /// deadline.
     pub fn wait_until_finished(&self, deadline: Option<Instant>) -> bool {
         let mut timed_out = false;
         let mut state = self.state.lock();
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_start_calls_nobody_and_is_finished_when_the_others_have_left() {
+    fn a_cancelled_start_runs_no_callback_and_is_finished_when_the_started_threads_have_exited() {
         let lifecycle = Lifecycle::new();
         lifecycle.cancel(1);
         for _ in 0..THREADS - 1 {
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_handshake_or_the_connection() {
+    fn waiting_for_the_handshake_ends_when_it_is_done_or_when_the_connection_ends() {
         for ends in [false, true] {
             let lifecycle = Lifecycle::new();
             thread::scope(|scope| {

@@ -1,9 +1,9 @@
 //! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
-//! Senders append small frames to the last batch while it waits, and the writer thread takes whole batches: one system
-//! call and one lock for many messages. One lock protects all batches. Senders can add frames to the last batch until
-//! the writer takes it, and all batches are dropped at once when the connection ends. A wake-up channel tells the
-//! writer that there is something to take.
+//! Senders append small frames to the last batch, and the writer thread takes whole batches. One system call and one
+//! locking of the queue then serve many messages. One lock protects all batches, because senders can add frames to the
+//! last batch until the writer takes it, and because all batches are dropped at once when the connection ends. A
+//! wake-up channel tells the writer that there is a batch to write.
 
 mod waiting;
 
@@ -24,8 +24,8 @@ use waiting::WaitingSenders;
 /// A frame up to this size in bytes is copied into a batch of small frames; a larger one is a batch of its own.
 pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
 
-/// How many bytes of automatic answers may wait when the program's messages have taken all the room. A remote that
-/// requests more answers than this without reading any is misbehaving, and the peer disconnects.
+/// How many bytes of automatic answers may wait when the queue is full. The peer disconnects a remote that requests
+/// more answers than this without reading them.
 const ANSWER_ROOM: usize = 16 * 1024;
 
 /// How many buffers of written batches are kept for later batches. With the default high-water mark, a sender fills
@@ -46,9 +46,11 @@ struct Queue {
     batches: VecDeque<Batch>,
     /// The program's messages and automatic answers that wait until our `verack` is queued.
     held: VecDeque<Batch>,
+    /// Our `verack` is queued. From then on no frame is added to `held`.
     open: bool,
     stage: Stage,
-    /// Set just before the reason for the end is recorded. From then on `push_last` is refused.
+    /// [`Outbound::stop`] sets it, just before `Lifecycle::end` sets the reason for the end. After that, `push_last` is
+    /// refused.
     stopped: bool,
     /// The bytes of the frames that are queued or that the writer is writing.
     bytes: usize,
@@ -61,9 +63,9 @@ struct Queue {
     waiting: WaitingSenders,
     /// Emptied buffers for later batches. Allocating one for each batch would cost as much as filling it.
     spare: Vec<SpareBuffer>,
-    /// The writer found nothing and waits for a wake-up.
+    /// The writer thread found the queue empty and waits for a wake-up.
     writer_idle: bool,
-    /// `None` after the end, so that a handle of an ended peer does not keep the channel.
+    /// `None` after the end, so that a handle of an ended peer does not keep the channel in memory.
     wake_writer: Option<Sender<()>>,
 }
 
@@ -71,14 +73,16 @@ struct Queue {
 enum Stage {
     #[default]
     Accepting,
-    /// Nothing new is accepted; what is queued is still written.
+    /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
+    /// still written.
     Draining,
-    /// As `Draining`, and the connection ends for this reason once nothing is left to write.
+    /// Every new frame is refused. The writer thread ends the connection for this reason when it has written all
+    /// batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
 
-/// An encoded frame on its way into the queue.
+/// An encoded frame that is to be queued.
 pub(in crate::peer) enum Queued<'a> {
     /// A small frame, which is copied into a batch.
     Small(&'a [u8]),
@@ -98,14 +102,15 @@ impl Queued<'_> {
     }
 }
 
-/// The kind of a queued message: decides whether it waits for the handshake and how much room it has.
+/// The kind of a queued message. It decides whether the message waits for the handshake, and how much of the queue it
+/// may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Lane {
     /// A message of the handshake, or the last `reject`. It does not wait for the handshake, is accepted even if the
     /// queue is full, and has no position.
     Handshake,
-    /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that a remote
-    /// is not disconnected because the program has filled the queue.
+    /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that the peer
+    /// can answer a remote even if the program has filled the queue.
     Answer,
     /// A batch of announcements, which are accepted until the connection ends. Its caller checks that the queue
     /// [has room](Outbound::has_room_for_announcements), and queues one at a time.
@@ -122,12 +127,12 @@ pub(in crate::peer) enum Refused {
     Timeout,
 }
 
-/// There is nothing to write.
+/// The result of [`Outbound::pop_or_idle`] if there is no batch to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::peer) struct Idle {
-    /// Whether buffers are kept that can be [released](Outbound::release_spare) after a while.
+    /// Whether the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
     pub keeps_buffers: bool,
-    /// The reason for which the connection is to end now, because everything is written.
+    /// The reason for which the connection must end now, because the last frame is written.
     pub finish: Option<DisconnectReason>,
 }
 
@@ -172,7 +177,8 @@ impl Outbound {
         }
         let accepts = match queue.stage {
             Stage::Accepting => true,
-            // A remote that pings meanwhile gets its pong, or it would end the connection.
+            // Automatic answers are still queued, because a remote that gets no pong could disconnect before the queue
+            // is written.
             Stage::Draining => lane != Lane::Ordinary,
             Stage::Finishing(_) | Stage::Closed => false,
         };
@@ -220,7 +226,7 @@ impl Outbound {
         matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
-    /// Lets the held messages through. Called when our `verack` is queued.
+    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
         queue.open = true;
@@ -231,7 +237,7 @@ impl Outbound {
         wake(wake_up);
     }
 
-    /// Wakes the writer for work outside the queue: announcements.
+    /// Wakes the writer to check the announcements, which are not in the queue.
     pub fn wake_writer(&self) {
         let wake_up = self.queue.lock().wake_writer.clone();
         wake(wake_up);
@@ -241,8 +247,8 @@ impl Outbound {
         self.queue.lock().open
     }
 
-    /// Queues the last frame, ahead of the held ones, and accepts nothing after it. Once it is written the writer ends the
-    /// connection for `reason`.
+    /// Queues the last frame of the connection, ahead of the held frames, and refuses every later frame. When the last
+    /// frame is written, the writer thread ends the connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
         if queue.stopped || !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
@@ -257,7 +263,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Accepts no new message of the program. The queued ones are still written.
+    /// Refuses new messages of the program from now on. Queued frames are still written.
     pub fn drain(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Accepting) {
@@ -271,9 +277,9 @@ impl Outbound {
         self.queue.lock().last_position
     }
 
-    /// Prevents a later [`push_last`](Self::push_last) from setting another reason: it is refused from now on. Returns
-    /// the reason for which the connection was about to end, if there is one. The queue is [closed](Self::close) once
-    /// the reason is set.
+    /// Refuses every later [`push_last`](Self::push_last), so that it cannot set another reason. Returns the reason of
+    /// an earlier `push_last`, if there was one. `Shared::end` calls this method, then sets the reason for the end,
+    /// then calls [`close`](Self::close).
     pub fn stop(&self) -> Option<DisconnectReason> {
         let mut queue = self.queue.lock();
         queue.stopped = true;
@@ -283,7 +289,7 @@ impl Outbound {
         }
     }
 
-    /// The reason for which the connection will end once everything is written, if there is one.
+    /// The reason for which the connection will end when the last frame is written. `None` if no last frame is queued.
     pub fn finishing(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
             Stage::Finishing(reason) => Some((**reason).clone()),
@@ -291,19 +297,21 @@ impl Outbound {
         }
     }
 
-    /// Whether the next batch is small, so that waiting a moment for more frames pays.
+    /// Whether there is only one batch, and it is small. Then the writer waits a moment, because senders may add more
+    /// frames.
     pub fn next_is_small(&self) -> bool {
         let queue = self.queue.lock();
         queue.batches.len() == 1 && queue.batches.front().is_some_and(|batch| batch.bytes().len() < SMALL_BATCH)
     }
 
-    /// For the writer: the next batch. If there is none, the writer does not count as idle, so that the next sender
-    /// does not wake it.
+    /// Takes the next batch, for the writer thread. If there is none, the writer does not count as idle, so the next
+    /// sender does not wake it.
     pub fn pop(&self) -> Option<Batch> {
         self.queue.lock().batches.pop_front()
     }
 
-    /// For the writer: the next batch. If there is none, the writer counts as idle, so that the next sender wakes it.
+    /// Takes the next batch, for the writer thread. If there is none, the writer counts as idle, so the next sender
+    /// wakes it.
     pub fn pop_or_idle(&self) -> Result<Batch, Idle> {
         let mut queue = self.queue.lock();
         let batch = queue.batches.pop_front();
@@ -324,7 +332,7 @@ impl Outbound {
         drop(spare);
     }
 
-    /// For the writer: the batch that it took was written. There is room again.
+    /// Called by the writer thread after it has written a batch. Frees the room of the batch, and keeps its buffer.
     pub fn written(&self, batch: Batch) {
         let (length, messages, answer_bytes) = (batch.bytes().len(), batch.messages, batch.answer_bytes);
         let mut unused = batch.into_spare();
@@ -342,17 +350,17 @@ impl Outbound {
         drop(unused);
     }
 
-    /// For the writer: puts back a batch that could not be written. The connection is about to end because of that.
+    /// Puts back a batch that the writer thread could not write. The connection ends soon because of the failed write.
     pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
-        // The statistics still count it as queued.
+        // The batch is put back because the statistics still count its messages as queued.
         if !matches!(queue.stage, Stage::Closed) {
             queue.batches.push_front(batch);
         }
     }
 
-    /// Refuses everything from now on and wakes the senders that wait. Returns what was queued, to be dropped outside the
-    /// lock.
+    /// Refuses every frame from now on and wakes the waiting senders. Returns the queued batches, which the caller
+    /// drops outside the lock.
     pub fn close(&self) -> [VecDeque<Batch>; 2] {
         let mut queue = self.queue.lock();
         queue.stage = Stage::Closed;
@@ -377,9 +385,9 @@ impl Outbound {
 impl Queue {
     /// Wakes the sender that has waited longest if there is room for it.
     ///
-    /// The sender is woken when the queue is down to half of the high-water mark. Waking it after every batch would
-    /// make it and the writer sleep in turns, which costs more than the sending itself. But the writer must not run out
-    /// of work meanwhile.
+    /// The sender is woken when the queue is down to half of the high-water mark. If it were woken after every batch,
+    /// it and the writer would sleep in turns, which costs more than the sending itself. It is woken earlier if at most
+    /// one batch is left, so that the writer does not run out of work.
     fn wake_waiting_sender(&mut self, high_water_mark: usize) {
         if self.bytes <= high_water_mark / 2 || (self.bytes < high_water_mark && self.batches.len() <= 1) {
             self.waiting.wake_first();
@@ -415,15 +423,16 @@ impl Queue {
         self.last_position
     }
 
-    /// The channel to wake the writer with, if it must be woken for a frame of this lane. A writer that is writing looks
-    /// again by itself.
+    /// The wake-up channel of the writer, if the writer must be woken for a frame of this lane. A writer that is not
+    /// idle checks the queue again by itself.
     fn take_wake_up(&mut self, lane: Lane) -> Option<Sender<()>> {
         let wakes = (self.open || lane == Lane::Handshake) && mem::take(&mut self.writer_idle);
         if wakes { self.wake_writer.clone() } else { None }
     }
 }
 
-/// Wakes the writer, outside the lock. If a wake-up waits in the channel already, it is enough.
+/// Wakes the writer. Callers have released the lock. If the channel is full, it already holds a wake-up, and one is
+/// enough.
 fn wake(wake_up: Option<Sender<()>>) {
     if let Some(wake_up) = wake_up {
         let _ = wake_up.try_send(());

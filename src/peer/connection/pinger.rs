@@ -13,14 +13,16 @@ use std::{sync::Arc, time::Instant};
 
 /// Runs until the connection has ended.
 pub(in crate::peer) fn run(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
-    // The program's logger can panic. A peer without deadlines must not stay connected.
+    // The program's logger can panic in `serve`. The connection must end then, because nothing checks its deadlines any
+    // more.
     if let Err(message) = catch_panic(|| serve(shared, wake_up)) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
 }
 
 fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
-    // Checked in every round: with a very short ping interval, a ping may be due each time, and the `select!` is not reached.
+    // Checked in every iteration. With a very short ping interval a ping can be due every time, and then the loop does
+    // not reach the `select!`, which also notices the end.
     while shared.ended().is_none() {
         let sleep = match shared.next_due(Instant::now()) {
             Ok(Due::Ping) => {
@@ -46,7 +48,7 @@ fn ping(shared: &Shared) {
     let ping = Ping { nonce: shared.config.ping_nonce() };
     match shared.queue_in(Lane::Ordinary, &ping, Wait::No) {
         Ok(_) => {}
-        // A full queue is no reason to end: the write timeout ends a remote that reads nothing.
+        // A full queue does not end the connection. The write timeout disconnects a remote that reads nothing.
         Err(error) => debug!(target: SENT, "{shared}: no ping: {error}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Requests of the program that wait for their answer.
 //!
-//! A question is removed when it is answered, when its caller gives up, or when the connection ends, so at most
-//! [`MAX`](Questions::MAX) of them and one answer for each exist.
+//! A question is removed when it is answered or when its caller stops waiting. A caller stops at the latest when the
+//! connection ends. At most [`MAX`](Questions::MAX) questions exist, with at most one answer each.
 
 use crate::peer::AskError;
 use crate::peer::sync::Mutex;
@@ -16,7 +16,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Questions {
     list: Mutex<List>,
-    /// How many there are. Read by the reader for every message.
+    /// The number of questions. It is outside the lock, because the reader thread reads it for every message.
     count: AtomicUsize,
 }
 
@@ -26,7 +26,7 @@ struct List {
     next_id: u64,
 }
 
-/// What answers a question.
+/// The message that answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Awaited {
     /// The next message of this type.
@@ -45,13 +45,13 @@ struct Question {
     answer: Sender<Result<Message, AskError>>,
 }
 
-/// What a message means for a question.
+/// The answer that a message gives to a question.
 enum Match {
     Answer,
     Error(AskError),
 }
 
-/// A place in the list, given up when it is dropped.
+/// A registered question. Dropping it removes the question from the list.
 pub(in crate::peer) struct Pending<'a> {
     questions: &'a Questions,
     id: u64,
@@ -62,8 +62,8 @@ impl Questions {
     /// How many questions of one peer may wait.
     pub const MAX: usize = 1024;
 
-    /// Registers a question and sends its request with `queue`. Both happen under one lock, so that the questions stand in
-    /// the order in which their requests leave. `queue` must not wait.
+    /// Registers a question and sends its request with `queue`. Both happen under one lock, so that the questions are
+    /// in the order in which their requests are queued. `queue` must not block.
     pub fn ask<E: Into<AskError>>(
         &self,
         request: Command,
@@ -77,7 +77,7 @@ impl Questions {
         let (answer, answered) = bounded(1);
         let id = list.next_id;
         list.next_id += 1;
-        // Before the request leaves, so that the answer cannot be there first.
+        // The question is registered before its request is queued, so that the answer cannot arrive first.
         list.questions.push(Question { id, request, awaited, answer });
         self.count.store(list.questions.len(), Ordering::Release);
         let pending = Pending { questions: self, id, answer: answered };
@@ -86,14 +86,16 @@ impl Questions {
         result.map(|()| pending).map_err(Into::into)
     }
 
-    /// Whether a message may answer something. Asked for every message, and mostly not so.
+    /// Whether no question waits for an answer. The reader calls this for every message, so it takes no lock.
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// A message arrived: answers the first question that it fits, or, for `notfound`, all of them.
+    /// Answers the first question that `message` fits, with the message or with an error. A `notfound` answers every
+    /// question that it fits.
     pub fn arrived(&self, message: &Message) {
-        // Worked out once, before the lock: the remote decides how many items there are, and the program how many questions.
+        // Computed once, and before the lock is taken. The remote chooses the number of items and the program the
+        // number of questions, and both can be large.
         let arrived = Arrived::of(message);
         let mut list = self.list.lock();
         let mut at = 0;
@@ -103,7 +105,7 @@ impl Questions {
                 continue;
             };
             let question = list.questions.remove(at);
-            // A caller that gave up meanwhile no longer listens.
+            // Sending fails if the caller has stopped waiting, which is fine.
             let _ = question.answer.try_send(match result {
                 Match::Answer => Ok(message.clone()),
                 Match::Error(error) => Err(error),
@@ -122,7 +124,7 @@ impl Questions {
     }
 }
 
-/// What of a message can answer a question.
+/// The part of a message that can answer a question.
 enum Arrived<'a> {
     Block(Hash),
     Transaction(Hash),
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_notfound_ends_all_questions_that_there_may_be() {
+    fn the_largest_notfound_ends_the_maximum_number_of_questions() {
         let questions = Questions::default();
         let hash = |number: usize| Hash::of(&number.to_le_bytes());
         let pending: Vec<_> = (0..Questions::MAX).map(|number| ask(&questions, Awaited::Block(hash(number)))).collect();
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_given_up_gets_no_answer() {
+    fn a_question_whose_caller_stopped_waiting_is_removed() {
         let questions = Questions::default();
         drop(ask(&questions, Awaited::Type(Command::SelectedTip)));
         assert!(questions.is_empty());
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded() {
+    fn the_number_of_questions_is_bounded() {
         let questions = Questions::default();
         let pending: Vec<_> =
             (0..Questions::MAX).map(|_| ask(&questions, Awaited::Type(Command::SelectedTip))).collect();

@@ -22,14 +22,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The largest payload that is accepted until the handshake is done, in bytes. It bounds the memory that a remote can occupy
-/// before it has sent a `version`.
+/// The largest payload that is accepted until the handshake is done, in bytes. It limits the memory that a remote can
+/// occupy before the handshake is done.
 const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 
-/// The pause before the next attempt to read, for streams that return at once instead of waiting.
+/// The pause before the next attempt to read. It keeps a stream that returns at once, instead of blocking, from
+/// occupying a core.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// Reads until the connection ends, and ends it.
+/// Reads until the stream ends or fails, or the connection must end. Then ends the connection.
 pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
     let peer = shared.own_handle();
     let listener = &*shared.settings().listener;
@@ -67,7 +68,7 @@ struct Reader<'a> {
     now: Instant,
 }
 
-/// What is left to do with a message after it was applied to the state.
+/// What the reader still has to do with a message after it has updated the state.
 enum Then {
     Deliver,
     /// Deliver it, then answer the remote's `version`.
@@ -90,8 +91,8 @@ impl Reader<'_> {
                     return self.rejected().unwrap_or(closed);
                 }
                 Ok(_) => {}
-                // A read that timed out or was interrupted. The pause keeps a stream that never waits from occupying a core. It
-                // also notices the end of the connection where shutting the stream down does not wake this thread.
+                // The read timed out or was interrupted. During the pause this thread notices the end of the
+                // connection. That is necessary for streams whose shutdown does not wake a thread that reads.
                 Err(error) if stream::can_be_repeated(&error, self.waited(), stream::READ_TIMEOUT) => {
                     if self.shared.lifecycle.quitting().recv_timeout(RETRY_PAUSE) == Err(RecvTimeoutError::Disconnected)
                     {
@@ -108,17 +109,17 @@ impl Reader<'_> {
             }
             self.now = Instant::now();
             self.shared.with_deadlines(|deadlines| deadlines.reader_busy(self.now));
-            let mut heard = false;
+            let mut completed = false;
             let arrived = self.decoder.arrived() - before;
-            let result = self.handle_frames(&mut heard);
+            let result = self.handle_frames(&mut completed);
             let now = Instant::now();
             let number = self.decoder.frame_under_way();
             let arriving = self.decoder.announced().map(|(command, _)| command);
             self.shared.with_deadlines(|deadlines| {
-                deadlines.reader_waits(now, heard);
+                deadlines.reader_waits(now, completed);
                 deadlines.frame_arriving(number, arriving, now);
             });
-            // After the deadlines are updated, because a pause must not move them.
+            // The pause comes after the deadlines are updated, because it must not extend them.
             if let Err(reason) = result.and_then(|messages| self.pace(messages, arrived)) {
                 return reason;
             }
@@ -135,7 +136,7 @@ impl Reader<'_> {
         self.now.elapsed()
     }
 
-    /// Slows down a remote that sends more than it may.
+    /// Pauses reading if the remote is over its rate limit.
     fn pace(&mut self, messages: u64, bytes: u64) -> OrEnd {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
         let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {
@@ -151,8 +152,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Handles all frames that have arrived completely. Returns how many there were.
-    fn handle_frames(&mut self, heard: &mut bool) -> OrEnd<u64> {
+    /// Handles all frames that have arrived completely, and returns their number. Sets `completed` if there was at
+    /// least one.
+    fn handle_frames(&mut self, completed: &mut bool) -> OrEnd<u64> {
         let clock = Stamp::of(SystemTime::now());
         let mut frames = 0;
         loop {
@@ -170,7 +172,7 @@ impl Reader<'_> {
                     return Ok(frames);
                 }
                 Ok(Some(frame)) => {
-                    *heard = true;
+                    *completed = true;
                     frames += 1;
                     let (command, size) = (frame.command(), frame.size());
                     if let Some(capture) = &self.shared.settings().capture {
@@ -178,7 +180,7 @@ impl Reader<'_> {
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
                     let decoded = frame.decode();
-                    // The decoder may have passed over the rest of a refused frame on its way to this one.
+                    // Before it returned this frame, the decoder may have skipped the rest of a refused one.
                     self.count_skipped(self.passed(before).saturating_sub(size));
                     // `handle` borrows the message instead of moving it. Moving it here costs more than everything else
                     // that the reader does for a small message.
@@ -204,7 +206,7 @@ impl Reader<'_> {
                     }
                 }
                 Err(error) => {
-                    *heard = true;
+                    *completed = true;
                     frames += 1;
                     self.refuse(self.passed(before), error, clock)?;
                 }
@@ -212,7 +214,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses a frame by its header if the handshake does not allow its command yet. Its payload is never read.
+    /// Refuses a frame as soon as its header has arrived, if the handshake does not allow its command yet. The payload
+    /// is then never read.
     #[inline]
     fn check_announced(&self) -> OrEnd {
         if self.has_version {
@@ -230,7 +233,7 @@ impl Reader<'_> {
         usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
     }
 
-    /// Counts the bytes of a refused frame that the decoder passed over. They belong to no message, but they were received.
+    /// Counts bytes of a refused frame that the decoder skipped. They belong to no message, but they were received.
     fn count_skipped(&self, skipped: usize) {
         if skipped > 0 {
             self.shared.received.add_skipped(skipped);
@@ -249,7 +252,8 @@ impl Reader<'_> {
         let step = self.note(size, command, message, clock);
         if step == Step::Finished {
             self.decoder.set_limits(self.shared.settings().payload_limits.clone());
-            // Before any callback, because the time in a callback must not count as time of the handshake.
+            // The deadlines are updated before any callback runs, because the time in a callback must not count towards
+            // the handshake timeout.
             self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
             self.shared.lifecycle.handshake_done();
         }
@@ -274,7 +278,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Counts a message and updates the state. Most messages change no state and take no lock.
+    /// Counts a message and updates the state. For most messages this changes no state and takes no lock.
     #[inline]
     fn note(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         if !self.handshake_done || matches!(message, Message::Version(_) | Message::VerAck(_)) {
@@ -298,8 +302,8 @@ impl Reader<'_> {
     fn shake_hands(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> Step {
         let overdue = self.shared.with_deadlines(|deadlines| deadlines.handshake_overdue(self.now));
         let mut state = self.shared.state.lock();
-        // Counted under the lock of the handshake, so that a snapshot of the statistics shows both the message and the
-        // state that it leads to, or neither.
+        // The message is counted under the lock of the handshake state. A snapshot of the statistics then shows either
+        // both the message and the new state, or neither.
         self.shared.received.add(command, size, clock);
         if let Some(reason) = overdue {
             return Step::End(None, reason);
@@ -313,7 +317,8 @@ impl Reader<'_> {
         step
     }
 
-    /// Answers the remote's `version`.
+    /// Answers the remote's `version`: queues our `version` if it was not sent yet, and our `verack`, and releases the
+    /// messages that wait for the handshake.
     fn introduce(&self, send_version: bool) -> OrEnd {
         if send_version {
             self.shared.answer(Lane::Handshake, &self.shared.version())?;
@@ -323,7 +328,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Does what the peer does by itself with a message, such as answering a ping.
+    /// Handles a message that the library itself reacts to, such as a ping. Returns whether the listener gets the
+    /// message.
     #[inline]
     fn deliver(&mut self, message: &Message) -> OrEnd<Then> {
         if !self.shared.questions.is_empty() {
@@ -388,8 +394,8 @@ impl Reader<'_> {
         Reject::new("malformed", RejectCode::MALFORMED, text)
     }
 
-    /// Queues a `reject` as the last message. [`run`] waits until it is written, at most [`LAST_REJECT`], because the remote may
-    /// not read.
+    /// Queues a `reject` as the last message. [`run`] waits until it is written. It waits at most [`LAST_REJECT`],
+    /// because the remote may not read.
     fn last_reject(&self, reject: &Reject, reason: &DisconnectReason) {
         if let Err(error) = self.shared.end_with(reject, reason.clone()) {
             debug!(target: SENT, "{}: the reject was not queued: {error}", self.shared);

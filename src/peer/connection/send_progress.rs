@@ -1,8 +1,9 @@
-//! How many of a peer's queued messages are written, and the threads that wait for one of them.
+//! The number of a peer's messages that are written, and the threads that wait until a message is written.
 //!
-//! Messages leave in the order in which they were queued, so the outcome of a message follows from its position: it is
-//! written once the count of written messages has reached its position, and it will never be written once the final count
-//! is known and lies below. The count only grows and the final count is set once, so every receipt has one outcome.
+//! Messages are written in the order in which they were queued, so the outcome of a message follows from its position.
+//! The message is written when the count of written messages reaches its position. It will never be written if the
+//! connection has ended and the final count is below its position. The count only grows and does not change after the
+//! end, so every receipt has one outcome.
 
 use crate::peer::sync::{Condvar, Mutex, MutexGuard};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// What is known of one message.
+/// What is known about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Outcome {
     Waiting,
@@ -22,6 +23,7 @@ pub(in crate::peer) enum Outcome {
 /// The count of written messages, kept by the writer thread.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct SendProgress {
+    /// A copy of `State::written` that is read without the lock.
     written: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
@@ -48,7 +50,8 @@ impl State {
         }
     }
 
-    /// A write that is under way when the connection ends may still succeed: the remote may have received its messages.
+    /// Whether the count can no longer change. If the connection ends during a write, that write may still succeed, so
+    /// the count is final only when it returns.
     fn is_final(&self) -> bool {
         self.closed && !self.writing
     }
@@ -61,8 +64,8 @@ impl State {
 }
 
 impl SendProgress {
-    /// The writer is about to write. Returns whether it may: after the end the count is final, and a message that left all
-    /// the same would be reported as not written.
+    /// Called by the writer before each write. Returns `false` if the connection has ended. The writer must not write
+    /// then: the count is final, so the message would be reported as not written.
     #[must_use]
     pub fn begin_write(&self) -> bool {
         let mut state = self.state.lock();
@@ -70,7 +73,8 @@ impl SendProgress {
         state.writing
     }
 
-    /// The write returned, and `messages` more are wholly written; 0 if it failed.
+    /// Called by the writer after each write. `messages` is the number of messages that this write completed, and 0 if
+    /// the write failed.
     pub fn end_write(&self, messages: u64) {
         let mut state = self.state.lock();
         if !state.is_final() {
@@ -81,7 +85,7 @@ impl SendProgress {
         self.resolve(state);
     }
 
-    /// The connection has ended. The count is final now, or when the write that is under way returns.
+    /// Called when the connection ends. The count is final now, or when the current write returns.
     pub fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -122,7 +126,7 @@ impl SendProgress {
         self.state.lock().outcome(position)
     }
 
-    /// Waits until the outcome of the message at `position` is known; `Waiting` if it is not by `deadline`.
+    /// Waits until the outcome of the message at `position` is known. Returns `Waiting` if `deadline` passes first.
     pub fn wait(&self, position: u64, deadline: Option<Instant>) -> Outcome {
         let mut timed_out = false;
         let mut state = self.state.lock();
@@ -139,7 +143,8 @@ impl SendProgress {
         }
     }
 
-    /// A channel that receives `()` once the message at `position` is written, and is disconnected if it never will be.
+    /// A channel that receives `()` when the message at `position` is written. If the message will never be written,
+    /// the channel is disconnected.
     pub fn channel(&self, position: u64) -> Receiver<()> {
         let (sender, receiver) = bounded(1);
         let mut state = self.state.lock();

@@ -1,4 +1,4 @@
-//! What the threads and the handles of one peer share.
+//! The state that the threads and the handles of one peer share.
 //!
 //! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`]. No lock is held while
 //! a callback or other code of the program runs.
@@ -35,36 +35,37 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How long a connection that is to end waits for its last `reject` to be written.
+/// How long the connection stays open at most until its last `reject` is written.
 pub(in crate::peer) const LAST_REJECT: Duration = Duration::from_secs(2);
 
 /// A scratch buffer with a larger capacity than this, in bytes, is dropped after use.
 const SCRATCH_KEPT: usize = 4 * SMALL_FRAME;
 
 thread_local! {
-    /// Where small frames are encoded before they are appended to a batch.
+    /// The buffer in which this thread encodes a small frame before the frame is appended to a batch.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The shared part of one peer.
+/// The state of one peer, shared by its threads and handles.
 pub(in crate::peer) struct Shared {
     pub id: u64,
     pub config: Config,
     pub direction: Direction,
     pub address: PeerAddress,
-    /// The address of this side, which `start` sets before there are threads.
+    /// The local address. `start` sets it before it starts the threads.
     pub local_addr: Option<SocketAddr>,
     pub connected_at: SystemTime,
     /// The requests for which there is a stall rule.
     pub timed_requests: Commands,
-    /// The commands that would answer a request under way, as bits of [`Commands`].
+    /// The commands of the messages that would answer a pending request, as bits of [`Commands`].
     awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
     pub lifecycle: Arc<Lifecycle>,
     pub questions: Questions,
+    /// A last `reject` is queued, and the connection ends when it is written. Set by `end_with`.
     ending_with_reject: AtomicBool,
-    /// The last request of each filtered kind.
+    /// The last `getblockinvs` and `getheaders`, which are not queued twice in a row.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcing>,
     /// The reader's counters.
@@ -73,17 +74,17 @@ pub(in crate::peer) struct Shared {
     pub sent: Counters,
     pub state: Mutex<State>,
     pub score: Mutex<Score>,
-    /// `None` after the end: an ended peer needs no deadlines, and a handle of it should keep little memory.
+    /// `None` after the end, so that a handle of an ended peer keeps little memory.
     clock: Mutex<Option<Box<Clock>>>,
     pub outbound: Arc<Outbound>,
-    /// Called and dropped when the connection ends: a handle that is kept longer keeps no descriptor.
+    /// Called and dropped when the connection ends, so that a handle of an ended peer keeps no file descriptor open.
     shutdown: Mutex<Option<Shutdown>>,
 }
 
-/// Shuts the connection down; `true` resets it instead of closing it.
+/// A function that shuts the connection down. With `true` it resets the connection instead of closing it.
 pub(in crate::peer) type Shutdown = Box<dyn Fn(bool) + Send + Sync>;
 
-/// What the reader keeps up to date.
+/// The state that received messages change. The writer and callers of `Peer::ping` also change `pings`.
 pub(in crate::peer) struct State {
     pub handshake: Handshake,
     pub remote: Option<Remote>,
@@ -91,21 +92,23 @@ pub(in crate::peer) struct State {
     pub wants_headers: bool,
 }
 
-/// The last request of each filtered kind. A request equal to the last one is not sent.
+/// The last requests that the program queued with `push_get_block_invs` and `push_get_headers`. A request equal to the
+/// last one is not queued.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct LastRequests {
     pub block_invs: Option<Box<GetBlockInvs>>,
     pub headers: Option<Box<GetHeaders>>,
 }
 
+/// The deadlines, and what is needed to wake the pinger when one of them becomes earlier.
 struct Clock {
     deadlines: Deadlines,
-    /// The deadline until which the pinger sleeps.
+    /// The time until which the pinger sleeps. `None` while it does not sleep or has no deadline.
     wake_at: Option<Instant>,
     wake_pinger: Sender<()>,
 }
 
-/// The ends of the channels that the threads own.
+/// The receivers of the wake-up channels: `work` for the writer thread, `pinger` for the pinger thread.
 pub(in crate::peer) struct Ends {
     pub work: Receiver<()>,
     pub pinger: Receiver<()>,
@@ -166,20 +169,20 @@ impl Shared {
         self.config.settings()
     }
 
-    /// Ends the connection unless it has ended: the first reason wins. Never blocks and never panics, because it runs in
-    /// destructors.
+    /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
+    /// panics, because it runs in destructors.
     pub fn end(&self, reason: DisconnectReason) {
-        // A remote that has stopped reading does not read what the system still holds for it. Closing the connection would
-        // keep up to 4 MB of unsent bytes for minutes; a reset frees them at once.
+        // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.
+        // A reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
-        // A connection that is about to end for a reason ends for that reason, whatever happens first: senders may have
-        // been refused with it already.
+        // If a last frame is queued, the connection ends for the reason of that frame and not for `reason`, because
+        // senders may already have been refused with it.
         let ending = self.outbound.stop();
         if !self.lifecycle.end(ending.unwrap_or(reason)) {
             return;
         }
         let shutdown = self.shutdown.lock().take();
-        // The program's stream, and its logger below, may panic. The other steps must be taken all the same.
+        // The program's stream, and its logger below, may panic. A panic must not skip the other steps.
         let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
@@ -191,14 +194,15 @@ impl Shared {
         }
     }
 
-    /// Why the connection ended, if it has.
+    /// The reason for the end, or `None` if the connection has not ended.
     pub fn ended(&self) -> Option<&DisconnectReason> {
         self.lifecycle.reason()
     }
 
-    /// Why the connection ended, for a caller that knows that it has ended or is about to.
+    /// The reason for which the connection has ended or is about to end. The caller must know that one of the two is
+    /// true.
     pub fn end_reason(&self) -> DisconnectReason {
-        // The first check is repeated, because the connection may end between the two.
+        // `ended` is called twice, because the connection may end between the first call and `finishing`.
         let reason = self.ended().cloned().or_else(|| self.outbound.finishing()).or_else(|| self.ended().cloned());
         reason.unwrap_or(DisconnectReason::Local)
     }
@@ -217,7 +221,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether the last message is queued. The reader then calls no more callbacks.
+    /// Whether a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
     pub fn is_ending_with_reject(&self) -> bool {
         self.ending_with_reject.load(Ordering::Acquire)
     }
@@ -227,7 +231,7 @@ impl Shared {
         self.queue_in(Lane::Ordinary, message, wait).map(|position| self.receipt(position))
     }
 
-    /// Queues a message that the peer sends by itself.
+    /// Queues a message that the library sends by itself, such as a pong.
     pub fn answer<M: Encode + ?Sized>(&self, lane: Lane, message: &M) -> Result<(), DisconnectReason> {
         match self.queue_in(lane, message, Wait::No) {
             Ok(_) => Ok(()),
@@ -254,15 +258,16 @@ impl Shared {
             }
             pushed
         };
-        // Taken out while it is in use, so that a logger or an encoder that queues another message finds an empty buffer. In
-        // the destructor of a thread-local value the buffer may be gone already.
+        // While the buffer is in use, it is taken out of the thread-local value. A logger or an encoder of the program
+        // may queue another message meanwhile, and then finds an empty buffer. The thread-local value may be destroyed
+        // already, if this runs in the destructor of another one.
         let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let result = queue(&mut scratch);
         let _ = SCRATCH.try_with(|kept| kept.set(scratch));
         result
     }
 
-    /// Queues a frame that is encoded already.
+    /// Queues an encoded frame.
     pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<Receipt, QueueError> {
         let peer = self.settings().network;
         if frame.network() != peer {
@@ -289,7 +294,8 @@ impl Shared {
         Receipt::new(position, Arc::clone(&self.outbound), Arc::clone(&self.lifecycle))
     }
 
-    /// Changes the deadlines, and wakes the pinger if it would sleep too long. Does nothing after the end.
+    /// Changes the deadlines. Wakes the pinger if a deadline is now earlier than the end of its sleep. Does nothing
+    /// after the end of the connection.
     pub fn with_deadlines<T: Default>(&self, change: impl FnOnce(&mut Deadlines) -> T) -> T {
         let mut guard = self.clock.lock();
         let Some(clock) = guard.as_deref_mut() else { return T::default() };
@@ -302,13 +308,13 @@ impl Shared {
         let wake_up = earlier.then(|| clock.wake_pinger.clone());
         drop(guard);
         if let Some(wake_up) = wake_up {
-            // If a wake-up waits in the channel already, it is enough.
+            // If the channel is full, it already holds a wake-up, and one is enough.
             let _ = wake_up.try_send(());
         }
         result
     }
 
-    /// The writer is about to write a request whose answer has a deadline.
+    /// Called by the writer just before it writes a request that has a stall rule.
     pub fn about_to_write(&self, request: Command) {
         self.with_deadlines(|deadlines| {
             deadlines.about_to_write(request);
@@ -316,12 +322,12 @@ impl Shared {
         });
     }
 
-    /// Whether a message of this type would answer a request under way. Called for every message, so it takes no lock.
+    /// Whether a message of this type would answer a pending request. Called for every message, so it takes no lock.
     pub fn is_awaited(&self, command: Command) -> bool {
         Commands::from_bits(self.awaited.load(Ordering::Acquire)).contains(command)
     }
 
-    /// A message arrived that may answer a request.
+    /// Called when a message arrives that may answer a pending request.
     pub fn answered(&self, answer: Command) {
         self.with_deadlines(|deadlines| {
             deadlines.answered(answer);
@@ -329,11 +335,12 @@ impl Shared {
         });
     }
 
-    /// For the pinger: what is due, or the time until which it can sleep.
+    /// Called by the pinger. Returns the action that is due, or the time until which the pinger can sleep.
     pub fn next_due(&self, now: Instant) -> Result<Due, Option<Instant>> {
         let mut guard = self.clock.lock();
         let Some(clock) = guard.as_deref_mut() else { return Err(None) };
-        // Whatever woke the pinger: if the time that it asked for is long past, it woke up late.
+        // The pinger may have been woken by its timer or by the channel. In both cases, it woke up late if this time is
+        // long past.
         if let Some(asked) = clock.wake_at.take() {
             clock.deadlines.pinger_woke(asked, now);
         }
@@ -346,7 +353,7 @@ impl Shared {
         }
     }
 
-    /// Our `version` message, with a nonce by which this node knows itself.
+    /// Our `version` message, with a new nonce by which this node detects a connection to itself.
     pub fn version(&self) -> Version {
         let settings = self.settings();
         Version {
@@ -363,7 +370,7 @@ impl Shared {
         }
     }
 
-    /// Stores what the remote's `version` says.
+    /// Stores the fields of the remote's `version`.
     pub fn introduce(state: &mut State, version: &Version, negotiated_version: i32) {
         state.remote = Some(Remote {
             user_agent: version.user_agent.clone(),
@@ -387,7 +394,7 @@ impl Shared {
         }
     }
 
-    /// Whether the peer answers `getseltip` by itself.
+    /// Whether the library answers `getseltip` for the program.
     pub fn answers_selected_tip(&self) -> bool {
         self.settings().has_dag && self.settings().answer_selected_tip
     }
@@ -399,7 +406,8 @@ impl Shared {
     pub fn stats(&self) -> Stats {
         let (inventory_known, inventory_queued) = self.announcements.lock().len();
         let state = self.state.lock();
-        // The reader counts `version` and `verack` under this lock.
+        // The reader counts `version` and `verack` under this lock, so the counters agree with the state of the
+        // handshake.
         let (received, last_receive) = self.received.get();
         let (sent, last_send) = self.sent.get();
         let (queued_bytes, queued_messages) = self.outbound.size();
@@ -442,7 +450,7 @@ fn unix_time(time: SystemTime) -> i64 {
 }
 
 impl std::fmt::Display for Shared {
-    /// As the original prints a peer: `address (inbound)`.
+    /// Writes the address and the direction as the original does: `address (inbound)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.address, self.direction)
     }

@@ -25,8 +25,9 @@ pub(in crate::peer) fn start(
     let (mut shared, ends) = Shared::new(config, direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
-    // The side that dialled sends its `version` first. It is queued before there is a thread, so nothing can be sent before
-    // it. A panic of the program's `DagView` ends the peer, as a panic in a callback does.
+    // The side that dialled sends its `version` first. It is queued before any thread starts, so that nothing can be
+    // sent before it. The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback
+    // does.
     let introduce = || match direction {
         Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
         Direction::Inbound => Ok(()),
@@ -76,7 +77,7 @@ fn run(shared: Arc<Shared>, body: Body) {
     lifecycle.leave();
 }
 
-/// Calls `on_disconnect`, on the last thread that may run callbacks.
+/// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.
 fn last_callback(shared: &Arc<Shared>) {
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_cannot_be_started_leaves_nothing_behind() {
+    fn if_one_thread_cannot_be_started_none_remains_no_callback_runs_and_nothing_is_sent() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         for direction in [Direction::Inbound, Direction::Outbound] {
             for (left, missing) in ["pinger", "writer", "reader"].into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Detects calls from a peer's own threads, where waiting for that peer would deadlock.
+//! Detects calls that are made on one of a peer's own threads. Such a call must not wait for the peer, because it would
+//! deadlock.
 
 use crate::peer::WaitError;
 use std::{

@@ -1,4 +1,5 @@
-//! Announcing inventory: blocks are announced at once, everything else in batches when the trickle timer fires.
+//! Announces inventory. Blocks are announced at once. Other items are announced in batches when the trickle timer
+//! fires.
 
 use super::outbound::{Lane, Queued, Wait};
 use super::send_progress::Outcome;
@@ -11,23 +12,23 @@ use crate::wire::{Command, Inv, Inventory, InventoryType, encode_frame};
 use log::{debug, error};
 use std::time::Instant;
 
-/// How many announced items are noted while the lock is held.
+/// How many announced items are stored before the lock is released and taken again.
 const SLICE: usize = 128;
 
-/// The announcements of a connection. After its end only two numbers are left of them, for the statistics.
+/// The announcements of a connection. After the end of the connection only two counts remain, for the statistics.
 pub(in crate::peer) enum Announcing {
     Open(Box<Announcements>),
     Closed { known: usize, waiting: usize },
 }
 
 impl Announcing {
-    /// Returns what was open, to be dropped outside the lock.
+    /// Replaces the announcements with their counts. Returns the old value, which the caller drops outside the lock.
     pub fn close(&mut self) -> Self {
         let (known, waiting) = self.len();
         std::mem::replace(self, Self::Closed { known, waiting })
     }
 
-    /// How many items are known and how many wait.
+    /// How many items are known, and how many wait to be announced.
     pub fn len(&self) -> (usize, usize) {
         match self {
             Self::Open(open) => (open.known_len(), open.waiting_len()),
@@ -37,10 +38,10 @@ impl Announcing {
 }
 
 impl Shared {
-    /// Notes the items of a remote's `inv` as known. Releases the lock after each slice, so that a caller of `queue_inventory`
-    /// waits for one slice at most, however much the remote announces.
+    /// Stores the items of a remote's `inv` as known. Releases the lock after each slice, so that a caller of
+    /// `queue_inventory` waits for one slice at most, however much the remote announces.
     pub fn note_announced(&self, items: &[Inventory]) {
-        // Older items would be forgotten at once.
+        // Only as many items are stored as the known inventory can hold. The last ones are the newest.
         let newest = items.len().saturating_sub(self.settings().known_inventory);
         for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
             let mut announcements = self.announcements.lock();
@@ -50,7 +51,7 @@ impl Shared {
         }
     }
 
-    /// Notes an item as known to the remote.
+    /// Stores an item as known to the remote.
     pub fn note_known(&self, item: Inventory) {
         if let Announcing::Open(open) = &mut *self.announcements.lock() {
             open.sent(item);
@@ -63,7 +64,7 @@ impl Shared {
             return Err(QueueError::Closed(reason.clone()));
         }
         if !self.outbound.is_open() {
-            // The original drops it too.
+            // The original also drops inventory that is queued before the handshake.
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! The writer thread, the outbound handler of a peer: writes queued frames to the stream.
+//! The writer thread of a peer, which writes queued frames to the stream.
 //!
-//! It writes batches as long as the outbound queue has any, and otherwise waits with `select!` for a wake-up, the trickle timer,
-//! or the end of the connection.
+//! It writes batches as long as the outbound queue has any. Otherwise it waits in `select!` for a wake-up, for a timer,
+//! or for the end of the connection.
 
 use super::batch::Batch;
 use super::counters::Stamp;
@@ -23,14 +23,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long the reader goes on after writing failed: the remote may have sent a `reject` that explains the failure.
+/// How long the reader thread continues after a write failed. The remote may have sent a `reject` that explains the
+/// failure.
 const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 
-/// How many attempts to write there are within the write timeout. Linux wakes a blocked writer only when about a third
-/// of the send buffer is free. A new attempt succeeds earlier, because it can use less free space than Linux waits for.
+/// How many times a blocked write is attempted within the write timeout. Linux wakes a blocked writer only when about a
+/// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free.
 const ATTEMPTS: u32 = 4;
 
-/// The pause between two attempts, for streams that return at once instead of waiting.
+/// The pause between two attempts. It keeps a stream that returns at once, instead of blocking, from occupying a core.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long spare buffers are kept while there is nothing to write. Steady traffic has shorter gaps.
@@ -59,7 +60,8 @@ fn wait(shared: &Shared, ends: &Ends, Timers { trickle, release }: Timers) -> bo
     }
 }
 
-/// As [`run`], for a scheduler that decides which thread goes on: it cannot look into `select!`.
+/// Like [`run`], for tests under shuttle. It polls the channels instead of waiting in `select!`, because shuttle does
+/// not know when a thread blocks there.
 #[cfg(all(test, shuttle))]
 pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
@@ -83,7 +85,7 @@ struct Writer<'a> {
     out: Box<dyn Write + Send>,
 }
 
-/// What the writer waits for when there is nothing to write.
+/// The timers that wake the writer while there is nothing to write.
 struct Timers {
     /// Fires when the next batch of announcements is due.
     trickle: Receiver<Instant>,
@@ -91,7 +93,7 @@ struct Timers {
     release: Receiver<Instant>,
 }
 
-/// The writer is done: the connection has ended, or is ending.
+/// The writer thread must exit, because the connection has ended or is ending.
 struct Done;
 
 impl Writer<'_> {
@@ -104,7 +106,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes until nothing is left. Returns the timers that can give the writer new work.
+    /// Writes until the queue is empty and no announcement is due. Returns the timers to wait for.
     fn write_everything(&mut self) -> Result<Timers, Done> {
         let mut wrote = false;
         loop {
@@ -159,16 +161,15 @@ impl Writer<'_> {
                 Err(done)
             }
             Err(message) => {
-                // Set before the batch is dropped, so that receipts of the batch see this reason.
                 self.shared.end(DisconnectReason::CallbackPanicked { message });
                 Err(Done)
             }
         }
     }
 
-    /// Writes whole frames. After each write, handles the frames that are completely written: starts the deadlines of requests,
-    /// counts the frames, resolves their receipts, and calls the listener. In this order, a program that sees a receipt resolved
-    /// also sees the message counted.
+    /// Writes whole frames. After each write, handles the frames that are completely written: starts the deadlines of
+    /// requests, counts the frames, resolves their receipts, and calls the listener. Frames are counted before their
+    /// receipts resolve, so that a program that sees a resolved receipt also finds the message in the statistics.
     fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
         let asks = self.note_requests(bytes, frames);
         let mut written = 0;
@@ -238,7 +239,7 @@ impl Writer<'_> {
     }
 
     /// Records pings, and requests that have a stall rule, before they are written, because an answer can arrive before
-    /// the write returns. Returns whether there is such a request.
+    /// the write returns. Returns whether one of the frames is a request that has a stall rule.
     fn note_requests(&self, bytes: &[u8], frames: &FrameList) -> bool {
         if frames.commands().any(|command| command == Command::Ping) {
             let now = Instant::now();

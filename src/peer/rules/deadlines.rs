@@ -25,7 +25,7 @@ pub(in crate::peer) struct Timeouts {
     pub stall_rules: Arc<[StallRule]>,
 }
 
-/// What is due.
+/// An action whose time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::peer) enum Due {
     /// Send a ping.
@@ -36,14 +36,15 @@ pub(in crate::peer) enum Due {
 
 /// The deadlines of one peer.
 ///
-/// The idle, frame and stall deadlines pass if the remote sends nothing, or not what it should send. They are extended
-/// by the time in which the reader handles received bytes, because callbacks of the program may run in it, which are
-/// not the remote's fault. Each deadline is extended by at most its own timeout. A stalled remote that keeps the reader
-/// busy is therefore disconnected after at most twice the timeout. Decoding counts like callbacks, because separating
-/// the two would mean reading the clock twice for each message. Waiting for bytes and the pauses of the rate limit
-/// extend nothing.
+/// The idle, frame and stall deadlines pass if the remote does not send what it should. While the reader handles
+/// received bytes, callbacks of the program may run. A slow callback is not the remote's fault, so this time extends
+/// the three deadlines. Each deadline is extended by at most its own timeout. A remote that keeps the reader busy but
+/// sends no answer is therefore disconnected after at most twice the timeout. Decoding extends the deadlines like
+/// callbacks do, because separating the two would mean reading the clock twice for each message. Waiting for bytes and
+/// the pauses of the rate limit extend no deadline.
 #[derive(Debug)]
 pub(in crate::peer) struct Deadlines {
+    /// The deadline of the handshake, and its timeout. `None` when the handshake is done.
     handshake: Option<(Instant, Duration)>,
     idle: Option<Silence>,
     idle_limit: Option<Duration>,
@@ -56,7 +57,7 @@ pub(in crate::peer) struct Deadlines {
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
     requests: Vec<RuleState>,
-    /// The connection ends at this time for this reason, whatever else happens.
+    /// The connection ends at this time for this reason, unless it ends earlier.
     ending: Option<(Instant, DisconnectReason)>,
     /// When the reader started to handle the bytes that it read last. `None` while it waits for bytes.
     busy_since: Option<Instant>,
@@ -64,14 +65,16 @@ pub(in crate::peer) struct Deadlines {
     last_check: Instant,
 }
 
-/// A deadline that passes if the remote is silent.
+/// A deadline that passes if the remote is silent, and that callbacks and a late pinger extend.
 #[derive(Debug, Clone, Copy)]
 struct Silence {
+    /// When the deadline was set. Only the time in callbacks after that extends it.
     from: Instant,
+    /// The deadline, with all extensions by callbacks that have ended.
     at: Instant,
-    /// By how much the time in callbacks can still extend it.
+    /// How much more the time in callbacks can extend the deadline.
     credit: Duration,
-    /// How much catch-up time can still be added to it, see [`Deadlines::pinger_woke`].
+    /// How much more catch-up time can be added to the deadline, see [`Deadlines::pinger_woke`].
     catch_up: Duration,
 }
 
@@ -80,7 +83,7 @@ impl Silence {
         Some(Self { from: now, at: now.checked_add(limit)?, credit: limit, catch_up: limit })
     }
 
-    /// The time in callbacks, up to `now`, that extends this deadline.
+    /// The time by which callbacks between `busy_since` and `now` extend this deadline.
     fn extension_at(&self, busy_since: Instant, now: Instant) -> Duration {
         now.saturating_duration_since(busy_since.max(self.from)).min(self.credit)
     }
@@ -98,8 +101,8 @@ impl Silence {
 
     /// When the pinger must check this deadline next. `last_check` is the time of its last check.
     ///
-    /// While callbacks run, a deadline can be extended until its credit is used up. It needs another check then, or
-    /// when the callbacks end.
+    /// While callbacks run, a deadline can be extended until its credit is used up. The pinger must check it when the
+    /// credit is used up. If the callbacks end earlier, `extended` sets the new deadline.
     fn next_check(&self, busy_since: Option<Instant>, last_check: Instant) -> Option<Instant> {
         match busy_since {
             Some(since) if since < self.at && self.at <= last_check => self.at.checked_add(self.credit),
@@ -111,7 +114,7 @@ impl Silence {
 /// The state of one stall rule.
 #[derive(Debug, Clone, Copy, Default)]
 struct RuleState {
-    /// The writer is writing such a request.
+    /// The writer is writing a request of this rule.
     pending: bool,
     /// The deadline of the answer to the last request that was completely written.
     answer: Option<Silence>,
@@ -137,29 +140,31 @@ impl Deadlines {
         }
     }
 
-    /// The reason of the end if the handshake is not done in time. The reader calls this too. On a busy machine a
-    /// handshake that is too late can be done before the pinger wakes up, and it must fail all the same.
+    /// The reason to disconnect, if the deadline of the handshake has passed. The reader calls this too. On a busy
+    /// machine, the last message of a late handshake can arrive before the pinger wakes up, and the handshake must fail
+    /// nevertheless.
     pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
         let (_, limit) = self.handshake.filter(|(until, _)| *until <= now)?;
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
     }
 
-    /// The handshake is done: pings and the idle timeout begin.
+    /// Called when the handshake is done. Starts the pings and the idle timeout.
     pub fn handshake_done(&mut self, now: Instant) {
         self.handshake = None;
         self.idle = silence_after(now, self.idle_limit);
         self.ping = instant_after(now, self.ping_interval);
     }
 
-    /// The writer is about to write a request. Its answer has no deadline yet. If the answer arrives before `written`
-    /// is called, `written` starts no deadline.
+    /// Called just before the writer writes a request. The answer has no deadline yet. If the answer arrives before
+    /// `written` is called, `written` starts no deadline.
     pub fn about_to_write(&mut self, request: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             state.pending |= rule.request == request;
         }
     }
 
-    /// The last byte of a request is written: starts the deadline of its answer. A repeated request starts it again.
+    /// Called when the last byte of a request is written. Starts the deadline of the answer. A repeated request starts
+    /// it again.
     pub fn written(&mut self, request: Command, now: Instant) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.request == request && (state.pending || state.answer.is_some()) {
@@ -168,7 +173,7 @@ impl Deadlines {
         }
     }
 
-    /// A message arrived that may answer a request.
+    /// Called when a message arrives that may answer a request. Removes the deadline of the answer.
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.answers.contains(&answer) {
@@ -177,19 +182,20 @@ impl Deadlines {
         }
     }
 
-    /// The commands that would answer a request.
+    /// The commands of the messages that would answer a pending request.
     pub fn awaited(&self) -> Commands {
         let waiting = self.rules.iter().zip(&self.requests);
         let waiting = waiting.filter(|(_, state)| state.pending || state.answer.is_some());
         waiting.flat_map(|(rule, _)| rule.answers.iter().copied()).collect()
     }
 
-    /// The reader has read bytes and works through them now.
+    /// Called when the reader has read bytes and starts to handle them.
     pub fn reader_busy(&mut self, now: Instant) {
         self.busy_since = Some(now);
     }
 
-    /// The reader has handled the bytes. `message_completed` is `true` if they completed a message.
+    /// Called when the reader has handled the bytes and waits for more. `message_completed` is `true` if they completed
+    /// a message.
     pub fn reader_waits(&mut self, now: Instant, message_completed: bool) {
         let Some(since) = self.busy_since.take() else { return };
         if self.handshake.is_none() {
@@ -204,8 +210,8 @@ impl Deadlines {
         }
     }
 
-    /// Sets the frame that is arriving. `number` identifies it in the stream and is `None` if there is none. `command`
-    /// is set once the header has arrived.
+    /// Sets the frame that is arriving. `number` identifies the frame in the stream. It is `None` between frames.
+    /// `command` is `None` until the header has arrived.
     pub fn frame_arriving(&mut self, number: Option<u64>, command: Option<Command>, now: Instant) {
         self.arriving = command;
         self.frame = match (number, self.frame) {
@@ -215,12 +221,12 @@ impl Deadlines {
         };
     }
 
-    /// Ends the connection at `until` for `reason`: after a last `reject`, or after writing failed.
+    /// Makes the connection end at `until` for `reason`. Called when a last `reject` is queued and when writing failed.
     pub fn end_at(&mut self, until: Instant, reason: DisconnectReason) {
         self.ending = Some((until, reason));
     }
 
-    /// Corrects the deadlines if the pinger woke up late: at `now` instead of `asked`.
+    /// Extends the deadlines if the pinger woke up late: at `now`, though it was to sleep only until `asked`.
     ///
     /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
     /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
@@ -251,7 +257,7 @@ impl Deadlines {
         all.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)))
     }
 
-    /// When the pinger must check again. `None` if nothing can become due before something else happens.
+    /// When the pinger must check the deadlines next. `None` if none is set.
     pub fn next(&self) -> Option<Instant> {
         let answers = self.answers().map(|(_, answer)| answer);
         let frame = self.frame.as_ref().map(|(frame, _)| frame);
@@ -264,7 +270,7 @@ impl Deadlines {
             .min()
     }
 
-    /// What is due, if anything. A ping is due once an interval.
+    /// The action that is due, if there is one. A ping is due once in each interval.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
         self.last_check = self.last_check.max(now);
         if let Some((_, reason)) = self.ending.take_if(|(until, _)| *until <= now) {

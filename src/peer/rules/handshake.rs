@@ -1,4 +1,5 @@
-//! The handshake: what to do with each message, given the messages that arrived before.
+//! The state machine of the handshake. It decides what to do with each message, based on the messages that arrived
+//! before.
 
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
@@ -41,7 +42,7 @@ pub(in crate::peer) enum Step {
     },
     /// The handshake is done. Deliver the message to the listener.
     Finished,
-    /// Disconnect, after a `reject` if there is one.
+    /// Disconnect. If there is a `reject`, send it first.
     End(Option<Reject>, DisconnectReason),
 }
 
@@ -98,7 +99,9 @@ impl Handshake {
         }
     }
 
-    /// The `reject` and the reason if a frame with this command in its header is not allowed yet. Then its payload is never read.
+    /// Returns a `reject` and the reason to disconnect if the handshake does not allow the command `announced` yet. The
+    /// reader calls this when only the header of a frame has arrived, so that the payload of a refused frame is never
+    /// read.
     pub fn refuses(&self, announced: Command) -> Option<(Reject, DisconnectReason)> {
         let legal = matches!(announced, Command::Version | Command::Reject | Command::Custom(_));
         (self.stage == Stage::Version && !legal).then(|| refuse(announced))
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_of_both_versions_is_spoken() {
+    fn the_lower_of_both_protocol_versions_is_negotiated() {
         for (theirs, negotiated) in [(1, 1), (3, 3), (i32::MAX, 3)] {
             let step = step(&mut handshake(Direction::Outbound), &version(theirs, None));
             assert_eq!(step, Step::Introduced { negotiated, send_version: false });
@@ -195,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn self_connection_is_noticed_before_anything_else() {
+    fn a_self_connection_is_detected_before_any_other_error() {
         let step = handshake(Direction::Outbound).step(&version(-1, Some(A)), |nonce| nonce == 77);
         assert_eq!(step, Step::End(None, DisconnectReason::Handshake(HandshakeError::SelfConnection)));
     }
 
     #[test]
-    fn subnetworks_must_fit() {
+    fn incompatible_subnetworks_are_refused() {
         use Direction::{Inbound, Outbound};
         let cases = [
             (Outbound, None, None, true),
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_version_only_a_version_or_a_reject_may_arrive() {
+    fn before_the_version_only_a_version_a_reject_or_a_custom_command_is_allowed() {
         let mut it = handshake(Direction::Inbound);
         let hello = "hello".parse().unwrap();
         for command in Command::ALL {

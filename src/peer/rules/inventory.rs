@@ -25,7 +25,7 @@ impl Announcements {
         Self { known: KnownInventory::new(known), waiting: VecDeque::new(), limit, interval, due: None }
     }
 
-    /// Notes items that the remote announced as known.
+    /// Stores items that the remote announced as known.
     pub fn announced(&mut self, items: &[Inventory]) {
         self.known.note(items);
     }
@@ -34,13 +34,13 @@ impl Announcements {
         self.known.contains(item)
     }
 
-    /// Notes an item that was announced to the remote as known.
+    /// Stores an item that was announced to the remote as known.
     pub fn sent(&mut self, item: Inventory) {
         self.known.insert(&item);
     }
 
-    /// Queues the items that are not known. Returns how many. If they do not all fit, queues none and returns the number of
-    /// items in the queue as an error.
+    /// Queues the items that are not known, and returns how many these are. If they do not all fit, it queues none of
+    /// them and returns the current number of items in the queue as an error.
     pub fn queue(&mut self, items: &[Inventory], now: Instant) -> Result<usize, usize> {
         let before = self.waiting.len();
         for item in items {
@@ -64,7 +64,8 @@ impl Announcements {
         self.due
     }
 
-    /// Takes the next batch from the queue, without the items that have become known meanwhile, and notes its items as known.
+    /// Takes the next batch from the queue, and stores its items as known. Leaves out items that have become known
+    /// since they were queued.
     pub fn next_batch(&mut self) -> Vec<Inventory> {
         let mut batch = Vec::with_capacity(self.waiting.len().min(TRICKLE_BATCH));
         while batch.len() < TRICKLE_BATCH
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_known_meanwhile_is_skipped() {
+    fn items_that_became_known_while_they_waited_are_left_out() {
         let mut it = announcements(10, 10);
         assert_eq!(it.queue(&items([1, 2, 3]), Instant::now()), Ok(3));
         it.announced(&items([2]));
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_becomes_known() {
+    fn sent_items_become_known() {
         let now = Instant::now();
         let mut it = announcements(10, 10);
         assert_eq!(it.queue(&items([1, 1]), now), Ok(2));
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_does_not_fit_is_refused_whole() {
+    fn items_that_do_not_all_fit_are_all_refused() {
         let now = Instant::now();
         let mut it = announcements(10, 3);
         assert_eq!(it.queue(&items([1, 2]), now), Ok(2));
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_none_knows_nothing() {
+    fn with_capacity_0_no_item_is_known() {
         let now = Instant::now();
         let mut it = announcements(0, 10);
         it.announced(&items([1]));
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_without_a_bound_knows_everything() {
+    fn with_unlimited_capacity_every_item_is_known() {
         let mut it = announcements(usize::MAX, usize::MAX);
         it.announced(&items(0..3000));
         assert_eq!(it.queue(&items(2000..4000), Instant::now()), Ok(1000));

@@ -1,27 +1,31 @@
-//! The inventory that the remote is known to have: the items of the last notes.
+//! The inventory that the remote is known to have.
 //!
-//! Every note is stored at once, on the thread that makes it, so that a caller who asks pays the same whatever the remote has
-//! announced. That has to be cheap for a remote that announces tens of thousands of items a second. An item is kept as a 64-bit
-//! fingerprint under a random key, so that a remote cannot choose items that collide. There are two tables from fingerprints to
-//! the number of their last note: one for the notes since the last turn, one for those before. When the first has had as many
-//! notes as are remembered, it becomes the second, whose notes are all forgotten by then. Nothing is ever removed: a slot is
-//! free if its note is older than those of its table, so that a turn takes no time either.
+//! A *note* records that the remote has an item. Notes are numbered, and an item is known if it is in one of the last
+//! `capacity` notes. A note is stored at once, on the thread that makes it, so that no work is left for a thread that
+//! asks for an item later. Storing must be cheap, because a remote may announce tens of thousands of items a second.
+//! The set does not keep the item but a 64-bit fingerprint of it under a random key, so that a remote cannot choose
+//! items that collide. Two tables map fingerprints to the number of their last note. New notes go to the current table.
+//! When the current table has taken `capacity` notes, every note of the previous table is too old to count, and the two
+//! tables are swapped. Nothing is ever removed or cleared: a slot counts as empty if its note is older than the notes of
+//! its table.
 
 use crate::wire::Inventory;
 use foldhash::quality::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-/// The items of the last `capacity` notes. The remote's announcements, what was sent to it, and what the program adds are notes.
-/// An item that is noted again counts again.
+/// The items of the last `capacity` notes. Each item that the remote announces, that is announced to it, or that the
+/// program adds makes a note. An item that is noted twice takes two of these notes.
 pub(super) struct KnownInventory {
     capacity: usize,
     key: RandomState,
-    /// How many notes there were.
+    /// The number of notes so far, and so the number of the last note.
     notes: u64,
-    /// How many of them were made before those in `current`.
+    /// The value of `notes` when the tables were last swapped.
     turn: u64,
+    /// The notes since the last swap of the tables.
     current: Table,
+    /// The notes between the last two swaps.
     previous: Table,
 }
 
@@ -47,7 +51,7 @@ impl KnownInventory {
         hasher.finish()
     }
 
-    /// Notes items, the last of them as the newest.
+    /// Makes a note of each item. The last item is the newest.
     pub fn note(&mut self, items: &[Inventory]) {
         for item in items.get(items.len().saturating_sub(self.capacity)..).unwrap_or_default() {
             let fingerprint = self.fingerprint(item);
@@ -55,7 +59,7 @@ impl KnownInventory {
         }
     }
 
-    /// Notes an item. Returns whether it was not known, which is always so if the capacity is 0.
+    /// Makes a note of an item. Returns whether the item was not known. With a capacity of 0 it always returns `true`.
     pub fn insert(&mut self, item: &Inventory) -> bool {
         if self.capacity == 0 {
             return true;
@@ -70,7 +74,7 @@ impl KnownInventory {
         self.has(self.fingerprint(item))
     }
 
-    /// How many items are known. Takes time in proportion to the capacity.
+    /// How many items are known. The time that this takes grows with the capacity.
     pub fn len(&self) -> usize {
         let older = self.previous.slots.iter();
         let older = older
@@ -111,10 +115,10 @@ impl fmt::Debug for KnownInventory {
     }
 }
 
-/// The note of a slot that was never used. Notes are numbered from 1.
+/// The note number of a slot that was never used. Notes are numbered from 1.
 const EMPTY: u64 = 0;
 
-/// The number of slots of a table at first.
+/// The number of slots of a new table, unless its capacity needs fewer.
 const SMALLEST: usize = 64;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -123,9 +127,10 @@ struct Slot {
     note: u64,
 }
 
-/// An open-addressing table: a fingerprint is in the first free slot from its own on. At most two thirds of the slots are used.
+/// An open-addressing table with linear probing: the search for a fingerprint starts at its slot and ends at the first
+/// empty one. At most two thirds of the slots are used.
 ///
-/// A slot is free if its note is not after `turn`, the number of notes before those of the table.
+/// A slot is empty if its note number is at most `turn`, the number of notes before the first note of the table.
 #[derive(Default)]
 struct Table {
     slots: Vec<Slot>,
@@ -140,7 +145,7 @@ impl Table {
         ((u128::from(fingerprint) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// The last note of a fingerprint.
+    /// The number of the last note of a fingerprint.
     #[inline]
     fn find(&self, fingerprint: u64, turn: u64) -> Option<u64> {
         let (before, from) = self.slots.split_at_checked(self.start(fingerprint))?;
@@ -155,7 +160,7 @@ impl Table {
         None
     }
 
-    /// Stores the note of a fingerprint. `capacity` is the most fingerprints there will be.
+    /// Stores the number of the last note of a fingerprint. The table never holds more than `capacity` fingerprints.
     #[inline]
     fn put(&mut self, fingerprint: u64, note: u64, turn: u64, capacity: usize) {
         if self.used * 3 >= self.slots.len() * 2 {
@@ -220,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        /// The set is the last `capacity` notes, however they are made and batched.
+        /// The known items are those of the last `capacity` notes, for single notes and batches of notes.
         #[test]
         fn the_items_of_the_last_notes_are_known(
             capacity in 1..12usize,

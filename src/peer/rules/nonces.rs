@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 /// How many nonces are remembered, as in the original.
 const REMEMBERED: usize = 50;
 
-/// The nonces that one node sent last, and its generator of random numbers.
+/// The last nonces that one node sent, and the node's random number generator.
 pub(in crate::peer) struct Nonces {
-    /// One for the node instead of one for each thread: seeding a generator takes longer than making a `version`, and each peer
-    /// has new threads.
+    /// The node has one generator instead of one for each thread. Each peer starts new threads, and seeding a generator
+    /// takes longer than building a `version`.
     rng: StdRng,
     sent: VecDeque<u64>,
 }
@@ -19,7 +19,7 @@ impl Nonces {
         Self { rng: rand::make_rng(), sent: VecDeque::with_capacity(REMEMBERED) }
     }
 
-    /// A new nonce, which is remembered.
+    /// Returns a new nonce for a `version`, and remembers it.
     pub fn fresh(&mut self) -> u64 {
         if self.sent.len() == REMEMBERED {
             self.sent.pop_front();
@@ -29,12 +29,12 @@ impl Nonces {
         nonce
     }
 
-    /// A random number that is not 0 and not remembered, for a ping.
+    /// Returns a random nonce for a ping. It is not 0 and is not remembered.
     pub fn ping(&mut self) -> u64 {
         self.rng.next_u64().max(1)
     }
 
-    /// The node's generator of random numbers.
+    /// The node's random number generator.
     pub fn rng(&mut self) -> &mut StdRng {
         &mut self.rng
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_fifty_are_remembered() {
+    fn the_last_fifty_nonces_are_remembered() {
         let mut nonces = Nonces::new();
         let sent: Vec<u64> = (0..120).map(|_| nonces.fresh()).collect();
         for (number, nonce) in sent.iter().enumerate() {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_have_their_own() {
+    fn each_node_has_its_own_nonces() {
         let [mut first, mut second] = [Nonces::new(), Nonces::new()];
         let nonce = first.fresh();
         assert!(!second.contains(nonce));

@@ -32,7 +32,7 @@ impl Pings {
         self.waiting.retain(|waiting| waiting.nonce != nonce);
     }
 
-    /// A ping is about to be written.
+    /// Records that a ping is about to be written.
     pub fn sent(&mut self, nonce: u64, now: Instant, clock: SystemTime) {
         self.last_nonce = Some(nonce);
         self.last_sent = Some((now, clock));
@@ -41,7 +41,8 @@ impl Pings {
         }
     }
 
-    /// A pong arrived. It sets the round-trip time if it answers the last ping, for the first time. A nonce of 0 never does.
+    /// Records that a pong arrived. The first pong with the nonce of the last ping sets the round-trip time, unless the
+    /// nonce is 0. A caller that waits for this nonce gets its round-trip time.
     pub fn answered(&mut self, nonce: u64, now: Instant) {
         if let (Some((sent, _)), true) = (self.last_sent, self.last_nonce == Some(nonce) && nonce != 0) {
             self.last_nonce = None;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_starts_at_none_and_falls() {
+    fn the_smallest_round_trip_time_starts_at_none_and_only_falls() {
         let mut pings = Pings::default();
         assert_eq!((pings.last_rtt(), pings.min_rtt()), (None, None));
         ping_and_pong(&mut pings, 1, 1, 20 * MS);
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_wait_are_both_answered() {
+    fn two_waiting_callers_both_get_a_round_trip_time() {
         let mut pings = Pings::default();
         let (first, second) = (bounded(1), bounded(1));
         pings.wait(1, first.0);
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_waits_and_whose_ping_was_sent_is_answered() {
+    fn only_a_waiting_caller_whose_ping_was_sent_gets_a_round_trip_time() {
         let (now, clock) = (Instant::now(), SystemTime::now());
         let mut pings = Pings::default();
         let [first, second, third] = [1, 2, 3].map(|nonce| {

@@ -1,12 +1,14 @@
-//! The rate limit: how long to pause reading, given what arrived and when.
+//! The rate limit. It decides how long the reader pauses, based on the messages and bytes that arrived.
 
 use std::time::{Duration, Instant};
 
 /// A limit on what one remote may send.
 ///
-/// It is a token bucket: the rates hold on average, and what they allow in the time `burst` may arrive at once.
+/// The limit is a token bucket. The rates hold on average. As much as they allow in the time `burst` may arrive at
+/// once.
 ///
-/// A remote that sends more is read more slowly, so that its own writes block. It is disconnected only with `end_after`.
+/// If a remote sends more, the peer reads more slowly, so that the remote's writes block. The peer disconnects the
+/// remote only if `end_after` is set.
 ///
 /// ```
 /// use kaspa_peer::{Config, RateLimit, wire::Network};
@@ -22,10 +24,11 @@ pub struct RateLimit {
     pub messages_per_second: Option<u32>,
     /// How many bytes a second, at least 1. `None` is no limit.
     pub bytes_per_second: Option<u32>,
-    /// How much may arrive at once: what the rates allow in this time.
+    /// How much may arrive at once: as much as the rates allow in this time.
     pub burst: Duration,
-    /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` never disconnects it. The
-    /// time starts again when the remote stays below the limit for half a second, or for half of `burst` if that is longer.
+    /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` never
+    /// disconnects it. The time starts again when the remote stays below the limit for half a second, or for half of
+    /// `burst` if that is longer. Half of `end_after` is always enough.
     pub end_after: Option<Duration>,
 }
 
@@ -66,17 +69,19 @@ impl Default for RateLimit {
     }
 }
 
-/// A remote that stays below its limit for this long starts again, unless half of the burst is longer.
+/// If a remote stays below its limit for this long, or for half of the burst if that is longer, the time of `end_after`
+/// starts again.
 const SHORTEST_BREAK: Duration = Duration::from_millis(500);
 
-/// How to go on reading.
+/// How the reader continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Pace {
-    /// Without a pause.
+    /// The reader continues without a pause.
     Free,
-    /// After this pause.
+    /// The reader continues after this pause.
     Pause(Duration),
-    /// Not at all: in the time `after` the remote will have been over its limit for the time `limit`.
+    /// The reader pauses for the time `after` and then disconnects. The remote has then been over its limit for the
+    /// time `limit`.
     End { after: Duration, limit: Duration },
 }
 
@@ -84,9 +89,10 @@ pub(in crate::peer) enum Pace {
 #[derive(Debug)]
 pub(in crate::peer) struct Pacer {
     limit: RateLimit,
-    /// When the tokens for what has arrived are all earned, for messages and for bytes.
+    /// The time at which the remote will have earned the tokens for everything that has arrived: for messages, and for
+    /// bytes.
     spent_until: [Instant; 2],
-    /// When the remote first exceeded its limit, and when the last pause ends.
+    /// When the remote went over its limit, and when the last pause ends.
     over: Option<(Instant, Instant)>,
 }
 
@@ -95,7 +101,7 @@ impl Pacer {
         Self { limit, spent_until: [now; 2], over: None }
     }
 
-    /// `bytes` arrived, and completed `messages`.
+    /// Returns how the reader continues after `bytes` bytes arrived that completed `messages` messages.
     pub fn arrived(&mut self, messages: u64, bytes: u64, now: Instant) -> Pace {
         let rates = [(messages, self.limit.messages_per_second), (bytes, self.limit.bytes_per_second)];
         let mut pause = Duration::ZERO;
@@ -121,7 +127,7 @@ impl Pacer {
         if after <= pause { Pace::End { after, limit } } else { Pace::Pause(pause) }
     }
 
-    /// How long a remote may stay below its limit without starting again.
+    /// The time that a remote must stay below its limit so that the time of `end_after` starts again.
     fn longest_gap(&self) -> Duration {
         let gap = SHORTEST_BREAK.max(self.limit.burst / 2);
         self.limit.end_after.map_or(gap, |limit| gap.min(limit / 2))
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_free_and_the_rest_is_paced() {
+    fn a_burst_causes_no_pause_and_more_than_a_burst_does() {
         let (mut pacer, now) = pacer(10, 1_000_000, None);
         assert_eq!(pacer.arrived(10, 0, now), Pace::Free);
         assert_eq!(pacer.arrived(10, 0, now), Pace::Pause(S));
@@ -151,20 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn the_tighter_of_both_rates_counts() {
+    fn the_stricter_of_both_rates_applies() {
         let (mut pacer, now) = pacer(1000, 100, None);
         assert_eq!(pacer.arrived(1, 300, now), Pace::Pause(2 * S));
     }
 
     #[test]
-    fn without_rates_nothing_is_paced() {
+    fn without_rates_the_reader_never_pauses() {
         let now = Instant::now();
         let mut pacer = Pacer::new(RateLimit::default(), now);
         assert_eq!(pacer.arrived(u64::MAX, u64::MAX, now), Pace::Free);
     }
 
     #[test]
-    fn only_who_goes_on_without_a_break_is_ended() {
+    fn only_a_remote_that_stays_over_its_limit_is_disconnected() {
         let (mut pacer, now) = pacer(1, 1_000_000, Some(5 * S));
         assert_eq!(pacer.arrived(4, 0, now), Pace::Pause(3 * S));
         assert_eq!(pacer.arrived(3, 0, now + 4 * S), Pace::Pause(2 * S), "a break of a second");
@@ -175,20 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn one_large_message_is_enough_to_be_ended_in_time() {
+    fn one_large_message_alone_can_cause_a_disconnect() {
         let (mut pacer, now) = pacer(1_000, 10, Some(5 * S));
         assert_eq!(pacer.arrived(0, 1_000_000, now), Pace::End { after: 5 * S, limit: 5 * S });
     }
 
     #[test]
-    fn who_was_silent_for_long_begins_anew() {
+    fn a_long_silence_restarts_the_time_of_end_after() {
         let (mut pacer, now) = pacer(1, 1_000_000, Some(5 * S));
         assert_eq!(pacer.arrived(4, 0, now), Pace::Pause(3 * S));
         assert_eq!(pacer.arrived(5, 0, now + 60 * S), Pace::Pause(4 * S));
     }
 
     #[test]
-    fn numbers_beyond_reason_do_not_panic() {
+    fn huge_counts_do_not_panic() {
         let (mut pacer, now) = pacer(1, 1, None);
         assert!(matches!(pacer.arrived(u64::MAX, u64::MAX, now), Pace::Pause(_) | Pace::Free));
     }

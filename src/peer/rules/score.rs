@@ -1,10 +1,11 @@
-//! The score of a remote: points for misbehaviour that the program gives, which decay over time.
+//! The score of a remote. The program adds points for misbehaviour, and the points decay over time.
 
 use std::time::{Duration, Instant};
 
-/// When the points that a program gave a remote with [`Peer::misbehaved`](crate::Peer::misbehaved) end the connection.
+/// The score at which a remote is disconnected. A program adds to the score with
+/// [`Peer::misbehaved`](crate::Peer::misbehaved).
 ///
-/// The library bans no address. A program can, in [`on_disconnect`](crate::Listener::on_disconnect).
+/// The library does not ban addresses. A program can do that in [`on_disconnect`](crate::Listener::on_disconnect).
 ///
 /// ```
 /// use kaspa_peer::ScoreLimit;
@@ -63,7 +64,8 @@ impl Score {
         self.get(now)
     }
 
-    /// The score now, rounded to the nearest point, so that 50 points twice within a moment are 100.
+    /// The score now, rounded to the nearest point. Without rounding, 50 points given twice within a few milliseconds
+    /// would stay below 100.
     pub fn get(&self, now: Instant) -> u32 {
         self.decayed(now).round() as u32
     }
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_make_up_the_threshold_reach_it_though_time_passes_between_them() {
+    fn points_given_within_milliseconds_reach_the_threshold() {
         let mut now = Instant::now();
         let mut score = Score::new(ScoreLimit::default().half_life, now);
         for sum in 1..=10 {
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn it_saturates() {
+    fn the_score_saturates() {
         let now = Instant::now();
         let mut score = Score::new(None, now);
         score.add(u32::MAX, now);

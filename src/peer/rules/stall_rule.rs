@@ -17,7 +17,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct StallRule {
-    /// The request. Its time runs from when it is written. Another request of the same type restarts it.
+    /// The request. The time starts when the request is completely written. Another request of the same type restarts
+    /// it.
     pub request: Command,
     /// The answers: any message of one of these types.
     pub answers: Vec<Command>,
@@ -29,7 +30,7 @@ impl StallRule {
     /// The largest number of rules in a configuration.
     pub const MAX: usize = 32;
 
-    /// A rule that the remote must send one of `answers` within `limit` after a `request`.
+    /// A rule: the remote must send one of `answers` within `limit` after a `request`.
     #[must_use]
     pub fn new(request: Command, answers: impl IntoIterator<Item = Command>, limit: Duration) -> Self {
         Self { request, answers: answers.into_iter().collect(), limit }

@@ -1,9 +1,9 @@
-//! A stream that is not reserve_limit to keep the rules of [`Read`], and whose interruptions are not retried.
+//! Protects the decoder from streams that break the rules of [`Read`] or that are interrupted again and again.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Wraps a stream for the helpers of the standard library, such as [`Read::read_to_end`]. They panic if a stream claims
-/// to have given more bytes than it was asked for, and retry for ever if it is interrupted without end.
+/// Wraps a stream for functions of the standard library such as [`Read::read_to_end`]. They panic if a stream claims to
+/// have read more bytes than fit the buffer, and retry for ever if every read is interrupted.
 pub(super) struct GuardedStream<'a, R: ?Sized> {
     source: &'a mut R,
     interruption: Option<io::Error>,
@@ -14,8 +14,8 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
         Self { source, interruption: None }
     }
 
-    /// Turns the number of bytes that were read into the result of the read: 0 bytes are the end of the stream, unless
-    /// it was interrupted.
+    /// Returns the result of a read of `count` bytes. If `count` is 0 because the stream was interrupted, this is the
+    /// error of the interruption.
     #[inline]
     pub fn check(&mut self, count: usize) -> io::Result<usize> {
         match self.interruption.take() {
@@ -26,8 +26,8 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
 }
 
 impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
-    /// Gives 0 bytes if the stream is interrupted, so that a helper returns. [`check`](GuardedStream::check) tells the
-    /// end of the stream from an interruption.
+    /// Returns `Ok(0)` if the stream is interrupted, so that `read_to_end` returns. [`check`](GuardedStream::check)
+    /// then distinguishes an interruption from the end of the stream.
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.source.read(into) {
@@ -41,7 +41,7 @@ impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
     }
 }
 
-/// Fails if a stream claims to have given more bytes than the `room` that it was given.
+/// Fails if a stream claims to have read `count` bytes into a buffer of only `room` bytes.
 #[inline]
 pub(super) fn check_count(count: usize, room: usize) -> io::Result<usize> {
     if count <= room {
@@ -55,7 +55,7 @@ pub(super) fn check_count(count: usize, room: usize) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// Gives `bytes`, then is interrupted for ever.
+    /// Returns its bytes. After that, every read is interrupted.
     struct Interrupted<'a>(&'a [u8]);
 
     impl Read for Interrupted<'_> {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_a_helper_and_is_reported_only_if_nothing_was_read() {
+    fn an_interruption_ends_read_to_end_and_is_reported_only_if_nothing_was_read() {
         for (bytes, expected) in [(b"abc".as_slice(), Ok(3)), (b"", Err(ErrorKind::Interrupted))] {
             let mut source = Interrupted(bytes);
             let mut guarded = GuardedStream::new(&mut source);

@@ -6,14 +6,14 @@ use std::{
     mem,
 };
 
-/// How many bytes are reserved at first. Later reservations are as large as what has arrived.
+/// How many bytes are reserved at first. Each later reservation is as large as the number of bytes that have arrived.
 const FIRST_PART: usize = 32 * 1024;
 
 /// Collects one payload.
 ///
-/// The payload is read in parts, each as large as all parts before it, and put together when it is complete. So at most
-/// twice as much is reserved as has arrived. If the remote has sent such a payload before, a single part is reserved,
-/// which saves the copy.
+/// The payload is read in parts. Each part is as large as all parts before it together, so at most twice as much memory
+/// is reserved as bytes have arrived. The parts are copied into one vector when the payload is complete. If the remote
+/// has sent a payload as large before, there is only one part, and nothing is copied.
 pub(super) struct LargePayload {
     length: usize,
     arrived: usize,
@@ -22,7 +22,8 @@ pub(super) struct LargePayload {
 }
 
 impl LargePayload {
-    /// A payload of `length` bytes of which `begin` has arrived. A payload up to `reserve_limit` bytes is reserved at once.
+    /// A payload of `length` bytes that starts with the bytes `begin`, which have arrived. Memory for the whole payload
+    /// is reserved now if it has at most `reserve_limit` bytes.
     pub fn new(length: usize, begin: &[u8], reserve_limit: usize) -> Self {
         let room = if length <= reserve_limit { length } else { length.min(begin.len() + FIRST_PART) };
         let mut part = Vec::with_capacity(room);
@@ -59,7 +60,7 @@ impl LargePayload {
         result.map(|_| count)
     }
 
-    /// The bytes that have arrived, in one piece.
+    /// The bytes that have arrived, in one vector.
     pub fn into_bytes(self) -> Vec<u8> {
         if self.full.is_empty() {
             return self.part;
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_length_is_reserved_at_once() {
+    fn a_payload_up_to_the_reserve_limit_is_reserved_at_once() {
         let payload = LargePayload::new(500_000, b"start", 500_000);
         assert_eq!((payload.part.capacity(), payload.full.len()), (500_000, 0));
         let payload = LargePayload::new(500_001, b"start", 500_000);

@@ -3,7 +3,7 @@
 /// The size at the start, which is enough for the handshake and for quiet peers.
 pub(super) const FIRST_SIZE: usize = 4 * 1024;
 
-/// The largest size that reads alone lead to. (A larger one happens only if more is fed at once.)
+/// The largest size to which the buffer grows when reads fill it. Only `feed` with more bytes makes it larger.
 pub(super) const LARGE_SIZE: usize = 256 * 1024;
 
 /// A large buffer shrinks after more than this many reads in a row that left it almost empty. The number is small,
@@ -15,7 +15,7 @@ pub(super) const QUIET_READS: u32 = 4;
 pub(super) struct ReadBuffer {
     /// Zeroed memory: `origin..start` is taken, `start..end` has arrived, the rest is free.
     memory: Vec<u8>,
-    /// Where the first byte goes when nothing is buffered, see `aligned`.
+    /// The offset at which the buffered bytes start after they were moved to the front, see `aligned`.
     origin: usize,
     start: usize,
     end: usize,
@@ -60,8 +60,8 @@ impl ReadBuffer {
         self.memory.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Notes that `count` bytes were read into the free space, which had `room` bytes, and changes the size of the
-    /// memory accordingly.
+    /// Records that `count` bytes were read into the free space, which had `room` bytes. Grows or shrinks the memory if
+    /// necessary.
     #[inline]
     pub fn filled(&mut self, count: usize, room: usize) {
         self.end += count;
@@ -104,9 +104,9 @@ impl ReadBuffer {
     }
 }
 
-/// Zeroed memory with room for `size` bytes from the returned offset on. The offset of large memory is 128 bytes into a
-/// page: the allocator puts large blocks 16 bytes into one, and on some processors a read from a socket to there is
-/// several times slower.
+/// Zeroed memory with room for `size` bytes from the returned offset on. In large memory the offset is 128 bytes after
+/// the start of a page. The allocator places large blocks 16 bytes after the start of a page, and on some processors a
+/// read from a socket into that address is several times slower.
 fn aligned(size: usize) -> (Vec<u8>, usize) {
     const PAGE: usize = 4096;
     const PLACE: usize = 128;
@@ -122,7 +122,7 @@ fn aligned(size: usize) -> (Vec<u8>, usize) {
 mod tests {
     use super::*;
 
-    /// One read of so many bytes, if the buffer has room for them.
+    /// Reads `count` bytes. The buffer must have room for them.
     fn read(buffer: &mut ReadBuffer, count: usize) {
         buffer.make_room(1);
         let room = buffer.free().len();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_by_moving_before_memory_grows() {
+    fn bytes_are_moved_to_the_front_before_the_memory_grows() {
         let mut buffer = ReadBuffer::default();
         read(&mut buffer, FIRST_SIZE - 10);
         assert_eq!(buffer.take(FIRST_SIZE - 30).len(), FIRST_SIZE - 30);

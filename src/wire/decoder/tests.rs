@@ -34,8 +34,8 @@ fn stream() -> (Vec<u8>, Vec<Part>) {
     (bytes, parts)
 }
 
-/// The frame that the byte at `arrived` belongs to: its offset, how many bytes of it come before that byte, and its
-/// part.
+/// The frame of the byte at `arrived`. Returns the offset of the frame, how many of its bytes come before that byte,
+/// and its `Part`.
 fn at(parts: &[Part], arrived: usize) -> (usize, usize, Part) {
     let mut start = 0;
     for &part in parts {
@@ -139,7 +139,7 @@ fn nothing_is_lost_when_a_read_fails_or_is_interrupted() {
     assert!(interruptions > 10, "{interruptions}");
 }
 
-/// Is interrupted before every read after the bytes it has.
+/// Returns its bytes. After that, every read is interrupted.
 struct Interrupted<'a>(&'a [u8]);
 
 impl Read for Interrupted<'_> {
@@ -157,7 +157,7 @@ fn an_interruption_returns_to_the_caller_with_what_was_read_before_it() {
     let error = decoder.read_from(&mut Interrupted(&[])).unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Interrupted, "by a signal"));
 
-    // Inside a payload that has a buffer of its own.
+    // The interruption is inside a large payload.
     let large = Frame::encode(&CustomMessage::new("large", vec![3; 100_000]).unwrap(), NETWORK).unwrap();
     let (start, rest) = large.as_bytes().split_at(20_000);
     decoder.feed(start);
@@ -214,7 +214,7 @@ fn the_next_frame_is_announced_by_its_header() {
     }
     let mut decoder = with(&bytes[..HEADER_SIZE]);
     assert_eq!(decoder.announced(), Some((block, 100_000)));
-    // A payload with a buffer of its own.
+    // A large payload.
     assert!(decoder.next_frame().unwrap().is_none());
     assert_eq!(decoder.announced(), Some((block, 100_000)));
     decoder.feed(&[0; 99_999]);
@@ -224,7 +224,7 @@ fn the_next_frame_is_announced_by_its_header() {
     assert!(decoder.next_frame().is_err(), "a wrong checksum");
     assert_eq!(decoder.announced(), None);
 
-    // Over the limit of the protocol, and malformed.
+    // A payload over the limit of the protocol, and a malformed command.
     assert_eq!(with(&begin(magic, &block.to_field(), u32::MAX)).announced(), Some((block, u32::MAX)));
     assert_eq!(with(&begin(magic, &Command::Ping.to_field(), 9)).announced(), Some((Command::Ping, 9)));
     assert_eq!(with(&begin(magic, b"\0ping\0\0\0\0\0\0\0", 8)).announced(), None);
@@ -245,7 +245,7 @@ fn the_next_frame_is_announced_by_its_header() {
     assert_eq!(decoder.announced(), None);
 }
 
-/// Reads so many pings in as few reads as possible.
+/// Reads `pings` pings in as few reads as possible.
 fn read_pings(decoder: &mut FrameDecoder, pings: usize) {
     let frame = Frame::encode(&Ping { nonce: 1 }, NETWORK).unwrap();
     let bytes = frame.as_bytes().repeat(pings);
@@ -304,7 +304,7 @@ fn part_of_a_frame_moves_to_the_front_before_the_buffer_grows() {
     assert_eq!(frames, 100);
 }
 
-/// Gives nothing, and claims to have given one byte more than it was asked for.
+/// Reads nothing, and claims to have read one byte more than fits the buffer.
 struct Liar;
 
 impl Read for Liar {
@@ -317,7 +317,7 @@ impl Read for Liar {
 fn a_stream_that_claims_to_have_given_too_much_is_an_error() {
     let mut decoder = FrameDecoder::new(NETWORK);
     assert_eq!(decoder.read_from(&mut Liar).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    // And inside a payload that has a buffer of its own.
+    // The same inside a large payload.
     let large = Frame::encode(&CustomMessage::new("large", vec![0; 100_000]).unwrap(), NETWORK).unwrap();
     decoder.feed(&large.as_bytes()[..20_000]);
     assert!(decoder.next_frame().unwrap().is_none());
@@ -356,7 +356,8 @@ fn a_stream_of_another_protocol_is_refused_as_soon_as_four_bytes_have_arrived() 
 
 #[test]
 fn only_a_stream_that_starts_with_an_unknown_magic_number_is_not_kaspa() {
-    // A known network, in the protocol's order: first the length, then the magic number.
+    // The magic number is that of a known network. The errors come in the order of the protocol: first the length, then
+    // the magic number.
     let mainnet = Network::Mainnet.magic();
     let ping = Command::Ping.to_field();
     let network = FrameError::Network { found: mainnet, expected: NETWORK };

@@ -48,7 +48,7 @@ fn small_frames_share_a_batch_and_large_ones_have_their_own() {
 }
 
 #[test]
-fn a_batch_grows_no_larger_than_one_write() {
+fn a_batch_never_grows_beyond_the_batch_size() {
     let (queue, _woken) = queue(1 << 20, 1 << 20);
     for _ in 0..10 {
         push(&queue, &[0; 15_000]).unwrap();
@@ -120,7 +120,7 @@ fn the_sender_that_has_waited_longest_gets_room_first() {
 }
 
 #[test]
-fn a_large_message_gets_its_room_before_later_small_ones() {
+fn a_waiting_large_message_is_queued_before_later_small_ones() {
     let (queue, _woken) = queue(100, 10);
     push(&queue, &[0; 10]).unwrap();
     thread::scope(|scope| {
@@ -142,7 +142,7 @@ fn a_large_message_gets_its_room_before_later_small_ones() {
 }
 
 #[test]
-fn a_sender_that_gives_up_lets_the_next_one_in() {
+fn if_a_waiting_sender_times_out_the_next_one_gets_room() {
     let (queue, _woken) = queue(100, 10);
     push(&queue, &[0; 10]).unwrap();
     thread::scope(|scope| {
@@ -194,7 +194,7 @@ fn buffers_are_kept_while_there_is_traffic_and_released_when_there_is_none() {
 }
 
 #[test]
-fn at_most_a_few_buffers_are_kept() {
+fn the_number_of_spare_buffers_is_bounded() {
     let (queue, _woken) = queue(1 << 20, 1 << 20);
     for _ in 0..2 * SPARE_BUFFERS {
         push(&queue, &[0; BATCH_SIZE]).unwrap();
@@ -204,7 +204,7 @@ fn at_most_a_few_buffers_are_kept() {
 }
 
 #[test]
-fn only_the_handshake_passes_before_it_is_done() {
+fn before_our_verack_only_messages_of_the_handshake_are_written() {
     let (queue, woken) = Outbound::new(100, 100);
     assert_eq!(push(&queue, b"early"), Ok(1));
     assert!(woken.is_empty() && queue.pop().is_none());
@@ -215,7 +215,7 @@ fn only_the_handshake_passes_before_it_is_done() {
 }
 
 #[test]
-fn the_handshake_finds_room_in_a_full_queue() {
+fn messages_of_the_handshake_are_accepted_by_a_full_queue() {
     let (queue, _woken) = Outbound::new(10, 10);
     push(&queue, &[0; 10]).unwrap();
     assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
@@ -224,7 +224,7 @@ fn the_handshake_finds_room_in_a_full_queue() {
 }
 
 #[test]
-fn automatic_answers_have_some_room_of_their_own() {
+fn automatic_answers_may_exceed_the_limit_by_a_bounded_amount() {
     let (queue, _woken) = queue(10, 10);
     push(&queue, &[0; 100]).unwrap();
     let answer = || queue.push(Command::Pong, Queued::Small(&[0; 1024]), Lane::Answer, Wait::No).map(drop);
@@ -248,7 +248,7 @@ fn a_draining_queue_takes_answers_and_nothing_else() {
 }
 
 #[test]
-fn the_last_frame_passes_held_ones_and_the_writer_learns_the_reason_when_all_is_written() {
+fn the_last_frame_goes_ahead_of_held_frames_and_the_writer_gets_its_reason_when_no_batch_is_left() {
     let (queue, _woken) = Outbound::new(100, 100);
     push(&queue, b"held").unwrap();
     queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();

@@ -19,7 +19,8 @@ impl WaitingSenders {
         self.0.len()
     }
 
-    /// Wakes the sender whose turn it is. It wakes the next one when it has queued its message or given up.
+    /// Wakes the sender whose turn it is. That sender wakes the next one when it has queued its message or has given
+    /// up.
     pub fn wake_first(&self) {
         if let Some(first) = self.0.front() {
             first.notify_all();
@@ -27,12 +28,12 @@ impl WaitingSenders {
     }
 }
 
-/// Waits until it is this sender's turn and `ready` is true. The caller then holds the lock, and this sender is no longer
-/// in the line.
+/// Waits until it is this sender's turn and `ready` is true. When it returns, the caller holds the lock, and the sender
+/// is no longer among the waiting senders.
 ///
 /// # Errors
 ///
-/// [`Refused::Timeout`] after `deadline`. The next sender is woken in its place.
+/// [`Refused::Timeout`] if `deadline` passes first. If `ready` is true then, the next sender is woken.
 pub(super) fn wait(
     queue: &mut MutexGuard<'_, Queue>,
     deadline: Option<Instant>,
@@ -47,7 +48,7 @@ pub(super) fn wait(
             queue.waiting.0.pop_front();
             return Ok(());
         }
-        // Room that came at the last moment was looked for.
+        // This check comes after the one above, so that a sender still takes room that became free at the last moment.
         if timed_out {
             queue.waiting.0.retain(|waiting| !Arc::ptr_eq(waiting, &own));
             if ready(queue) {

@@ -1,4 +1,4 @@
-//! The deadlines, with times that the tests make up.
+//! Tests of the deadlines, with invented times.
 
 use super::*;
 use crate::Config;
@@ -8,34 +8,34 @@ use proptest::prelude::*;
 
 const SEC: Duration = Duration::from_secs(1);
 
-/// Deadlines of a configuration in which only the handshake is limited, and what is set with `change`.
+/// The deadlines of a configuration that has only a handshake timeout and what `change` sets.
 fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
     let builder = Config::builder(Network::Simnet).handshake_timeout(30 * SEC).idle_timeout(None).frame_timeout(None);
     let config = change(builder.ping_interval(None).stall_rules([])).build().unwrap();
     Deadlines::new(config.settings().timeouts(), now)
 }
 
-/// The same, with the handshake done at once.
+/// Like [`deadlines`], with the handshake done at `now`.
 fn introduced(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
     let mut it = deadlines(now, change);
     it.handshake_done(now);
     it
 }
 
-/// Nothing is due just before `at`, and `Deadlines::next` says `at`; what is due then.
+/// Returns the action that is due at `at`. Fails if one is due before, or if `Deadlines::next` returns another time.
 fn due_at(it: &mut Deadlines, at: Instant) -> Option<Due> {
     assert_eq!(it.next(), Some(at));
     assert_eq!(it.due(at - Duration::from_nanos(1)), None);
     it.due(at)
 }
 
-/// Works through what was read, from `from` to `to`.
+/// The reader handles received bytes between `from` and `to`.
 fn callbacks(it: &mut Deadlines, from: Instant, to: Instant, message_completed: bool) {
     it.reader_busy(from);
     it.reader_waits(to, message_completed);
 }
 
-/// Writes a request, all of it at once.
+/// Writes a complete request at `now`.
 fn ask(it: &mut Deadlines, request: Command, now: Instant) {
     it.about_to_write(request);
     it.written(request, now);
@@ -58,14 +58,14 @@ fn rule(request: Command, answers: &[Command], limit: Duration) -> StallRule {
 }
 
 #[test]
-fn the_handshake_has_one_deadline_that_nothing_moves() {
+fn nothing_extends_the_deadline_of_the_handshake() {
     let now = Instant::now();
     let mut it = deadlines(now, |builder| builder.idle_timeout(SEC).ping_interval(SEC));
     callbacks(&mut it, now + SEC, now + 5 * SEC, true);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout());
     it.reader_busy(now + 29 * SEC);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout(), "callbacks do not buy time here");
-    // Nor does a pinger that was not asked.
+    // The reader also finds the passed deadline, if the pinger has not checked it.
     assert_eq!(it.handshake_overdue(now + 30 * SEC - Duration::from_nanos(1)), None);
     assert_eq!(it.handshake_overdue(now + 30 * SEC).map(Due::End), handshake_timeout());
     it.handshake_done(now + 29 * SEC);
@@ -73,7 +73,7 @@ fn the_handshake_has_one_deadline_that_nothing_moves() {
 }
 
 #[test]
-fn idle_and_ping_begin_with_the_end_of_the_handshake() {
+fn the_idle_timeout_and_pings_begin_when_the_handshake_is_done() {
     let now = Instant::now();
     let mut it = deadlines(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
     assert_eq!(it.due(now + 20 * SEC), None);
@@ -86,7 +86,7 @@ fn idle_and_ping_begin_with_the_end_of_the_handshake() {
 }
 
 #[test]
-fn a_late_ping_puts_off_the_next() {
+fn the_next_ping_is_due_one_interval_after_a_late_one() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.ping_interval(2 * SEC));
     assert_eq!(it.due(now + 7 * SEC), Some(Due::Ping));
@@ -102,7 +102,7 @@ fn pings_go_on_while_a_callback_runs() {
 }
 
 #[test]
-fn idle_restarts_with_a_whole_message() {
+fn a_complete_message_restarts_the_idle_timeout() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     callbacks(&mut it, now + 4 * SEC, now + 4 * SEC, true);
@@ -112,7 +112,7 @@ fn idle_restarts_with_a_whole_message() {
 }
 
 #[test]
-fn a_part_of_a_message_does_not_restart_idle() {
+fn a_part_of_a_message_does_not_restart_the_idle_timeout() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     for second in 1..5 {
@@ -122,7 +122,7 @@ fn a_part_of_a_message_does_not_restart_idle() {
 }
 
 #[test]
-fn the_end_of_a_read_that_never_began_changes_nothing() {
+fn reader_waits_without_reader_busy_changes_nothing() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     it.reader_waits(now + 4 * SEC, true);
@@ -212,7 +212,7 @@ fn one_request_can_have_two_rules_and_one_answer_can_clear_both() {
 }
 
 #[test]
-fn a_stall_is_shifted_by_what_callbacks_take() {
+fn the_time_in_callbacks_extends_a_stall_deadline() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
@@ -223,19 +223,19 @@ fn a_stall_is_shifted_by_what_callbacks_take() {
 }
 
 #[test]
-fn a_request_written_after_the_read_was_timed_is_not_shifted_back() {
+fn a_request_written_after_the_reader_read_the_clock_keeps_its_deadline() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
     it.reader_busy(now);
-    // The writer looked at the clock later than the reader, and got in before it.
+    // The writer read the clock later than the reader, but took the lock first.
     ask(&mut it, Command::GetData, now + 2 * SEC);
     it.reader_waits(now + SEC, true);
     assert_eq!(due_at(&mut it, now + 12 * SEC), stalled(Command::GetData, 10 * SEC));
 }
 
 #[test]
-fn last_words_end_with_their_own_reason() {
+fn an_end_that_was_set_comes_at_its_time_for_its_reason_even_during_callbacks() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     it.end_at(now + SEC, DisconnectReason::Local);
@@ -245,7 +245,7 @@ fn last_words_end_with_their_own_reason() {
 }
 
 #[test]
-fn what_is_off_is_never_due() {
+fn a_timeout_that_is_turned_off_never_passes() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder);
     ask(&mut it, Command::GetData, now);
@@ -255,7 +255,7 @@ fn what_is_off_is_never_due() {
 }
 
 #[test]
-fn limits_beyond_the_end_of_time_are_off() {
+fn a_timeout_that_does_not_fit_an_instant_never_passes() {
     let now = Instant::now();
     let (max, rules) = (Duration::MAX, [rule(Command::GetData, &[Command::Block], Duration::MAX)]);
     let mut it = introduced(now, |builder| {
@@ -268,7 +268,7 @@ fn limits_beyond_the_end_of_time_are_off() {
 }
 
 #[test]
-fn of_what_is_due_at_once_the_end_comes_before_a_ping() {
+fn if_several_actions_are_due_the_end_comes_before_a_ping() {
     let now = Instant::now();
     let rules =
         [rule(Command::GetData, &[Command::Block], 5 * SEC), rule(Command::GetHeaders, &[Command::Headers], 5 * SEC)];
@@ -287,7 +287,7 @@ fn of_what_is_due_at_once_the_end_comes_before_a_ping() {
 }
 
 #[test]
-fn only_what_answers_a_waiting_request_is_awaited() {
+fn only_answers_to_pending_requests_are_awaited() {
     let now = Instant::now();
     let [hello, world] = ["hello", "world"].map(|name| name.parse::<Command>().unwrap());
     let rules = [
@@ -312,7 +312,7 @@ fn only_what_answers_a_waiting_request_is_awaited() {
 }
 
 #[test]
-fn what_answers_two_waiting_requests_is_awaited() {
+fn a_message_that_answers_two_pending_requests_is_awaited() {
     let now = Instant::now();
     let rules = [Command::GetData, Command::GetBlockInvs].map(|request| rule(request, &[Command::Inv], SEC));
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
@@ -324,13 +324,13 @@ fn what_answers_two_waiting_requests_is_awaited() {
 }
 
 #[test]
-fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
+fn callbacks_extend_a_deadline_by_at_most_its_timeout() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
     let make = |rules: &[StallRule]| {
         introduced(now, |builder| builder.idle_timeout(5 * SEC).frame_timeout(5 * SEC).stall_rules(rules.to_vec()))
     };
-    // One long callback: last_check while it runs, once the credit is used up.
+    // One long callback: the deadline is checked again while it runs, when the credit is used up.
     let mut it = make(&[]);
     it.reader_busy(now + SEC);
     assert_eq!(
@@ -339,7 +339,7 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
         "the pinger looks, and sees a callback"
     );
     assert_eq!(due_at(&mut it, now + 10 * SEC), idle(5 * SEC));
-    // Many short ones, of a second each two seconds: five of them move it by five seconds, and no more.
+    // Many short callbacks, each of one second, every two seconds: together they extend the deadline by five seconds.
     for check_frame in [false, true] {
         let mut it = introduced(now, |builder| match check_frame {
             true => builder.frame_timeout(5 * SEC),
@@ -359,7 +359,7 @@ fn callbacks_move_a_deadline_by_at_most_its_limit_again() {
 }
 
 #[test]
-fn a_deadline_that_passed_before_a_callback_is_not_moved_by_it() {
+fn a_callback_does_not_extend_a_deadline_that_has_passed_before_it() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     it.reader_busy(now + 5 * SEC);
@@ -368,7 +368,7 @@ fn a_deadline_that_passed_before_a_callback_is_not_moved_by_it() {
 }
 
 #[test]
-fn a_request_written_while_a_callback_runs_is_credited_from_then_on() {
+fn a_callback_extends_the_deadline_of_a_request_only_from_when_it_is_written() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 10 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
@@ -379,7 +379,7 @@ fn a_request_written_while_a_callback_runs_is_credited_from_then_on() {
 }
 
 #[test]
-fn an_answer_has_its_time_from_when_the_request_is_wholly_written() {
+fn the_deadline_of_an_answer_starts_when_the_request_is_completely_written() {
     let now = Instant::now();
     let rules = [
         rule(Command::GetSelectedTip, &[Command::SelectedTip], 3 * SEC),
@@ -403,7 +403,7 @@ fn an_answer_has_its_time_from_when_the_request_is_wholly_written() {
 }
 
 #[test]
-fn a_repeat_that_is_not_written_yet_leaves_the_deadline_of_the_first() {
+fn a_repeated_request_moves_the_deadline_only_when_it_is_written() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
@@ -413,7 +413,7 @@ fn a_repeat_that_is_not_written_yet_leaves_the_deadline_of_the_first() {
 }
 
 #[test]
-fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
+fn while_an_answer_arrives_the_frame_deadline_replaces_its_deadline() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block, Command::Tx], 5 * SEC)];
     let mut it = introduced(now, |builder| builder.frame_timeout(60 * SEC).stall_rules(rules.clone()));
@@ -421,16 +421,16 @@ fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
     it.frame_arriving(Some(1), Some(Command::Tx), now + 4 * SEC);
     assert_eq!(it.due(now + 30 * SEC), None);
     assert_eq!(due_at(&mut it, now + 64 * SEC), frame_timeout(60 * SEC));
-    // The frame is refused, or turns out to be something else: the request is last_check again.
+    // The frame was refused, or its command is not an answer: the deadline of the answer applies again.
     it.frame_arriving(None, None, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
     it.frame_arriving(Some(2), Some(Command::Addr), now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), stalled(Command::GetData, 5 * SEC));
-    // It is complete.
+    // The answer is complete.
     it.answered(Command::Tx);
     it.frame_arriving(None, None, now + 40 * SEC);
     assert_eq!(it.next(), None);
-    // Without a frame timeout nothing else would judge it.
+    // Without a frame timeout the deadline of the answer still applies.
     let mut it = introduced(now, |builder| builder.stall_rules(rules));
     ask(&mut it, Command::GetData, now);
     it.frame_arriving(Some(1), Some(Command::Tx), now + 4 * SEC);
@@ -460,14 +460,14 @@ fn a_pinger_that_wakes_up_late_gives_the_reader_time_to_catch_up() {
     let mut it = make();
     it.pinger_woke(now + 5 * SEC, now);
     assert_eq!(it.next(), Some(now + 5 * SEC), "woken early");
-    // The handshake is not last_check by what arrives late.
+    // A late pinger does not extend the deadline of the handshake.
     let mut it = deadlines(now, |builder| builder);
     it.pinger_woke(now + 30 * SEC, now + 40 * SEC);
     assert_eq!(it.due(now + 40 * SEC), handshake_timeout());
 }
 
 #[test]
-fn a_pinger_that_is_always_late_still_finds_a_remote_silent() {
+fn a_silent_remote_is_disconnected_even_if_the_pinger_is_always_late() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder.idle_timeout(5 * SEC));
     let late = SEC / 2;
@@ -476,7 +476,7 @@ fn a_pinger_that_is_always_late_still_finds_a_remote_silent() {
         let woke = asked + late;
         it.pinger_woke(asked, woke);
         if it.due(woke) == idle(5 * SEC) {
-            // Five seconds to catch up are given, one with each of the first five times, and then only the lateness.
+            // The first five wake-ups add one second of catch-up time each. Later ones add only the lateness.
             assert_eq!((wakes, woke), (6, now + 10 * SEC + 6 * late));
             break;
         }
@@ -484,10 +484,10 @@ fn a_pinger_that_is_always_late_still_finds_a_remote_silent() {
 }
 
 proptest! {
-    /// Whatever the reader is busy with, and however the time is cut, an unanswered request stalls after its limit at the
-    /// earliest and twice its limit at the latest.
+    /// For any sequence of busy and waiting times of the reader, an unanswered request stalls after its timeout at the
+    /// earliest, and after twice its timeout at the latest.
     #[test]
-    fn a_busy_reader_delays_a_stall_by_at_most_the_limit(
+    fn a_busy_reader_delays_a_stall_by_at_most_the_timeout(
         spans in prop::collection::vec((any::<bool>(), 0..3000_u64), 1..60),
     ) {
         let start = Instant::now();
