@@ -225,7 +225,7 @@
 //! # let (peer, remote) = kaspa_peer::testing::connect_peers(&node, &other)?;
 //! # let next_inv = || inbox.wait_for::<Inv>(Duration::from_secs(60)).map(|inv| inv.items);
 //!
-//! peer.wait_for_handshake()?; // announcements before the handshake are dropped
+//! peer.wait_for_handshake()?; // before the handshake, the peer drops announcements
 //! let block = Inventory::block(Hash::of(b"a block"));
 //! let (known, new) = (Inventory::tx(Hash::of(b"known")), Inventory::tx(Hash::of(b"new")));
 //! peer.queue_inventory(block)?;
@@ -280,9 +280,9 @@
 //!
 //! | method | what happens to queued messages |
 //! |---|---|
-//! | [`disconnect`](Peer::disconnect), or dropping the last handle | the peer drops them |
-//! | [`close`](Peer::close) | the peer sends them, within a timeout |
-//! | [`disconnect_with`](Peer::disconnect_with) | the peer sends them, and then a last `reject`, within 2 s |
+//! | [`disconnect`](Peer::disconnect), or dropping the last handle | the peer drops the messages |
+//! | [`close`](Peer::close) | the peer sends the messages, within a timeout |
+//! | [`disconnect_with`](Peer::disconnect_with) | the peer sends the messages, and then a last `reject`, within 2 s |
 //!
 //! A connection ends for one [`DisconnectReason`]. [`wait_for_disconnect`](Peer::wait_for_disconnect), the last
 //! callback [`on_disconnect`](Listener::on_disconnect) and the last event report the same reason. When
@@ -455,7 +455,7 @@
 //!
 //! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number,
 //! text from the wire as text or as `{"hex": …}`, and a message as an object with the name of its command.
-//! Deserializing a transaction or a block validates it in the same way as decoding it.
+//! Deserializing validates a transaction or a block in the same way as decoding does.
 //!
 //! # Examples
 //!
