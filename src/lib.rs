@@ -185,9 +185,9 @@
 //! | [`send_message`](Peer::send_message) | waits, up to its timeout; it waits already while 256 KiB or more are queued, so that many senders share the queue |
 //! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | as above; these methods send a [`Frame`](wire::Frame), which is encoded once for any number of peers |
 //!
-//! All of them return a [`Receipt`], which says whether the message was written to the socket. A program that does not
-//! need the receipt can drop it. [`send_and_ping`](Peer::send_and_ping) sends a message and waits until the remote has
-//! handled it.
+//! All of these methods return a [`Receipt`], which says whether the message was written to the socket. A program that
+//! does not need the receipt can drop it. [`send_and_ping`](Peer::send_and_ping) sends a message and waits until the
+//! remote has handled it.
 //!
 //! ```
 //! use kaspa_peer::wire::{Frame, Network, Transaction, TxFields};

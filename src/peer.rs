@@ -552,7 +552,7 @@ impl PartialEq for Peer {
 
 impl Eq for Peer {}
 
-/// The hash of a peer never changes, so it can be a key. Clippy's `mutable_key_type` does not know that.
+/// The hash of a peer never changes, so a `Peer` can be the key of a map. Clippy's `mutable_key_type` does not know that.
 impl hash::Hash for Peer {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         self.shared.lifecycle.identity().hash(state);

@@ -62,9 +62,9 @@ impl Peer {
     /// the answer too.
     ///
     /// The messages of the protocol have no numbers that connect an answer with its request. This method therefore
-    /// takes the next message of the answer's type for the answer. If several calls wait for the same type, they get
+    /// takes the next message of the answer's type as the answer. If several calls wait for the same type, they get
     /// these messages in the order in which their requests were queued. If the remote sends a message of this type
-    /// without a request, such as an `inv`, this method takes it for the answer.
+    /// without a request, such as an `inv`, this method takes it as the answer.
     ///
     /// If the request has a [stall rule](super::StallRule) and the answer does not arrive within the limit of the rule,
     /// the peer disconnects.
@@ -103,8 +103,8 @@ impl Peer {
 
     /// Requests a block with `getdata` and waits for it, at most `timeout`.
     ///
-    /// Only the block with this hash, or a `notfound` that names it, is taken for the answer. The listener receives the
-    /// block too, so this method returns a copy of it.
+    /// Other blocks that arrive meanwhile are not taken as the answer, nor is a `notfound` that does not name this
+    /// block. The listener receives the block too, so this method returns a copy of it.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ pub enum CloseError {
 }
 
 impl Peer {
-    /// Sends the queued messages, then disconnects. Accepts no new messages meanwhile.
+    /// Sends the queued messages, then disconnects. Accepts no new messages of the program meanwhile.
     ///
     /// If messages are still not written after `timeout`, disconnects all the same, and the error says how many were
     /// not sent. Messages that wait for the handshake are written after this node's `verack`. Announcements that wait

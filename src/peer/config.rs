@@ -32,7 +32,7 @@ pub enum CustomCommands {
 }
 
 /// What a peer does with a frame whose payload is larger than the [`ConfigBuilder::payload_limits`] allow. During the
-/// handshake, such a frame always disconnects the remote, without a `reject`.
+/// handshake, the peer always disconnects when it receives such a frame, and sends no `reject`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OversizeFrames {

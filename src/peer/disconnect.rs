@@ -43,7 +43,7 @@ pub enum DisconnectReason {
     },
     /// The remote sent a malformed frame after the handshake.
     Malformed(FrameError),
-    /// The remote sent `version` or `verack` a second time.
+    /// The remote broke a rule of the protocol after its `version` was accepted: see [`ProtocolViolation`].
     Protocol(ProtocolViolation),
     /// The remote sent a bloom filter command, although this node does not offer the bloom service.
     BloomNotOffered {

@@ -185,7 +185,7 @@ impl Inbox {
     /// Waits until `condition` returns `Some`, and returns the value. `condition` gets the messages in the inbox, the
     /// oldest first. The messages stay in the inbox.
     ///
-    /// This method calls `condition` on the calling thread: once at the start, and again each time the messages in the
+    /// This method calls `condition` on the calling thread: once at the start, and again after the messages in the
     /// inbox have changed. It holds no lock during these calls, so `condition` may be slow and may use the inbox.
     /// Messages that leave the inbox during the wait may stay in memory until this method returns.
     ///

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 macro_rules! listener {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
-        /// The callbacks by which a peer reports to the program. Every method has a default that does nothing.
+        /// The callbacks by which a peer reports to the program. Every method has a default that does nothing, except
+        /// [`deliver`](Self::deliver), whose default calls the methods for messages.
         ///
         /// A peer calls the methods for messages, [`on_handshake`](Self::on_handshake) and [`on_read`](Self::on_read)
         /// one after the other on its reader thread, in the order in which the messages arrived. While one of these
@@ -24,7 +25,8 @@ macro_rules! listener {
         ///
         /// - A listener that stores a `Peer` keeps that peer's configuration alive, and the configuration keeps the
         ///   listener alive, so neither is ever dropped.
-        /// - If callbacks of two peers wait for each other's peers, both callbacks wait for ever.
+        /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
+        ///   both wait for ever.
         ///
         /// By default, each thread that runs callbacks has a stack of 256 KiB, see
         /// [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
