@@ -176,7 +176,8 @@ impl Inbox {
     ) -> Result<Message, WaitError> {
         self.look(timeout, |messages| {
             let found = messages.iter().find(|message| condition(message))?;
-            // Another call may have taken the message meanwhile. The inbox has then changed, so the condition is called again.
+            // Another call may have taken the message meanwhile. The inbox has then changed, so the condition is called
+            // again.
             self.shared.state.lock().take_this(found)
         })
         .map(Arc::unwrap_or_clone)
