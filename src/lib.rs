@@ -372,9 +372,10 @@
 //!
 //! ## Private networks and your own messages
 //!
-//! [`Network::Custom`](wire::Network::Custom) takes any magic number. Two networks differ only in their magic numbers.
-//! A type of your own becomes a message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`] receives
-//! the messages whose command is not one of the protocol's 25. Do not send such messages to kaspad: it disconnects.
+//! [`Network::Custom`](wire::Network::Custom) takes any magic number. On the wire, networks differ only in their magic
+//! numbers. A type of your own becomes a message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`]
+//! receives the messages whose command is not one of the protocol's 25. Do not send such messages to kaspad: it
+//! disconnects.
 //!
 //! ```
 //! use kaspa_peer::wire::{CustomMessage, CustomPayload, Network};

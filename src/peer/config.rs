@@ -32,7 +32,7 @@ pub enum CustomCommands {
 }
 
 /// What a peer does with a frame whose payload is larger than the [`ConfigBuilder::payload_limits`] allow. During the
-/// handshake, the peer always disconnects when it receives such a frame, and sends no `reject`.
+/// handshake, the peer always disconnects when it receives such a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OversizeFrames {
