@@ -1,16 +1,19 @@
 //! The kaspa peer-to-peer protocol over blocking sockets, for programs that have no async runtime and want none.
 //!
-//! The protocol is the one of **kaspad v0.1.1** (February 2020). The daemons v0.2.0, v0.3.1 and v0.5.0 speak it too, without three of its
-//! 25 messages. Today's kaspa network speaks another protocol, which this crate does not know.
+//! The protocol is the one of **kaspad v0.1.1** (February 2020). The daemons v0.2.0, v0.3.1 and v0.5.0 speak this
+//! protocol too, but do not know three of its 25 messages. Today's kaspa network speaks another protocol, which this
+//! crate does not know.
 //!
 //! The crate has three parts:
 //!
 //! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
-//! - [`peer`]: a connection to another node, from the handshake until it ends, and why it ended.
-//! - [`testing`]: connected peers, connections in memory, and a remote that does whatever a test tells it.
+//! - [`peer`]: connections to other nodes, from the handshake to the reason of the end.
+//! - [`testing`]: tools for tests, such as two connected peers, connections in memory, and a remote that the test
+//!   controls.
 //!
-//! The types that most programs need are also here, at the top of the crate. The [`guide`] has [short programs](guide::recipes) for common
-//! tasks, a table for those who know the [original Go package](guide::coming_from_go), and a page on [security](guide::security).
+//! The types that most programs need are also here, at the top of the crate. The [`guide`] has [short
+//! programs](guide::recipes) for common tasks, a table for readers who know [kaspad's Go
+//! packages](guide::coming_from_go), and a page on [security](guide::security).
 //!
 //! # The threads of a peer
 //!
@@ -65,16 +68,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! To dial through a proxy, connect to it yourself, and pass the stream to [`Peer::outbound`]. A peer works over any [`peer::Stream`], such
-//! as a TCP or Unix socket, or a type of your own.
+//! To dial through a proxy, connect to the proxy yourself, and pass the stream to [`Peer::outbound`]. A peer works over
+//! any [`peer::Stream`], such as a TCP or Unix socket, or a type of your own.
 //!
-//! The library sends `version`, `verack` and `pong` by itself. Messages that you queue before the handshake are sent after it.
+//! The library sends `version`, `verack` and `pong` by itself. Messages that you queue before the handshake are sent
+//! after this node's `verack`.
 //!
 //! ## Ask
 //!
-//! [`Peer::ask`] sends a request and returns its answer. [`Peer::fetch_block`] and [`Peer::fetch_transaction`] fetch what a remote has.
-//! When a remote sends requests to your node, the library answers `ping`, and `getseltip` if your node has a [`DagView`]. Your program
-//! answers all other requests.
+//! [`Peer::ask`] sends a request and returns the answer. [`Peer::fetch_block`] and [`Peer::fetch_transaction`] fetch
+//! one block or transaction from the remote. When a remote sends requests to your node, the library answers `ping`, and
+//! `getseltip` if your node has a [`DagView`]. Your program answers all other requests.
 //!
 //! ```
 //! use kaspa_peer::AskError;
@@ -113,7 +117,8 @@
 //! | [`events()`](events()): a channel | a thread of yours, for any number of peers | programs with one main loop |
 //! | an [`Inbox`]: waits for the next message of a type | a thread of yours, for one connection | scripts and tests |
 //!
-//! Callbacks run one after the other, in the order in which the messages arrived. The peer reads nothing while one runs.
+//! The callbacks for messages run one after the other, in the order in which the messages arrived. While such a
+//! callback runs, the peer reads nothing.
 //!
 //! ```
 //! use kaspa_peer::wire::{GetData, Inv, Network};
@@ -141,7 +146,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same messages as events:
+//! This program receives messages as events:
 //!
 //! ```
 //! use kaspa_peer::wire::{Message, Network};
@@ -177,11 +182,12 @@
 //! | method | if there is no room in the outbound queue |
 //! |---|---|
 //! | [`queue_message`](Peer::queue_message) | returns [`QueueError::Full`] at once |
-//! | [`send_message`](Peer::send_message) | waits for room, up to its timeout; it waits from 256 KiB on, so that many senders share the queue |
-//! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | the same, for a [`Frame`](wire::Frame) that is encoded once for any number of peers |
+//! | [`send_message`](Peer::send_message) | waits, up to its timeout; it waits already while 256 KiB or more are queued, so that many senders share the queue |
+//! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | as above; these methods send a [`Frame`](wire::Frame), which is encoded once for any number of peers |
 //!
-//! All of them return a [`Receipt`], which says whether the message was written to the socket. A program that does not
-//! need the receipt can drop it. [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled the message.
+//! All of these methods return a [`Receipt`], which says whether the message was written to the socket. A program that
+//! does not need the receipt can drop it. [`send_and_ping`](Peer::send_and_ping) sends a message and waits until the
+//! remote has handled it.
 //!
 //! ```
 //! use kaspa_peer::wire::{Frame, Network, Transaction, TxFields};
@@ -205,9 +211,9 @@
 //!
 //! ## Announce
 //!
-//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. It collects all other items and sends them together every
-//! 100 ms. The peer skips items that the remote already has: those that the remote announced, and those that this peer
-//! announced to it.
+//! [`queue_inventory`](Peer::queue_inventory) announces a block at once. The peer collects all other items and sends
+//! them together every 100 ms. The peer skips items that the remote already has: the items that the remote announced,
+//! and the items that this peer announced to the remote.
 //!
 //! ```
 //! use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
@@ -219,7 +225,7 @@
 //! # let (peer, remote) = kaspa_peer::testing::connect_peers(&node, &other)?;
 //! # let next_inv = || inbox.wait_for::<Inv>(Duration::from_secs(60)).map(|inv| inv.items);
 //!
-//! peer.wait_for_handshake()?; // announcements before the handshake are dropped
+//! peer.wait_for_handshake()?; // before the handshake, the peer drops announcements
 //! let block = Inventory::block(Hash::of(b"a block"));
 //! let (known, new) = (Inventory::tx(Hash::of(b"known")), Inventory::tx(Hash::of(b"new")));
 //! peer.queue_inventory(block)?;
@@ -254,31 +260,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Message`](wire::Message) displays its command and a [`summary`](wire::Message::summary) with `{}`, and everything with `{:?}`. Both are
-//! safe for terminals, whatever the remote has sent. A [`Capture`] records each frame of a node's peers in a file, which [`CaptureReader`]
-//! reads and the program `kpeer inspect` shows.
+//! For a [`Message`](wire::Message), `{}` shows its command and a [`summary`](wire::Message::summary), and `{:?}` shows
+//! all of its content. Both texts are safe for terminals, whatever the remote has sent.
+//!
+//! A [`Capture`] records each frame of a node's peers in a file. [`CaptureReader`] reads this file, and the program
+//! `kpeer inspect` shows it.
 //!
 //! The crate logs with [`log`](https://docs.rs/log). It formats nothing for a level that is off. With `env_logger`, for example,
 //! `RUST_LOG=kaspa_peer=debug` shows these targets:
 //!
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
-//! | `kaspa_peer::life` | connected, handshake done, the reason of the end | the negotiated protocol version | | a panic in `on_disconnect` |
+//! | `kaspa_peer::life` | connected, handshake done, the reason the connection ended | the negotiated protocol version | | a panic in `on_disconnect` |
 //! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated |
-//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` for a block or transaction that was sent without its hash |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` of a block or transaction that names no hash |
 //! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
 //!
 //! ## End
 //!
 //! | method | what happens to queued messages |
 //! |---|---|
-//! | [`disconnect`](Peer::disconnect), or dropping the last handle | they are not sent |
-//! | [`close`](Peer::close) | they are sent, within a timeout |
-//! | [`disconnect_with`](Peer::disconnect_with) | they are sent, and then a last `reject`, within 2 s |
+//! | [`disconnect`](Peer::disconnect), or dropping the last handle | the peer drops the messages |
+//! | [`close`](Peer::close) | the peer sends the messages, within a timeout |
+//! | [`disconnect_with`](Peer::disconnect_with) | the peer sends the messages, and then a last `reject`, within 2 s |
 //!
-//! A connection ends for one [`DisconnectReason`]. [`wait_for_disconnect`](Peer::wait_for_disconnect), the last callback
-//! [`on_disconnect`](Listener::on_disconnect) and the last event report the same one. When `wait_for_disconnect` returns, all threads of
-//! the peer have exited.
+//! A connection ends for one [`DisconnectReason`]. [`wait_for_disconnect`](Peer::wait_for_disconnect), the last
+//! callback [`on_disconnect`](Listener::on_disconnect) and the last event report the same reason. When
+//! `wait_for_disconnect` returns, all threads of the peer have exited.
 //!
 //! ```
 //! # use kaspa_peer::{Config, Peer, wire::Network};
@@ -300,8 +308,9 @@
 //!
 //! ## Different peers of one node
 //!
-//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. Both configurations are
-//! the same node: the ids continue to count up, and a connection of the node to itself is still detected. [`Config::with_stall_rules`] does the same for the times in which requests must be answered.
+//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. Both
+//! configurations describe the same node: the peer ids continue to count up, and a connection of the node to itself is
+//! still detected. [`Config::with_stall_rules`] gives a connection its own timeouts for the answers to requests.
 //!
 //! ```
 //! use kaspa_peer::wire::{Hash, Network, SelectedTip};
@@ -332,11 +341,12 @@
 //!
 //! ## Hostile remotes
 //!
-//! The library trusts no byte from the wire. It allocates memory for bytes that have arrived, not for lengths that a remote claims. By
-//! default, every wait for a remote has a timeout. Text from a remote is displayed without control characters. [`ConfigBuilder`] has the
-//! settings for timeouts and limits. Two limits are off by default:
-//! [`rate_limit`](ConfigBuilder::rate_limit) slows a remote down, and [`score_limit`](ConfigBuilder::score_limit) disconnects it for
-//! what your program calls misbehaviour. Your program decides which connections become peers, and how many: each peer has three threads.
+//! The library trusts no byte from the wire. It allocates memory for bytes that have arrived, not for lengths that a
+//! remote claims. By default, every wait for a remote has a timeout. Text from a remote is displayed without control
+//! characters. [`ConfigBuilder`] has the settings for timeouts and limits. Two limits are off by default.
+//! [`rate_limit`](ConfigBuilder::rate_limit) slows a remote down. [`score_limit`](ConfigBuilder::score_limit)
+//! disconnects a remote that your program has given too many points for misbehaviour. Your program also decides which
+//! connections become peers. Limit their number: each peer has three threads.
 //!
 //! ```
 //! # use kaspa_peer::{Peer, wire::Network};
@@ -362,9 +372,10 @@
 //!
 //! ## Private networks and your own messages
 //!
-//! [`Network::Custom`](wire::Network::Custom) takes any magic number, which is all that distinguishes a network. A type of your own becomes a
-//! message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`] receives the messages whose command is not one of the
-//! protocol's 25. Do not send such messages to kaspad: it disconnects.
+//! [`Network::Custom`](wire::Network::Custom) takes any magic number. On the wire, networks differ only in their magic
+//! numbers. A type of your own becomes a message when it implements [`wire::CustomPayload`]. [`Listener::on_custom`]
+//! receives the messages whose command is not one of the protocol's 25. Do not send such messages to kaspad: it
+//! disconnects.
 //!
 //! ```
 //! use kaspa_peer::wire::{CustomMessage, CustomPayload, Network};
@@ -413,9 +424,10 @@
 //!
 //! ## Test your own node
 //!
-//! [`testing::connect_peers`] connects two nodes in memory. A [`testing::ScriptedRemote`] plays a remote that follows the protocol only as
-//! far as the test wants: it sends wrong checksums, lengths and parts of frames, and closes the connection in every way. An [`Inbox`] waits
-//! for the messages of a peer, and [`send_and_ping`](Peer::send_and_ping) waits until the remote has handled one.
+//! [`testing::connect_peers`] connects two nodes in memory. A [`testing::ScriptedRemote`] follows the protocol only as
+//! far as the test wants: it can send wrong checksums, wrong lengths and parts of frames, and it can close or reset the
+//! connection. An [`Inbox`] waits for the messages of a peer. [`send_and_ping`](Peer::send_and_ping) sends a message
+//! and waits until the remote has handled it.
 //!
 //! ```
 //! use kaspa_peer::testing::connect_remote;
@@ -444,7 +456,7 @@
 //!
 //! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number,
 //! text from the wire as text or as `{"hex": …}`, and a message as an object with the name of its command.
-//! Deserializing a transaction or a block validates it in the same way as decoding it.
+//! Deserializing validates a transaction or a block in the same way as decoding does.
 //!
 //! # Examples
 //!
@@ -480,7 +492,8 @@ pub use peer::{
     ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
-/// A re-export of `crossbeam_channel`, whose channels [`events()`] and [`Receipt::receiver`] return, and whose `select!` waits for them.
+/// A re-export of `crossbeam_channel`. [`events()`] and [`Receipt::receiver`] return channels of this crate, and its
+/// macro `select!` waits for several channels at once.
 pub use crossbeam_channel;
 
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,8 @@
 //! Connections to other nodes, from the handshake until they end.
 //!
-//! A [`Peer`] is a connection to one remote. It needs a [`Config`], which describes this node, and a connected stream. The
-//! program supplies the stream, or [`Peer::connect`] opens it. Three threads serve it until it ends:
+//! A [`Peer`] is a connection to one remote. It needs a [`Config`], which describes this node, and a connected stream.
+//! The program supplies the stream, or [`Peer::connect`] opens one. Three threads serve each peer until the connection
+//! ends:
 //!
 //! ```text
 //!             ┌──────────────┐ messages  ┌──────────┐
@@ -89,9 +90,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A handle to the connection with one remote.
 ///
-/// Cloning a handle is cheap, and all clones refer to the same connection. Every method can be called from any thread. Handles
-/// are equal if they refer to the same connection. When the last handle is dropped, the peer disconnects. A callback only
-/// borrows a handle: clone it to use the peer after the callback.
+/// Cloning a handle is cheap, and all clones refer to the same connection. Every method can be called from any thread.
+/// Handles are equal if they refer to the same connection. When the last handle is dropped, the peer disconnects. A
+/// callback only borrows a handle: clone the handle to use the peer after the callback.
 ///
 /// # How to get one
 ///
@@ -117,12 +118,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// |---|---|---|
 /// | `queue_…`, `push_…` | the message is queued: these methods never wait | returns an error |
 /// | `send_…` | the message is queued | waits for room, up to its timeout |
-/// | `ask`, `fetch_…`, `ping` | the answer has arrived, or after the timeout | returns an error |
+/// | `ask`, `fetch_…`, `ping` | the answer has arrived, or the timeout has passed | returns an error |
 /// | `wait_for_…` | the event in the name has happened; the `_timeout` variants also return after the timeout | – |
 ///
-/// Two methods do more than their first word says: [`send_and_ping`](Self::send_and_ping) also waits for the answer to
-/// its `ping`, and [`push_reject_and_wait`](Self::push_reject_and_wait) until its message is written. In a callback, a
-/// call that would wait for the peer whose callback it is returns an error instead.
+/// Two methods do more than their first word says. [`send_and_ping`](Self::send_and_ping) also waits for the answer to
+/// its `ping`. [`push_reject_and_wait`](Self::push_reject_and_wait) also waits until its message is written.
+///
+/// No method waits in a callback of the same peer: a call that would have to wait returns an error instead.
 ///
 /// ```
 /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -152,16 +154,17 @@ pub struct Peer {
     counted: bool,
 }
 
-/// A panic in the program's code cannot leave a peer in an inconsistent state, because no code of the program runs
-/// while a lock of the peer is held.
+/// A panic in the program's code cannot leave a peer in an inconsistent state, because the library holds no lock of the
+/// peer while it runs code of the program.
 impl UnwindSafe for Peer {}
 impl RefUnwindSafe for Peer {}
 
 impl Peer {
     /// Starts a peer on a connection that the remote made.
     ///
-    /// `address` is the remote's address, as `accept` returns it. The handshake takes place on the threads of the peer; see
-    /// [`wait_for_handshake`](Self::wait_for_handshake). Callbacks may run before this method returns, even the last one.
+    /// `address` is the remote's address, as `accept` returns it. The threads of the peer do the handshake; use
+    /// [`wait_for_handshake`](Self::wait_for_handshake) to wait for it. Callbacks may run before this method returns,
+    /// even the last callback, [`on_disconnect`](Listener::on_disconnect).
     ///
     /// ```
     /// use kaspa_peer::{Config, Peer, wire::Network};
@@ -177,8 +180,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If `address` is text that cannot be parsed, if the stream cannot be set up, or if a thread cannot be started.
-    /// The connection is closed then, and no callback has run.
+    /// [`StartError`] if `address` is text that cannot be parsed, if the stream cannot be set up, or if a thread cannot
+    /// be started. After an error, the connection is closed, and no callback has run.
     pub fn inbound(
         stream: impl Stream,
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
@@ -190,8 +193,9 @@ impl Peer {
     /// Starts a peer on a connection that this side made, for example through a proxy. To dial directly, use
     /// [`connect`](Self::connect).
     ///
-    /// `address` is the address of the remote, which may be a host name. With a proxy, pass the address that the proxy
-    /// connected to, not that of the proxy. Callbacks may run before this method returns, even the last one.
+    /// `address` is the address of the remote, which may be a host name. If the connection goes through a proxy, pass
+    /// the address of the node behind the proxy, not the address of the proxy. Callbacks may run before this method
+    /// returns, even the last callback, [`on_disconnect`](Listener::on_disconnect).
     ///
     /// # Errors
     ///
@@ -204,7 +208,8 @@ impl Peer {
         connection::start::start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
     }
 
-    /// The id of the peer. The peers of one node of the program are numbered in order, starting at 1.
+    /// The id of the peer. The peers of one node have the ids 1, 2, 3 and so on, in the order in which they were
+    /// started.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
@@ -246,7 +251,7 @@ impl Peer {
         &self.shared.config
     }
 
-    /// The content of the remote's `version`; `None` before it has arrived.
+    /// The content of the remote's `version`; `None` before the `version` has arrived.
     #[must_use]
     pub fn remote(&self) -> Option<Remote> {
         self.shared.state.lock().remote.clone()
@@ -265,8 +270,9 @@ impl Peer {
         tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
     }
 
-    /// Sets the remote's selected tip, [`Remote::selected_tip`]. The library sets it by itself from `version` and `selectedtip`; call
-    /// this when the program has learnt of it in another way. Does nothing before the remote's `version` has arrived.
+    /// Sets the remote's selected tip, [`Remote::selected_tip`]. The library sets the tip from the remote's `version`
+    /// and `selectedtip` messages. Call this method if the program learns of a new tip in another way. Does nothing
+    /// before the remote's `version` has arrived.
     pub fn set_selected_tip(&self, tip: Hash) {
         self.shared.set_selected_tip(tip);
     }
@@ -308,8 +314,9 @@ impl Peer {
 
     /// Queues a message to be sent. Never waits.
     ///
-    /// The message is encoded at once and only borrowed, so the caller still has it after an error. A message that is queued
-    /// before the handshake is sent after our `verack`. The [`Receipt`] says whether the message was written; it can be ignored.
+    /// The message is encoded at once and only borrowed, so the caller still has it after an error. A message that is
+    /// queued before the handshake is sent after our `verack`. The [`Receipt`] says whether the message was written; a
+    /// program that does not need the receipt can drop it.
     ///
     /// ```
     /// use kaspa_peer::QueueError;
@@ -333,18 +340,18 @@ impl Peer {
     /// # Errors
     ///
     /// [`QueueError::Full`] if the outbound queue has no room; [`QueueError::Closed`] if the connection has ended;
-    /// [`QueueError::Encode`] if the protocol cannot carry the message. The connection is not affected.
+    /// [`QueueError::Encode`] if the protocol cannot carry the message. None of these errors affects the connection.
     pub fn queue_message<M: Encode + ?Sized>(&self, message: &M) -> Result<Receipt, QueueError> {
         self.shared.queue(message, Wait::No)
     }
 
-    /// Like [`queue_message`](Self::queue_message), but waits up to `timeout` for room in the outbound queue. Use it to send many
-    /// messages: it sends them as fast as the remote reads.
+    /// Like [`queue_message`](Self::queue_message), but waits up to `timeout` for room in the outbound queue. Use this
+    /// method to send many messages: the peer then sends them as fast as the remote reads.
     ///
-    /// Waits while the queue holds at least as many bytes as the [high-water
-    /// mark](super::ConfigBuilder::high_water_mark), or an earlier sender waits. Senders that wait are served in the
-    /// order in which they came. In a callback of this peer it does not wait, and queues the message if the [limit of
-    /// the queue](super::ConfigBuilder::queue_limit) allows it.
+    /// This method waits while the size of the queue is at or above the [high-water
+    /// mark](super::ConfigBuilder::high_water_mark), and while an earlier sender waits. Senders that wait are served in
+    /// order. In a callback of this peer, this method does not wait. It queues the message if the [limit of the
+    /// queue](super::ConfigBuilder::queue_limit) allows it.
     ///
     /// # Errors
     ///
@@ -354,10 +361,10 @@ impl Peer {
         self.wait_for_room(timeout, |wait| self.shared.queue(message, wait))
     }
 
-    /// Queues a message that is encoded already. Never waits.
+    /// Queues a message that is already encoded. Never waits.
     ///
-    /// Use it to send the same message to many peers: the message is encoded and hashed once, and the peers share the bytes of
-    /// a large frame.
+    /// Use this method to send the same message to many peers: the message is encoded and hashed once, and the peers
+    /// share the bytes of a large frame.
     ///
     /// # Errors
     ///
@@ -392,12 +399,12 @@ impl Peer {
 
     /// Announces an inventory item with an `inv`, unless the remote is known to have it.
     ///
-    /// A block is announced at once, in an `inv` of its own. All other items, sync blocks included, are collected and sent
-    /// after the [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items. The remote is known to
-    /// have the items that it announced, and those that were announced to it.
+    /// A block is announced at once, in an `inv` of its own. All other items, sync blocks included, are collected and
+    /// sent after the [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items.
+    /// The remote is known to have the items that it announced to us, and the items that we announced to it.
     ///
-    /// Until our `verack` is queued, this method drops the item and returns `Ok`. Items that still wait when the
-    /// connection ends are dropped too; [`Stats::inventory_queued`] then says how many.
+    /// Until our `verack` is queued, this method drops the item and returns `Ok`. When the connection ends, the peer
+    /// drops the items that still wait. [`Stats::inventory_queued`] keeps their number.
     ///
     /// # Errors
     ///
@@ -407,31 +414,32 @@ impl Peer {
         self.shared.queue_inventory(&[item])
     }
 
-    /// Announces several inventory items, see [`queue_inventory`](Self::queue_inventory).
+    /// Announces several inventory items, each as [`queue_inventory`](Self::queue_inventory) does.
     ///
     /// # Errors
     ///
-    /// As [`queue_inventory`](Self::queue_inventory). After [`QueueError::InventoryFull`] no item of the list is queued. After
-    /// [`QueueError::Full`], all items other than blocks are queued. Of the blocks, those before the one that did not fit are
-    /// queued; that block and later ones are not.
+    /// As [`queue_inventory`](Self::queue_inventory). After [`QueueError::InventoryFull`] no item of the list is
+    /// queued. After [`QueueError::Full`], all items other than blocks are queued. The blocks before the one that did
+    /// not fit are queued too. That block and the blocks after it are not queued.
     pub fn queue_inventories(&self, items: &[Inventory]) -> Result<(), QueueError> {
         self.shared.queue_inventory(items)
     }
 
-    /// Adds an item to those that the remote is known to have. The library adds the items that the remote announces; call this
-    /// if the program learns in another way that the remote has an item.
+    /// Adds an item to those that the remote is known to have. The library adds the items that the remote announces.
+    /// Call this method if the program learns in another way that the remote has an item.
     pub fn add_known_inventory(&self, item: Inventory) {
         self.shared.note_known(item);
     }
 
     /// Sends a `ping`, waits up to 30 s for the `pong`, and returns the round-trip time.
     ///
-    /// Remotes answer messages in order, so an answer also shows that the remote has handled what was sent before the `ping`.
+    /// Remotes handle messages in order, so the `pong` also shows that the remote has handled the messages that were
+    /// sent before the `ping`.
     ///
     /// # Errors
     ///
-    /// [`WaitError::Timeout`] if no answer came; [`WaitError::Closed`] if the connection has ended; [`WaitError::Queue`] if the
-    /// `ping` could not be queued; [`WaitError::InCallback`] in a callback of this peer.
+    /// [`WaitError::Timeout`] if no `pong` arrived in time; [`WaitError::Closed`] if the connection has ended;
+    /// [`WaitError::Queue`] if the `ping` could not be queued; [`WaitError::InCallback`] in a callback of this peer.
     pub fn ping(&self) -> Result<Duration, WaitError> {
         self.ping_timeout(PING_TIMEOUT)
     }
@@ -449,7 +457,7 @@ impl Peer {
         let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
-                // If both are ready, either branch may run, and an answer that came counts.
+                // If both channels are ready, either branch may run. A `pong` that has arrived is returned in both.
                 recv(self.shared.lifecycle.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
             }
@@ -472,8 +480,8 @@ impl Peer {
 
     /// Ends the connection. Returns at once, and may be called on any thread, in any callback, any number of times.
     ///
-    /// Messages that are queued and not yet written are not sent, and their receipts say so. Announcements that wait
-    /// are dropped. Use [`close`](Self::close) to send the queued messages before disconnecting.
+    /// The peer drops the queued messages that are not yet written, and their receipts return an error. It also drops
+    /// the announcements that wait. Use [`close`](Self::close) to send the queued messages before disconnecting.
     pub fn disconnect(&self) {
         self.shared.end(DisconnectReason::Local);
     }
@@ -500,7 +508,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`wait_for_disconnect`](Self::wait_for_disconnect), and [`WaitError::Timeout`] if the peer has not ended by then.
+    /// As [`wait_for_disconnect`](Self::wait_for_disconnect), and [`WaitError::Timeout`] if the threads of the peer
+    /// have not exited by then.
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
         self.shared.lifecycle.identity().check_not_current()?;
         if !self.shared.lifecycle.wait_until_finished(Instant::now().checked_add(timeout)) {
@@ -529,7 +538,7 @@ impl Peer {
 }
 
 impl Clone for Peer {
-    /// Another handle to the same connection, which keeps it open.
+    /// Returns another handle to the same connection. Each handle keeps the connection open.
     fn clone(&self) -> Self {
         Self::counted(Arc::clone(&self.shared))
     }
@@ -543,7 +552,7 @@ impl PartialEq for Peer {
 
 impl Eq for Peer {}
 
-/// The hash of a peer never changes, so it can be a key. Clippy's `mutable_key_type` does not know that.
+/// The hash of a peer never changes, so a `Peer` can be the key of a map. Clippy's `mutable_key_type` does not know that.
 impl hash::Hash for Peer {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         self.shared.lifecycle.identity().hash(state);

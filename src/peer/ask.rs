@@ -1,4 +1,4 @@
-//! Asking the remote something and waiting for the answer, in one call.
+//! Methods that send a request to the remote and wait for the answer.
 
 use super::connection::questions::Awaited;
 use super::{DisconnectReason, Peer, QueueError, WaitError};
@@ -35,13 +35,13 @@ pub enum AskError {
     #[error(transparent)]
     Queue(QueueError),
     /// Too many calls wait for answers of this remote.
-    #[error("{max} questions wait for their answers already: wait for one of them first")]
+    #[error("{max} calls already wait for answers of this remote: wait until one of them returns")]
     TooMany {
-        /// How many may wait.
+        /// The largest number of calls that can wait at the same time.
         max: usize,
     },
     /// The call was made in a callback of the same peer, which reads nothing until the callback returns. Ask on another thread.
-    #[error("a peer's own callback cannot wait for its answer: ask on another thread")]
+    #[error("a callback cannot wait for an answer from its own peer: ask on another thread")]
     InCallback,
 }
 
@@ -57,13 +57,17 @@ impl From<QueueError> for AskError {
 impl Peer {
     /// Sends a request and waits, at most `timeout`, for its answer.
     ///
-    /// Works for each request that is answered by one message: `getseltip`, `getaddr`, `getlocator`, `getheaders` and
-    /// `getblockinvs` (see [`Request`]). Several threads may ask at once. The listener gets the answer too.
+    /// Works for each request whose answer is one message: `getseltip`, `getaddr`, `getlocator`, `getheaders` and
+    /// `getblockinvs` (see [`Request`]). Several threads can call this method at the same time. The listener receives
+    /// the answer too.
     ///
-    /// The protocol has no numbers that connect answers with requests. Answers are therefore matched by their type, in the order in
-    /// which the requests were queued, and a message of this type that the remote sends by itself, such as an `inv`, is taken for the
-    /// answer. If the request has a [stall rule](super::StallRule), a missing answer also ends the connection after the limit of
-    /// the rule.
+    /// The messages of the protocol have no numbers that connect an answer with its request. This method therefore
+    /// takes the next message of the answer's type as the answer. If several calls wait for the same type, they get
+    /// these messages in the order in which their requests were queued. If the remote sends a message of this type
+    /// without a request, such as an `inv`, this method takes it as the answer.
+    ///
+    /// If the request has a [stall rule](super::StallRule) and the answer does not arrive within the limit of the rule,
+    /// the peer disconnects.
     ///
     /// ```
     /// use kaspa_peer::wire::{GetSelectedTip, Network};
@@ -90,7 +94,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`AskError`]: the timeout, a `reject` of the request, the end of the connection, or the error of queueing the request.
+    /// [`AskError`] if the answer does not arrive in time, if the remote rejects the request, if the connection ends,
+    /// or if the request cannot be queued.
     pub fn ask<R: Request>(&self, request: &R, timeout: Duration) -> Result<R::Answer, AskError> {
         let message = self.question(request, Awaited::Type(R::Answer::COMMAND), timeout)?;
         self.answer(message, request.command(), timeout)
@@ -98,12 +103,12 @@ impl Peer {
 
     /// Requests a block with `getdata` and waits for it, at most `timeout`.
     ///
-    /// The answer is matched by hash: the block itself or a `notfound` of this block, and no other block. The listener gets the
-    /// block too, so the caller's block is a copy.
+    /// Other blocks that arrive meanwhile are not taken as the answer, nor is a `notfound` that does not name this
+    /// block. The listener receives the block too, so this method returns a copy of it.
     ///
     /// # Errors
     ///
-    /// [`AskError::NotFound`] if the remote does not have it; otherwise as [`ask`](Self::ask).
+    /// [`AskError::NotFound`] if the remote does not have the block; otherwise as [`ask`](Self::ask).
     pub fn fetch_block(&self, hash: Hash, timeout: Duration) -> Result<Block, AskError> {
         let request = GetData::from(vec![Inventory::block(hash)]);
         let message = self.question(&request, Awaited::Block(hash), timeout)?;
@@ -114,15 +119,18 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`fetch_block`](Self::fetch_block).
+    /// [`AskError::NotFound`] if the remote does not have the transaction; otherwise as [`ask`](Self::ask).
     pub fn fetch_transaction(&self, id: Hash, timeout: Duration) -> Result<Transaction, AskError> {
         let request = GetData::from(vec![Inventory::tx(id)]);
         let message = self.question(&request, Awaited::Transaction(id), timeout)?;
         self.answer(message, Command::GetData, timeout)
     }
 
-    /// Sends a message, and waits until the remote has handled it, which it has when it answers a `ping` sent after the message.
-    /// Returns the round-trip time of that `ping`. The timeout limits both together.
+    /// Sends a message, and waits until the remote has handled it.
+    ///
+    /// This method sends a `ping` after the message, and returns its round-trip time. Remotes handle messages in order,
+    /// so when the `pong` arrives, the remote has handled the message. The timeout limits sending the message and
+    /// waiting for the `pong` together.
     ///
     /// # Errors
     ///
@@ -142,14 +150,14 @@ impl Peer {
         select! {
             recv(pending.answer) -> answer => answer.unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason()))),
             recv(self.quitting()) -> _ => {
-                // If both are ready, either branch may run, and an answer that came counts.
+                // If both channels are ready, either branch may run. An answer that has arrived is returned in both.
                 pending.answer.try_recv().unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason())))
             }
             default(timeout) => Err(AskError::Timeout { request: request.command(), waited: timeout }),
         }
     }
 
-    /// The message as the type that was asked for. `Questions` gave one of this type, so the error does not occur.
+    /// Converts the answer to its type. `Questions` returns only messages of this type, so the error does not occur.
     fn answer<M: Payload>(&self, message: Message, request: Command, waited: Duration) -> Result<M, AskError> {
         M::try_from(message).map_err(|_| AskError::Timeout { request, waited })
     }

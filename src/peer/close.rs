@@ -29,21 +29,22 @@ pub enum CloseError {
     /// The connection ended for another reason before everything was written.
     #[error("the connection ended before everything was sent: {0}")]
     Closed(DisconnectReason),
-    /// The call was made in a callback of the same peer. Call it on another thread.
-    #[error("a peer's own callback cannot wait for it: call close on another thread")]
+    /// The call was made in a callback of the same peer. Call `close` on another thread.
+    #[error("a callback cannot wait for its own peer: call close on another thread")]
     InCallback,
 }
 
 impl Peer {
-    /// Ends the connection in order: accepts no new message, waits until the queued ones are written, then disconnects.
+    /// Sends the queued messages, then disconnects. Accepts no new messages of the program meanwhile.
     ///
-    /// After `timeout` it disconnects in any case, and the error says how much was not sent. If the handshake is not done, the messages that
-    /// wait for it are written after it. Announcements that wait for their trickle interval are sent now. Until the
-    /// disconnect, messages of the remote are read and delivered. The reason is [`DisconnectReason::Local`].
+    /// If messages are still not written after `timeout`, disconnects all the same, and the error says how many were
+    /// not sent. Messages that wait for the handshake are written after this node's `verack`. Announcements that wait
+    /// for the trickle interval are sent without waiting for it. Until the peer disconnects, it reads and delivers the messages of the
+    /// remote. The connection ends with the reason [`DisconnectReason::Local`].
     ///
     /// # Errors
     ///
-    /// [`CloseError`], if something was not sent.
+    /// [`CloseError`] if some messages were not sent, or if the call was made in a callback of this peer.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
         let shared = self.shared();
         if shared.lifecycle.identity().is_current() {
@@ -65,11 +66,12 @@ impl Peer {
         }
     }
 
-    /// Sends `reject` as the last message and disconnects once it is written, or after 2 s.
+    /// Sends `reject` as the last message, and disconnects when it is written, or after 2 s.
     ///
     /// Returns at once. Works in every callback, also in [`on_version`](super::Listener::on_version), before our own
-    /// `verack` is sent. Messages that were queued before are written first, except those that wait for the handshake. No
-    /// callback for another message runs afterwards. The reason is [`DisconnectReason::Local`].
+    /// `verack` is sent. Messages that were queued earlier are written first, except the messages that wait for the
+    /// handshake, which are dropped. After this call, the peer delivers no further messages to the listener. The
+    /// connection ends with the reason [`DisconnectReason::Local`].
     ///
     /// ```
     /// use kaspa_peer::wire::{Reject, RejectCode, Version};
@@ -93,8 +95,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Encode`] if the reject cannot be encoded, in which case the connection goes on. [`QueueError::Closed`] if
-    /// the connection has ended or is ending already.
+    /// [`QueueError::Encode`] if the `reject` cannot be encoded: the connection then stays open. [`QueueError::Closed`]
+    /// if the connection has ended, or is about to end.
     pub fn disconnect_with(&self, reject: &Reject) -> Result<(), QueueError> {
         self.shared().end_with(reject, DisconnectReason::Local)
     }

@@ -31,26 +31,27 @@ pub enum CustomCommands {
     Disconnect,
 }
 
-/// What a peer does with a frame whose payload is larger than [`ConfigBuilder::payload_limits`] allow.
+/// What a peer does with a frame whose payload is larger than the [`ConfigBuilder::payload_limits`] allow. During the
+/// handshake, the peer always disconnects when it receives such a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OversizeFrames {
     /// Answers with a `reject` and disconnects, as for every malformed frame.
     #[default]
     Disconnect,
-    /// Reads past the frame without keeping it. It is counted as malformed and reported to
+    /// Skips the frame without keeping its payload. The peer counts the frame as malformed and reports it to
     /// [`Listener::on_read`].
     Skip,
 }
 
 /// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap,
-/// and a clone stands for the same node.
+/// and a clone describes the same node.
 ///
-/// Build one configuration for each node of the process, and use it for all connections of this node. The nonces in its
-/// `version` messages detect a connection of the node to itself. For a connection with another listener or other stall
-/// rules, use [`with_listener`](Self::with_listener) or [`with_stall_rules`](Self::with_stall_rules), which return a
-/// configuration of the same node. A second configuration from a builder is a second node: the two can connect to each
-/// other, and a connection between them is not detected as one to itself.
+/// Build one configuration for each node of the process, and use it for all connections of this node. A node detects a
+/// connection to itself by the nonces in its `version` messages, which all configurations of the node share. If a
+/// connection needs another listener or other stall rules, use [`with_listener`](Self::with_listener) or
+/// [`with_stall_rules`](Self::with_stall_rules), which return a configuration of the same node. A second configuration
+/// from a builder describes a second node. The two nodes can connect to each other.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -101,15 +102,16 @@ impl Config {
         ConfigBuilder::new(network)
     }
 
-    /// A builder with the settings of this configuration. It builds another node: ids start at 1 again, and the two nodes can
-    /// connect to each other.
+    /// Returns a builder with the settings of this configuration. The builder describes another node: its peer ids
+    /// start at 1, and the two nodes can connect to each other.
     pub fn to_builder(&self) -> ConfigBuilder {
         ConfigBuilder { settings: (*self.settings).clone(), user_agent: self.node.parts.clone() }
     }
 
-    /// The same node with another listener, for a connection whose callbacks need data of their own.
+    /// Returns a configuration of the same node with another listener, for a connection whose callbacks need data of
+    /// their own.
     ///
-    /// All configurations of a node share the peer ids and the detection of connections to itself.
+    /// All configurations of a node share its peer ids, and detect a connection of the node to itself.
     ///
     /// ```
     /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -141,11 +143,11 @@ impl Config {
         Self { node: Arc::clone(&self.node), settings: Arc::new(settings) }
     }
 
-    /// The same node with other stall rules, see [`ConfigBuilder::stall_rules`].
+    /// Returns a configuration of the same node with other stall rules, see [`ConfigBuilder::stall_rules`].
     ///
     /// # Errors
     ///
-    /// If a rule cannot be used, see [`ConfigError`].
+    /// [`ConfigError`] if a rule cannot be used.
     pub fn with_stall_rules(&self, rules: impl IntoIterator<Item = StallRule>) -> Result<Self, ConfigError> {
         let settings = Settings { stall_rules: rules.into_iter().collect(), ..(*self.settings).clone() };
         settings.check()?;
@@ -158,7 +160,7 @@ impl Config {
         self.settings.network
     }
 
-    /// The user agent of the node: this library, followed by the program.
+    /// The user agent of the node: the name and version of this library, followed by those of the program.
     #[must_use]
     pub fn user_agent(&self) -> &UserAgent {
         &self.node.user_agent
@@ -214,8 +216,8 @@ impl Config {
         self.node.nonces.lock().fresh()
     }
 
-    /// A nonce for a ping, not 0. Uses the generator of the node, because that of the thread may be gone when the
-    /// program pings in the destructor of a thread-local value.
+    /// A nonce for a ping, not 0. Uses the random number generator of the node: the generator of the thread may no
+    /// longer exist when the program pings in the destructor of a thread-local value.
     pub(super) fn ping_nonce(&self) -> u64 {
         self.node.nonces.lock().ping()
     }
@@ -249,7 +251,7 @@ getters! {
     services: Services, "The services that the node offers";
     subnetwork: Option<SubnetworkId>, "The subnetwork of a partial node, `None` for a full node";
     protocol_version: i32, "The newest protocol version that the node speaks";
-    relay_transactions: bool, "Whether remotes should announce transactions";
+    relay_transactions: bool, "Whether remotes should announce transactions to the node";
     automatic_pongs: bool, "Whether peers answer each `ping`";
     answer_selected_tip: bool, "Whether peers answer `getseltip`";
     custom_commands: CustomCommands, "What peers do with custom commands";
@@ -258,15 +260,15 @@ getters! {
     handshake_timeout: Duration, "How long the handshake may take";
     idle_timeout: Option<Duration>, "How long a peer stays connected while no message arrives";
     frame_timeout: Option<Duration>, "How long a frame may take to arrive";
-    write_timeout: Option<Duration>, "How long a write may make no progress";
+    write_timeout: Option<Duration>, "How long a write may make no progress before the peer disconnects";
     ping_interval: Option<Duration>, "How often peers send a `ping`";
-    trickle_interval: Duration, "How long announcements are collected";
-    queue_limit: usize, "How many bytes may wait to be written to one remote";
+    trickle_interval: Duration, "How long a peer collects announcements before it sends them together";
+    queue_limit: usize, "The largest number of bytes that wait to be written to one remote";
     high_water_mark: usize, "The queue size in bytes at which `send_message` starts to wait";
     known_inventory: usize, "How many inventory items a peer remembers as known to the remote";
-    inventory_queue: usize, "How many inventory items may wait to be announced to one remote";
+    inventory_queue: usize, "The largest number of inventory items that wait to be announced to one remote";
     stack_size: usize, "The stack size of each thread of a peer, in bytes";
-    rate_limit: Option<RateLimit>, "The limit on what each remote may send";
+    rate_limit: Option<RateLimit>, "The rate at which each remote may send messages and bytes";
     score_limit: Option<ScoreLimit>, "The score at which a peer disconnects";
 }
 

@@ -14,13 +14,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not `host`, `host:port`, an IP address, or an IP address with a port.
+    /// The address is not `host`, `host:port`, an IP address, or an IP address with a port. Also returned if the port
+    /// is 0, and if the address has no port and the network has no default port.
     #[error("not an address: {text:?}: write host:port, such as 127.0.0.1:16111 or [::1]:16111")]
     Address {
-        /// The text.
+        /// The address that was given.
         text: String,
     },
-    /// The host name could not be resolved.
+    /// The host name could not be resolved, or not within the timeout.
     #[error("cannot resolve {host}: {error}")]
     Resolve {
         /// The host name.
@@ -28,7 +29,7 @@ pub enum ConnectError {
         /// The error of the system's resolver.
         error: io::Error,
     },
-    /// None of the addresses led to a peer.
+    /// The host has addresses, but connecting to each of the tried addresses failed.
     #[error("cannot connect to {host}: {}", Attempts(.attempts))]
     Failed {
         /// The host as it was given.
@@ -50,13 +51,13 @@ pub enum ConnectError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttemptError {
-    /// The TCP connection.
+    /// The TCP connection could not be opened.
     #[error("the TCP connection failed: {0}")]
     Tcp(io::Error),
-    /// Starting the peer.
+    /// The peer could not be started.
     #[error(transparent)]
     Start(StartError),
-    /// The handshake.
+    /// The handshake failed, or was not done in time.
     #[error("the handshake failed: {0}")]
     Handshake(WaitError),
 }
@@ -77,9 +78,10 @@ impl fmt::Display for Attempts<'_> {
 impl Peer {
     /// Dials a node and waits until the handshake is done.
     ///
-    /// `address` is `host`, `host:port`, an IP address, or an IP address with a port. Without a port it uses the default port
-    /// of the network; a custom network has none. A host name is resolved, and its addresses are tried one after the other. `timeout`
-    /// limits resolving, connecting and the handshake together.
+    /// `address` is `host`, `host:port`, an IP address, or an IP address with a port. If the address has no port, this
+    /// method uses the default port of the network. A custom network has no default port. If the address has a host
+    /// name, this method resolves it and tries the addresses of the host one after the other. `timeout` limits
+    /// resolving, connecting and the handshake together.
     ///
     /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake is done.
     ///
@@ -105,7 +107,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], which says for each address that was tried which step failed.
+    /// [`ConnectError`] if no peer could be connected. [`ConnectError::Failed`] says for each address that was tried
+    /// which step failed.
     pub fn connect(address: &str, timeout: Duration, config: &Config) -> Result<Self, ConnectError> {
         let deadline = Instant::now().checked_add(timeout);
         let (host, port) = split(address).ok_or_else(|| ConnectError::Address { text: address.to_owned() })?;
@@ -154,7 +157,7 @@ fn attempt(
     Ok(peer)
 }
 
-/// A host and its port, if there is one. IPv6 addresses with a port are in brackets.
+/// Splits an address into its host and its port, if it has one. IPv6 addresses with a port are in brackets.
 fn split(text: &str) -> Option<(&str, Option<u16>)> {
     if text.parse::<IpAddr>().is_ok() {
         return Some((text, None));
@@ -175,8 +178,8 @@ fn split(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// The addresses of a host. The system's resolver knows no timeout, so it runs on a thread of its own, which ends when
-/// the resolver returns.
+/// Returns the addresses of a host. The system's resolver has no timeout, so it runs on a thread of its own, which
+/// exits when the resolver returns.
 fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
@@ -185,7 +188,7 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAdd
     let host = host.to_owned();
     thread::Builder::new().name("kpeer-resolve".to_owned()).spawn(move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        // Nobody receives it after the timeout.
+        // Fails after the timeout, when the receiver is dropped.
         let _ = sender.try_send(addresses);
     })?;
     let addresses = match resolved.recv_timeout(timeout) {
@@ -193,7 +196,7 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAdd
         Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
         Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the resolver panicked")),
     };
-    if addresses.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(io::Error::other("the host has no address")) } else { Ok(addresses) }
 }
 
 #[cfg(test)]

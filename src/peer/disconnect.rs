@@ -4,9 +4,9 @@ use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
 
-/// The reason a connection ended: the first one, if there were several.
+/// The reason a connection ended. If there were several reasons, this is the first.
 ///
-/// `Display` is for people. Text from the remote in it is sanitised.
+/// `Display` is for people. It replaces control characters in text from the remote.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -16,15 +16,15 @@ pub enum DisconnectReason {
     /// The remote closed the connection after the handshake. During the handshake the reason is
     /// [`HandshakeError::RemoteClosed`].
     ///
-    /// A reset by the remote is mostly an [`Io`](Self::Io) error. It has this reason if the writer thread noticed the
-    /// reset before the reader thread did.
+    /// If the remote resets the connection, the reason is usually [`Io`](Self::Io). The reason is `RemoteClosed` if the
+    /// writer thread noticed the reset before the reader thread did.
     RemoteClosed {
         /// Whether part of a frame had arrived.
         inside_frame: bool,
     },
     /// The handshake failed.
     Handshake(HandshakeError),
-    /// No complete message arrived for the idle timeout.
+    /// No complete message arrived within the idle timeout.
     Idle {
         /// The idle timeout.
         limit: Duration,
@@ -36,14 +36,14 @@ pub enum DisconnectReason {
         /// The limit of the stall rule.
         limit: Duration,
     },
-    /// The remote accepted no byte for the write timeout.
+    /// The remote accepted no byte within the write timeout.
     WriteStalled {
         /// The write timeout.
         limit: Duration,
     },
     /// The remote sent a malformed frame after the handshake.
     Malformed(FrameError),
-    /// The remote broke a rule of the protocol, after the handshake.
+    /// The remote broke a rule of the protocol after its `version` was accepted: see [`ProtocolViolation`].
     Protocol(ProtocolViolation),
     /// The remote sent a bloom filter command, although this node does not offer the bloom service.
     BloomNotOffered {
@@ -52,9 +52,9 @@ pub enum DisconnectReason {
     },
     /// The remote sent a custom command, and the configuration has [`CustomCommands::Disconnect`](super::CustomCommands).
     CustomCommand(Command),
-    /// The outbound queue had no room for an automatic answer: the remote sends requests and does not read.
+    /// The outbound queue had no room for an automatic answer: the remote sends requests and does not read the answers.
     QueueFull {
-        /// The answer.
+        /// The command of the answer.
         command: Command,
     },
     /// A frame took longer to arrive than the frame timeout.
@@ -64,25 +64,26 @@ pub enum DisconnectReason {
     },
     /// The remote sent more than the rate limit for longer than [`RateLimit::end_after`](super::RateLimit::end_after).
     RateExceeded {
-        /// How long it may.
+        /// The time for which a remote may exceed the rate limit: [`RateLimit::end_after`](super::RateLimit::end_after).
         limit: Duration,
     },
     /// The points that the program gave with [`Peer::misbehaved`](super::Peer::misbehaved) reached the score limit.
     Misbehaved {
         /// The score.
         score: u32,
-        /// What the last points were given for, in the words of the program. `Display` shows it sanitised, because it may
-        /// quote the remote.
+        /// The reason that the program gave for the last points. `Display` replaces control characters in this text,
+        /// because it may quote the remote.
         what: String,
     },
     /// A listener callback, or other code of the program that a thread of the peer ran, panicked.
     CallbackPanicked {
-        /// The message of the panic, at most 512 bytes of it. `Display` shows it sanitised, because it may quote the remote.
+        /// The message of the panic, cut off after 512 bytes. `Display` replaces control characters in this text,
+        /// because it may quote the remote.
         message: String,
     },
     /// Reading or writing failed.
     Io {
-        /// What failed.
+        /// The operation that failed.
         operation: IoOperation,
         /// The kind of the error.
         #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
@@ -142,9 +143,9 @@ impl Error for DisconnectReason {}
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum IoOperation {
-    /// Reading from it.
+    /// Reading from the connection.
     Read,
-    /// Writing to it.
+    /// Writing to the connection.
     Write,
 }
 
@@ -162,10 +163,10 @@ impl fmt::Display for IoOperation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ProtocolViolation {
-    /// A second `version`. It was answered with a `reject`.
+    /// The remote sent a second `version`. The peer answered with a `reject`.
     #[error("a second version")]
     DuplicateVersion,
-    /// A second `verack`.
+    /// The remote sent a second `verack`.
     #[error("a second verack")]
     DuplicateVerAck,
 }
@@ -183,7 +184,7 @@ pub enum HandshakeError {
     VersionTooOld {
         /// The remote's newest version.
         found: i32,
-        /// The oldest version accepted.
+        /// The oldest version that this library accepts.
         minimum: i32,
     },
     /// A full node dialled a partial one, or two partial nodes have different subnetworks.
@@ -194,7 +195,7 @@ pub enum HandshakeError {
         /// The remote's subnetwork; `None` for a full node.
         theirs: Option<SubnetworkId>,
     },
-    /// The first message of the remote was not `version`. It was answered with a `reject`.
+    /// The first message of the remote was not `version`. The peer answered with a `reject`.
     #[error("the first message is {command}, not version")]
     NotVersion {
         /// The command of the first message.
@@ -211,8 +212,8 @@ pub enum HandshakeError {
     Rejected(Box<Reject>),
     /// The remote closed the connection before the handshake was done, and sent no `reject`.
     ///
-    /// Mostly the remote is on another network, has banned this node, has as many peers as it accepts, or is this node
-    /// itself. What answers may also be another kind of server.
+    /// Usually the remote is on another network, has banned this node, accepts no more peers, or is this node itself.
+    /// The address may also belong to a server of another kind.
     #[error(
         "the remote closed the connection{}; it may be on another network, or accept no more peers",
         if *.inside_frame { " in the middle of a frame" } else { "" }

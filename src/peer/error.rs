@@ -1,4 +1,4 @@
-//! The errors of calls: queueing, waiting, building a configuration, starting a peer.
+//! The errors of calls that queue a message, wait, build a configuration or start a peer.
 
 use super::DisconnectReason;
 use crate::wire::{Command, EncodeError, Network, ParseError, UserAgentError, padded};
@@ -9,13 +9,13 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The outbound queue has no room: the remote reads messages more slowly than they are queued. Try again later, use
-    /// [`Peer::send_message`](super::Peer::send_message), which waits, or drop the message.
+    /// The outbound queue has no room: the remote reads messages more slowly than they are queued. The program can try
+    /// again later, drop the message, or use [`Peer::send_message`](super::Peer::send_message), which waits for room.
     #[error("the outbound queue is full: {queued} of {limit} bytes are waiting")]
     Full {
         /// How many bytes wait to be written.
         queued: usize,
-        /// How many bytes may wait, see [`queue_limit`](super::ConfigBuilder::queue_limit).
+        /// The limit of the queue in bytes, see [`queue_limit`](super::ConfigBuilder::queue_limit).
         limit: usize,
     },
     /// The queue of announcements has no room. None of the items was queued.
@@ -23,7 +23,7 @@ pub enum QueueError {
     InventoryFull {
         /// How many items wait to be announced.
         queued: usize,
-        /// How many items may wait, see [`inventory_queue`](super::ConfigBuilder::inventory_queue).
+        /// The largest number of items that wait, see [`inventory_queue`](super::ConfigBuilder::inventory_queue).
         limit: usize,
     },
     /// The outbound queue had no room within the timeout of the call.
@@ -32,34 +32,34 @@ pub enum QueueError {
         /// The timeout.
         waited: Duration,
     },
-    /// The peer has ended.
-    #[error("the peer has ended: {0}")]
+    /// The connection has ended, or is about to end.
+    #[error("the connection has ended: {0}")]
     Closed(DisconnectReason),
     /// The message cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The frame was encoded for another network than the peer's. Encode the message for the network of the peer.
-    #[error("the frame is for {frame}, the peer is on {peer}")]
+    #[error("the frame is encoded for {frame}, but the peer is on {peer}")]
     Network {
         /// The frame's network.
         frame: Network,
         /// The peer's network.
         peer: Network,
     },
-    /// The outbound queue has no room, and the call was made in a callback of the same peer, where waiting could last for ever:
-    /// the remote may not read before this side does.
-    #[error("no room in the outbound queue, and a callback may not wait for it: queue from another thread")]
+    /// The outbound queue has no room, and the call was made in a callback of the same peer, where waiting could last
+    /// for ever: the remote may not read before this side reads, and this side does not read during a callback.
+    #[error("no room in the outbound queue, and a callback of this peer cannot wait for room: queue on another thread")]
     InCallback,
 }
 
-/// The reason that waiting for a peer gave no result.
+/// The reason a call that waits for a peer returned no result.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The peer ended first.
-    #[error("the peer has ended: {0}")]
+    /// The connection ended before the event that the call waits for.
+    #[error("the connection has ended: {0}")]
     Closed(DisconnectReason),
-    /// It did not happen within the timeout of the call.
+    /// The event that the call waits for did not happen within the timeout of the call.
     #[error("{what} within {waited:?}")]
     Timeout {
         /// What the call waited for.
@@ -70,15 +70,15 @@ pub enum WaitError {
     /// The message whose effect the call waits for could not be queued.
     #[error(transparent)]
     Queue(QueueError),
-    /// The call was made in a callback of the same peer, where waiting would last for ever: the peer cannot go on
-    /// before the callback returns.
+    /// The call was made in a callback of the same peer, where waiting would last for ever: the peer's thread continues
+    /// only when the callback returns.
     #[error("a callback cannot wait for its own peer: wait on another thread")]
     InCallback,
 }
 
 /// What a call waited for when its timeout passed, see [`WaitError::Timeout`].
 ///
-/// `Display` says that it did not happen, for example `no inv arrived`.
+/// `Display` says that the event did not happen, for example `no inv arrived`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitedFor {
@@ -88,7 +88,7 @@ pub enum WaitedFor {
     Disconnect,
     /// The pong that answers a ping.
     Pong,
-    /// A queued message to be written.
+    /// The writing of a queued message.
     Written,
     /// A message of this type.
     Message(Command),
@@ -132,9 +132,9 @@ pub enum ConfigError {
     /// A timeout or an interval is too short. Use `None` to turn a timer off.
     #[error("{name} is {value:?}, but must be at least {min:?}")]
     TooShort {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
-        /// Its value.
+        /// The value of the setting.
         value: Duration,
         /// The shortest value.
         min: Duration,
@@ -142,7 +142,7 @@ pub enum ConfigError {
     /// The stack of the threads is too small.
     #[error("a stack_size of {found} bytes is too small: threads need at least {min}")]
     StackSize {
-        /// The setting, in bytes.
+        /// The stack size that was set, in bytes.
         found: usize,
         /// The smallest size, in bytes.
         min: usize,
@@ -153,7 +153,7 @@ pub enum ConfigError {
     /// The subnetwork is the native one, which no partial node can have. A full node has `None`.
     #[error("a partial node cannot have the native subnetwork; use None for a full node")]
     NativeSubnetwork,
-    /// A stall rule has no answers, so that every remote would stall.
+    /// The stall rule for this request names no answer, so no remote could answer the request.
     #[error("the stall rule for {0} names no answer")]
     NoAnswer(Command),
     /// There are too many stall rules.
@@ -166,7 +166,7 @@ pub enum ConfigError {
     },
     /// The capture is for another network than the node's. Pass the network of the node to
     /// [`Capture::new`](super::Capture::new).
-    #[error("the capture is of {capture}, the node is on {node}: begin the capture with the node's network")]
+    #[error("the capture is for {capture}, but the node is on {node}: create the capture with the node's network")]
     CaptureNetwork {
         /// The capture's network.
         capture: Network,
@@ -183,7 +183,7 @@ pub enum ConfigError {
     },
 }
 
-/// The reason a peer could not be started. The connection was closed.
+/// The reason a peer could not be started. The library has closed the connection.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -193,7 +193,7 @@ pub enum StartError {
     /// The stream could not be set up.
     #[error("the connection could not be set up: {0}")]
     Stream(io::Error),
-    /// A thread could not be started: the process has too many threads, or no memory for another stack.
+    /// A thread could not be started: the process has too many threads, or too little memory for another stack.
     #[error("the {thread} thread could not be started: {error}")]
     Thread {
         /// The thread: `reader`, `writer` or `pinger`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Something that happened to a peer. Received from the channel of [`events`].
 #[non_exhaustive]
 pub struct Event {
-    /// The peer. This handle keeps the connection open, as any other does.
+    /// The peer. This handle keeps the connection open, as any other handle does.
     pub peer: Peer,
     /// What happened.
     pub kind: EventKind,
@@ -23,9 +23,9 @@ pub struct Event {
 pub enum EventKind {
     /// A message arrived.
     Message(Message),
-    /// The handshake is done. Follows the event of the remote's `verack`.
+    /// The handshake is done. This event follows the event of the remote's `verack`.
     Handshake,
-    /// The connection has ended. The last event of a peer.
+    /// The connection has ended. This is the last event of a peer.
     Disconnected(DisconnectReason),
 }
 
@@ -48,7 +48,7 @@ impl Drop for Slot {
 #[derive(Clone)]
 pub struct EventListener {
     events: Sender<Event>,
-    /// Contains one value for each event of a message that exists.
+    /// Contains one value for each event that holds a slot.
     slots: (Sender<()>, Receiver<()>),
 }
 
@@ -64,12 +64,17 @@ const RECHECK: Duration = Duration::from_millis(50);
 /// The largest capacity of an event channel. Each slot takes memory from the start.
 const MOST_EVENTS: usize = 1 << 16;
 
-/// Creates a listener for any number of peers, and the channel that receives what happens to them.
+/// Creates a listener for any number of peers, and a channel that receives the events of these peers.
 ///
-/// At most `capacity` events of messages (at least 1, at most 65536) exist at a time: those in the channel, and those that the
-/// program has received and not dropped. While there are that many, the peers stop reading. The capacity counts messages,
-/// not bytes, and one message can have 32 MiB; lower the [payload limits](super::ConfigBuilder::payload_limits) if that is too much.
-/// `Disconnected` needs no capacity. After the receiver is dropped, the peers go on, and drop their events.
+/// `capacity` limits how many events exist at a time: the events in the channel, and the events that the program has
+/// received and not dropped. A capacity below 1 is raised to 1, and a capacity above 65536 is lowered to 65536. While
+/// the limit is reached, a peer that has another event waits and reads nothing. There are two exceptions.
+/// `Disconnected` events need no capacity. If the channel is empty because the program keeps all events, a peer sends
+/// one more event after 50 ms, because the program may need it to go on.
+///
+/// The capacity is a number of events, not of bytes, and one message can have 32 MiB. If that is too much, lower the
+/// [payload limits](super::ConfigBuilder::payload_limits). If the program drops the receiver, the peers go on, and drop
+/// their events.
 ///
 /// ```
 /// use kaspa_peer::{Config, EventKind, events, wire::Network};
@@ -104,14 +109,14 @@ impl EventListener {
                     slot = Some(Slot(free.clone()));
                     break;
                 }
-                // The program may have stopped receiving. The end of the connection ends the wait.
+                // The program may have stopped receiving. The wait then ends with the connection.
                 recv(peer.quitting()) -> _ => return,
-                // The channel is empty, so the program keeps an event for each slot. It gets one more each time, since it
-                // may need it to go on. If the receiver is dropped, so is the event.
+                // The channel is empty, so the program keeps the events of all slots. The peer sends one more event all
+                // the same, because the program may need it to go on. If the receiver is dropped, the event is dropped.
                 default(RECHECK) => if self.events.is_empty() { break },
             }
         }
-        // An error means that the receiver is dropped: the event goes with it.
+        // Fails if the receiver is dropped. The event is then dropped too.
         drop(self.events.send(Event { peer: peer.clone(), kind, _slot: slot }));
     }
 }

@@ -16,8 +16,9 @@ const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
 
 /// A listener that keeps the messages of one connection until the program asks for them.
 ///
-/// Use it instead of a listener, or [beside](Self::beside) one. Clones share the same messages. Each connection needs an
-/// inbox of its own: the waits end as soon as a connection of the inbox has ended.
+/// Use an inbox instead of another listener, or [beside](Self::beside) one. Clones share the same messages. Each
+/// connection needs an inbox of its own: when a connection of an inbox ends, the calls that wait for its messages
+/// return.
 ///
 /// An inbox holds at most 32 MiB, or the [limit](Self::with_limit) that the program sets. When a message does not fit, the inbox drops
 /// the oldest messages and [counts](Self::dropped) them.
@@ -48,7 +49,7 @@ pub struct Inbox {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// `None` for an inbox of its own, which then keeps each message without copying it.
+    /// The listener of [`Inbox::beside`]. If it is `None`, the inbox keeps each message without copying it.
     listener: Option<Box<dyn Listener>>,
 }
 
@@ -59,7 +60,7 @@ impl Inbox {
         Self::build(None)
     }
 
-    /// An inbox that passes everything on to `listener`. The inbox keeps a copy of each message.
+    /// An inbox that passes each callback on to `listener`. The inbox keeps a copy of each message.
     ///
     /// ```
     /// use kaspa_peer::testing::connect_peers;
@@ -90,14 +91,14 @@ impl Inbox {
         Self::build(Some(Box::new(listener)))
     }
 
-    /// Sets the limit of the inbox and its clones to `bytes` of payloads, where each message counts 128 bytes more than its
-    /// payload. Default: 32 MiB.
+    /// Sets the limit of the inbox and its clones, in bytes. Each message takes the size of its payload plus 128 bytes.
+    /// Default: 32 MiB.
     #[must_use]
     pub fn with_limit(self, bytes: usize) -> Self {
         let mut state = self.shared.state.lock();
         state.limit = bytes;
         state.drop_oldest();
-        // So that conditions look again.
+        // Makes `wait_until` and `wait_for_match` call their conditions again.
         state.taken += 1;
         drop(state);
         self
@@ -113,7 +114,7 @@ impl Inbox {
         }
     }
 
-    /// Waits for the next message of a type that no wait has taken yet, in order of arrival, and takes it.
+    /// Takes the oldest message of a type from the inbox. If there is none, waits until one arrives.
     ///
     /// # Errors
     ///
@@ -131,16 +132,17 @@ impl Inbox {
                 self.wait_for_change(&mut state, what, timeout, deadline)?;
             };
             drop(state);
-            // Only a message of another type is an error, and this is none.
+            // The conversion fails only for a message of another type, which `take` does not return.
             if let Ok(message) = M::try_from(Arc::unwrap_or_clone(message)) {
                 return Ok(message);
             }
         }
     }
 
-    /// Waits for a message for which `condition` returns `true`, and takes it. Of several, it takes the oldest.
+    /// Waits for a message for which `condition` returns `true`, and takes it from the inbox. If there are several such
+    /// messages, takes the oldest.
     ///
-    /// The condition runs as that of [`wait_until`](Self::wait_until).
+    /// This method calls `condition` at the same times as [`wait_until`](Self::wait_until) does.
     ///
     /// ```
     /// use kaspa_peer::testing::connect_peers;
@@ -174,17 +176,19 @@ impl Inbox {
     ) -> Result<Message, WaitError> {
         self.look(timeout, |messages| {
             let found = messages.iter().find(|message| condition(message))?;
-            // Another wait may have taken it meanwhile. Then the inbox has changed, and this is called again.
+            // Another call may have taken the message meanwhile. The inbox has then changed, so the condition is called
+            // again.
             self.shared.state.lock().take_this(found)
         })
         .map(Arc::unwrap_or_clone)
     }
 
-    /// Waits until `condition` returns `Some` for the messages that the inbox holds, the oldest first. Takes none of them.
+    /// Waits until `condition` returns `Some`, and returns the value. `condition` gets the messages in the inbox, the
+    /// oldest first. The messages stay in the inbox.
     ///
-    /// The condition runs on the calling thread, at once and again after messages have arrived. No lock is held meanwhile, so
-    /// it may take its time and may use the inbox. Until the call returns, messages that are taken from the inbox or dropped
-    /// by it may stay in memory.
+    /// This method calls `condition` on the calling thread: once at the start, and again after the messages in the
+    /// inbox have changed. It holds no lock during these calls, so `condition` may be slow and may use the inbox.
+    /// Messages that leave the inbox during the wait may stay in memory until this method returns.
     ///
     /// ```
     /// use kaspa_peer::testing::connect_peers;
@@ -267,7 +271,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// A copy of the newest message of a type that the inbox holds.
+    /// Returns a copy of the newest message of a type in the inbox. The message stays in the inbox.
     #[must_use]
     pub fn last<M: Payload>(&self) -> Option<M> {
         let state = self.shared.state.lock();
@@ -276,8 +280,8 @@ impl Inbox {
         M::try_from(Arc::unwrap_or_clone(message)).ok()
     }
 
-    /// The number of messages of a type that have arrived, including those that were taken or dropped. Custom commands are
-    /// counted for the first 1000 names.
+    /// The number of messages of a type that have arrived, including those that were taken or dropped. Of custom
+    /// commands, only the first 1000 different names are counted.
     #[must_use]
     pub fn count(&self, command: Command) -> usize {
         self.shared.state.lock().counts.get(&command).copied().unwrap_or(0)

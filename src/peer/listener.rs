@@ -7,31 +7,36 @@ use std::sync::Arc;
 
 macro_rules! listener {
     ($($variant:ident $type:ident $(in $box:ident)? $name:literal $limit:expr, $callback:ident, $doc:literal;)*) => {
-        /// The callbacks by which a peer reports to the program. Every method has a default that does nothing.
+        /// The callbacks by which a peer reports to the program. Every method has a default that does nothing, except
+        /// [`deliver`](Self::deliver), whose default calls the methods for messages.
         ///
         /// A peer calls the methods for messages, [`on_handshake`](Self::on_handshake) and [`on_read`](Self::on_read)
-        /// one after the other on its reader thread, in the order in which the messages arrived. While one of them
-        /// runs, nothing more is read from that remote. The peer calls [`on_write`](Self::on_write) on its writer
-        /// thread, possibly while another callback runs on the reader thread. [`on_disconnect`](Self::on_disconnect) is
-        /// the last callback, after all others have returned.
+        /// one after the other on its reader thread, in the order in which the messages arrived. While one of these
+        /// callbacks runs, the peer reads nothing more from the remote. The peer calls [`on_write`](Self::on_write) on
+        /// its writer thread, possibly while another callback runs on the reader thread. The peer calls
+        /// [`on_disconnect`](Self::on_disconnect) last, after all other callbacks have returned.
         ///
-        /// Time spent in a callback does not count against the remote: it extends the idle, frame and answer timeouts,
-        /// at most to double their length. It does count for the handshake timeout and the write timeout.
+        /// The time in callbacks on the reader thread extends the deadlines of the idle timeout, the frame timeout and
+        /// the stall rules, because the remote did not cause this time. Each deadline is extended by at most the length
+        /// of its timeout. Callbacks do not extend the handshake timeout and the write timeout.
         ///
-        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the peer
-        /// whose callback is running returns an error. The library does not detect two mistakes:
+        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
+        /// callback's own peer returns an error. The library does not detect two mistakes:
         ///
         /// - A listener that stores a `Peer` keeps that peer's configuration alive, and the configuration keeps the
         ///   listener alive, so neither is ever dropped.
-        /// - Two callbacks of two peers that each wait for the other peer wait for ever.
+        /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
+        ///   both wait for ever.
         ///
-        /// Each of these threads has a stack of 256 KiB, see [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
+        /// By default, each thread that runs callbacks has a stack of 256 KiB, see
+        /// [`ConfigBuilder::stack_size`](super::ConfigBuilder::stack_size).
         ///
-        /// A panic in a method ends that peer with [`DisconnectReason::CallbackPanicked`], and affects nothing else.
+        /// If a method panics, its peer disconnects with [`DisconnectReason::CallbackPanicked`]. Nothing else is
+        /// affected.
         ///
-        /// One listener can serve any number of peers, and an `Arc` of it can be shared with the rest of the program. For a listener for
-        /// each connection, see [`Config::with_listener`](super::Config::with_listener). Programs that prefer a loop to callbacks use
-        /// [`events`](super::events()).
+        /// One listener can serve any number of peers, and an `Arc` of it can be shared with the rest of the program.
+        /// To give each connection a listener of its own, use [`Config::with_listener`](super::Config::with_listener).
+        /// To receive messages in a loop instead of in callbacks, use [`events`](super::events()).
         ///
         /// ```
         /// use kaspa_peer::wire::{Hash, Inv, Inventory, Network};
@@ -69,7 +74,7 @@ macro_rules! listener {
             fn on_message(&self, peer: &Peer, message: &Message) {}
 
             $(
-                #[doc = concat!("`", $name, "` arrived: ", $doc)]
+                #[doc = concat!("`", $name, "` arrived. This message ", $doc)]
                 fn $callback(&self, peer: &Peer, message: $type) {}
             )*
 
@@ -80,16 +85,18 @@ macro_rules! listener {
             /// `verack` and before those of any later message. Never called if the handshake fails.
             fn on_handshake(&self, peer: &Peer) {}
 
-            /// A frame was read. `frame` is its command, or the error if the frame is malformed. `bytes` is its size.
-            /// Called before the methods of the message.
+            /// A frame was read. `frame` is the command of the frame, or the error if the frame is malformed. `bytes`
+            /// is the size of the frame. Called before the methods for its message.
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
-            /// A frame was written, or writing it failed if there is an `error`. `bytes` is its size. Called on the
-            /// writer thread. While it runs, nothing more is written to that remote.
+            /// A frame was written, or, if `error` is `Some`, writing the frame failed. `bytes` is the size of the
+            /// frame. Called on the writer thread. While this callback runs, the peer writes nothing more to the
+            /// remote.
             fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {}
 
-            /// Calls [`on_message`](Self::on_message), then the method of the message's type. Implement this method instead of those to
-            /// take every message by value, or to pass each one on to another listener.
+            /// Calls [`on_message`](Self::on_message), then the method of the message's type. Implement `deliver`
+            /// instead of these methods if the listener takes every message by value, or passes every message on to
+            /// another listener.
             fn deliver(&self, peer: &Peer, message: Message) {
                 self.on_message(peer, &message);
                 match message {
@@ -98,7 +105,7 @@ macro_rules! listener {
                 }
             }
 
-            /// The peer has ended. Called once, after every other callback of this peer has returned.
+            /// The connection has ended. Called once, after every other callback of this peer has returned.
             fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {}
         }
 

@@ -14,10 +14,11 @@ use std::{
 
 /// The outcome of one queued message: whether it was written to the socket.
 ///
-/// Each method that queues a message returns one. It costs no allocation, and a program that does not need it can drop it. A
-/// receipt resolves exactly once: when the message has been written, or when the connection has ended without writing it.
-/// "Written" means that the operating system has accepted the bytes. To learn that the remote has handled the message, use
-/// [`Peer::send_and_ping`](super::Peer::send_and_ping).
+/// [`Peer::queue_message`](super::Peer::queue_message), [`Peer::send_message`](super::Peer::send_message) and other
+/// methods that queue a message return a receipt. A receipt needs no allocation, and a program that does not need the
+/// receipt can drop it. A receipt resolves exactly once: when the message has been written, or when the connection has
+/// ended before that. "Written" means that the operating system has accepted the bytes. To learn that the remote has
+/// handled the message, use [`Peer::send_and_ping`](super::Peer::send_and_ping).
 ///
 /// ```
 /// use kaspa_peer::wire::{FeeFilter, Network};
@@ -41,7 +42,8 @@ pub struct Receipt {
     lifecycle: Arc<Lifecycle>,
 }
 
-/// A panic of the program cannot leave a receipt half changed: no code of the program runs behind its locks.
+/// A panic in the program's code cannot leave a receipt in an inconsistent state, because the library holds none of its
+/// locks while it runs code of the program.
 impl UnwindSafe for Receipt {}
 impl RefUnwindSafe for Receipt {}
 
@@ -50,10 +52,10 @@ impl Receipt {
         Self { position, outbound, lifecycle }
     }
 
-    /// Waits until the message has been written, or until it is certain that it never will be.
+    /// Waits until the message has been written, or until it is certain that the message will not be written.
     ///
-    /// The wait lasts as long as the remote needs to read what was queued before. It ends with the connection: the write timeout
-    /// disconnects a remote that does not read.
+    /// The wait is long if the remote reads slowly, because messages that were queued earlier are written first. If the
+    /// remote does not read at all, the peer disconnects after the write timeout, and the wait ends.
     ///
     /// # Errors
     ///
@@ -68,14 +70,15 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), and [`WaitError::Timeout`] if the outcome is not known by then. It can be waited for again.
+    /// As [`wait`](Self::wait), and [`WaitError::Timeout`] if the outcome is not known by then. The caller can then
+    /// wait again.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
         self.lifecycle.identity().check_not_current()?;
         let outcome = self.outbound.progress().wait(self.position, Instant::now().checked_add(timeout));
         self.result(outcome).unwrap_or(Err(WaitError::Timeout { what: WaitedFor::Written, waited: timeout }))
     }
 
-    /// Returns the outcome if it is known, without waiting; `None` if it is not. Works in callbacks too.
+    /// Returns the outcome, or `None` if it is not known yet. Never waits, so this method also works in callbacks.
     ///
     /// # Errors
     ///
@@ -85,10 +88,12 @@ impl Receipt {
         self.result(self.outbound.progress().outcome(self.position))
     }
 
-    /// A channel for `select!`: receives `()` once the message is written, and is disconnected if it never will be.
+    /// Returns a channel for `select!`. The channel receives `()` when the message is written, and is disconnected when
+    /// it is certain that the message will not be written.
     ///
-    /// Each call makes a new channel of capacity 1. Do not wait for it in a callback of the same peer, where the message may
-    /// never be written: unlike [`wait`](Self::wait), a channel cannot return an error there.
+    /// Each call makes a new channel of capacity 1. Do not wait for the channel in a callback of the same peer, because
+    /// the message may not be written before the callback returns. [`wait`](Self::wait) returns an error in this case,
+    /// but a channel cannot.
     #[must_use]
     pub fn receiver(&self) -> Receiver<()> {
         self.outbound.progress().channel(self.position)
@@ -98,7 +103,7 @@ impl Receipt {
         match outcome {
             Outcome::Waiting => None,
             Outcome::Written => Some(Ok(())),
-            // The reason is set before the count of written messages becomes final.
+            // The reason is set before the number of written messages becomes final.
             Outcome::NotWritten => {
                 Some(Err(WaitError::Closed(self.lifecycle.reason().cloned().unwrap_or(DisconnectReason::Local))))
             }

@@ -1,4 +1,4 @@
-//! The statistics of a peer: one consistent snapshot.
+//! The statistics of a peer, as one consistent snapshot.
 
 use super::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
@@ -10,19 +10,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A number of messages, and of their bytes.
+/// A number of messages, and the number of their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Count {
     /// The number of messages.
     pub messages: u64,
-    /// Their bytes on the wire, headers included.
+    /// The number of bytes that the messages have on the wire, headers included.
     pub bytes: u64,
 }
 
 impl Count {
-    /// A count of `messages` with `bytes` bytes in total.
+    /// Creates a `Count` of `messages` messages with `bytes` bytes in total.
     #[must_use]
     pub const fn new(messages: u64, bytes: u64) -> Self {
         Self { messages, bytes }
@@ -34,9 +34,9 @@ impl Count {
 }
 
 impl AddAssign for Count {
-    /// Saturates.
+    /// Adds the numbers. A sum that does not fit becomes `u64::MAX`.
     fn add_assign(&mut self, other: Self) {
-        // Counts of a peer cannot overflow, but counts that were deserialised can be any numbers.
+        // The numbers of a peer are too small to overflow, but a deserialised `Count` can contain any numbers.
         self.messages = self.messages.saturating_add(other.messages);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
@@ -45,7 +45,7 @@ impl AddAssign for Count {
 impl Add for Count {
     type Output = Self;
 
-    /// Saturates.
+    /// Adds the numbers. A sum that does not fit becomes `u64::MAX`.
     fn add(mut self, other: Self) -> Self {
         self += other;
         self
@@ -71,7 +71,7 @@ pub(super) const COMMANDS: usize = Command::ALL.len() + 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Traffic {
     counts: [Count; COMMANDS],
-    /// Malformed frames, and the bytes read of them.
+    /// The number of malformed frames, and the number of bytes that were read of these frames.
     pub(super) malformed: Count,
 }
 
@@ -95,7 +95,7 @@ impl Traffic {
         }
     }
 
-    /// The total. Malformed frames count as bytes, but not as messages.
+    /// The messages and bytes of all commands. The bytes include malformed frames; the messages do not.
     #[must_use]
     pub fn total(&self) -> Count {
         self.counts.iter().sum::<Count>() + Count { messages: 0, bytes: self.malformed.bytes }
@@ -113,13 +113,13 @@ impl Traffic {
         self.counts.last().copied().unwrap_or_default()
     }
 
-    /// Malformed frames, and the bytes read of them.
+    /// The number of malformed frames, and the number of bytes that were read of these frames.
     #[must_use]
     pub fn malformed(&self) -> Count {
         self.malformed
     }
 
-    /// The known commands with at least one message, and their counts.
+    /// Returns an iterator over the known commands with at least one message, and the [`Count`] of each.
     #[must_use]
     pub fn iter(&self) -> Counts<'_> {
         Counts(Command::ALL.into_iter().zip(&self.counts))
@@ -135,7 +135,8 @@ impl<'a> IntoIterator for &'a Traffic {
     }
 }
 
-/// An iterator over the known commands with at least one message, and their counts. Returned by [`Traffic::iter`].
+/// An iterator over the known commands with at least one message, and the [`Count`] of each. Returned by
+/// [`Traffic::iter`].
 #[derive(Debug, Clone)]
 pub struct Counts<'a>(Zip<array::IntoIter<Command, { Command::ALL.len() }>, slice::Iter<'a, Count>>);
 
@@ -154,7 +155,7 @@ impl FusedIterator for Counts<'_> {}
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// The id of the peer. Ids count up from 1 for each node.
+    /// The id of the peer. The peers of one node have the ids 1, 2, 3 and so on.
     pub id: u64,
     /// The address of the remote.
     pub address: PeerAddress,
@@ -164,7 +165,7 @@ pub struct Stats {
     pub connected_at: SystemTime,
     /// Whether both sides have sent `version` and `verack`.
     pub handshake_done: bool,
-    /// The content of the `version` of the remote; `None` before it arrived.
+    /// The content of the remote's `version`; `None` before the `version` has arrived.
     pub remote: Option<Remote>,
     /// The messages that arrived.
     pub received: Traffic,
@@ -174,14 +175,14 @@ pub struct Stats {
     pub last_receive: Option<SystemTime>,
     /// When the last frame was written.
     pub last_send: Option<SystemTime>,
-    /// The nonce of the last `ping` that was sent; `None` if it was answered, or if none was sent. A `pong` with nonce 0
-    /// answers no `ping`.
+    /// The nonce of the last `ping` that was sent; `None` if the remote has answered this `ping`, or if no `ping` was
+    /// sent. A `pong` with nonce 0 is no answer to a `ping`.
     pub last_ping_nonce: Option<u64>,
     /// When the last `ping` was sent.
     pub last_ping: Option<SystemTime>,
     /// The round-trip time of the last `ping` that was answered.
     pub last_rtt: Option<Duration>,
-    /// The shortest round-trip time so far; `None` before the first.
+    /// The shortest round-trip time so far; `None` before the first answer to a `ping`.
     pub min_rtt: Option<Duration>,
     /// How many bytes wait to be written.
     pub queued_bytes: usize,
@@ -193,7 +194,7 @@ pub struct Stats {
     pub inventory_queued: usize,
     /// Whether the remote has asked to have new blocks announced as `headers`.
     pub wants_headers: bool,
-    /// The points that the program gave the remote for misbehaving, less those forgiven.
+    /// The points that the program gave the remote for misbehaviour, minus the points that were forgiven over time.
     pub score: u32,
 }
 
@@ -204,18 +205,19 @@ pub struct Stats {
 pub struct Remote {
     /// The user agent.
     pub user_agent: UserAgent,
-    /// The services that it offers.
+    /// The services that the remote offers.
     pub services: Services,
-    /// The newest protocol version that it speaks.
+    /// The newest protocol version that the remote speaks.
     pub advertised_version: i32,
     /// The protocol version of this connection: the newest that both sides speak.
     pub negotiated_version: i32,
     /// The subnetwork of a partial node; `None` for a full node.
     pub subnetwork: Option<SubnetworkId>,
-    /// Whether it wants transactions to be announced.
+    /// Whether the remote wants transactions to be announced.
     pub relay_transactions: bool,
-    /// Its clock minus ours, in seconds: negative if it is behind.
+    /// The remote's clock minus this system's clock, in seconds. The value is negative if the remote's clock is behind.
     pub time_offset: i64,
-    /// Its selected tip: from its `version`, or from a later `selectedtip`.
+    /// The remote's selected tip, from its `version`, from a later `selectedtip`, or from
+    /// [`Peer::set_selected_tip`](super::Peer::set_selected_tip).
     pub selected_tip: Hash,
 }

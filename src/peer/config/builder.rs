@@ -19,7 +19,7 @@ use std::{fmt, sync::Arc, time::Duration};
 ///     .queue_limit(1024 * 1024);
 /// assert!(builder.clone().build().is_ok());
 ///
-/// // A setting that makes no sense is refused here.
+/// // `build` refuses a setting that makes no sense.
 /// let error = builder.ping_interval(Duration::ZERO).build().unwrap_err();
 /// assert_eq!(error.to_string(), "ping_interval is 0ns, but must be at least 1ms");
 /// # Ok::<(), ConfigError>(())
@@ -42,13 +42,14 @@ impl ConfigBuilder {
         Self { settings: Settings::new(network), user_agent: Vec::new() }
     }
 
-    /// Adds the name and version of the program to the user agent, after those of this library. Each call adds one more part,
-    /// for example for a framework and a program. Default: only the library.
+    /// Adds the name and version of the program to the user agent, after those of this library. Each call adds one more
+    /// name and version, for example first those of a framework and then those of the program. Default: only the name
+    /// and version of this library.
     pub fn user_agent(self, name: impl Into<String>, version: impl Into<String>) -> Self {
         self.user_agent_with_comments(name, version, [""; 0])
     }
 
-    /// Like [`user_agent`](Self::user_agent), with comments, which follow the version in parentheses.
+    /// Like [`user_agent`](Self::user_agent), and adds comments, which follow the version in parentheses.
     pub fn user_agent_with_comments<C: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -84,40 +85,42 @@ impl ConfigBuilder {
         self
     }
 
-    /// The proxy through which the program connects, as `host:port`. This setting makes no connection. It keeps the
-    /// proxy's address out of the `version` message, where the address of the remote would otherwise be. Default: none.
+    /// The address of the proxy through which the program connects, as `host:port`. The library does not connect to the
+    /// proxy: the program does. A `version` message contains the address of the remote. If that is the address of the
+    /// proxy, the library sends zeros instead, so that remotes do not learn the proxy's address. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
     }
 
     /// The listener whose callbacks the peers call. A listener that the rest of the program also uses can be an `Arc`.
-    /// Default: one that does nothing.
+    /// Default: a listener that does nothing.
     pub fn listener(mut self, listener: impl Listener) -> Self {
         self.settings.listener = Arc::new(listener);
         self
     }
 
-    /// The view of the program's block DAG. Default: one that knows no block, and has no selected tip.
+    /// The view of the program's block DAG. Default: a view that knows no block and has no selected tip.
     ///
-    /// With a view, `getseltip` is answered automatically, see [`answer_selected_tip`](Self::answer_selected_tip). A listener of
-    /// such a node must not answer it as well: kaspad disconnects at the second `selectedtip`.
+    /// If a view is set, peers answer `getseltip` automatically, see
+    /// [`answer_selected_tip`](Self::answer_selected_tip). The listener must then not answer `getseltip` too: kaspad
+    /// disconnects when it receives a second `selectedtip`.
     pub fn dag(mut self, dag: impl DagView) -> Self {
         self.settings.dag = Arc::new(dag);
         self.settings.has_dag = true;
         self
     }
 
-    /// Whether peers answer each `ping` with a `pong`. Default: true. Turn this off in tests of how a node treats a
-    /// remote that does not answer.
+    /// Whether peers answer each `ping` with a `pong`. Default: true. Turn this off to test how a node treats a remote
+    /// that does not answer its pings.
     pub fn automatic_pongs(mut self, automatic: bool) -> Self {
         self.settings.automatic_pongs = automatic;
         self
     }
 
     /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true.
-    /// kaspad disconnects within a minute if it gets no answer, and at once if it gets two. Turn this off in a program
-    /// whose listener answers.
+    /// Turn this off if the listener answers `getseltip`: kaspad disconnects at once if it receives two answers, and
+    /// within a minute if it receives none.
     pub fn answer_selected_tip(mut self, answer: bool) -> Self {
         self.settings.answer_selected_tip = answer;
         self
@@ -129,8 +132,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The largest payload that is accepted, for each command. Default: the limits of the protocol, and 1 MiB for custom commands.
-    /// [`oversize_frames`](Self::oversize_frames) says what happens to a larger frame.
+    /// The largest payload that peers accept, for each command. Default: the limits of the protocol, and 1 MiB for
+    /// custom commands. [`oversize_frames`](Self::oversize_frames) says what happens to a larger frame.
     ///
     /// ```
     /// use kaspa_peer::peer::OversizeFrames;
@@ -148,8 +151,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The largest payload of custom commands, in bytes. Changes only this part of [`payload_limits`](Self::payload_limits).
-    /// Default: 1 MiB.
+    /// The largest payload of custom commands, in bytes. Changes only the limit of custom commands in
+    /// [`payload_limits`](Self::payload_limits). Default: 1 MiB.
     pub fn max_custom_payload(mut self, bytes: u32) -> Self {
         self.settings.payload_limits = self.settings.payload_limits.custom(bytes);
         self
@@ -163,8 +166,8 @@ impl ConfigBuilder {
     }
 
     /// The lowest negotiated protocol version at which the peer disconnects a remote that sends a bloom filter command,
-    /// if the node does not offer [`Services::BLOOM`]. With a lower negotiated version the command is ignored. Default:
-    /// 1.
+    /// if the node does not offer [`Services::BLOOM`]. If the negotiated version is lower, the peer ignores the
+    /// command. Default: 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self
@@ -177,35 +180,37 @@ impl ConfigBuilder {
     }
 
     /// How long a peer stays connected after the handshake while no complete message arrives. `None` turns the timeout
-    /// off. At least 1 ms. No frame can take longer than this either. Default: 5 min.
+    /// off. At least 1 ms. A frame cannot take longer than this timeout either, because only a complete message
+    /// restarts it. Default: 5 min.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = timeout.into();
         self
     }
 
-    /// How long a frame may take to arrive, from its first byte to its last. It disconnects a remote that sends only a
-    /// byte now and then. With `None`, only the idle timeout limits a frame. At least 1 ms. Default: 5 min.
+    /// How long a frame may take to arrive, from its first byte to its last. This timeout disconnects a remote that
+    /// sends only a byte now and then. `None` turns the timeout off: then only the idle timeout limits a frame. At
+    /// least 1 ms. Default: 5 min.
     pub fn frame_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.frame_timeout = timeout.into();
         self
     }
 
     /// How long a write may make no progress before the peer disconnects. A slow remote that accepts some bytes stays
-    /// connected. `None` turns the timeout off. At least 1 ms. A value below a few seconds may disconnect a remote
-    /// that is only busy. Default: 30 s.
+    /// connected. `None` turns the timeout off. At least 1 ms. A timeout of less than a few seconds may disconnect a
+    /// remote that is only busy. Default: 30 s.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.write_timeout = timeout.into();
         self
     }
 
-    /// How often peers send a `ping`. The peer sends the first `ping` one interval after the handshake. `None` for
-    /// never, otherwise at least 1 ms. Default: 2 min.
+    /// How often peers send a `ping`. The peer sends the first `ping` one interval after the handshake. `None` turns
+    /// the pings off. At least 1 ms. Default: 2 min.
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.settings.ping_interval = interval.into();
         self
     }
 
-    /// How long announcements are collected before they are sent together. At least 1 ms. Default: 100 ms.
+    /// How long a peer collects announcements before it sends them together. At least 1 ms. Default: 100 ms.
     pub fn trickle_interval(mut self, interval: Duration) -> Self {
         self.settings.trickle_interval = interval;
         self
@@ -218,69 +223,74 @@ impl ConfigBuilder {
         self
     }
 
-    /// How many bytes may wait to be written to one remote. With more, `queue_message` fails with
-    /// [`QueueError::Full`](crate::QueueError::Full). There are three exceptions. While at most 4 KiB wait, one message
-    /// of any size is accepted. Automatic answers have 16 KiB of room of their own, enough for a few hundred pongs. A
-    /// message of any size is accepted from a sender that has waited for the high-water mark. Default: 8 MiB.
+    /// The largest number of bytes that wait to be written to one remote. If a message does not fit, `queue_message`
+    /// returns [`QueueError::Full`](crate::QueueError::Full). There are three exceptions. While at most 4 KiB wait, and
+    /// at most half of the limit, the queue accepts one message of any size. If the queue is full, it still accepts 16
+    /// KiB of automatic answers, enough for a few hundred pongs. `send_message` queues a message of any size once the
+    /// queue is below the high-water mark. Default: 8 MiB.
     ///
-    /// Also lowers the [high-water mark](Self::high_water_mark), if it is above this.
+    /// If the [high-water mark](Self::high_water_mark) is above the new limit, this method also lowers the mark to the
+    /// limit.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
         self.settings.queue_limit = bytes;
         self.settings.high_water_mark = self.settings.high_water_mark.min(bytes);
         self
     }
 
-    /// How many bytes may wait before [`Peer::send_message`](crate::Peer::send_message) waits. A higher mark is slower, because
-    /// it uses more memory than the caches of the processor hold. At most the queue's limit. Default: 256 KiB.
+    /// The size of the outbound queue, in bytes, at which [`Peer::send_message`](crate::Peer::send_message) starts to
+    /// wait. A higher mark makes sending slower, because the queue then uses more memory than the caches of the
+    /// processor hold. The mark must not be above the [limit of the queue](Self::queue_limit). Default: 256 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
         self.settings.high_water_mark = bytes;
         self
     }
 
-    /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. Announcing
-    /// an item again makes it the most recent one. Default: 1000.
+    /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. An item that
+    /// is announced again becomes the most recent one. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
         self.settings.known_inventory = items;
         self
     }
 
-    /// How many inventory items may wait to be announced to one remote. Default: 500 000, which take 18 MB.
+    /// The largest number of inventory items that wait to be announced to one remote. Default: 500 000, which take 18
+    /// MB.
     pub fn inventory_queue(mut self, items: usize) -> Self {
         self.settings.inventory_queue = items;
         self
     }
 
-    /// The stack size of each of the three threads of a peer, in bytes, at least 64 KiB. Callbacks run on these stacks: raise
-    /// this if a callback recurses deeply or has large local variables. Default: 256 KiB.
+    /// The stack size of each of the three threads of a peer, in bytes, at least 64 KiB. Callbacks run on these stacks:
+    /// raise the size if a callback recurses deeply or has large local variables. Default: 256 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = bytes;
         self
     }
 
-    /// The capture that records the traffic of the peers. It must be for the network of this node. Default: `None`.
+    /// The capture that records the traffic of the peers. The capture must be for the network of this node. Default:
+    /// `None`.
     pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
         self.settings.capture = capture.into();
         self
     }
 
-    /// The limit on what each remote may send. Default: `None`, no limit.
+    /// The rate at which each remote may send messages and bytes. Default: `None`, no limit.
     pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
         self.settings.rate_limit = limit.into();
         self
     }
 
     /// The score at which a peer disconnects. [`Peer::misbehaved`](crate::Peer::misbehaved) adds points. Default:
-    /// `None`. The peer then adds up points, but never reduces them and never disconnects because of them.
+    /// `None`: the peer adds up the points, but never reduces them and never disconnects because of them.
     pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
         self.settings.score_limit = limit.into();
         self
     }
 
-    /// Checks the settings, and makes a node.
+    /// Checks the settings, and returns the configuration of a new node.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot be used, see [`ConfigError`].
+    /// [`ConfigError`] for the first setting that cannot be used.
     pub fn build(self) -> Result<Config, ConfigError> {
         self.settings.check()?;
         Ok(Config { node: Arc::new(Node::new(self.user_agent)?), settings: Arc::new(self.settings) })
