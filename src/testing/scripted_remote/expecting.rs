@@ -9,6 +9,10 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+/// How long after a deadline bytes are read that have arrived already. Limited, because a node that always sends more would
+/// keep a test from ending.
+const AFTER_DEADLINE: Duration = Duration::from_millis(500);
+
 impl<S: RemoteStream> ScriptedRemote<S> {
     /// Reads the next message, of whatever type.
     ///
@@ -106,10 +110,10 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         expected: &str,
         mut step: impl FnMut(Message) -> ControlFlow<T>,
     ) -> Result<T, ScriptError> {
-        let started = Instant::now();
+        let timeout = self.timeout;
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed());
-            if let ControlFlow::Break(result) = step(self.read(expected, left)?) {
+            if let ControlFlow::Break(result) = step(self.read_before(deadline, expected, timeout)?) {
                 return Ok(result);
             }
         }
@@ -162,7 +166,16 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     }
 
     fn read(&mut self, expected: &str, timeout: Duration) -> Result<Message, ScriptError> {
-        let deadline = Instant::now().checked_add(timeout);
+        self.read_before(Instant::now().checked_add(timeout), expected, timeout)
+    }
+
+    /// Reads a message. `timeout` is the one that led to the deadline, for the error.
+    fn read_before(
+        &mut self,
+        deadline: Option<Instant>,
+        expected: &str,
+        timeout: Duration,
+    ) -> Result<Message, ScriptError> {
         let mut source = UntilDeadline { stream: &mut self.stream, deadline };
         let expected = || expected.to_owned();
         self.buffer.read_message(&mut source).map_err(|error| match error {
@@ -176,7 +189,8 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     }
 }
 
-/// A stream whose reads fail with a timeout once the deadline has passed. What has arrived by then can still be read.
+/// A stream whose reads fail with a timeout once the deadline has passed. What has arrived by then can still be read, for at
+/// most [`AFTER_DEADLINE`].
 struct UntilDeadline<'a, S> {
     stream: &'a mut S,
     deadline: Option<Instant>,
@@ -186,6 +200,9 @@ impl<S: RemoteStream> Read for UntilDeadline<'_, S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let left = left(self.deadline);
+            if self.deadline.is_some_and(|deadline| deadline.elapsed() > AFTER_DEADLINE) {
+                return Err(ErrorKind::TimedOut.into());
+            }
             self.stream.set_read_timeout(left.unwrap_or(Some(SHORTEST)))?;
             match self.stream.read(into) {
                 Err(error) if is_timeout(&error) && left.is_some() => {}
