@@ -228,13 +228,17 @@ impl Inbox {
         let mut snapshot = Snapshot::default();
         let mut state = self.lock_to_wait()?;
         loop {
+            // After the deadline there is one last look. A remote that always sends another message would cause more of them
+            // without end.
+            let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             snapshot.update(&state);
             drop(state);
             if let Some(found) = condition(&snapshot.messages) {
                 return Ok(found);
             }
             state = self.shared.state.lock();
-            while (state.added, state.taken) == (snapshot.added, snapshot.taken) {
+            let unchanged = |state: &State| (state.added, state.taken) == (snapshot.added, snapshot.taken);
+            while unchanged(&state) || (is_last && state.ended.is_none()) {
                 self.wait_for_change(&mut state, WaitedFor::Condition, timeout, deadline)?;
             }
         }

@@ -130,6 +130,22 @@ fn a_condition_that_is_not_met_ends_with_the_timeout_or_the_connection() {
 }
 
 #[test]
+fn messages_that_keep_arriving_do_not_move_the_timeout_of_a_condition() {
+    let inbox = Inbox::new();
+    let waited = Duration::from_millis(1);
+    let mut looks = 0;
+    let result = inbox.wait_until(waited, |_| {
+        push(&inbox, Ping { nonce: looks });
+        looks += 1;
+        // Ends the test if the timeout does not.
+        let pause = if looks < 200 { waited } else { Duration::ZERO };
+        std::thread::sleep(pause);
+        (looks == 200).then_some(())
+    });
+    assert_eq!(result, Err(WaitError::Timeout { what: WaitedFor::Condition, waited }), "after {looks} looks");
+}
+
+#[test]
 fn the_end_of_the_connection_ends_waits_after_the_last_match() {
     let inbox = Inbox::new();
     push(&inbox, Pong { nonce: 1 });
