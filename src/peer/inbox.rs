@@ -124,8 +124,9 @@ impl Inbox {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             let mut state = self.lock_to_wait()?;
+            let mut seen = 0;
             let message = loop {
-                if let Some(message) = state.take(M::COMMAND) {
+                if let Some(message) = state.take_new(M::COMMAND, &mut seen) {
                     break message;
                 }
                 self.wait_for_change(&mut state, what, timeout, deadline)?;

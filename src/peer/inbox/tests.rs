@@ -28,6 +28,28 @@ fn waits_take_messages_of_their_type_in_order_of_arrival() {
 }
 
 #[test]
+fn a_wait_looks_at_each_message_once() {
+    let mut state = State::new(usize::MAX);
+    (0..3).for_each(|nonce| state.push(Ping { nonce }.into()));
+    let mut seen = 0;
+    assert_eq!(state.take_new(Command::Pong, &mut seen), None);
+    // It would be found if the wait looked at it again.
+    state.messages[0] = Arc::new(Pong { nonce: 0 }.into());
+    assert_eq!(state.take_new(Command::Pong, &mut seen), None);
+    // Messages that were taken or dropped meanwhile make no difference.
+    state.limit = state.bytes;
+    for nonce in 3..7 {
+        state.push(Pong { nonce }.into());
+    }
+    assert_eq!(state.take_new(Command::Pong, &mut 0), Some(Arc::new(Pong { nonce: 4 }.into())));
+    for nonce in [5, 6] {
+        seen = state.added - 2;
+        assert_eq!(state.take_new(Command::Pong, &mut seen), Some(Arc::new(Pong { nonce }.into())));
+    }
+    assert_eq!(state.take_new(Command::Pong, &mut 0), None);
+}
+
+#[test]
 fn the_oldest_messages_are_dropped() {
     let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
     for nonce in 0..5 {
