@@ -303,7 +303,7 @@ fn a_file_of_another_kind_is_neither_served_nor_overwritten() {
         ("swapped", &swapped, "comes before its parent"),
         ("ping", ping.as_bytes(), "ping instead of a block"),
         ("twice", &file(&[blocks[0].clone(), blocks[0].clone()]), "is there twice"),
-        ("orphan", &file(&[orphan.clone()]), "a block without parents"),
+        ("orphan", &file(std::slice::from_ref(&orphan)), "a block without parents"),
         ("later-orphan", &file(&[blocks[0].clone(), orphan]), "a block without parents"),
     ];
     for (name, content, expected) in cases {
