@@ -165,11 +165,11 @@ impl Deadlines {
         }
     }
 
-    /// A message arrived that may answer a request.
+    /// A message arrived that may answer a request. If one is written and another is not, it answers the one that is written.
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
-            if rule.answers.contains(&answer) {
-                *state = Request::default();
+            if rule.answers.contains(&answer) && state.answer.take().is_none() {
+                state.pending = false;
             }
         }
     }

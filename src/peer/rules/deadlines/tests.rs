@@ -413,6 +413,26 @@ fn a_repeat_that_is_not_written_yet_leaves_the_deadline_of_the_first() {
 }
 
 #[test]
+fn an_answer_between_two_requests_leaves_the_second_its_deadline() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    ask(&mut it, Command::GetData, now);
+    it.about_to_write(Command::GetData);
+    it.answered(Command::Block);
+    assert_eq!(it.next(), None);
+    it.written(Command::GetData, now + SEC);
+    assert_eq!(due_at(&mut it, now + 6 * SEC), stalled(Command::GetData, 5 * SEC));
+    // Two answers are for both.
+    ask(&mut it, Command::GetData, now);
+    it.about_to_write(Command::GetData);
+    it.answered(Command::Block);
+    it.answered(Command::Block);
+    it.written(Command::GetData, now + SEC);
+    assert_eq!((it.next(), it.awaited()), (None, Commands::default()));
+}
+
+#[test]
 fn an_answer_that_is_arriving_is_judged_by_the_deadline_of_its_frame() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block, Command::Tx], 5 * SEC)];
