@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 ///
 /// It is a token bucket: the rates hold on average, and what they allow in the time `burst` may arrive at once.
 ///
-/// A remote that sends more is read more slowly, so that its own writes block. It is disconnected only with `end_after`.
+/// A remote that sends more is read more slowly, so that its own writes block. It is disconnected with `end_after`. Without
+/// that, a pause can still be longer than the [idle timeout](crate::ConfigBuilder::idle_timeout), which then ends the peer: after
+/// a message of 32 MiB, a limit of 100 000 bytes a second leads to a pause of more than five minutes.
 ///
 /// ```
 /// use kaspa_peer::{Config, RateLimit, wire::Network};
@@ -24,7 +26,7 @@ pub struct RateLimit {
     pub bytes_per_second: Option<u32>,
     /// How much may arrive at once: what the rates allow in this time.
     pub burst: Duration,
-    /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` never disconnects it. The
+    /// How long a remote may stay at or above its limit before it is disconnected, at least 1 ms. `None` is no limit. The
     /// time starts again when the remote stays below the limit for half a second, or for half of `burst` if that is longer.
     pub end_after: Option<Duration>,
 }
