@@ -125,8 +125,9 @@ impl Inbox {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             let mut state = self.lock_to_wait()?;
+            let mut seen = 0;
             let message = loop {
-                if let Some(message) = state.take(M::COMMAND) {
+                if let Some(message) = state.take_new(M::COMMAND, &mut seen) {
                     break message;
                 }
                 self.wait_for_change(&mut state, what, timeout, deadline)?;
@@ -232,13 +233,17 @@ impl Inbox {
         let mut snapshot = Snapshot::default();
         let mut state = self.lock_to_wait()?;
         loop {
+            // After the deadline there is one last look. A remote that always sends another message would cause more of them
+            // without end.
+            let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             snapshot.update(&state);
             drop(state);
             if let Some(found) = condition(&snapshot.messages) {
                 return Ok(found);
             }
             state = self.shared.state.lock();
-            while (state.added, state.taken) == (snapshot.added, snapshot.taken) {
+            let unchanged = |state: &State| (state.added, state.taken) == (snapshot.added, snapshot.taken);
+            while unchanged(&state) || (is_last && state.ended.is_none()) {
                 self.wait_for_change(&mut state, WaitedFor::Condition, timeout, deadline)?;
             }
         }

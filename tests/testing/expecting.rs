@@ -4,7 +4,8 @@ use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, TestFr
 use kaspa_peer::wire::{Addr, FeeFilter, GetAddr, Message, Network, Ping, Pong, SendHeaders, VerAck, Version};
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -91,6 +92,24 @@ fn waiting_for_a_type_skips_other_messages() {
 }
 
 #[test]
+fn messages_that_keep_arriving_do_not_move_the_timeout() {
+    let (mut one, other) = pair();
+    let mut other = other.with_timeout(SHORT);
+    let sender = thread::spawn(move || {
+        let pings: Vec<u8> = TestFrame::of(&Ping { nonce: 1 }, Network::Simnet).unwrap().to_bytes().repeat(1000);
+        let begun = Instant::now();
+        // Ends the test if the timeout does not.
+        while begun.elapsed() < Duration::from_secs(15) && one.send_bytes(&pings).is_ok() {}
+    });
+    let error = other.wait_for::<Pong>().unwrap_err();
+    assert!(matches!(error, ScriptError::Timeout { waited: SHORT, .. }), "{error}");
+    let error = other.read_bytes_until_end().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    drop(other);
+    sender.join().unwrap();
+}
+
+#[test]
 fn waiting_for_a_match_skips_other_messages() {
     let (mut one, mut other) = pair();
     (1..5).for_each(|nonce| one.send(&Ping { nonce }).unwrap());
@@ -122,7 +141,7 @@ fn messages_before_the_pong_of_a_sync_are_returned() {
     other.send(&FeeFilter { min_fee: 1 }).unwrap();
     // A pong that answers nothing is an ordinary message.
     other.send(&Pong { nonce: 99 }).unwrap();
-    let answers = std::thread::spawn(move || {
+    let answers = thread::spawn(move || {
         let Ping { nonce } = other.expect().unwrap();
         other.send(&Pong { nonce }).unwrap();
         other

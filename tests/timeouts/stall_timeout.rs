@@ -6,10 +6,11 @@ use crate::common::local::{connected_peer, connected_peer_with, end_reason, wait
 use crate::common::retry::{growing, retry_if_late};
 use crate::common::{builder, wait_until};
 use kaspa_peer::peer::{Halves, StallRule};
-use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp, tcp_pair};
+use kaspa_peer::testing::{ScriptedRemote, TestFrame, connect_remote_over_tcp, memory_pair_with_capacity, tcp_pair};
 use kaspa_peer::wire::{
-    Block, BlockFields, Command, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers, Inv, MerkleBlock,
-    Message, Network, NotFound, Ping, Pong, SelectedTip, SendHeaders, Transaction, TxFields, TxOutput,
+    Block, BlockFields, Command, CustomMessage, Encode, GetBlockInvs, GetData, GetHeaders, GetSelectedTip, Headers,
+    Inv, MerkleBlock, Message, Network, NotFound, Ping, Pong, SelectedTip, SendHeaders, Transaction, TxFields,
+    TxOutput,
 };
 use kaspa_peer::{Direction, DisconnectReason, Peer, RateLimit};
 use std::io::Write;
@@ -338,4 +339,28 @@ fn a_large_answer_that_is_arriving_is_not_stalled() {
     remote.expect::<GetData>().unwrap();
     remote.send_bytes(&TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes()[..1000]).unwrap();
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * SHORT });
+}
+
+/// The answer to the first request is there before the second is written. A remote that then answers no more has stalled,
+/// though both requests were queued together.
+#[test]
+fn an_answer_to_a_written_request_does_not_count_for_one_that_is_not_written() {
+    let config = builder().stall_rules(rules(Duration::from_secs(1))).build().unwrap();
+    // The stream holds less than what is queued, so that the batch is written in several parts.
+    let (ours, theirs) = memory_pair_with_capacity(16 * 1024);
+    let peer = Peer::inbound(ours, "memory", &config).unwrap();
+    let mut remote = ScriptedRemote::new(theirs, config.network());
+    peer.queue_message(&GetData::default()).unwrap();
+    for _ in 0..2 {
+        peer.queue_message(&CustomMessage::new("filler", vec![0; 30_000]).unwrap()).unwrap();
+    }
+    peer.queue_message(&GetData::default()).unwrap();
+    remote.shake_hands().unwrap();
+    remote.expect::<GetData>().unwrap();
+    let answer = NotFound::default();
+    remote.send(&answer).unwrap();
+    wait_until("the answer is read", || peer.stats().received.of(answer.command()).messages > 0);
+    let second = |message: &Message| matches!(message, Message::GetData(_));
+    remote.wait_for_match(second).unwrap();
+    assert!(matches!(end_reason(&peer), DisconnectReason::Stalled { request: Command::GetData, .. }));
 }

@@ -63,10 +63,10 @@ pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagF
         };
         let hash = block.hash();
         let parents = block.header().parents.clone();
-        let root = match file.root.or(parents.first().copied()) {
-            Some(root) => root,
-            None => return Err(bad(&"a block without parents: the genesis block does not belong here").into()),
+        let Some(first) = parents.first() else {
+            return Err(bad(&"a block without parents: the genesis block does not belong here").into());
         };
+        let root = file.root.unwrap_or(*first);
         known.insert(root);
         if let Some(unknown) = parents.iter().find(|parent| !known.contains(*parent)) {
             return Err(bad(&format_args!("block {hash} comes before its parent {unknown}")).into());

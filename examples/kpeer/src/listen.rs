@@ -3,6 +3,7 @@
 //! `node` has the callbacks, which give the short answers. `serve` has a thread for each peer that requests more, so
 //! that the peer goes on reading while a long answer is sent. `budget` limits the work of these threads.
 
+mod address_book;
 mod budget;
 mod node;
 mod serve;
@@ -13,6 +14,7 @@ use crate::generated_dag::{self, Random};
 use crate::options::{self, Failure, NodeOptions};
 use crate::output::{Output, Record};
 use crate::{dial, interrupt, wrong_usage};
+use address_book::AddressBook;
 use clap::Args;
 use crossbeam_channel::{bounded, select};
 use kaspa_peer::wire::{Hash, Services};
@@ -93,7 +95,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
 
     let listener = dial::listen(&options.address, network)?;
     let address = listener.local_addr()?;
-    let node = Arc::new(Node::new(Arc::clone(&dag), dial::reachable(address), known, output.clone()));
+    let addresses = AddressBook::new(dial::reachable(address), known);
+    let node = Arc::new(Node::new(Arc::clone(&dag), addresses, output.clone()));
     let config = options
         .node
         .builder("listen", Services::NETWORK | Services::BLOOM)?

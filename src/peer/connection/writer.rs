@@ -188,6 +188,8 @@ impl Writer<'_> {
             let whole = unreported.take_within(written);
             if asks {
                 self.start_deadlines(whole.clone());
+                // The remote may answer the requests that are written before it reads the others.
+                self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);
             if written == bytes.len() {
@@ -249,8 +251,13 @@ impl Writer<'_> {
                 self.shared.state.lock().pings.sent(nonce, now, SystemTime::now());
             }
         }
+        self.about_to_write(frames.commands())
+    }
+
+    /// Notes the timed requests among commands. Returns whether there is one.
+    fn about_to_write(&self, commands: impl Iterator<Item = Command>) -> bool {
         let mut asks = false;
-        for request in frames.commands().filter(|command| self.shared.timed_requests.contains(*command)) {
+        for request in commands.filter(|command| self.shared.timed_requests.contains(*command)) {
             self.shared.about_to_write(request);
             asks = true;
         }

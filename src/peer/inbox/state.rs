@@ -80,9 +80,20 @@ impl State {
         }
     }
 
-    pub fn take(&mut self, command: Command) -> Option<Arc<Message>> {
-        let index = self.messages.iter().position(|message| message.command() == command)?;
-        self.take_at(index)
+    /// Takes the oldest message of a type among those that a wait has not looked at. `seen` is how many messages had been added
+    /// when it looked last, at first 0.
+    ///
+    /// A remote can send thousands of small messages while the inbox holds hundreds of thousands, so a wait must not look at all
+    /// of them each time.
+    pub fn take_new(&mut self, command: Command, seen: &mut u64) -> Option<Arc<Message>> {
+        let from = self.messages.len().saturating_sub(self.added_since(*seen));
+        *seen = self.added;
+        let index = self.messages.range(from..).position(|message| message.command() == command)?;
+        self.take_at(from + index)
+    }
+
+    fn added_since(&self, added: u64) -> usize {
+        usize::try_from(self.added - added).unwrap_or(usize::MAX)
     }
 
     /// Takes this message, if it is still there.
@@ -110,7 +121,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Copies what has changed. Mostly that is only the new messages, because the lock of the inbox is held meanwhile.
     pub fn update(&mut self, state: &State) {
-        let new = usize::try_from(state.added - self.added).unwrap_or(usize::MAX);
+        let new = state.added_since(self.added);
         // How many messages of the inbox are in the snapshot already.
         let known = if state.taken == self.taken { state.messages.len().saturating_sub(new) } else { 0 };
         let dropped = self.messages.len().saturating_sub(known);

@@ -28,6 +28,28 @@ fn waits_take_messages_of_their_type_in_order_of_arrival() {
 }
 
 #[test]
+fn a_wait_looks_at_each_message_once() {
+    let mut state = State::new(usize::MAX);
+    (0..3).for_each(|nonce| state.push(Ping { nonce }.into()));
+    let mut seen = 0;
+    assert_eq!(state.take_new(Command::Pong, &mut seen), None);
+    // It would be found if the wait looked at it again.
+    state.messages[0] = Arc::new(Pong { nonce: 0 }.into());
+    assert_eq!(state.take_new(Command::Pong, &mut seen), None);
+    // Messages that were taken or dropped meanwhile make no difference.
+    state.limit = state.bytes;
+    for nonce in 3..7 {
+        state.push(Pong { nonce }.into());
+    }
+    assert_eq!(state.take_new(Command::Pong, &mut 0), Some(Arc::new(Pong { nonce: 4 }.into())));
+    for nonce in [5, 6] {
+        seen = state.added - 2;
+        assert_eq!(state.take_new(Command::Pong, &mut seen), Some(Arc::new(Pong { nonce }.into())));
+    }
+    assert_eq!(state.take_new(Command::Pong, &mut 0), None);
+}
+
+#[test]
 fn the_oldest_messages_are_dropped() {
     let inbox = Inbox::new().with_limit(2 * (8 + MESSAGE_OVERHEAD));
     for nonce in 0..5 {
@@ -127,6 +149,22 @@ fn a_condition_that_is_not_met_ends_with_the_timeout_or_the_connection() {
     assert_eq!(inbox.wait_until(Duration::ZERO, never), Err(timeout));
     inbox.shared.state.lock().ended = Some(DisconnectReason::Local);
     assert_eq!(inbox.wait_until(Duration::MAX, never), Err(WaitError::Closed(DisconnectReason::Local)));
+}
+
+#[test]
+fn messages_that_keep_arriving_do_not_move_the_timeout_of_a_condition() {
+    let inbox = Inbox::new();
+    let waited = Duration::from_millis(1);
+    let mut looks = 0;
+    let result = inbox.wait_until(waited, |_| {
+        push(&inbox, Ping { nonce: looks });
+        looks += 1;
+        // Ends the test if the timeout does not.
+        let pause = if looks < 200 { waited } else { Duration::ZERO };
+        std::thread::sleep(pause);
+        (looks == 200).then_some(())
+    });
+    assert_eq!(result, Err(WaitError::Timeout { what: WaitedFor::Condition, waited }), "after {looks} looks");
 }
 
 #[test]

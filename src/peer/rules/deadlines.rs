@@ -173,11 +173,12 @@ impl Deadlines {
         }
     }
 
-    /// Called when a message arrives that may answer a request. Removes the deadline of the answer.
+    /// Called when a message arrives that may answer a request. Removes the deadline of the answer. If one request is
+    /// written and another is being written, the message answers the one that is written.
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
-            if rule.answers.contains(&answer) {
-                *state = RuleState::default();
+            if rule.answers.contains(&answer) && state.answer.take().is_none() {
+                state.pending = false;
             }
         }
     }

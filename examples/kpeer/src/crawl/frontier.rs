@@ -5,7 +5,7 @@
 //! those that others name.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The number of addresses of one source that may wait to be visited: as many as an `addr` message can have.
 const MAX_PENDING: usize = 1000;
@@ -13,11 +13,16 @@ const MAX_PENDING: usize = 1000;
 /// A source may use one of this many parts of all visits, until there is no other work.
 const SHARES: usize = 8;
 
+/// How many bits of an IPv6 address belong to the network that a provider gives to one customer, at most.
+const PREFIX: u32 = 48;
+
 /// Who named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     User,
-    /// All nodes of an IP address are one source, because one machine can listen at thousands of ports.
+    /// All nodes of an IPv4 address are one source, because one machine can listen at thousands of ports. So are all nodes
+    /// of an IPv6 network of [`PREFIX`] bits, because one machine can have every address of such a network. The address is
+    /// the first of the network.
     Remote(IpAddr),
     /// A node on this machine, where only its user can start nodes.
     Local(SocketAddr),
@@ -27,6 +32,10 @@ impl Source {
     pub fn node(address: SocketAddr) -> Self {
         match address.ip().to_canonical() {
             ip if ip.is_loopback() => Self::Local(address),
+            IpAddr::V6(ip) => {
+                let network = ip.to_bits() & (u128::MAX << (u128::BITS - PREFIX));
+                Self::Remote(Ipv6Addr::from_bits(network).into())
+            }
             ip => Self::Remote(ip),
         }
     }
@@ -187,6 +196,24 @@ mod tests {
             frontier.add(source, (0..100).map(|number| address(2, port * 100 + number)));
         }
         assert_eq!(all(&mut frontier, false).len(), 80 / SHARES);
+    }
+
+    #[test]
+    fn all_addresses_of_one_ipv6_network_are_one_source() {
+        let mut frontier = Frontier::new(80);
+        for host in 1..100 {
+            // All of 2600:0:1::/48, in 99 networks of 64 bits.
+            let source = Source::node(SocketAddr::from(([0x2600, 0, 1, host, 0, 0, 0, host], 16111)));
+            frontier.add(source, (0..100).map(|number| address(2, host * 100 + number)));
+        }
+        assert_eq!(all(&mut frontier, false).len(), 80 / SHARES);
+        // Another network is another source, and an IPv4 address in IPv6 notation is that IPv4 address.
+        for other in
+            [[0x2600, 0, 2, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0xffff, 0x0b00, 1], [0, 0, 0, 0, 0, 0xffff, 0x0b00, 2]]
+        {
+            frontier.add(Source::node(SocketAddr::from((other, 16111))), [address(3, other[2] + other[7])]);
+            assert_eq!(all(&mut frontier, false).len(), 1, "{other:x?}");
+        }
     }
 
     #[test]

@@ -32,7 +32,13 @@ pub struct AddressListener(Mutex<HashMap<u64, Addresses>>);
 impl AddressListener {
     /// The channel of a peer. The visit and the callbacks ask for it in any order.
     fn addresses(&self, peer: &Peer) -> Addresses {
-        self.0.lock().entry(peer.id()).or_insert_with(|| bounded(MESSAGES)).clone()
+        let mut all = self.0.lock();
+        let addresses = all.entry(peer.id()).or_insert_with(|| bounded(MESSAGES)).clone();
+        if peer.disconnect_reason().is_some() {
+            // `on_disconnect` may have run before.
+            all.remove(&peer.id());
+        }
+        addresses
     }
 }
 
@@ -78,4 +84,27 @@ pub fn visit(
     peer.disconnect();
     let _ = peer.wait_for_disconnect();
     Ok(Visit { remote, rtt, knows })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use kaspa_peer::Direction;
+    use kaspa_peer::testing::connect_remote;
+    use kaspa_peer::wire::Network;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_node_that_disconnects_before_it_is_asked_leaves_nothing_behind() {
+        let listener = Arc::new(AddressListener::default());
+        let config = Config::builder(Network::Simnet).listener(Arc::clone(&listener)).build().unwrap();
+        let (peer, remote) = connect_remote(Direction::Outbound, &config).unwrap();
+        listener.addresses(&peer);
+        assert_eq!(listener.0.lock().len(), 1);
+        remote.close();
+        peer.wait_for_disconnect().unwrap();
+        listener.addresses(&peer);
+        assert_eq!(listener.0.lock().len(), 0);
+    }
 }

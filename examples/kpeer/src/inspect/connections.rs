@@ -15,6 +15,10 @@ use std::time::SystemTime;
 /// How many connections may be open at the same time. More are counted and not read.
 const MAX_OPEN: usize = 65_536;
 
+/// How many connections that have ended are remembered. Then all of them are forgotten at once: to search for one each time
+/// would cost more than everything else, if a machine is flooded with connections.
+const MAX_ENDED: usize = MAX_OPEN / 4;
+
 /// How many bytes all incomplete frames and all bytes after gaps may have. Then the connection with the most loses its own.
 const MAX_HELD: usize = 256 << 20;
 
@@ -57,6 +61,8 @@ pub struct Connections {
     network: Option<Network>,
     /// By the addresses of both ends. Connections that have ended stay, so that segments sent again do not begin new ones.
     connections: HashMap<[SocketAddr; 2], Connection>,
+    /// How many of them have ended.
+    ended: usize,
     records: VecDeque<Record>,
     next_id: u64,
     held: usize,
@@ -64,6 +70,9 @@ pub struct Connections {
     /// What is wrong with the rest of the file.
     error: Option<io::Error>,
     summary: Summary,
+    /// How often all connections were looked through.
+    #[cfg(test)]
+    searches: usize,
 }
 
 struct Connection {
@@ -97,12 +106,15 @@ impl Connections {
             segments,
             network,
             connections: HashMap::new(),
+            ended: 0,
             records: VecDeque::new(),
             next_id: 1,
             held: 0,
             at_end: false,
             error: None,
             summary: Summary::default(),
+            #[cfg(test)]
+            searches: 0,
         }
     }
 
@@ -139,17 +151,19 @@ impl Connections {
         if is_new && self.connections.get(&key).is_some_and(|known| known.is_other_than(&segment)) {
             // The same addresses and ports again.
             self.end(key, "a connection with the same ports begins");
-            self.connections.remove(&key);
+            // It has ended, now or before.
+            self.ended -= usize::from(self.connections.remove(&key).is_some());
         }
         if !self.connections.contains_key(&key) {
             if segment.payload.is_empty() && !segment.syn {
                 return;
             }
-            if self.connections.len() >= MAX_OPEN {
-                self.connections.retain(|_, connection| !connection.is_over);
+            if self.ended >= MAX_ENDED {
+                self.forget_ended();
             }
-            if self.connections.len() >= MAX_OPEN {
-                self.summary.ignored += u64::from(segment.syn);
+            if self.connections.len() - self.ended >= MAX_OPEN {
+                // The answer to a SYN does not count again.
+                self.summary.ignored += u64::from(is_new);
                 return;
             }
             self.connections.insert(key, Connection::new(&segment, self.network));
@@ -173,6 +187,15 @@ impl Connections {
         if self.held > MAX_HELD {
             self.give_up_the_largest();
         }
+    }
+
+    fn forget_ended(&mut self) {
+        #[cfg(test)]
+        {
+            self.searches += 1;
+        }
+        self.connections.retain(|_, connection| !connection.is_over);
+        self.ended = 0;
     }
 
     /// Adds a record, after that of the beginning of its connection.
@@ -201,6 +224,7 @@ impl Connections {
         let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.is_over) else { return };
         self.held -= connection.held();
         connection.is_over = true;
+        self.ended += 1;
         let (time, records) = (connection.last, connection.finish());
         for end in &connection.ends {
             self.summary.oddities.again += end.bytes.oddities.again;
@@ -365,5 +389,60 @@ impl End {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A segment without bytes between one of many diallers and a listener.
+    fn segment(number: usize, syn: bool, acknowledged: Option<u32>, rst: bool) -> Segment {
+        let number = u32::try_from(number).unwrap();
+        let [dialler, listener] = [SocketAddr::from((number.to_be_bytes(), 50_000)), ([11, 0, 0, 1], 16111).into()];
+        let (source, destination) = if acknowledged.is_some() { (listener, dialler) } else { (dialler, listener) };
+        let (time, payload) = (SystemTime::UNIX_EPOCH, Vec::new());
+        let (direction, sequence, fin) = (None, 7, false);
+        Segment { time, direction, source, destination, sequence, acknowledged, syn, fin, rst, payload }
+    }
+
+    fn connections() -> Connections {
+        let mut header = vec![0; 24];
+        header[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
+        Connections::new(Segments::new(&header, io::empty()).unwrap(), None)
+    }
+
+    #[test]
+    fn a_flood_of_connections_is_counted_and_costs_no_search() {
+        let mut flooded = connections();
+        for number in 0..MAX_OPEN + 1000 {
+            flooded.add(segment(number, true, None, false));
+            flooded.add(segment(number, true, Some(8), false));
+        }
+        assert_eq!((flooded.connections.len(), flooded.summary.ignored, flooded.searches), (MAX_OPEN, 1000, 0));
+    }
+
+    #[test]
+    fn connections_that_end_make_room_and_are_searched_for_rarely() {
+        let mut flooded = connections();
+        // As many as there may be, but one.
+        (1..MAX_OPEN).for_each(|number| flooded.add(segment(number, true, None, false)));
+        for number in 0..3 * MAX_ENDED {
+            flooded.add(segment(MAX_OPEN + number, true, None, false));
+            flooded.add(segment(MAX_OPEN + number, false, Some(8), true));
+        }
+        assert_eq!((flooded.summary.ignored, flooded.summary.others), (0, 3 * MAX_ENDED as u64));
+        assert_eq!(flooded.searches, 2);
+        assert!(flooded.connections.len() < MAX_OPEN + MAX_ENDED);
+        // The same ports again.
+        let number = 4 * MAX_OPEN;
+        for sequence in 0..3 {
+            flooded.add(Segment { sequence, ..segment(number, true, None, false) });
+            flooded.add(segment(number, false, Some(8), true));
+        }
+        assert_eq!(flooded.summary.others, 3 * MAX_ENDED as u64 + 3);
+        let ended = flooded.connections.values().filter(|connection| connection.is_over).count();
+        assert_eq!(flooded.ended, ended);
     }
 }

@@ -1,22 +1,18 @@
 //! The state of the node, and its callbacks.
 
+use super::address_book::AddressBook;
 use super::serve::{Request, Requests};
 use crate::dag::Dag;
 use crate::generated_dag::{self, Random};
 use crate::options::Failure;
 use crate::output::Output;
-use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, QueueError};
 use log::debug;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The number of addresses that the node remembers.
-const ADDRESS_BOOK: usize = 1000;
 
 /// The number of announced items that the node requests of one announcement.
 const REQUESTED_AT_ONCE: usize = 50;
@@ -24,11 +20,7 @@ const REQUESTED_AT_ONCE: usize = 50;
 /// The node. All its peers share it.
 pub struct Node {
     dag: Arc<RwLock<Dag>>,
-    address: SocketAddr,
-    /// The addresses of `--knows`. Remotes can add to them, and cannot replace them.
-    known: Vec<SocketAddr>,
-    /// The addresses that remotes sent, the newest last.
-    addresses: Mutex<LinkedHashMap<SocketAddr, TimedAddress>>,
+    addresses: Arc<AddressBook>,
     /// The peers that have sent their `version`. They are removed when they disconnect: a peer that stayed here would
     /// keep the node alive, and the node the peer.
     peers: Mutex<HashMap<u64, (Peer, Requests)>>,
@@ -36,8 +28,8 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(dag: Arc<RwLock<Dag>>, address: SocketAddr, known: Vec<SocketAddr>, output: Output) -> Self {
-        Self { dag, address, known, addresses: Mutex::default(), peers: Mutex::default(), output }
+    pub fn new(dag: Arc<RwLock<Dag>>, addresses: AddressBook, output: Output) -> Self {
+        Self { dag, addresses: Arc::new(addresses), peers: Mutex::default(), output }
     }
 
     /// Adds a generated block to the DAG.
@@ -60,7 +52,7 @@ impl Node {
     fn request(&self, peer: &Peer, request: Request) {
         let mut peers = self.peers.lock();
         let Some((_, requests)) = peers.get_mut(&peer.id()) else { return };
-        if let Err(error) = requests.push(request, peer, &self.dag, &self.output) {
+        if let Err(error) = requests.push(request, peer, &self.dag, &self.addresses, &self.output) {
             drop(peers);
             self.output.warn("listen", format_args!("{peer}: {error}"));
             peer.disconnect();
@@ -96,27 +88,11 @@ impl Listener for Node {
     }
 
     fn on_get_addr(&self, peer: &Peer, request: GetAddr) {
-        let mut known: Vec<TimedAddress> = self.addresses.lock().values().copied().collect();
-        known.truncate(Addr::MAX.saturating_sub(self.known.len() + 1));
-        let own = NetAddress::new(self.address, peer.config().services());
-        let given = self.known.iter().map(|address| NetAddress::new(*address, Services::NETWORK));
-        known.extend(given.chain([own]).map(TimedAddress::now));
-        // kaspad refuses an answer for all subnetworks, though a node may ask for one.
-        let subnetwork = match request.scope {
-            AddressScope::Subnetwork(id) => Some(id),
-            _ => None,
-        };
-        note(peer, peer.push_addresses(&known, subnetwork).map(drop));
+        self.request(peer, Request::Addresses(request));
     }
 
     fn on_addr(&self, _: &Peer, message: Addr) {
-        let mut known = self.addresses.lock();
-        for address in message.addresses {
-            known.insert(address.address.socket_addr(), address);
-            if known.len() > ADDRESS_BOOK {
-                known.pop_front();
-            }
-        }
+        self.addresses.add(message.addresses);
     }
 
     fn on_inv(&self, peer: &Peer, message: Inv) {

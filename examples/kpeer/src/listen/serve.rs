@@ -5,6 +5,7 @@
 //! so that a request for a thousand blocks needs the memory of a few. The queue is bounded by what its requests ask
 //! for, and the work by a [`Budget`].
 
+use super::address_book::AddressBook;
 use super::budget::Budget;
 use crate::dag::Dag;
 use crate::options::Failure;
@@ -31,6 +32,7 @@ pub enum Request {
     Headers(GetHeaders),
     BlockInvs(GetBlockInvs),
     Locator(GetLocator),
+    Addresses(GetAddr),
 }
 
 impl Request {
@@ -41,6 +43,7 @@ impl Request {
             // These take little memory, and much work.
             Self::Headers(_) => Headers::MAX,
             Self::BlockInvs(_) | Self::Locator(_) => 100,
+            Self::Addresses(_) => Addr::MAX,
         }
     }
 }
@@ -60,6 +63,7 @@ impl Requests {
         request: Request,
         peer: &Peer,
         dag: &Arc<RwLock<Dag>>,
+        addresses: &Arc<AddressBook>,
         output: &Output,
     ) -> Result<(), Failure> {
         let size = request.size();
@@ -68,20 +72,26 @@ impl Requests {
         }
         let sender = match &self.sender {
             Some(sender) => sender,
-            None => self.sender.insert(self.start(peer, dag, output)?),
+            None => self.sender.insert(self.start(peer, dag, addresses, output)?),
         };
         // Sending fails after the thread has ended, which it does only when the connection has.
         let _ = sender.send(request);
         Ok(())
     }
 
-    fn start(&self, peer: &Peer, dag: &Arc<RwLock<Dag>>, output: &Output) -> Result<Sender<Request>, Failure> {
+    fn start(
+        &self,
+        peer: &Peer,
+        dag: &Arc<RwLock<Dag>>,
+        addresses: &Arc<AddressBook>,
+        output: &Output,
+    ) -> Result<Sender<Request>, Failure> {
         let (sender, requests) = unbounded();
         let waiting = Arc::clone(&self.waiting);
-        let (peer, dag, output) = (peer.clone(), Arc::clone(dag), output.clone());
+        let (peer, dag, addresses, output) = (peer.clone(), Arc::clone(dag), Arc::clone(addresses), output.clone());
         thread::Builder::new().name(format!("serve-{}", peer.id())).spawn(move || {
-            Server { peer: &peer, dag: &dag, output: &output, budget: Budget::new(Instant::now()) }
-                .run(&requests, &waiting);
+            let budget = Budget::new(Instant::now());
+            Server { peer: &peer, dag: &dag, addresses: &addresses, output: &output, budget }.run(&requests, &waiting);
         })?;
         Ok(sender)
     }
@@ -90,6 +100,7 @@ impl Requests {
 struct Server<'a> {
     peer: &'a Peer,
     dag: &'a RwLock<Dag>,
+    addresses: &'a AddressBook,
     output: &'a Output,
     budget: Budget,
 }
@@ -110,6 +121,7 @@ impl Server<'_> {
 
     fn answer(&mut self, request: Request) -> Result<(), Failure> {
         match request {
+            Request::Addresses(request) => self.addresses(request.scope),
             Request::Data(request) => self.data(request.items),
             Request::Headers(GetHeaders { low, high }) => match self.headers(&low, &high)? {
                 Some(headers) => self.send(headers.len(), &Headers { headers }),
@@ -130,6 +142,16 @@ impl Server<'_> {
                 }
             }
         }
+    }
+
+    fn addresses(&mut self, scope: AddressScope) -> Result<(), Failure> {
+        // kaspad refuses an answer for all subnetworks, though a node may ask for one.
+        let scope = match scope {
+            AddressScope::Subnetwork(id) => AddressScope::Subnetwork(id),
+            _ => AddressScope::FullNodes,
+        };
+        let addresses = self.addresses.addresses(self.peer.config().services());
+        self.send(1, &Addr { scope, addresses })
     }
 
     fn data(&mut self, items: Vec<Inventory>) -> Result<(), Failure> {

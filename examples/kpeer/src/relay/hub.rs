@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// How long a peer may take to send an item. Then the next peer that announced it is asked.
 const ITEM_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a peer waits for an item that it asked for and the relay lacks, before it gets `notfound`. Nodes disconnect a
+/// relay that has not answered after 30 seconds.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How many items may be wanted at a time. The oldest are given up.
 const MAX_WANTED: usize = 20_000;
 
@@ -34,10 +38,18 @@ struct Wanted {
     asked: Option<(u64, Instant)>,
     /// Other peers that can be asked.
     sources: VecDeque<u64>,
-    /// The peers that asked for it, and how.
-    waiting: Vec<(u64, Inventory)>,
+    /// The peers that asked for it.
+    waiting: Vec<Waiting>,
     /// Whether a peer announced it. The relay announces only such items.
     announced: bool,
+}
+
+/// A peer that asked for an item that the relay lacks.
+struct Waiting {
+    peer: u64,
+    /// The item as the peer asked for it.
+    item: Inventory,
+    until: Instant,
 }
 
 /// A peer after its `version`.
@@ -74,8 +86,12 @@ impl Hub {
         self.output.say(format_args!("{peers} peers, {relayed} relayed, {dropped} slow ones dropped"), record);
     }
 
-    /// Asks the next source for every item whose deadline has passed.
+    /// Answers the peers that have waited too long, and asks the next source for every item whose deadline has passed.
     pub fn check_deadlines(&mut self, now: Instant) {
+        let waiting = self.wanted.values_mut().flat_map(|wanted| wanted.waiting.extract_if(.., |one| one.until <= now));
+        for Waiting { peer, item, .. } in waiting.collect::<Vec<_>>() {
+            self.end_fetch(peer, Answer::NotFound(vec![item]));
+        }
         let late = |wanted: &Wanted| wanted.asked.is_some_and(|(_, deadline)| deadline <= now);
         let late: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| late(wanted)).map(|(key, _)| *key).collect();
         for key in late {
@@ -102,7 +118,7 @@ impl Hub {
         let keys: Vec<Key> = self.wanted.keys().copied().collect();
         for key in keys {
             if let Some(wanted) = self.wanted.get_mut(&key) {
-                wanted.waiting.retain(|(id, _)| *id != peer.id());
+                wanted.waiting.retain(|waiting| waiting.peer != peer.id());
             }
             self.source_lacks(peer, key);
         }
@@ -145,11 +161,11 @@ impl Hub {
             return false;
         }
         let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
-        if wanted.waiting.iter().any(|(id, _)| *id == peer.id()) {
+        if wanted.waiting.iter().any(|waiting| waiting.peer == peer.id()) {
             return true;
         }
         member.fetching += 1;
-        wanted.waiting.push((peer.id(), item));
+        wanted.waiting.push(Waiting { peer: peer.id(), item, until: Instant::now() + FETCH_TIMEOUT });
         if is_new {
             wanted.sources = others;
             self.ask_next(key);
@@ -162,7 +178,11 @@ impl Hub {
     fn ask_next(&mut self, key: Key) {
         let Some(wanted) = self.wanted.get_mut(&key) else { return };
         wanted.asked = None;
-        let item = wanted.waiting.first().map_or_else(|| key.announcement(), |(_, item)| *item);
+        let item = wanted.waiting.first().map_or_else(|| key.announcement(), |waiting| waiting.item);
+        if wanted.waiting.is_empty() && !wanted.announced {
+            // No peer wants it any more.
+            wanted.sources.clear();
+        }
         while let Some(id) = wanted.sources.pop_front() {
             if let Some(source) = self.members.get(&id)
                 && ask(&source.peer, vec![item])
@@ -185,8 +205,8 @@ impl Hub {
     }
 
     fn give_up(&mut self, wanted: Wanted) {
-        for (id, item) in wanted.waiting {
-            self.end_fetch(id, Answer::NotFound(vec![item]));
+        for Waiting { peer, item, .. } in wanted.waiting {
+            self.end_fetch(peer, Answer::NotFound(vec![item]));
         }
     }
 
@@ -219,14 +239,14 @@ impl Hub {
             self.relayed += 1;
             for member in self.members.values().filter(|_| announced) {
                 let id = member.peer.id();
-                if id != from.id() && waiting.iter().all(|(waiting, _)| *waiting != id) {
+                if id != from.id() && waiting.iter().all(|waiting| waiting.peer != id) {
                     // A peer that reads too slowly for announcements does not get this one.
                     let _ = member.peer.queue_inventory(key.announcement());
                 }
             }
         }
-        for (id, item) in waiting {
-            self.end_fetch(id, Answer::Item(item));
+        for Waiting { peer, item, .. } in waiting {
+            self.end_fetch(peer, Answer::Item(item));
         }
     }
 
@@ -281,5 +301,42 @@ impl Listener for Shared {
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.0.lock().remove(peer, reason);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::output::Detail;
+    use kaspa_peer::testing::connect_remote;
+    use kaspa_peer::{Config, Direction};
+
+    #[test]
+    fn a_peer_is_answered_in_time_though_others_are_silent() {
+        let hub = Hub::new(Output::new(false).with(Detail::Little));
+        let hub = Arc::new(Shared(Mutex::new(hub)));
+        let config = Config::builder(Network::Simnet).listener(Arc::clone(&hub)).build().unwrap();
+        let connected = (0..5).map(|_| {
+            let (peer, mut remote) = connect_remote(Direction::Inbound, &config).unwrap();
+            remote.shake_hands().unwrap();
+            peer.wait_for_handshake().unwrap();
+            (peer, remote)
+        });
+        let mut connected: Vec<_> = connected.collect();
+        let missing = Inventory::tx(Hash::of(b"missing"));
+        let (_, asker) = connected.first_mut().unwrap();
+        asker.send(&GetData::from(vec![missing])).unwrap();
+        assert_eq!(asker.sync_with_ping().unwrap(), []);
+        let asked = Instant::now();
+        for seconds in [11, 22] {
+            hub.0.lock().check_deadlines(asked + Duration::from_secs(seconds));
+        }
+        assert_eq!(asker.expect::<NotFound>().unwrap().items, [missing]);
+        // Nobody waits for it any more, so no other peer is asked.
+        let wanted = |hub: &Hub| hub.wanted.values().filter(|wanted| wanted.asked.is_some()).count();
+        let later = asked + Duration::from_secs(60);
+        hub.0.lock().check_deadlines(later);
+        assert_eq!(wanted(&hub.0.lock()), 0);
     }
 }

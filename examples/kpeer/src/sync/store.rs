@@ -84,6 +84,10 @@ impl Store {
 
     /// Stores a block with the hash `hash`.
     pub fn add(&mut self, hash: Hash, block: &Block) -> Result<(), Failure> {
+        if block.header().parents.is_empty() {
+            // The file could neither be continued nor served: the parent of its first block is the genesis block.
+            return Err(format!("the node sent block {hash}, which has no parents and is not the genesis block").into());
+        }
         if let Some(parent) = block.header().parents.iter().find(|parent| !self.contains(parent)) {
             return Err(format!("the node sent block {hash} before its parent {parent}").into());
         }

@@ -6,6 +6,7 @@ use crate::support::scratch::Scratch;
 use kaspa_peer::wire::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,6 +78,24 @@ fn a_remote_that_requests_more_than_can_wait_is_disconnected() {
         assert!(Instant::now() < deadline, "still connected");
         thread::sleep(Duration::from_millis(1));
     }
+    let gone = listen.event("disconnected", |_| true);
+    assert_eq!(gone["reason"], "disconnected by this side");
+}
+
+#[test]
+fn answers_with_addresses_are_limited_as_other_answers_are() {
+    let (listen, address) = Running::listen(&["--network", "simnet"]);
+    let mut greedy = Played::dial(&address, Network::Simnet);
+    greedy.send(&support::version());
+    greedy.expect::<Version>();
+    greedy.send(&VerAck);
+    let scope = AddressScope::FullNodes;
+    let known = (1..=1000).map(|port| NetAddress::new(([203, 0, 113, 1], port).into(), Services::NETWORK));
+    greedy.send(&Addr { scope, addresses: known.map(TimedAddress::now).collect() });
+    // The answers have 60 megabytes, of which the remote reads nothing, so the requests wait.
+    let requests = Frame::encode(&GetAddr { scope }, Network::Simnet).unwrap().as_bytes().repeat(2000);
+    // Fails if the node disconnects meanwhile.
+    let _ = greedy.stream.write_all(&requests);
     let gone = listen.event("disconnected", |_| true);
     assert_eq!(gone["reason"], "disconnected by this side");
 }

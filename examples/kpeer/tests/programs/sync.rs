@@ -214,6 +214,31 @@ fn a_block_before_its_parents_is_an_error() {
 }
 
 #[test]
+fn a_block_without_parents_is_an_error_and_not_stored() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let node = thread::spawn(move || {
+        let block = Block::new(BlockHeader { nonce: 7, ..BlockHeader::default() }, []).unwrap();
+        let version = Version { selected_tip: block.hash(), ..support::version() };
+        let mut node = Played::accept(&listener, &version, Network::Simnet);
+        while let Some(message) = node.next() {
+            match message {
+                Message::GetSelectedTip(_) => node.send(&SelectedTip { hash: block.hash() }),
+                Message::GetLocator(request) => node.send(&Locator { hashes: vec![request.low] }),
+                Message::GetBlockInvs(_) => node.send(&Inv::from(vec![Inventory::sync_block(block.hash())])),
+                Message::GetData(_) => node.send(&block),
+                _ => {}
+            }
+        }
+    });
+    let out = Scratch::new("orphan");
+    let (reason, new) = failure(&address, &["--out", out.path()]);
+    node.join().unwrap();
+    assert!(reason.contains("has no parents") && new == 0, "{new}: {reason}");
+    assert_eq!(out.content(), b"", "such a file can neither be continued nor served");
+}
+
+#[test]
 fn an_announced_block_that_the_node_lacks_is_an_error() {
     let (address, node) = node(|played, wanted| {
         played.send(wanted[0]);
@@ -266,7 +291,8 @@ fn a_file_of_another_kind_is_neither_served_nor_overwritten() {
     let ping = Frame::encode(&Ping { nonce: 1 }, Network::Simnet).unwrap();
     let after = [file(&blocks[..1]), b"note".to_vec()].concat();
     let foreign = Frame::encode(&blocks[0], Network::Mainnet).unwrap();
-    let cases: [(&str, &[u8], &str); 10] = [
+    let orphan = Block::new(BlockHeader { nonce: 7, ..BlockHeader::default() }, []).unwrap();
+    let cases: [(&str, &[u8], &str); 12] = [
         ("text", b"this is not a file of blocks", "at byte 0"),
         ("note", b"note", "at byte 0: not a kaspa node: the first four bytes are \"note\""),
         ("after", &after, "at byte 372: this is not the start of a block"),
@@ -277,6 +303,8 @@ fn a_file_of_another_kind_is_neither_served_nor_overwritten() {
         ("swapped", &swapped, "comes before its parent"),
         ("ping", ping.as_bytes(), "ping instead of a block"),
         ("twice", &file(&[blocks[0].clone(), blocks[0].clone()]), "is there twice"),
+        ("orphan", &file(std::slice::from_ref(&orphan)), "a block without parents"),
+        ("later-orphan", &file(&[blocks[0].clone(), orphan]), "a block without parents"),
     ];
     for (name, content, expected) in cases {
         let scratch = Scratch::with(name, content);

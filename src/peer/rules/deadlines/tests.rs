@@ -413,6 +413,26 @@ fn a_repeated_request_moves_the_deadline_only_when_it_is_written() {
 }
 
 #[test]
+fn an_answer_between_two_requests_leaves_the_second_its_deadline() {
+    let now = Instant::now();
+    let rules = [rule(Command::GetData, &[Command::Block], 5 * SEC)];
+    let mut it = introduced(now, |builder| builder.stall_rules(rules));
+    ask(&mut it, Command::GetData, now);
+    it.about_to_write(Command::GetData);
+    it.answered(Command::Block);
+    assert_eq!(it.next(), None);
+    it.written(Command::GetData, now + SEC);
+    assert_eq!(due_at(&mut it, now + 6 * SEC), stalled(Command::GetData, 5 * SEC));
+    // Two answers are for both.
+    ask(&mut it, Command::GetData, now);
+    it.about_to_write(Command::GetData);
+    it.answered(Command::Block);
+    it.answered(Command::Block);
+    it.written(Command::GetData, now + SEC);
+    assert_eq!((it.next(), it.awaited()), (None, Commands::default()));
+}
+
+#[test]
 fn while_an_answer_arrives_the_frame_deadline_replaces_its_deadline() {
     let now = Instant::now();
     let rules = [rule(Command::GetData, &[Command::Block, Command::Tx], 5 * SEC)];
