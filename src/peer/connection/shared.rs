@@ -179,8 +179,10 @@ impl Shared {
             return;
         }
         let shutdown = self.shutdown.lock().take();
-        // The program's stream, and its logger below, may panic. The other steps must be taken all the same.
-        let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
+        // The program's stream, and its logger below, may panic. The other steps must be taken all the same. The closure is
+        // dropped separately: if its destructor panicked while its own panic unwinds, the process would abort.
+        let _ = catch_panic(|| shutdown.as_ref().map(|shutdown| shutdown(reset)));
+        let _ = catch_panic(|| drop(shutdown));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
         let last_requests = std::mem::take(&mut *self.last_requests.lock());
