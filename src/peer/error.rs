@@ -32,7 +32,9 @@ pub enum QueueError {
         /// The timeout.
         waited: Duration,
     },
-    /// The peer has ended.
+    /// The peer has ended, or is about to: [`Peer::disconnect_with`](super::Peer::disconnect_with) or
+    /// [`Peer::close`](super::Peer::close) was called. While `close` writes what is queued, the reason is
+    /// [`DisconnectReason::Local`], although the connection may yet end for another one.
     #[error("the peer has ended: {0}")]
     Closed(DisconnectReason),
     /// The message cannot be encoded.

@@ -14,7 +14,9 @@ use super::trickle::Trickle;
 use super::writer;
 use crate::peer::rules::deadlines::Due;
 use crate::peer::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
-use crate::wire::{Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, SelectedTip};
+use crate::wire::{
+    Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, Reject, RejectCode, SelectedTip,
+};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
     io::{self, Write},
@@ -267,6 +269,33 @@ fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
                 Ok(receipt) => assert!([Ok(()), Err(WaitError::Closed(reason.clone()))].contains(&receipt.wait())),
                 Err(error) => assert_eq!(error, QueueError::Closed(reason.clone())),
             }
+        }
+    });
+}
+
+#[test]
+fn a_last_message_that_is_refused_has_the_final_reason() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1000);
+        shared.outbound.open();
+        let rejecter = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.end_with(&Reject::new("tx", RejectCode::DUST, "too small"), DisconnectReason::Local)
+            })
+        };
+        let ender = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.end(DisconnectReason::Idle { limit: HOUR }))
+        };
+        // The remote closes meanwhile.
+        shared.end(DisconnectReason::RemoteClosed { inside_frame: false });
+        let result = rejecter.join().unwrap();
+        ender.join().unwrap();
+        let reason = shared.ended().unwrap();
+        match result {
+            Ok(()) => assert_eq!(*reason, DisconnectReason::Local),
+            Err(error) => assert_eq!(error, QueueError::Closed(reason.clone())),
         }
     });
 }

@@ -48,8 +48,6 @@ struct Queue {
     held: VecDeque<Batch>,
     open: bool,
     stage: Stage,
-    /// The connection is about to have its reason.
-    stopped: bool,
     /// What waits and what the writer is writing.
     bytes: usize,
     messages: usize,
@@ -72,7 +70,7 @@ enum Stage {
     Accepting,
     /// Nothing new is accepted; what is queued is still written.
     Draining,
-    /// As `Draining`, and the connection ends for this reason once nothing is left to write.
+    /// Nothing new is accepted, and the connection ends for this reason: at once, or when nothing is left to write.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -227,7 +225,7 @@ impl Outbound {
     /// connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
-        if queue.stopped || !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
+        if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
             return Err(Refused::Closed);
         }
         queue.append(command, Queued::Small(frame), Lane::Handshake);
@@ -249,18 +247,20 @@ impl Outbound {
         queue.last_position
     }
 
-    /// Lets no other reason in: from now on [`push_last`](Self::push_last) is refused. Returns the reason for which the
-    /// connection was about to end, if there is one. The queue is [closed](Self::close) once the reason is set.
-    pub fn stop(&self) -> Option<DisconnectReason> {
+    /// Decides the reason for which the connection ends, and refuses everything from now on. Returns the reason: `reason`,
+    /// unless one was decided before, by a [last frame](Self::push_last) or by an earlier call. The queue is
+    /// [closed](Self::close) once the connection has this reason.
+    pub fn decide(&self, reason: DisconnectReason) -> DisconnectReason {
         let mut queue = self.queue.lock();
-        queue.stopped = true;
         match &queue.stage {
-            Stage::Finishing(reason) => Some((**reason).clone()),
-            _ => None,
+            Stage::Accepting | Stage::Draining => queue.stage = Stage::Finishing(Box::new(reason.clone())),
+            Stage::Finishing(decided) => return (**decided).clone(),
+            Stage::Closed => {}
         }
+        reason
     }
 
-    /// The reason for which the connection will end once everything is written, if there is one.
+    /// The reason for which the connection is about to end, if it is.
     pub fn finishing(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
             Stage::Finishing(reason) => Some((**reason).clone()),

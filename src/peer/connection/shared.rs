@@ -172,10 +172,9 @@ impl Shared {
         // A remote that has stopped reading does not read what the system still holds for it. Closing the connection would
         // keep up to 4 MB of unsent bytes for minutes; a reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
-        // A connection that is about to end for a reason ends for that reason, whatever happens first: senders may have
-        // been refused with it already.
-        let ending = self.outbound.stop();
-        if !self.lifecycle.end(ending.unwrap_or(reason)) {
+        // Decided under the lock of the queue: a sender that is refused from now on has the same reason as everything else.
+        let reason = self.outbound.decide(reason);
+        if !self.lifecycle.end(reason) {
             return;
         }
         let shutdown = self.shutdown.lock().take();
