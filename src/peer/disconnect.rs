@@ -4,6 +4,16 @@ use crate::wire::{Command, FrameError, Sanitised, SubnetworkId, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
 
+/// The most bytes of a text of the program that a reason keeps, because every handle of an ended peer keeps its reason.
+const KEPT: usize = 512;
+
+/// The part of a text that a reason keeps: whole characters, at most 512 bytes.
+pub(super) fn kept_text(text: &str) -> String {
+    let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|end| *end <= KEPT).last().unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
 /// The reason a connection ended: the first one, if there were several.
 ///
 /// `Display` is for people. Text from the remote in it is sanitised.
@@ -71,8 +81,8 @@ pub enum DisconnectReason {
     Misbehaved {
         /// The score.
         score: u32,
-        /// What the last points were given for, in the words of the program. `Display` shows it sanitised, because it may
-        /// quote the remote.
+        /// What the last points were given for, in the words of the program, at most 512 bytes of it. `Display` shows it
+        /// sanitised, because it may quote the remote.
         what: String,
     },
     /// A listener callback, or other code of the program that a thread of the peer ran, panicked.
@@ -87,7 +97,7 @@ pub enum DisconnectReason {
         /// The kind of the error.
         #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
         kind: io::ErrorKind,
-        /// The text of the error.
+        /// The text of the error, at most 512 bytes of it.
         message: String,
     },
 }
@@ -103,7 +113,7 @@ impl DisconnectReason {
     }
 
     pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
-        Self::Io { operation, kind: error.kind(), message: error.to_string() }
+        Self::Io { operation, kind: error.kind(), message: kept_text(&error.to_string()) }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -246,6 +256,17 @@ mod tests {
         );
         assert_eq!(format!("{:<26}|", DisconnectReason::Local), "disconnected by this side |");
         assert_eq!(format!("{:.12}|", DisconnectReason::Local), "disconnected|");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "ä€".repeat(1000);
+        let reason = DisconnectReason::io(IoOperation::Read, &io::Error::other(text.clone()));
+        let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
+        for kept in [message, kept_text(&text)] {
+            assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());
+        }
+        assert_eq!((kept_text(""), kept_text("short")), (String::new(), "short".to_owned()));
     }
 
     #[test]
