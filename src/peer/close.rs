@@ -12,7 +12,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum CloseError {
     /// Some messages were not written within the timeout.
-    #[error("closed after {waited:?} with {messages} messages ({bytes} bytes) not sent: the remote reads too slowly")]
+    #[error(
+        "closed after {waited:?} with {messages} messages ({bytes} bytes) not sent: the remote reads too slowly, or the \
+         handshake is not done"
+    )]
     NotSent {
         /// The timeout.
         waited: Duration,
@@ -45,13 +48,14 @@ impl Peer {
             return Err(CloseError::InCallback);
         }
         let last = shared.outbound.drain();
-        let outcome = shared.outbound.progress().wait(last, Instant::now().checked_add(timeout));
+        let waited_for = shared.outbound.progress().wait(last, Instant::now().checked_add(timeout));
         let (bytes, messages) = shared.outbound.size();
         shared.end(DisconnectReason::Local);
-        match outcome {
-            Outcome::Written => Ok(()),
-            Outcome::Waiting => Err(CloseError::NotSent { waited: timeout, messages, bytes }),
-            Outcome::NotWritten => Err(CloseError::Closed(shared.end_reason())),
+        // After a timeout, the last message may still be written, or the connection end, before the size is read.
+        match (shared.outbound.progress().outcome(last), waited_for) {
+            (Outcome::Written, _) => Ok(()),
+            (_, Outcome::Waiting) if messages > 0 => Err(CloseError::NotSent { waited: timeout, messages, bytes }),
+            _ => Err(CloseError::Closed(shared.end_reason())),
         }
     }
 

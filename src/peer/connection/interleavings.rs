@@ -13,7 +13,7 @@ use super::shared::{Ends, Shared};
 use super::trickle::Trickle;
 use super::writer;
 use crate::peer::rules::deadlines::Due;
-use crate::peer::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
+use crate::peer::{AskError, CloseError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
 use crate::wire::{
     Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, Reject, RejectCode, SelectedTip,
 };
@@ -223,6 +223,33 @@ fn closing_in_order_writes_everything_that_was_accepted() {
         }
         assert_eq!(shared.ended(), Some(&DisconnectReason::Local));
     });
+}
+
+#[test]
+fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
+    for ends_meanwhile in [false, true] {
+        in_many_orders(move || {
+            let (shared, ends, _) = peer(1000);
+            shared.outbound.open();
+            let writer = start_writer(&shared, ends, &Socket::default());
+            let receipts = [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap());
+            let ender = ends_meanwhile.then(|| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.end(DisconnectReason::Idle { limit: HOUR }))
+            });
+            let closed = shared.own_handle().close(HOUR);
+            match closed {
+                Ok(()) => assert_eq!(receipts.map(|receipt| receipt.try_wait()), [Some(Ok(())), Some(Ok(()))]),
+                Err(CloseError::NotSent { messages, .. }) => {
+                    assert!((1..=2).contains(&messages), "{messages} messages")
+                }
+                Err(CloseError::Closed(reason)) => assert_eq!(Some(&reason), shared.ended()),
+                Err(error) => panic!("{error}"),
+            }
+            writer.join().unwrap();
+            let _ = ender.map(JoinHandle::join);
+        });
+    }
 }
 
 #[test]
