@@ -1,9 +1,11 @@
 //! A callback that waits for its own peer gets an error, in every callback, also before the first message has arrived.
 
-use crate::common::builder;
-use crate::common::local::end_reason;
+use crate::common::blocking::{FEE_FILTER, on_fee_filter};
+use crate::common::local::{connected_peer_with, end_reason};
+use crate::common::{DEADLINE, builder};
+use crossbeam_channel::bounded;
 use kaspa_peer::testing::connect_remote;
-use kaspa_peer::wire::{Command, FeeFilter, FrameError, Message};
+use kaspa_peer::wire::{Command, FeeFilter, FrameError, Message, RejectCode, SendHeaders};
 use kaspa_peer::{Direction, DisconnectReason, Inbox, Listener, Peer, WaitError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -72,4 +74,18 @@ fn an_inbox_refuses_to_wait_in_every_callback_of_its_peer() {
         assert!(results.contains_key("on_disconnect") && (!handshake || results.len() == 5), "{results:?}");
         assert!(results.values().all(|result| *result == Err(WaitError::InCallback)), "{direction}: {results:?}");
     }
+}
+
+#[test]
+fn a_call_that_would_queue_and_wait_queues_nothing_in_a_callback() {
+    let (sender, results) = bounded(2);
+    let listener = on_fee_filter(move |peer| {
+        let pinged = peer.send_and_ping(&SendHeaders, DEADLINE).map(drop);
+        let rejected = peer.push_reject_and_wait("inv", RejectCode::INVALID, "no", None, DEADLINE);
+        [pinged, rejected].into_iter().for_each(|result| sender.send(result).unwrap());
+    });
+    let (_peer, mut remote) = connected_peer_with(listener, builder());
+    remote.send(&FEE_FILTER).unwrap();
+    assert_eq!(results.iter().take(2).collect::<Vec<_>>(), [(); 2].map(|()| Err(WaitError::InCallback)));
+    assert_eq!(remote.sync_with_ping().unwrap(), []);
 }
