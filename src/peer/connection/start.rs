@@ -76,8 +76,13 @@ fn run(shared: Arc<Shared>, body: Body) {
     if lifecycle.leave_callbacks() {
         last_callback(&shared);
     }
-    // This may drop the program's listener, whose destructor may panic.
+    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one: two
+    // panics of destructors at once abort the process.
+    let settings = shared.settings();
+    let (listener, dag) = (Arc::clone(&settings.listener), Arc::clone(&settings.dag));
     let _ = catch_panic(|| drop(shared));
+    let _ = catch_panic(|| drop(listener));
+    let _ = catch_panic(|| drop(dag));
     lifecycle.leave();
 }
 
