@@ -467,13 +467,15 @@ impl Peer {
     }
 
     /// Adds points to the remote's score for misbehaviour, and returns the score. If the score reaches the configured
-    /// [`ScoreLimit`], the peer disconnects with [`DisconnectReason::Misbehaved`], which contains `what`.
+    /// [`ScoreLimit`], the peer disconnects with [`DisconnectReason::Misbehaved`], which contains `what`, at most 512 bytes of
+    /// it.
     ///
     /// The library gives no points by itself: the program decides what misbehaviour is.
     pub fn misbehaved(&self, points: u32, what: impl Into<String>) -> u32 {
         let score = self.shared.score.lock().add(points, Instant::now());
         if self.shared.settings().score_limit.is_some_and(|limit| score >= limit.threshold) {
-            self.shared.end(DisconnectReason::Misbehaved { score, what: what.into() });
+            let what = disconnect::kept_text(&what.into());
+            self.shared.end(DisconnectReason::Misbehaved { score, what });
         }
         score
     }

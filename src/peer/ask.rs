@@ -134,8 +134,11 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`send_message`](Self::send_message) and [`ping_timeout`](Self::ping_timeout).
+    /// As [`send_message`](Self::send_message) and [`ping_timeout`](Self::ping_timeout). After [`WaitError::InCallback`] nothing was
+    /// sent.
     pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
+        // Checked first, so that nothing was sent if the call is refused.
+        self.shared().lifecycle.identity().check_not_current()?;
         let started = Instant::now();
         self.send_message(message, timeout)?;
         self.ping_timeout(timeout.saturating_sub(started.elapsed()))

@@ -4,6 +4,16 @@ use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
 
+/// The most bytes of a text of the program that a reason keeps, because every handle of an ended peer keeps its reason.
+const KEPT: usize = 512;
+
+/// The part of a text that a reason keeps: whole characters, at most 512 bytes.
+pub(super) fn kept_text(text: &str) -> String {
+    let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|end| *end <= KEPT).last().unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
 /// The reason a connection ended. If there were several reasons, this is the first.
 ///
 /// `Display` is for people. It replaces control characters in text from the remote.
@@ -71,8 +81,8 @@ pub enum DisconnectReason {
     Misbehaved {
         /// The score.
         score: u32,
-        /// The reason that the program gave for the last points. `Display` replaces control characters in this text,
-        /// because it may quote the remote.
+        /// The reason that the program gave for the last points, at most 512 bytes of it. `Display` replaces control
+        /// characters in this text, because it may quote the remote.
         what: String,
     },
     /// A listener callback, or other code of the program that a thread of the peer ran, panicked.
@@ -88,7 +98,7 @@ pub enum DisconnectReason {
         /// The kind of the error.
         #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
         kind: io::ErrorKind,
-        /// The text of the error.
+        /// The text of the error, at most 512 bytes of it.
         message: String,
     },
 }
@@ -104,7 +114,7 @@ impl DisconnectReason {
     }
 
     pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
-        Self::Io { operation, kind: error.kind(), message: error.to_string() }
+        Self::Io { operation, kind: error.kind(), message: kept_text(&error.to_string()) }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,6 +263,17 @@ mod tests {
         );
         assert_eq!(format!("{:<26}|", DisconnectReason::Local), "disconnected by this side |");
         assert_eq!(format!("{:.12}|", DisconnectReason::Local), "disconnected|");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "ä€".repeat(1000);
+        let reason = DisconnectReason::io(IoOperation::Read, &io::Error::other(text.clone()));
+        let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
+        for kept in [message, kept_text(&text)] {
+            assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());
+        }
+        assert_eq!((kept_text(""), kept_text("short")), (String::new(), "short".to_owned()));
     }
 
     #[test]

@@ -32,7 +32,9 @@ pub enum QueueError {
         /// The timeout.
         waited: Duration,
     },
-    /// The connection has ended, or is about to end.
+    /// The connection has ended, or is about to end: [`Peer::disconnect_with`](super::Peer::disconnect_with) or
+    /// [`Peer::close`](super::Peer::close) was called. While `close` writes the queued messages, the reason is
+    /// [`DisconnectReason::Local`], although the connection may yet end for another one.
     #[error("the connection has ended: {0}")]
     Closed(DisconnectReason),
     /// The message cannot be encoded.

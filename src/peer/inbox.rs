@@ -309,6 +309,13 @@ impl Inbox {
         messages.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
+    /// The listener of the program, for a callback of `peer`. From then on, a wait in a callback of this peer is refused.
+    fn listener_for(&self, peer: &Peer) -> Option<&dyn Listener> {
+        let listener = self.shared.listener.as_deref()?;
+        self.shared.state.lock().peer = Some(peer.shared().lifecycle.identity());
+        Some(listener)
+    }
+
     fn keep(&self, peer: &Peer, message: Message) {
         let mut state = self.shared.state.lock();
         state.peer = Some(peer.shared().lifecycle.identity());
@@ -369,19 +376,19 @@ impl Listener for Inbox {
     }
 
     fn on_handshake(&self, peer: &Peer) {
-        if let Some(listener) = &self.shared.listener {
+        if let Some(listener) = self.listener_for(peer) {
             listener.on_handshake(peer);
         }
     }
 
     fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {
-        if let Some(listener) = &self.shared.listener {
+        if let Some(listener) = self.listener_for(peer) {
             listener.on_read(peer, bytes, frame);
         }
     }
 
     fn on_write(&self, peer: &Peer, command: Command, bytes: usize, error: Option<&io::Error>) {
-        if let Some(listener) = &self.shared.listener {
+        if let Some(listener) = self.listener_for(peer) {
             listener.on_write(peer, command, bytes, error);
         }
     }
@@ -399,7 +406,7 @@ impl Listener for Inbox {
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
         self.shared.state.lock().ended = Some(reason.clone());
         self.shared.changed.notify_all();
-        if let Some(listener) = &self.shared.listener {
+        if let Some(listener) = self.listener_for(peer) {
             listener.on_disconnect(peer, reason);
         }
     }

@@ -1,12 +1,9 @@
 //! Catches panics in code of the program: callbacks, streams, outputs of captures, the logger.
 
+use super::disconnect::kept_text;
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// A longer message of a panic is cut to this many bytes, because every handle of an ended peer keeps the reason for
-/// the end.
-const KEPT: usize = 512;
 
 /// Runs code of the program. Returns the message if it panics.
 ///
@@ -22,16 +19,13 @@ pub(super) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The message of a panic, from the payload that `catch_unwind` returns. At most [`KEPT`] bytes of it.
+/// The message of a panic, from the payload that `catch_unwind` returns. At most 512 bytes of it.
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => *text,
-        (_, Some(text)) => text.as_str(),
+    kept_text(match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
         _ => "the panic has no message",
-    };
-    let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
-    let end = ends.take_while(|end| *end <= KEPT).last().unwrap_or_default();
-    text.get(..end).unwrap_or_default().to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -59,11 +53,5 @@ mod tests {
     fn a_payload_that_panics_when_it_is_dropped_is_caught() {
         let message = catch_panic(|| panic_any(PanicsOnDrop)).map(|()| String::new()).unwrap_err();
         assert_eq!(message, "the panic has no message");
-    }
-
-    #[test]
-    fn a_long_message_is_cut_between_characters() {
-        let message = catch_panic(|| panic!("{}", "ä€".repeat(1000))).map(|()| String::new()).unwrap_err();
-        assert!(message.len() <= KEPT && message.len() > KEPT - 4, "{}", message.len());
     }
 }

@@ -113,7 +113,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If the message was not queued, or was not written within `timeout`; [`WaitError::InCallback`] in a callback of this peer.
+    /// If the message was not queued, or was not written within `timeout`; [`WaitError::InCallback`] in a callback of this peer,
+    /// where it queues nothing.
     pub fn push_reject_and_wait(
         &self,
         command: impl Into<WireString>,
@@ -122,6 +123,8 @@ impl Peer {
         hash: Option<Hash>,
         timeout: Duration,
     ) -> Result<(), WaitError> {
+        // Checked first, so that nothing was sent if the call is refused.
+        self.shared().lifecycle.identity().check_not_current()?;
         let reject = self.rejection(command.into(), code, reason.into(), hash);
         self.queue_message(&reject)?.wait_timeout(timeout)
     }

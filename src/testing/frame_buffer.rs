@@ -125,6 +125,11 @@ impl FrameBuffer {
         self.bytes.resize(before + missing.min(PIECE), 0);
         let result = source.read(self.bytes.get_mut(before..).unwrap_or_default());
         let count = result.as_ref().map_or(0, |count| *count);
+        if count > missing.min(PIECE) {
+            let problem = "`read` returned more bytes than it was given room for";
+            self.bytes.truncate(before);
+            return Err(Error::Io(io::Error::new(ErrorKind::InvalidData, problem)));
+        }
         self.bytes.truncate(before + count);
         match result {
             Ok(0) if before == 0 && self.to_skip == 0 => Err(Error::Ended(End::Closed)),
@@ -220,6 +225,21 @@ mod tests {
             assert!(error.starts_with("frame: "), "{error}");
             assert_eq!(read(&mut buffer, &mut source), Err(error));
         }
+    }
+
+    #[test]
+    fn a_read_that_returns_more_than_it_was_given_room_for_is_an_error() {
+        struct Lies;
+
+        impl Read for Lies {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Ok(usize::MAX)
+            }
+        }
+
+        let mut buffer = FrameBuffer::new(NETWORK);
+        let Err(Error::Io(error)) = buffer.read_message(&mut Lies) else { panic!("no error") };
+        assert_eq!((error.kind(), buffer.len()), (ErrorKind::InvalidData, 0));
     }
 
     #[test]

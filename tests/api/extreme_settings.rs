@@ -2,11 +2,11 @@
 
 use crate::common::local::{connected_pair, connected_peer, new_peer};
 use crate::common::{DEADLINE, builder, version};
-use kaspa_peer::testing::{TestFrame, tcp_pair};
+use kaspa_peer::testing::{ConnectPeersError, TestFrame, connect_remote, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Hash, Inventory, NetAddress, Network, TimedAddress};
 use kaspa_peer::{
     Config, ConfigBuilder, ConfigError, Direction, DisconnectReason, EventKind, HandshakeError, Peer, RateLimit,
-    ScoreLimit, StallRule, WaitError, WaitedFor, events,
+    ScoreLimit, StallRule, StartError, WaitError, WaitedFor, events,
 };
 use std::time::Duration;
 
@@ -152,6 +152,15 @@ fn a_stack_that_is_too_small_is_refused() {
     let error = builder().stack_size(64 * 1024 - 1).build().unwrap_err();
     assert_eq!(error, ConfigError::StackSize { found: 65_535, min: 65_536 });
     converse(builder().stack_size(64 * 1024));
+}
+
+#[test]
+fn a_stack_that_the_system_cannot_map_is_an_error_of_the_constructor() {
+    for size in [usize::MAX, usize::MAX - 5000, isize::MAX as usize, 1 << 46] {
+        let config = builder().stack_size(size).build().unwrap();
+        let error = connect_remote(Direction::Inbound, &config).map(drop).unwrap_err();
+        assert!(matches!(error, ConnectPeersError::Start(StartError::Thread { .. })), "{size}: {error}");
+    }
 }
 
 #[test]

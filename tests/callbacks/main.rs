@@ -8,3 +8,4 @@ mod listener_pointers;
 mod on_write;
 mod panics;
 mod slow_callbacks;
+mod waiting_in_callbacks;

@@ -2,9 +2,9 @@
 
 use crate::common::local::connected_peer;
 use crate::common::{BOTH, DEADLINE, builder};
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use kaspa_peer::testing::connect_remote_over_tcp;
-use kaspa_peer::{DisconnectReason, Listener, Peer, WaitError};
+use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, WaitError};
 
 /// Disconnects another peer when it is dropped, and waits for the end of that peer.
 struct EndsAnotherPeer {
@@ -18,6 +18,51 @@ impl Drop for EndsAnotherPeer {
     fn drop(&mut self) {
         self.other.disconnect();
         let _ = self.results.send(self.other.wait_for_disconnect_timeout(DEADLINE));
+    }
+}
+
+/// Reports that it is dropped, and panics.
+struct PanicsOnDrop {
+    name: &'static str,
+    dropped: Sender<&'static str>,
+    /// `on_disconnect` waits until this is disconnected.
+    gate: Receiver<()>,
+}
+
+impl Listener for PanicsOnDrop {
+    fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
+        let _ = self.gate.recv_timeout(DEADLINE);
+    }
+}
+
+impl DagView for PanicsOnDrop {}
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        let _ = self.dropped.send(self.name);
+        panic!("the {} is dropped", self.name);
+    }
+}
+
+#[test]
+fn the_destructors_of_a_listener_and_a_dag_view_can_both_panic() {
+    for direction in BOTH {
+        let (sender, dropped) = unbounded();
+        let (open, gate) = bounded(0);
+        let [listener, dag] =
+            ["listener", "view"].map(|name| PanicsOnDrop { name, dropped: sender.clone(), gate: gate.clone() });
+        drop(sender);
+        let config = builder().listener(listener).dag(dag).build().unwrap();
+        let (peer, _remote) = connect_remote_over_tcp(direction, &config).unwrap();
+        drop(config);
+        // Dropped before the peer's threads end, so that they drop the rest.
+        drop(peer);
+        drop(open);
+        for expected in ["listener", "view"] {
+            assert_eq!(dropped.recv_timeout(DEADLINE), Ok(expected));
+        }
+        // Disconnected: both senders are dropped, so both destructors are done.
+        assert!(dropped.recv_timeout(DEADLINE).is_err_and(|error| error.is_disconnected()));
     }
 }
 

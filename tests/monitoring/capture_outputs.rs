@@ -8,6 +8,8 @@ use kaspa_peer::Peer;
 use kaspa_peer::peer::{Capture, Captured};
 use kaspa_peer::wire::{CustomMessage, FeeFilter, Network};
 use parking_lot::Mutex;
+use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
@@ -95,6 +97,48 @@ fn an_output_that_panics_stops_the_capture_and_no_peer() {
     assert!(capture.flush().unwrap_err().to_string().contains("the disk is on fire"));
     out.peer.ping().unwrap();
     assert_eq!(out.peer.disconnect_reason(), None);
+}
+
+#[test]
+fn an_error_of_the_output_can_use_the_capture_and_panic() {
+    /// An error that uses the capture when its text is asked for, and then panics.
+    struct Rude(Arc<OnceLock<Capture>>);
+
+    impl fmt::Debug for Rude {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Rude")
+        }
+    }
+
+    impl fmt::Display for Rude {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("{} bytes are recorded", self.0.get().unwrap().written());
+        }
+    }
+
+    impl Error for Rude {}
+
+    let own = Arc::new(OnceLock::<Capture>::new());
+    let capture = {
+        let (own, mut writes) = (own.clone(), 0);
+        capture_to(OnWrite(move |_: &[u8]| {
+            writes += 1;
+            if writes > 1 { Err(io::Error::new(io::ErrorKind::StorageFull, Rude(own.clone()))) } else { Ok(()) }
+        }))
+    };
+    own.set(capture.clone()).unwrap();
+    let (out, _inb) = connected_pair(builder().capture(capture.clone()), builder());
+    out.peer.ping_timeout(DEADLINE).unwrap();
+    let (flushed, result) = mpsc::channel();
+    let flushing = capture.clone();
+    thread::spawn(move || flushed.send(flushing.flush()));
+    let error = result.recv_timeout(DEADLINE).unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert!(error.to_string().contains("bytes are recorded"), "{error}");
+    assert!(capture.is_stopped());
+    out.peer.ping_timeout(DEADLINE).unwrap();
+    out.peer.disconnect();
+    out.peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
 }
 
 #[test]

@@ -31,6 +31,13 @@ fn the_peer_ends_when_its_score_reaches_the_threshold() {
 }
 
 #[test]
+fn a_handle_of_the_ended_peer_keeps_a_part_of_a_long_text() {
+    let (local, _remote) = connected_peer(builder().score_limit(LIMIT));
+    local.peer.misbehaved(100, "spam ".repeat(1_000_000));
+    assert_eq!(end_reason(&local.peer), misbehaved(100, &"spam ".repeat(103)[..512]));
+}
+
+#[test]
 fn without_a_limit_points_are_only_counted() {
     let (local, mut remote) = connected_peer(builder());
     for _ in 0..3 {

@@ -6,5 +6,6 @@ mod common;
 mod faulty_streams;
 mod memory_streams;
 mod resets;
+mod stream_destructors;
 #[cfg(unix)]
 mod unix_sockets;

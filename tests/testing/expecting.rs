@@ -221,7 +221,7 @@ fn a_node_that_sends_without_end_does_not_outlast_the_timeout() {
     let endless = TestFrame::new("endless", &[], Network::Simnet).with_length(32 << 20).to_bytes();
     let [pings, bytes] = [ping, endless].map(|start| {
         let (mut one, other) = memory_pair();
-        let flood = std::thread::spawn(move || {
+        let flood = thread::spawn(move || {
             use std::io::Write;
             let mut next = start.as_slice();
             while one.write_all(next).is_ok() {

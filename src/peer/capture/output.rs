@@ -237,7 +237,7 @@ impl Shared {
             let result = catch_panic(|| self.write(&mut *out, &batch));
             let result = result.unwrap_or_else(|message| Err(io::Error::other(format!("writing panicked: {message}"))));
             if let Err(error) = result {
-                self.fail(&error);
+                self.fail(error);
                 break;
             }
             self.state.lock().flushed = position;
@@ -284,16 +284,20 @@ impl Shared {
         out.flush()
     }
 
-    fn fail(&self, error: &io::Error) {
+    fn fail(&self, error: io::Error) {
+        // The text and the destructor are code of the program: they may panic, and may use the capture.
+        let kind = error.kind();
+        let text = catch_panic(|| error.to_string()).unwrap_or_else(|message| format!("its error panicked: {message}"));
+        let _ = catch_panic(|| drop(error));
         let mut state = self.state.lock();
         state.stopped = true;
-        state.error = Some((error.kind(), error.to_string()));
+        state.error = Some((kind, text.clone()));
         state.buffer = Vec::new();
         state.taken = 0;
         state.due = None;
         drop(state);
         self.progress.notify_all();
         // The program's logger may panic.
-        let _ = catch_panic(|| warn!(target: CAPTURE, "capture stopped: {error}"));
+        let _ = catch_panic(|| warn!(target: CAPTURE, "capture stopped: {text}"));
     }
 }

@@ -12,8 +12,10 @@ use super::questions::Awaited;
 use super::shared::{Ends, Shared};
 use super::writer;
 use crate::peer::rules::deadlines::Due;
-use crate::peer::{AskError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
-use crate::wire::{Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, SelectedTip};
+use crate::peer::{AskError, CloseError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
+use crate::wire::{
+    Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, Reject, RejectCode, SelectedTip,
+};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
     io::{self, Write},
@@ -223,6 +225,33 @@ fn closing_in_order_writes_everything_that_was_accepted() {
 }
 
 #[test]
+fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
+    for ends_meanwhile in [false, true] {
+        in_many_orders(move || {
+            let (shared, ends, _) = peer(1000);
+            shared.outbound.open();
+            let writer = start_writer(&shared, ends, &Socket::default());
+            let receipts = [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap());
+            let ender = ends_meanwhile.then(|| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.end(DisconnectReason::Idle { limit: HOUR }))
+            });
+            let closed = shared.own_handle().close(HOUR);
+            match closed {
+                Ok(()) => assert_eq!(receipts.map(|receipt| receipt.try_wait()), [Some(Ok(())), Some(Ok(()))]),
+                Err(CloseError::NotSent { messages, .. }) => {
+                    assert!((1..=2).contains(&messages), "{messages} messages")
+                }
+                Err(CloseError::Closed(reason)) => assert_eq!(Some(&reason), shared.ended()),
+                Err(error) => panic!("{error}"),
+            }
+            writer.join().unwrap();
+            let _ = ender.map(JoinHandle::join);
+        });
+    }
+}
+
+#[test]
 fn the_last_frame_is_written_before_the_connection_ends() {
     in_many_orders(|| {
         let (shared, ends, shut_down) = peer(1000);
@@ -266,6 +295,33 @@ fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
                 Ok(receipt) => assert!([Ok(()), Err(WaitError::Closed(reason.clone()))].contains(&receipt.wait())),
                 Err(error) => assert_eq!(error, QueueError::Closed(reason.clone())),
             }
+        }
+    });
+}
+
+#[test]
+fn a_last_message_that_is_refused_has_the_final_reason() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1000);
+        shared.outbound.open();
+        let rejecter = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.end_with(&Reject::new("tx", RejectCode::DUST, "too small"), DisconnectReason::Local)
+            })
+        };
+        let ender = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.end(DisconnectReason::Idle { limit: HOUR }))
+        };
+        // The remote closes meanwhile.
+        shared.end(DisconnectReason::RemoteClosed { inside_frame: false });
+        let result = rejecter.join().unwrap();
+        ender.join().unwrap();
+        let reason = shared.ended().unwrap();
+        match result {
+            Ok(()) => assert_eq!(*reason, DisconnectReason::Local),
+            Err(error) => assert_eq!(error, QueueError::Closed(reason.clone())),
         }
     });
 }

@@ -49,9 +49,6 @@ struct Queue {
     /// Our `verack` is queued. From then on no frame is added to `held`.
     open: bool,
     stage: Stage,
-    /// [`Outbound::stop`] sets it, just before `Lifecycle::end` sets the reason for the end. After that, `push_last` is
-    /// refused.
-    stopped: bool,
     /// The bytes of the frames that are queued or that the writer is writing.
     bytes: usize,
     messages: usize,
@@ -76,8 +73,8 @@ enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused. The writer thread ends the connection for this reason when it has written all
-    /// batches.
+    /// Every new frame is refused, and the connection ends for this reason: at once, or when the writer thread has
+    /// written all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -251,7 +248,7 @@ impl Outbound {
     /// frame is written, the writer thread ends the connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
-        if queue.stopped || !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
+        if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
             return Err(Refused::Closed);
         }
         queue.append(command, Queued::Small(frame), Lane::Handshake);
@@ -277,19 +274,20 @@ impl Outbound {
         self.queue.lock().last_position
     }
 
-    /// Refuses every later [`push_last`](Self::push_last), so that it cannot set another reason. Returns the reason of
-    /// an earlier `push_last`, if there was one. `Shared::end` calls this method, then sets the reason for the end,
-    /// then calls [`close`](Self::close).
-    pub fn stop(&self) -> Option<DisconnectReason> {
+    /// Decides the reason for which the connection ends, and refuses every frame from now on. Returns `reason`, unless
+    /// [`push_last`](Self::push_last) or an earlier call has decided another. `Shared::end` calls this method, then sets
+    /// the reason for the end, then calls [`close`](Self::close).
+    pub fn decide(&self, reason: DisconnectReason) -> DisconnectReason {
         let mut queue = self.queue.lock();
-        queue.stopped = true;
         match &queue.stage {
-            Stage::Finishing(reason) => Some((**reason).clone()),
-            _ => None,
+            Stage::Accepting | Stage::Draining => queue.stage = Stage::Finishing(Box::new(reason.clone())),
+            Stage::Finishing(decided) => return (**decided).clone(),
+            Stage::Closed => {}
         }
+        reason
     }
 
-    /// The reason for which the connection will end when the last frame is written. `None` if no last frame is queued.
+    /// The reason for which the connection is about to end. `None` if none is decided.
     pub fn finishing(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
             Stage::Finishing(reason) => Some((**reason).clone()),

@@ -175,15 +175,16 @@ impl Shared {
         // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.
         // A reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
-        // If a last frame is queued, the connection ends for the reason of that frame and not for `reason`, because
-        // senders may already have been refused with it.
-        let ending = self.outbound.stop();
-        if !self.lifecycle.end(ending.unwrap_or(reason)) {
+        // Decided under the lock of the queue, so that a sender that is refused from now on sees the same reason.
+        let reason = self.outbound.decide(reason);
+        if !self.lifecycle.end(reason) {
             return;
         }
         let shutdown = self.shutdown.lock().take();
-        // The program's stream, and its logger below, may panic. A panic must not skip the other steps.
-        let _ = catch_panic(|| shutdown.map(|shutdown| shutdown(reset)));
+        // The program's stream, and its logger below, may panic. A panic must not skip the other steps. The closure is
+        // dropped separately: if its destructor panicked while its own panic unwinds, the process would abort.
+        let _ = catch_panic(|| shutdown.as_ref().map(|shutdown| shutdown(reset)));
+        let _ = catch_panic(|| drop(shutdown));
         drop(self.outbound.close());
         let announcements = self.announcements.lock().close();
         let last_requests = std::mem::take(&mut *self.last_requests.lock());

@@ -48,7 +48,9 @@ pub(in crate::peer) fn start(
             .name(format!("kpeer-{}-{short}", shared.id))
             .stack_size(config.settings().stack_size);
         let of_thread = Arc::clone(&shared);
-        if let Err(error) = spawn(thread, move || run(of_thread, body)) {
+        // A thread that cannot be started drops a half of the program's stream here, whose destructor may panic.
+        let spawned = catch_panic(|| spawn(thread, move || run(of_thread, body)));
+        if let Err(error) = spawned.unwrap_or_else(|message| Err(io::Error::other(message))) {
             shared.lifecycle.cancel(THREADS - started);
             shared.end(DisconnectReason::Local);
             shared.lifecycle.wait_until_finished(None);
@@ -66,14 +68,22 @@ pub(in crate::peer) fn start(
 fn run(shared: Arc<Shared>, body: Body) {
     let lifecycle = Arc::clone(&shared.lifecycle);
     lifecycle.identity().adopt_thread();
-    if lifecycle.wait_for_start() {
-        body(&shared);
+    // The thread of the reader or the writer ends with the destructor of a half of the program's stream, which may panic.
+    if lifecycle.wait_for_start()
+        && let Err(message) = catch_panic(|| body(&shared))
+    {
+        shared.end(DisconnectReason::CallbackPanicked { message });
     }
     if lifecycle.leave_callbacks() {
         last_callback(&shared);
     }
-    // This may drop the program's listener, whose destructor may panic.
+    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one: two
+    // panics of destructors at once abort the process.
+    let settings = shared.settings();
+    let (listener, dag) = (Arc::clone(&settings.listener), Arc::clone(&settings.dag));
     let _ = catch_panic(|| drop(shared));
+    let _ = catch_panic(|| drop(listener));
+    let _ = catch_panic(|| drop(dag));
     lifecycle.leave();
 }
 
