@@ -1,6 +1,6 @@
 //! One connection: its threads, what they share, and how it starts and ends.
 //!
-//! `start` makes the shared state and the threads. `lifecycle` holds the reason of the end. `reader`, `writer` and `pinger` are
+//! `start` makes the shared state and the threads. `version_exchange` builds and sends the messages of the handshake. `lifecycle` holds the reason of the end. `reader`, `writer` and `pinger` are
 //! the threads. `outbound` is the queue between the callers and the writer, `send_progress` tells receipts how far the writer
 //! is, and `trickle` collects announcements. `questions` are the requests whose callers wait for an answer.
 
@@ -19,4 +19,5 @@ pub(in crate::peer) mod shared;
 pub(in crate::peer) mod start;
 pub(in crate::peer) mod thread_identity;
 mod trickle;
+mod version_exchange;
 mod writer;

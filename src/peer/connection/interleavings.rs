@@ -7,9 +7,9 @@
 //! A test whose threads wait for something that never comes fails as a deadlock, or when it has taken too many steps.
 
 use super::lifecycle::THREADS;
-use super::outbound::{Lane, Refused, Wait};
+use super::outbound::{MessageKind, Refused, Wait};
 use super::questions::Awaited;
-use super::shared::{Ends, Shared};
+use super::shared::{Shared, WakeUps};
 use super::writer;
 use crate::peer::rules::deadlines::Due;
 use crate::peer::{AskError, CloseError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
@@ -37,7 +37,7 @@ fn in_many_orders(test: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A peer without threads, and how often its connection was shut down.
-fn peer(queue_limit: usize) -> (Arc<Shared>, Ends, Arc<AtomicUsize>) {
+fn peer(queue_limit: usize) -> (Arc<Shared>, WakeUps, Arc<AtomicUsize>) {
     let config = Config::builder(Network::Simnet).queue_limit(queue_limit).trickle_interval(HOUR).build().unwrap();
     let shut_down = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&shut_down);
@@ -45,8 +45,8 @@ fn peer(queue_limit: usize) -> (Arc<Shared>, Ends, Arc<AtomicUsize>) {
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let address = "192.0.2.1:1".parse().unwrap();
-    let (shared, ends) = Shared::new(&config, Direction::Outbound, address, shutdown);
-    (Arc::new(shared), ends, shut_down)
+    let (shared, wake_ups) = Shared::new(&config, Direction::Outbound, address, shutdown);
+    (Arc::new(shared), wake_ups, shut_down)
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -86,10 +86,10 @@ impl Socket {
 }
 
 /// The real writer.
-fn start_writer(shared: &Arc<Shared>, ends: Ends, socket: &Socket) -> JoinHandle<()> {
+fn start_writer(shared: &Arc<Shared>, wake_ups: WakeUps, socket: &Socket) -> JoinHandle<()> {
     let (shared, socket) = (Arc::clone(shared), socket.clone());
     thread::spawn(move || {
-        writer::run_scheduled(&shared, Box::new(socket), &ends);
+        writer::run_scheduled(&shared, Box::new(socket), &wake_ups);
         // After a write fails, the pinger ends the connection a moment later.
         shared.end(DisconnectReason::Local);
     })
@@ -103,10 +103,10 @@ fn queue(shared: &Shared, nonce: u64, wait: Wait) -> Result<Receipt, QueueError>
 fn every_receipt_resolves_once_and_says_what_happened() {
     for fails_at in [None, Some(2)] {
         in_many_orders(move || {
-            let (shared, ends, _) = peer(1000);
+            let (shared, wake_ups, _) = peer(1000);
             shared.outbound.open();
             let socket = Socket { fails_at, ..Socket::default() };
-            let writer = start_writer(&shared, ends, &socket);
+            let writer = start_writer(&shared, wake_ups, &socket);
             let senders = [[1, 2], [3, 4]].map(|nonces| {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
@@ -141,10 +141,10 @@ fn every_receipt_resolves_once_and_says_what_happened() {
 #[test]
 fn senders_that_wait_for_room_all_get_it() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer(1);
+        let (shared, wake_ups, _) = peer(1);
         shared.outbound.open();
         let socket = Socket::default();
-        let writer = start_writer(&shared, ends, &socket);
+        let writer = start_writer(&shared, wake_ups, &socket);
         let senders = [[1, 2], [3, 4], [5, 6]].map(|nonces| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || nonces.map(|nonce| queue(&shared, nonce, Wait::AtMost(Duration::MAX)).unwrap()))
@@ -181,15 +181,15 @@ fn senders_that_wait_for_room_learn_of_the_end() {
 #[test]
 fn messages_queued_before_the_handshake_follow_the_verack() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer(1000);
+        let (shared, wake_ups, _) = peer(1000);
         let socket = Socket::default();
-        let writer = start_writer(&shared, ends, &socket);
+        let writer = start_writer(&shared, wake_ups, &socket);
         let sender = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap()))
         };
         // A ping stands for the verack, because the socket of these tests takes frames of one size.
-        shared.queue_in(Lane::Handshake, &Ping { nonce: 0 }, Wait::No).unwrap();
+        shared.queue_in(MessageKind::Handshake, &Ping { nonce: 0 }, Wait::No).unwrap();
         shared.outbound.open();
         let receipts = sender.join().unwrap();
         receipts.into_iter().for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
@@ -202,10 +202,10 @@ fn messages_queued_before_the_handshake_follow_the_verack() {
 #[test]
 fn closing_in_order_writes_everything_that_was_accepted() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer(1000);
+        let (shared, wake_ups, _) = peer(1000);
         shared.outbound.open();
         let socket = Socket::default();
-        let writer = start_writer(&shared, ends, &socket);
+        let writer = start_writer(&shared, wake_ups, &socket);
         let sender = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -228,9 +228,9 @@ fn closing_in_order_writes_everything_that_was_accepted() {
 fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
     for ends_meanwhile in [false, true] {
         in_many_orders(move || {
-            let (shared, ends, _) = peer(1000);
+            let (shared, wake_ups, _) = peer(1000);
             shared.outbound.open();
-            let writer = start_writer(&shared, ends, &Socket::default());
+            let writer = start_writer(&shared, wake_ups, &Socket::default());
             let receipts = [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap());
             let ender = ends_meanwhile.then(|| {
                 let shared = Arc::clone(&shared);
@@ -254,10 +254,10 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
 #[test]
 fn the_last_frame_is_written_before_the_connection_ends() {
     in_many_orders(|| {
-        let (shared, ends, shut_down) = peer(1000);
+        let (shared, wake_ups, shut_down) = peer(1000);
         shared.outbound.open();
         let socket = Socket::default();
-        let writer = start_writer(&shared, ends, &socket);
+        let writer = start_writer(&shared, wake_ups, &socket);
         let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
         let idle = DisconnectReason::Idle { limit: HOUR };
         let results = [0, 1].map(|_| {
@@ -275,9 +275,9 @@ fn the_last_frame_is_written_before_the_connection_ends() {
 #[test]
 fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer(1000);
+        let (shared, wake_ups, _) = peer(1000);
         shared.outbound.open();
-        let writer = start_writer(&shared, ends, &Socket::default());
+        let writer = start_writer(&shared, wake_ups, &Socket::default());
         let senders = [1, 2].map(|nonce| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || queue(&shared, nonce, Wait::No))
@@ -372,10 +372,10 @@ fn the_last_of_three_threads_calls_on_disconnect_and_then_the_peer_is_finished()
                     let (shared, calls) = (Arc::clone(&shared), Arc::clone(&calls));
                     thread::spawn(move || {
                         let started = shared.lifecycle.wait_for_start();
-                        if shared.lifecycle.leave_callbacks() {
+                        if shared.lifecycle.finish_callbacks() {
                             calls.fetch_add(1, Ordering::Relaxed);
                         }
-                        shared.lifecycle.leave();
+                        shared.lifecycle.thread_exits();
                         started
                     })
                 })
@@ -439,7 +439,7 @@ fn every_question_gets_one_answer_or_none() {
 #[test]
 fn the_pinger_never_sleeps_past_an_earlier_deadline() {
     in_many_orders(|| {
-        let (shared, ends, _) = peer(1000);
+        let (shared, wake_ups, _) = peer(1000);
         let now = Instant::now();
         let soon = now + Duration::from_millis(1);
         let pinger = {
@@ -448,7 +448,7 @@ fn the_pinger_never_sleeps_past_an_earlier_deadline() {
         };
         shared.with_deadlines(|deadlines| deadlines.end_at(soon, DisconnectReason::Local));
         let Err(Some(wake_at)) = pinger.join().unwrap() else { panic!("nothing to wait for") };
-        assert!(wake_at <= soon || ends.pinger.try_recv().is_ok(), "sleeps too long");
+        assert!(wake_at <= soon || wake_ups.pinger.try_recv().is_ok(), "sleeps too long");
         assert_eq!(shared.next_due(soon), Ok(Due::End(DisconnectReason::Local)));
     });
 }
@@ -457,9 +457,9 @@ fn the_pinger_never_sleeps_past_an_earlier_deadline() {
 fn the_writer_never_sleeps_past_announcements() {
     let item = |number| Inventory::tx(Hash::from_bytes([number; 32]));
     in_many_orders(move || {
-        let (shared, ends, _) = peer(1000);
+        let (shared, wake_ups, _) = peer(1000);
         shared.outbound.open();
-        ends.work.try_iter().for_each(drop);
+        wake_ups.writer.try_iter().for_each(drop);
         let announcers = [1, 2].map(|number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.queue_inventory(&[item(number)]))
@@ -478,6 +478,6 @@ fn the_writer_never_sleeps_past_announcements() {
         announcers.into_iter().for_each(|announcer| assert_eq!(announcer.join().unwrap(), Ok(())));
         let waiting = shared.announcements.lock().len().1;
         assert_eq!(announced + waiting, 2);
-        assert!(waiting == 0 || sleeps.is_some() || ends.work.try_recv().is_ok(), "sleeps with {waiting} left");
+        assert!(waiting == 0 || sleeps.is_some() || wake_ups.writer.try_recv().is_ok(), "sleeps with {waiting} left");
     });
 }

@@ -32,9 +32,9 @@ struct State {
     /// The quit channel. Its sender is dropped when the connection ends, which wakes every `select!` that waits on it.
     quit: Option<(Sender<Infallible>, Receiver<Infallible>)>,
     /// The number of threads that may still run callbacks.
-    calling: usize,
+    threads_with_callbacks: usize,
     /// The number of threads that have not exited.
-    running: usize,
+    threads_running: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,8 @@ impl Lifecycle {
                 start: Start::Pending,
                 handshake_done: false,
                 quit: Some(bounded(0)),
-                calling: THREADS,
-                running: THREADS,
+                threads_with_callbacks: THREADS,
+                threads_running: THREADS,
             }),
             changed: Condvar::new(),
         }
@@ -72,8 +72,8 @@ impl Lifecycle {
     /// Makes the threads that were started exit, because `missing` of the three threads could not be started.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
-        state.calling -= missing.min(state.calling);
-        state.running -= missing.min(state.running);
+        state.threads_with_callbacks -= missing.min(state.threads_with_callbacks);
+        state.threads_running -= missing.min(state.threads_running);
         drop(state);
         self.set_start(Start::Cancelled);
     }
@@ -156,17 +156,17 @@ impl Lifecycle {
 
     /// Called by each thread after its last callback. Returns `true` for the last thread, which must then call
     /// `on_disconnect`. After [`cancel`](Self::cancel) it always returns `false`.
-    pub fn leave_callbacks(&self) -> bool {
+    pub fn finish_callbacks(&self) -> bool {
         let mut state = self.state.lock();
-        state.calling = state.calling.saturating_sub(1);
-        state.calling == 0 && state.start == Start::Started
+        state.threads_with_callbacks = state.threads_with_callbacks.saturating_sub(1);
+        state.threads_with_callbacks == 0 && state.start == Start::Started
     }
 
     /// Called by each thread right before it exits. When the last thread has called it,
     /// [`wait_until_finished`](Self::wait_until_finished) returns.
-    pub fn leave(&self) {
+    pub fn thread_exits(&self) {
         let mut state = self.state.lock();
-        state.running = state.running.saturating_sub(1);
+        state.threads_running = state.threads_running.saturating_sub(1);
         drop(state);
         self.changed.notify_all();
     }
@@ -176,7 +176,7 @@ impl Lifecycle {
     pub fn wait_until_finished(&self, deadline: Option<Instant>) -> bool {
         let mut timed_out = false;
         let mut state = self.state.lock();
-        while state.running > 0 {
+        while state.threads_running > 0 {
             match deadline {
                 _ if timed_out => return false,
                 Some(deadline) => timed_out = self.changed.wait_until(&mut state, deadline).timed_out(),
@@ -206,7 +206,7 @@ mod tests {
     fn only_the_last_thread_to_leave_calls_on_disconnect() {
         let lifecycle = Lifecycle::new();
         lifecycle.start();
-        assert_eq!([(); THREADS].map(|()| lifecycle.leave_callbacks()), [false, false, true]);
+        assert_eq!([(); THREADS].map(|()| lifecycle.finish_callbacks()), [false, false, true]);
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
         for _ in 0..THREADS - 1 {
             assert!(!lifecycle.wait_for_start());
             assert!(!lifecycle.wait_until_finished(Some(Instant::now())));
-            assert!(!lifecycle.leave_callbacks());
-            lifecycle.leave();
+            assert!(!lifecycle.finish_callbacks());
+            lifecycle.thread_exits();
         }
         assert!(lifecycle.wait_until_finished(None));
     }

@@ -80,7 +80,7 @@ enum Stage {
 }
 
 /// An encoded frame that is to be queued.
-pub(in crate::peer) enum Queued<'a> {
+pub(in crate::peer) enum EncodedFrame<'a> {
     /// A small frame, which is copied into a batch.
     Small(&'a [u8]),
     /// A large frame, which is kept as it is.
@@ -89,7 +89,7 @@ pub(in crate::peer) enum Queued<'a> {
     Shared(Bytes),
 }
 
-impl Queued<'_> {
+impl EncodedFrame<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Small(bytes) => bytes.len(),
@@ -102,7 +102,7 @@ impl Queued<'_> {
 /// The kind of a queued message. It decides whether the message waits for the handshake, and how much of the queue it
 /// may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::peer) enum Lane {
+pub(in crate::peer) enum MessageKind {
     /// A message of the handshake, or the last `reject`. It does not wait for the handshake, is accepted even if the
     /// queue is full, and has no position.
     Handshake,
@@ -160,7 +160,13 @@ impl Outbound {
     }
 
     /// Queues a frame. Returns its position, or 0 for a message of the handshake.
-    pub fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, Refused> {
+    pub fn push(
+        &self,
+        command: Command,
+        frame: EncodedFrame<'_>,
+        kind: MessageKind,
+        wait: Wait,
+    ) -> Result<u64, Refused> {
         let mut queue = self.queue.lock();
         if let Wait::AtMost(timeout) = wait
             && (queue.bytes >= self.high_water_mark || !queue.waiting.is_empty())
@@ -176,7 +182,7 @@ impl Outbound {
             Stage::Accepting => true,
             // Automatic answers are still queued, because a remote that gets no pong could disconnect before the queue
             // is written.
-            Stage::Draining => lane != Lane::Ordinary,
+            Stage::Draining => kind != MessageKind::Ordinary,
             Stage::Finishing(_) | Stage::Closed => false,
         };
         if !accepts {
@@ -184,30 +190,30 @@ impl Outbound {
             return Err(Refused::Closed);
         }
         if let Wait::No = wait
-            && !self.has_room(&queue, frame.len(), lane)
+            && !self.has_room(&queue, frame.len(), kind)
         {
             return Err(Refused::Full { queued: queue.bytes, limit: self.limit });
         }
-        let position = queue.append(command, frame, lane);
+        let position = queue.append(command, frame, kind);
         if queue.bytes < self.high_water_mark {
             queue.waiting.wake_first();
         }
-        let wake_up = queue.take_wake_up(lane);
+        let wake_up = queue.take_wake_up(kind);
         drop(queue);
         wake(wake_up);
         Ok(position)
     }
 
     /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
-    fn has_room(&self, queue: &Queue, length: usize, lane: Lane) -> bool {
+    fn has_room(&self, queue: &Queue, length: usize, kind: MessageKind) -> bool {
         // When almost nothing waits, a frame of any size is accepted. Without this rule, a frame larger than the limit
         // could never be sent on a connection on which a small message is always being written.
         queue.bytes + length <= self.limit
             || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
-            || match lane {
-                Lane::Handshake | Lane::Announcement => true,
-                Lane::Answer => queue.answer_bytes + length <= ANSWER_ROOM,
-                Lane::Ordinary => false,
+            || match kind {
+                MessageKind::Handshake | MessageKind::Announcement => true,
+                MessageKind::Answer => queue.answer_bytes + length <= ANSWER_ROOM,
+                MessageKind::Ordinary => false,
             }
     }
 
@@ -251,7 +257,7 @@ impl Outbound {
         if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
             return Err(Refused::Closed);
         }
-        queue.append(command, Queued::Small(frame), Lane::Handshake);
+        queue.append(command, EncodedFrame::Small(frame), MessageKind::Handshake);
         queue.stage = Stage::Finishing(Box::new(reason));
         queue.waiting.wake_first();
         let wake_up = queue.wake_writer.clone();
@@ -393,23 +399,23 @@ impl Queue {
     }
 
     /// Adds a frame. Returns its position.
-    fn append(&mut self, command: Command, frame: Queued<'_>, lane: Lane) -> u64 {
-        let answer_bytes = if lane == Lane::Answer { frame.len() } else { 0 };
-        let has_position = lane != Lane::Handshake;
+    fn append(&mut self, command: Command, frame: EncodedFrame<'_>, kind: MessageKind) -> u64 {
+        let answer_bytes = if kind == MessageKind::Answer { frame.len() } else { 0 };
+        let has_position = kind != MessageKind::Handshake;
         self.bytes += frame.len();
         self.messages += 1;
         self.answer_bytes += answer_bytes;
-        let batches = if self.open || lane == Lane::Handshake { &mut self.batches } else { &mut self.held };
+        let batches = if self.open || kind == MessageKind::Handshake { &mut self.batches } else { &mut self.held };
         match frame {
-            Queued::Small(frame) => {
+            EncodedFrame::Small(frame) => {
                 if !batches.back_mut().is_some_and(|batch| batch.append(command, frame, has_position)) {
                     let mut batch = Batch::small(self.spare.pop().unwrap_or_default(), has_position);
                     batch.append(command, frame, has_position);
                     batches.push_back(batch);
                 }
             }
-            Queued::Large(frame) => batches.push_back(Batch::large(command, frame, has_position)),
-            Queued::Shared(frame) => batches.push_back(Batch::shared(command, frame, has_position)),
+            EncodedFrame::Large(frame) => batches.push_back(Batch::large(command, frame, has_position)),
+            EncodedFrame::Shared(frame) => batches.push_back(Batch::shared(command, frame, has_position)),
         }
         if let Some(batch) = batches.back_mut() {
             batch.count(answer_bytes);
@@ -421,10 +427,10 @@ impl Queue {
         self.last_position
     }
 
-    /// The wake-up channel of the writer, if the writer must be woken for a frame of this lane. A writer that is not
+    /// The wake-up channel of the writer, if the writer must be woken for a frame of this kind. A writer that is not
     /// idle checks the queue again by itself.
-    fn take_wake_up(&mut self, lane: Lane) -> Option<Sender<()>> {
-        let wakes = (self.open || lane == Lane::Handshake) && mem::take(&mut self.writer_idle);
+    fn take_wake_up(&mut self, kind: MessageKind) -> Option<Sender<()>> {
+        let wakes = (self.open || kind == MessageKind::Handshake) && mem::take(&mut self.writer_idle);
         if wakes { self.wake_writer.clone() } else { None }
     }
 }

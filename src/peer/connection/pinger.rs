@@ -1,6 +1,6 @@
 //! The pinger thread: sleeps until the next deadline, sends pings, and ends the connection when a deadline has passed.
 
-use super::outbound::{Lane, Wait};
+use super::outbound::{MessageKind, Wait};
 use super::shared::Shared;
 use crate::peer::DisconnectReason;
 use crate::peer::logging::SENT;
@@ -46,7 +46,7 @@ fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
 
 fn ping(shared: &Shared) {
     let ping = Ping { nonce: shared.config.ping_nonce() };
-    match shared.queue_in(Lane::Ordinary, &ping, Wait::No) {
+    match shared.queue_in(MessageKind::Ordinary, &ping, Wait::No) {
         Ok(_) => {}
         // A full queue does not end the connection. The write timeout disconnects a remote that reads nothing.
         Err(error) => debug!(target: SENT, "{shared}: no ping: {error}"),

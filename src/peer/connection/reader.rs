@@ -1,7 +1,7 @@
 //! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the listener.
 
 use super::counters::Stamp;
-use super::outbound::Lane;
+use super::outbound::MessageKind;
 use super::shared::{LAST_REJECT, Shared};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::{HandshakeError, IoOperation};
@@ -13,7 +13,6 @@ use crate::peer::stream::{self, ReadHalf};
 use crate::peer::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
-    VerAck,
 };
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
@@ -72,14 +71,14 @@ struct Reader<'a> {
 enum Then {
     Deliver,
     /// Deliver it, then answer the remote's `version`.
-    Introduce {
+    AnswerVersion {
         send_version: bool,
     },
     Ignore,
 }
 
 /// `Err` holds the reason for which the connection must end.
-type OrEnd<T = ()> = Result<T, DisconnectReason>;
+type ReadResult<T = ()> = Result<T, DisconnectReason>;
 
 impl Reader<'_> {
     fn read(&mut self) -> DisconnectReason {
@@ -137,7 +136,7 @@ impl Reader<'_> {
     }
 
     /// Pauses reading if the remote is over its rate limit.
-    fn pace(&mut self, messages: u64, bytes: u64) -> OrEnd {
+    fn pace(&mut self, messages: u64, bytes: u64) -> ReadResult {
         let Some(pacer) = &mut self.pacer else { return Ok(()) };
         let (pause, then) = match pacer.arrived(messages, bytes, Instant::now()) {
             Pace::Free => return Ok(()),
@@ -154,7 +153,7 @@ impl Reader<'_> {
 
     /// Handles all frames that have arrived completely, and returns their number. Sets `completed` if there was at
     /// least one.
-    fn handle_frames(&mut self, completed: &mut bool) -> OrEnd<u64> {
+    fn handle_frames(&mut self, completed: &mut bool) -> ReadResult<u64> {
         let clock = Stamp::of(SystemTime::now());
         let mut frames = 0;
         loop {
@@ -198,9 +197,9 @@ impl Reader<'_> {
                                 self.listener.on_handshake(self.peer);
                             }
                         }
-                        (Then::Introduce { send_version }, Ok(message)) => {
+                        (Then::AnswerVersion { send_version }, Ok(message)) => {
                             self.listener.deliver(self.peer, message);
-                            self.introduce(send_version)?;
+                            self.shared.answer_version(send_version)?;
                         }
                         (Then::Ignore, Ok(_)) => {}
                     }
@@ -217,7 +216,7 @@ impl Reader<'_> {
     /// Refuses a frame as soon as its header has arrived, if the handshake does not allow its command yet. The payload
     /// is then never read.
     #[inline]
-    fn check_announced(&self) -> OrEnd {
+    fn check_announced(&self) -> ReadResult {
         if self.has_version {
             return Ok(());
         }
@@ -242,7 +241,7 @@ impl Reader<'_> {
 
     /// Applies a message to the state of the peer. Returns what is left to do with it.
     #[inline]
-    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> OrEnd<Then> {
+    fn handle(&mut self, size: usize, command: Command, message: &Message, clock: Stamp) -> ReadResult<Then> {
         if logging::messages() {
             logging::received(&**self.shared, command, size, message);
         }
@@ -261,9 +260,9 @@ impl Reader<'_> {
         match step {
             Step::Deliver => self.deliver(message),
             Step::Skip => self.deliver(message).map(|_| Then::Ignore),
-            Step::Introduced { negotiated, send_version } => {
+            Step::VersionAccepted { negotiated, send_version } => {
                 debug!(target: LIFE, "{}: speaks version {negotiated}", self.shared);
-                Ok(Then::Introduce { send_version })
+                Ok(Then::AnswerVersion { send_version })
             }
             Step::Finished => {
                 info!(target: LIFE, "{}: handshake done", self.shared);
@@ -309,39 +308,28 @@ impl Reader<'_> {
             return Step::End(None, reason);
         }
         let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
-        if let (Step::Introduced { negotiated, .. }, Message::Version(version)) = (&step, message) {
-            Shared::introduce(&mut state, version, *negotiated);
+        if let (Step::VersionAccepted { negotiated, .. }, Message::Version(version)) = (&step, message) {
+            Shared::store_version(&mut state, version, *negotiated);
             self.has_version = true;
         }
         self.handshake_done = state.handshake.is_done();
         step
     }
 
-    /// Answers the remote's `version`: queues our `version` if it was not sent yet, and our `verack`, and releases the
-    /// messages that wait for the handshake.
-    fn introduce(&self, send_version: bool) -> OrEnd {
-        if send_version {
-            self.shared.answer(Lane::Handshake, &self.shared.version())?;
-        }
-        self.shared.answer(Lane::Handshake, &VerAck)?;
-        self.shared.outbound.open();
-        Ok(())
-    }
-
     /// Handles a message that the library itself reacts to, such as a ping. Returns whether the listener gets the
     /// message.
     #[inline]
-    fn deliver(&mut self, message: &Message) -> OrEnd<Then> {
+    fn deliver(&mut self, message: &Message) -> ReadResult<Then> {
         if !self.shared.questions.is_empty() {
             self.shared.questions.arrived(message);
         }
         match message {
             Message::Ping(ping) if self.shared.settings().automatic_pongs => {
-                self.shared.answer(Lane::Answer, &Pong { nonce: ping.nonce })?;
+                self.shared.answer(MessageKind::Answer, &Pong { nonce: ping.nonce })?;
             }
             Message::GetSelectedTip(_) if self.shared.answers_selected_tip() => {
                 let hash = self.shared.settings().dag.selected_tip();
-                self.shared.answer(Lane::Answer, &SelectedTip { hash })?;
+                self.shared.answer(MessageKind::Answer, &SelectedTip { hash })?;
             }
             Message::Inv(inv) => self.shared.note_announced(&inv.items),
             Message::FilterLoad(_) | Message::FilterAdd(_) | Message::FilterClear(_)
@@ -367,7 +355,7 @@ impl Reader<'_> {
     }
 
     /// Handles a frame that could not be decoded.
-    fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> OrEnd {
+    fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> ReadResult {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
         self.listener.on_read(self.peer, size, Err(&error));

@@ -5,7 +5,7 @@
 
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
-use super::outbound::{Lane, Outbound, Queued, Refused, SMALL_FRAME, Wait};
+use super::outbound::{EncodedFrame, MessageKind, Outbound, Refused, SMALL_FRAME, Wait};
 use super::questions::Questions;
 use super::trickle::Announcing;
 use crate::peer::capture::Entry;
@@ -22,17 +22,16 @@ use crate::peer::stats::Remote;
 use crate::peer::sync::Mutex;
 use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
-    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, NetAddress, Reject, Services, Version,
-    encode_frame, encode_sized,
+    Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Reject, Services, encode_frame, encode_sized,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
 use std::cell::Cell;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long the connection stays open at most until its last `reject` is written.
@@ -109,13 +108,13 @@ struct Clock {
 }
 
 /// The receivers of the wake-up channels: `work` for the writer thread, `pinger` for the pinger thread.
-pub(in crate::peer) struct Ends {
-    pub work: Receiver<()>,
+pub(in crate::peer) struct WakeUps {
+    pub writer: Receiver<()>,
     pub pinger: Receiver<()>,
 }
 
 impl Shared {
-    pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, Ends) {
+    pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, WakeUps) {
         let settings = config.settings();
         let half_life = settings.score_limit.and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
@@ -155,7 +154,7 @@ impl Shared {
             outbound: Arc::new(outbound),
             shutdown: Mutex::new(Some(shutdown)),
         };
-        (shared, Ends { work, pinger })
+        (shared, WakeUps { writer: work, pinger })
     }
 
     /// Adds a record to the capture, if there is one.
@@ -169,7 +168,7 @@ impl Shared {
         self.config.settings()
     }
 
-    /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
+    /// WakeUps the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
     /// panics, because it runs in destructors.
     pub fn end(&self, reason: DisconnectReason) {
         // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.
@@ -229,12 +228,12 @@ impl Shared {
 
     /// Queues a message of the program.
     pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<Receipt, QueueError> {
-        self.queue_in(Lane::Ordinary, message, wait).map(|position| self.receipt(position))
+        self.queue_in(MessageKind::Ordinary, message, wait).map(|position| self.receipt(position))
     }
 
     /// Queues a message that the library sends by itself, such as a pong.
-    pub fn answer<M: Encode + ?Sized>(&self, lane: Lane, message: &M) -> Result<(), DisconnectReason> {
-        match self.queue_in(lane, message, Wait::No) {
+    pub fn answer<M: Encode + ?Sized>(&self, kind: MessageKind, message: &M) -> Result<(), DisconnectReason> {
+        match self.queue_in(kind, message, Wait::No) {
             Ok(_) => Ok(()),
             Err(QueueError::Closed(reason)) => Err(reason),
             Err(_) => Err(DisconnectReason::QueueFull { command: message.command() }),
@@ -242,18 +241,18 @@ impl Shared {
     }
 
     /// Queues a message. Returns its position.
-    pub fn queue_in<M: Encode + ?Sized>(&self, lane: Lane, message: &M, wait: Wait) -> Result<u64, QueueError> {
+    pub fn queue_in<M: Encode + ?Sized>(&self, kind: MessageKind, message: &M, wait: Wait) -> Result<u64, QueueError> {
         let network = self.settings().network;
         let length = message.encoded_len();
         if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
             encode_sized(message, length, network, &mut frame)?;
-            return self.push(message.command(), Queued::Large(frame), lane, wait);
+            return self.push(message.command(), EncodedFrame::Large(frame), kind, wait);
         }
         let queue = |scratch: &mut Vec<u8>| {
             scratch.clear();
             encode_sized(message, length, network, scratch)?;
-            let pushed = self.push(message.command(), Queued::Small(scratch), lane, wait);
+            let pushed = self.push(message.command(), EncodedFrame::Small(scratch), kind, wait);
             if scratch.capacity() > SCRATCH_KEPT {
                 *scratch = Vec::new();
             }
@@ -275,14 +274,20 @@ impl Shared {
             return Err(QueueError::Network { frame: frame.network(), peer });
         }
         let queued = match frame.as_bytes() {
-            small if small.len() <= SMALL_FRAME => Queued::Small(small),
-            _ => Queued::Shared(frame.shared()),
+            small if small.len() <= SMALL_FRAME => EncodedFrame::Small(small),
+            _ => EncodedFrame::Shared(frame.shared()),
         };
-        self.push(frame.command(), queued, Lane::Ordinary, wait).map(|position| self.receipt(position))
+        self.push(frame.command(), queued, MessageKind::Ordinary, wait).map(|position| self.receipt(position))
     }
 
-    fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, QueueError> {
-        self.outbound.push(command, frame, lane, wait).map_err(|refused| match (refused, wait) {
+    fn push(
+        &self,
+        command: Command,
+        frame: EncodedFrame<'_>,
+        kind: MessageKind,
+        wait: Wait,
+    ) -> Result<u64, QueueError> {
+        self.outbound.push(command, frame, kind, wait).map_err(|refused| match (refused, wait) {
             (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit },
             (Refused::Closed, _) => QueueError::Closed(self.end_reason()),
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
@@ -354,37 +359,6 @@ impl Shared {
         }
     }
 
-    /// Our `version` message, with a new nonce by which this node detects a connection to itself.
-    pub fn version(&self) -> Version {
-        let settings = self.settings();
-        Version {
-            protocol_version: settings.protocol_version,
-            services: settings.services,
-            time: unix_time(SystemTime::now()),
-            subnetwork: settings.subnetwork,
-            receiver: self.address.as_receiver(settings.proxy.as_deref()),
-            sender: NetAddress { services: settings.services, ip: Ipv6Addr::UNSPECIFIED, port: 0 },
-            nonce: self.config.new_nonce(),
-            user_agent: self.config.user_agent().clone(),
-            selected_tip: settings.dag.selected_tip(),
-            relay_transactions: settings.relay_transactions,
-        }
-    }
-
-    /// Stores the fields of the remote's `version`.
-    pub fn introduce(state: &mut State, version: &Version, negotiated_version: i32) {
-        state.remote = Some(Remote {
-            user_agent: version.user_agent.clone(),
-            services: version.services,
-            advertised_version: version.protocol_version,
-            negotiated_version,
-            subnetwork: version.subnetwork,
-            relay_transactions: version.relay_transactions,
-            time_offset: version.time.saturating_sub(unix_time(SystemTime::now())),
-            selected_tip: version.selected_tip,
-        });
-    }
-
     pub fn negotiated_version(&self) -> Option<i32> {
         self.state.lock().remote.as_ref().map(|remote| remote.negotiated_version)
     }
@@ -439,14 +413,6 @@ impl Shared {
     /// A handle for the peer's own threads, which does not keep the connection alive.
     pub fn own_handle(self: &Arc<Self>) -> Peer {
         Peer::uncounted(Arc::clone(self))
-    }
-}
-
-/// Seconds since 1970, negative before.
-fn unix_time(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
     }
 }
 

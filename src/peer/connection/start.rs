@@ -1,7 +1,6 @@
 //! Starts the three threads of a peer, or none of them, and runs the last callback.
 
 use super::lifecycle::THREADS;
-use super::outbound::Lane;
 use super::shared::Shared;
 use super::{pinger, reader, writer};
 use crate::peer::capture::Entry;
@@ -22,25 +21,19 @@ pub(in crate::peer) fn start(
     let attempt = writer::write_attempt(config.settings().write_timeout);
     let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
-    let (mut shared, ends) = Shared::new(config, direction, address, shutdown);
+    let (mut shared, wake_ups) = Shared::new(config, direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
-    // The side that dialled sends its `version` first. It is queued before any thread starts, so that nothing can be
-    // sent before it. The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback
-    // does.
-    let introduce = || match direction {
-        Direction::Outbound => shared.answer(Lane::Handshake, &shared.version()),
-        Direction::Inbound => Ok(()),
-    };
-    match catch_panic(introduce) {
+    // The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback does.
+    match catch_panic(|| shared.send_first_version()) {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => shared.end(reason),
         Err(message) => shared.end(DisconnectReason::CallbackPanicked { message }),
     }
-    let wake_pinger = ends.pinger.clone();
+    let wake_pinger = wake_ups.pinger.clone();
     let bodies: [(&'static str, &str, Body); THREADS] = [
         ("pinger", "ping", Box::new(move |shared| pinger::run(shared, &wake_pinger))),
-        ("writer", "write", Box::new(move |shared| writer::run(shared, out, &ends))),
+        ("writer", "write", Box::new(move |shared| writer::run(shared, out, &wake_ups))),
         ("reader", "read", Box::new(move |shared| reader::run(shared, source))),
     ];
     for (started, (name, short, body)) in bodies.into_iter().enumerate() {
@@ -74,7 +67,7 @@ fn run(shared: Arc<Shared>, body: Body) {
     {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    if lifecycle.leave_callbacks() {
+    if lifecycle.finish_callbacks() {
         last_callback(&shared);
     }
     // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one: two
@@ -84,7 +77,7 @@ fn run(shared: Arc<Shared>, body: Body) {
     let _ = catch_panic(|| drop(shared));
     let _ = catch_panic(|| drop(listener));
     let _ = catch_panic(|| drop(dag));
-    lifecycle.leave();
+    lifecycle.thread_exits();
 }
 
 /// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.

@@ -1,7 +1,7 @@
 //! Announces inventory. Blocks are announced at once. Other items are announced in batches when the trickle timer
 //! fires.
 
-use super::outbound::{Lane, Queued, Wait};
+use super::outbound::{EncodedFrame, MessageKind, Wait};
 use super::send_progress::Outcome;
 use super::shared::Shared;
 use crate::peer::QueueError;
@@ -157,6 +157,6 @@ impl Shared {
             return;
         }
         // Refused only if the connection ends.
-        let _ = self.outbound.push(Command::Inv, Queued::Large(frame), Lane::Announcement, Wait::No);
+        let _ = self.outbound.push(Command::Inv, EncodedFrame::Large(frame), MessageKind::Announcement, Wait::No);
     }
 }

@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::counters::Stamp;
 use super::frame_list::{FrameList, Frames};
 use super::outbound::Idle;
-use super::shared::{Ends, Shared};
+use super::shared::{Shared, WakeUps};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::IoOperation;
 use crate::peer::logging::{self, SENT};
@@ -38,9 +38,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
-    if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, ends, timers))) {
+    if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
     // If the stream's `write` panicked, `end_write` has not run yet, and receipts would wait for ever.
@@ -48,9 +48,9 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, end
 }
 
 /// Waits until there may be something to write. Returns `false` when the connection has ended.
-fn wait(shared: &Shared, ends: &Ends, Timers { trickle, release }: Timers) -> bool {
+fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers) -> bool {
     select! {
-        recv(ends.work) -> woken => woken.is_ok(),
+        recv(wake_ups.writer) -> woken => woken.is_ok(),
         recv(trickle) -> _ => true,
         recv(release) -> _ => {
             shared.outbound.release_spare();
@@ -63,14 +63,14 @@ fn wait(shared: &Shared, ends: &Ends, Timers { trickle, release }: Timers) -> bo
 /// Like [`run`], for tests under shuttle. It polls the channels instead of waiting in `select!`, because shuttle does
 /// not know when a thread blocks there.
 #[cfg(all(test, shuttle))]
-pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, ends: &Ends) {
+pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
     let mut writer = Writer { shared, peer: shared.own_handle(), out };
     writer.serve(|_| {
         loop {
             if shared.ended().is_some() {
                 return false;
             }
-            if ends.work.try_recv().is_ok() {
+            if wake_ups.writer.try_recv().is_ok() {
                 return true;
             }
             yield_now();

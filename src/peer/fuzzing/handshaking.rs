@@ -30,7 +30,7 @@ pub fn handshake(input: &[u8]) {
         let step = it.step(&message, |nonce| nonce < OWN_NONCES);
         side.check(&message, &step, versions > 0, veracks > 0);
         match step {
-            Step::Introduced { .. } => versions += 1,
+            Step::VersionAccepted { .. } => versions += 1,
             Step::Finished => veracks += 1,
             Step::Deliver | Step::Skip => {}
             // The peer is gone then; all the same nothing may change any more.
@@ -75,7 +75,7 @@ impl Side {
             (_, None) => true,
         };
         match step {
-            Step::Introduced { negotiated, send_version } => {
+            Step::VersionAccepted { negotiated, send_version } => {
                 *negotiated == version.protocol_version.min(self.protocol_version)
                     && *negotiated >= 1
                     && *send_version == (self.direction == Direction::Inbound)

@@ -331,7 +331,7 @@ impl Session {
         self.deadlines.answered(command);
         self.account.answered(command);
         match self.handshake.step(message, |nonce| nonce < OWN_NONCES) {
-            Step::Introduced { negotiated, .. } => {
+            Step::VersionAccepted { negotiated, .. } => {
                 assert!(!self.account.introduced && negotiated == 1);
                 self.account.introduced = true;
             }

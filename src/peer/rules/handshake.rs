@@ -35,7 +35,7 @@ pub(in crate::peer) enum Step {
     /// Ignore it: a custom command before the remote's `version`.
     Skip,
     /// Deliver it to the listener, then answer with our `version`, unless it is sent already, and our `verack`.
-    Introduced {
+    VersionAccepted {
         /// The protocol version that both sides speak.
         negotiated: i32,
         send_version: bool,
@@ -71,7 +71,7 @@ impl Handshake {
             (Stage::Version, Message::Version(version)) => match self.accept(version, sent_nonce) {
                 Ok(negotiated) => {
                     self.stage = Stage::VerAck;
-                    Step::Introduced { negotiated, send_version: self.direction == Direction::Inbound }
+                    Step::VersionAccepted { negotiated, send_version: self.direction == Direction::Inbound }
                 }
                 Err(error) => Step::End(None, DisconnectReason::Handshake(error)),
             },
@@ -173,7 +173,7 @@ mod tests {
     fn the_inbound_side_answers_with_its_version() {
         for (direction, send_version) in [(Direction::Inbound, true), (Direction::Outbound, false)] {
             let mut it = handshake(direction);
-            assert_eq!(step(&mut it, &version(1, None)), Step::Introduced { negotiated: 1, send_version });
+            assert_eq!(step(&mut it, &version(1, None)), Step::VersionAccepted { negotiated: 1, send_version });
             assert!(!it.is_done());
             assert_eq!(step(&mut it, &VerAck.into()), Step::Finished);
             assert!(it.is_done());
@@ -184,7 +184,7 @@ mod tests {
     fn the_lower_of_both_protocol_versions_is_negotiated() {
         for (theirs, negotiated) in [(1, 1), (3, 3), (i32::MAX, 3)] {
             let step = step(&mut handshake(Direction::Outbound), &version(theirs, None));
-            assert_eq!(step, Step::Introduced { negotiated, send_version: false });
+            assert_eq!(step, Step::VersionAccepted { negotiated, send_version: false });
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
         for (direction, ours, theirs, accepted) in cases {
             let step = step(&mut Handshake::new(direction, ours, 1), &version(1, theirs));
             match step {
-                Step::Introduced { .. } => assert!(accepted, "{direction} {ours:?} {theirs:?}"),
+                Step::VersionAccepted { .. } => assert!(accepted, "{direction} {ours:?} {theirs:?}"),
                 step => {
                     let error = HandshakeError::IncompatibleSubnetworks { ours, theirs };
                     assert_eq!(step, Step::End(None, DisconnectReason::Handshake(error)));

@@ -13,11 +13,11 @@ fn queue(limit: usize, high_water_mark: usize) -> (Outbound, Receiver<()>) {
 }
 
 fn push(queue: &Outbound, bytes: &[u8]) -> Result<u64, Refused> {
-    queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, Wait::No)
+    queue.push(Command::Ping, EncodedFrame::Small(bytes), MessageKind::Ordinary, Wait::No)
 }
 
 fn push_waiting(queue: &Outbound, bytes: &[u8], wait: Wait) -> Result<u64, Refused> {
-    queue.push(Command::Ping, Queued::Small(bytes), Lane::Ordinary, wait)
+    queue.push(Command::Ping, EncodedFrame::Small(bytes), MessageKind::Ordinary, wait)
 }
 
 fn take_all(queue: &Outbound) -> Vec<Batch> {
@@ -37,7 +37,7 @@ fn small_frames_share_a_batch_and_large_ones_have_their_own() {
     assert_eq!(push(&queue, b"one"), Ok(1));
     assert_eq!(push(&queue, b"two"), Ok(2));
     let large = Bytes::from(vec![7; 100_000]);
-    assert_eq!(queue.push(Command::Ping, Queued::Shared(large), Lane::Ordinary, Wait::No), Ok(3));
+    assert_eq!(queue.push(Command::Ping, EncodedFrame::Shared(large), MessageKind::Ordinary, Wait::No), Ok(3));
     assert_eq!(push(&queue, b"three"), Ok(4));
     assert_eq!(woken.len(), 1, "one wake-up for all");
     assert_eq!(queue.size(), (100_011, 4));
@@ -125,8 +125,8 @@ fn a_waiting_large_message_is_queued_before_later_small_ones() {
     push(&queue, &[0; 10]).unwrap();
     thread::scope(|scope| {
         let large = scope.spawn(|| {
-            let frame = Queued::Large(vec![1; 1000]);
-            queue.push(Command::Block, frame, Lane::Ordinary, FOREVER)
+            let frame = EncodedFrame::Large(vec![1; 1000]);
+            queue.push(Command::Block, frame, MessageKind::Ordinary, FOREVER)
         });
         until_waiting(&queue, 1);
         let small = scope.spawn(|| push_waiting(&queue, &[2], FOREVER));
@@ -208,7 +208,7 @@ fn before_our_verack_only_messages_of_the_handshake_are_written() {
     let (queue, woken) = Outbound::new(100, 100);
     assert_eq!(push(&queue, b"early"), Ok(1));
     assert!(woken.is_empty() && queue.pop().is_none());
-    assert_eq!(queue.push(Command::VerAck, Queued::Small(b"verack"), Lane::Handshake, Wait::No), Ok(0));
+    assert_eq!(queue.push(Command::VerAck, EncodedFrame::Small(b"verack"), MessageKind::Handshake, Wait::No), Ok(0));
     assert_eq!(woken.len(), 1);
     queue.open();
     assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"verackearly");
@@ -219,7 +219,7 @@ fn messages_of_the_handshake_are_accepted_by_a_full_queue() {
     let (queue, _woken) = Outbound::new(10, 10);
     push(&queue, &[0; 10]).unwrap();
     assert_eq!(push(&queue, &[0; 1]), Err(Refused::Full { queued: 10, limit: 10 }));
-    assert_eq!(queue.push(Command::VerAck, Queued::Small(b"verack"), Lane::Handshake, Wait::No), Ok(0));
+    assert_eq!(queue.push(Command::VerAck, EncodedFrame::Small(b"verack"), MessageKind::Handshake, Wait::No), Ok(0));
     assert_eq!(queue.size(), (16, 2));
 }
 
@@ -227,7 +227,7 @@ fn messages_of_the_handshake_are_accepted_by_a_full_queue() {
 fn automatic_answers_may_exceed_the_limit_by_a_bounded_amount() {
     let (queue, _woken) = queue(10, 10);
     push(&queue, &[0; 100]).unwrap();
-    let answer = || queue.push(Command::Pong, Queued::Small(&[0; 1024]), Lane::Answer, Wait::No).map(drop);
+    let answer = || queue.push(Command::Pong, EncodedFrame::Small(&[0; 1024]), MessageKind::Answer, Wait::No).map(drop);
     (0..16).for_each(|_| assert_eq!(answer(), Ok(())));
     let full = Refused::Full { queued: 100 + ANSWER_ROOM, limit: 10 };
     assert_eq!(answer(), Err(full), "their room is bounded");
@@ -243,7 +243,7 @@ fn a_draining_queue_takes_answers_and_nothing_else() {
     queue.drain();
     assert_eq!(queue.last_position(), 1);
     assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
-    assert_eq!(queue.push(Command::Pong, Queued::Small(b"pong"), Lane::Answer, Wait::No), Ok(2));
+    assert_eq!(queue.push(Command::Pong, EncodedFrame::Small(b"pong"), MessageKind::Answer, Wait::No), Ok(2));
     assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"lastpong");
 }
 
@@ -265,7 +265,7 @@ fn a_waiting_sender_is_woken_when_half_of_the_mark_is_free_or_before_the_writer_
     for (left, is_woken) in [(&[30, 30][..], false), (&[60], true), (&[25, 25], true), (&[100], false)] {
         let (queue, _woken) = queue(1000, 100);
         for bytes in [&[100][..], left].concat() {
-            queue.push(Command::Block, Queued::Large(vec![0; bytes]), Lane::Ordinary, Wait::No).unwrap();
+            queue.push(Command::Block, EncodedFrame::Large(vec![0; bytes]), MessageKind::Ordinary, Wait::No).unwrap();
         }
         thread::scope(|scope| {
             let sender = scope.spawn(|| push_waiting(&queue, b"x", FOREVER));
