@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 /// When the points that a program gave a remote with [`Peer::misbehaved`](crate::Peer::misbehaved) end the connection.
 ///
-/// The library bans no address. A program can, in [`on_disconnect`](crate::Listener::on_disconnect).
+/// The library bans no address. A program that does must ban before it disconnects the remote, because a remote that is disconnected
+/// may dial again before [`on_disconnect`](crate::Listener::on_disconnect) runs. See the recipe
+/// [Limit and ban remotes](crate::guide::recipes#limit-and-ban-remotes).
 ///
 /// ```
 /// use kaspa_peer::ScoreLimit;
