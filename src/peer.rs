@@ -32,6 +32,7 @@ mod close;
 mod config;
 mod connect;
 mod connection;
+mod custom;
 mod dag;
 mod disconnect;
 mod error;
@@ -71,7 +72,7 @@ pub use rules::stall_rule::StallRule;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
-use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping};
+use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping, padded};
 use connection::outbound::Wait;
 use connection::shared::Shared;
 use crossbeam_channel::{Receiver, bounded, select};
@@ -561,7 +562,7 @@ impl Drop for Peer {
 impl fmt::Display for Peer {
     /// `address (inbound)` or `address (outbound)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt(f)
+        padded(f, |f| self.shared.fmt(f))
     }
 }
 

@@ -130,7 +130,7 @@ impl Peer {
     pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
         let started = Instant::now();
         self.send_message(message, timeout)?;
-        self.ping_timeout(timeout.saturating_sub(started.elapsed()))
+        self.ping_timeout(timeout.saturating_sub(started.elapsed())).map_err(|error| error.with_timeout(timeout))
     }
 
     fn question<M: Encode>(&self, request: &M, awaited: Awaited, timeout: Duration) -> Result<Message, AskError> {

@@ -84,7 +84,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The proxy through which the program connects, as `host:port`. This setting makes no connection. It keeps the
+    /// The proxy through which the program connects, as `host:port`; [`build`](Self::build) refuses other text. This setting makes no connection. It keeps the
     /// proxy's address out of the `version` message, where the address of the remote would otherwise be. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());

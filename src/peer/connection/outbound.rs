@@ -89,7 +89,7 @@ pub(in crate::peer) enum Queued<'a> {
 }
 
 impl Queued<'_> {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::Small(bytes) => bytes.len(),
             Self::Large(bytes) => bytes.len(),

@@ -276,8 +276,9 @@ impl Shared {
     }
 
     fn push(&self, command: Command, frame: Queued<'_>, lane: Lane, wait: Wait) -> Result<u64, QueueError> {
+        let message = frame.len();
         self.outbound.push(command, frame, lane, wait).map_err(|refused| match (refused, wait) {
-            (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit },
+            (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit, message },
             (Refused::Closed, _) => QueueError::Closed(self.end_reason()),
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
             (Refused::Timeout, Wait::No) => QueueError::Timeout { waited: Duration::ZERO },
