@@ -33,6 +33,7 @@ mod close;
 mod config;
 mod connect;
 mod connection;
+mod custom;
 mod dag;
 mod disconnect;
 mod error;
@@ -72,7 +73,7 @@ pub use rules::stall_rule::StallRule;
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
-use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping};
+use crate::wire::{Encode, Frame, Hash, Inventory, ParseError, Ping, padded};
 use connection::outbound::Wait;
 use connection::shared::Shared;
 use crossbeam_channel::{Receiver, bounded, select};
@@ -107,7 +108,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// | to | call |
 /// |---|---|
 /// | ask and get the answer | [`ask`](Self::ask), [`fetch_block`](Self::fetch_block), [`fetch_transaction`](Self::fetch_transaction), [`ping`](Self::ping) |
-/// | send | [`queue_message`](Self::queue_message), [`send_message`](Self::send_message), [`send_and_ping`](Self::send_and_ping); [`queue_frame`](Self::queue_frame) and [`send_frame`](Self::send_frame) for the same bytes to many peers; the `push_` methods for some common messages |
+/// | send | [`queue_message`](Self::queue_message), [`send_message`](Self::send_message), [`send_and_ping`](Self::send_and_ping); [`queue_frame`](Self::queue_frame) and [`send_frame`](Self::send_frame) for the same bytes to many peers; [`queue_custom`](Self::queue_custom) and [`send_custom`](Self::send_custom) for payload types of your own; the `push_` methods for some common messages |
 /// | announce | [`queue_inventory`](Self::queue_inventory), [`queue_inventories`](Self::queue_inventories), [`add_known_inventory`](Self::add_known_inventory) |
 /// | observe | [`remote`](Self::remote), [`stats`](Self::stats), [`is_connected`](Self::is_connected), [`is_handshake_done`](Self::is_handshake_done), [`address`](Self::address), [`local_addr`](Self::local_addr), [`id`](Self::id) |
 /// | end | [`disconnect`](Self::disconnect), [`close`](Self::close), [`disconnect_with`](Self::disconnect_with), [`misbehaved`](Self::misbehaved), [`wait_for_disconnect`](Self::wait_for_disconnect), [`disconnect_reason`](Self::disconnect_reason) |
@@ -572,7 +573,7 @@ impl Drop for Peer {
 impl fmt::Display for Peer {
     /// `address (inbound)` or `address (outbound)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt(f)
+        padded(f, |f| self.shared.fmt(f))
     }
 }
 

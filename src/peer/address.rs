@@ -147,7 +147,7 @@ impl PeerAddress {
 }
 
 /// The host of a proxy that is written `host:port`, in the form of `comparable_host`. `None` if it is not written so.
-fn proxy_host(proxy: &str) -> Option<String> {
+pub(super) fn proxy_host(proxy: &str) -> Option<String> {
     if let Ok(address) = proxy.parse::<SocketAddr>() {
         return Some(PeerAddress::Ip(address).comparable_host());
     }

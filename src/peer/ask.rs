@@ -141,7 +141,7 @@ impl Peer {
         self.shared().lifecycle.identity().check_not_current()?;
         let started = Instant::now();
         self.send_message(message, timeout)?;
-        self.ping_timeout(timeout.saturating_sub(started.elapsed()))
+        self.ping_timeout(timeout.saturating_sub(started.elapsed())).map_err(|error| error.with_timeout(timeout))
     }
 
     fn question<M: Encode>(&self, request: &M, awaited: Awaited, timeout: Duration) -> Result<Message, AskError> {

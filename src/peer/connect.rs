@@ -1,10 +1,11 @@
 //! Dialling: from a host name to a peer whose handshake is done.
 
-use super::{Config, Peer, PeerAddress, StartError, WaitError};
+use super::{Config, DisconnectReason, Peer, PeerAddress, StartError, WaitError};
+use crate::wire::{Network, ParseError};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
     thread,
     time::{Duration, Instant},
 };
@@ -14,12 +15,16 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is not `host`, `host:port`, an IP address, or an IP address with a port. Also returned if the port
-    /// is 0, and if the address has no port and the network has no default port.
-    #[error("not an address: {text:?}: write host:port, such as 127.0.0.1:16111 or [::1]:16111")]
-    Address {
-        /// The address that was given.
-        text: String,
+    /// The address does not parse, see [`PeerAddress`], or is none of the internet.
+    #[error(transparent)]
+    Address(ParseError),
+    /// The address has no port, and the network has no default port, because it is a custom network.
+    #[error("{host} has no port, and the network {network} has no default port: write host:port")]
+    NoPort {
+        /// The host as it was given.
+        host: String,
+        /// The network of the configuration.
+        network: Network,
     },
     /// The host name could not be resolved, or not within the timeout.
     #[error("cannot resolve {host}: {error}")]
@@ -30,7 +35,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The host has addresses, but connecting to each of the tried addresses failed.
-    #[error("cannot connect to {host}: {}", Attempts(.attempts))]
+    #[error("cannot connect to {}", Attempts(.host, .attempts))]
     Failed {
         /// The host as it was given.
         host: String,
@@ -58,16 +63,23 @@ pub enum AttemptError {
     #[error(transparent)]
     Start(StartError),
     /// The handshake failed, or was not done in time.
-    #[error("the handshake failed: {0}")]
+    #[error("{}", HandshakeFailure(.0))]
     Handshake(WaitError),
 }
 
-/// The attempts in one line.
-struct Attempts<'a>(&'a [(SocketAddr, AttemptError)]);
+/// The host and the attempts in one line. An only attempt is shown without the host if its address says the same.
+struct Attempts<'a>(&'a str, &'a [(SocketAddr, AttemptError)]);
 
 impl fmt::Display for Attempts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (address, error)) in self.0.iter().enumerate() {
+        let Self(host, attempts) = self;
+        if let [(address, error)] = attempts
+            && matches!(host.parse(), Ok(PeerAddress::Ip(given)) if given.ip() == address.ip())
+        {
+            return write!(f, "{address}: {error}");
+        }
+        write!(f, "{host}: ")?;
+        for (number, (address, error)) in attempts.iter().enumerate() {
             let separator = if number == 0 { "" } else { "; " };
             write!(f, "{separator}{address}: {error}")?;
         }
@@ -75,13 +87,31 @@ impl fmt::Display for Attempts<'_> {
     }
 }
 
+/// Says once that the handshake failed, and why.
+struct HandshakeFailure<'a>(&'a WaitError);
+
+impl fmt::Display for HandshakeFailure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            WaitError::Closed(reason @ DisconnectReason::Handshake(_)) => write!(f, "{reason}"),
+            WaitError::Closed(reason) => write!(f, "handshake failed: {reason}"),
+            error => write!(f, "{error}"),
+        }
+    }
+}
+
 impl Peer {
     /// Dials a node and waits until the handshake is done.
     ///
-    /// `address` is `host`, `host:port`, an IP address, or an IP address with a port. If the address has no port, this
-    /// method uses the default port of the network. A custom network has no default port. If the address has a host
-    /// name, this method resolves it and tries the addresses of the host one after the other. `timeout` limits
-    /// resolving, connecting and the handshake together.
+    /// `address` is text, a [`SocketAddr`] or a [`PeerAddress`], and is read as a `PeerAddress`: `host`, `host:port`, an IP
+    /// address, or an IP address with a port. Without a port, or with port 0, it uses the default port of the network; a custom
+    /// network has none. A host name is resolved, and its addresses are tried one after the other.
+    ///
+    /// `timeout` limits resolving, connecting and the handshake together. The call cannot be cancelled before: a program that
+    /// must be able to stop soon passes a short timeout, or calls this on a thread of its own.
+    ///
+    /// Each attempt whose TCP connection was made is a peer, also if its handshake fails. The listener then gets
+    /// [`on_disconnect`](super::Listener::on_disconnect) for it, in addition to the error that this method returns.
     ///
     /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake is done.
     ///
@@ -92,13 +122,13 @@ impl Peer {
     ///
     /// # let other = Config::builder(Network::Simnet).build()?;
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let address = listener.local_addr()?.to_string();
+    /// let address = listener.local_addr()?;
     /// # let node = std::thread::spawn(move || {
     /// #     let (stream, from) = listener.accept().unwrap();
     /// #     Peer::inbound(stream, from, &other).unwrap().wait_for_disconnect()
     /// # });
     /// let config = Config::builder(Network::Simnet).build()?;
-    /// let peer = Peer::connect(&address, Duration::from_secs(10), &config)?;
+    /// let peer = Peer::connect(address, Duration::from_secs(10), &config)?;
     /// assert!(peer.is_handshake_done());
     /// # drop(peer);
     /// # let _ = node.join();
@@ -109,83 +139,87 @@ impl Peer {
     ///
     /// [`ConnectError`] if no peer could be connected. [`ConnectError::Failed`] says for each address that was tried
     /// which step failed.
-    pub fn connect(address: &str, timeout: Duration, config: &Config) -> Result<Self, ConnectError> {
+    pub fn connect(address: impl fmt::Display, timeout: Duration, config: &Config) -> Result<Self, ConnectError> {
         let deadline = Instant::now().checked_add(timeout);
-        let (host, port) = split(address).ok_or_else(|| ConnectError::Address { text: address.to_owned() })?;
-        let port = port.unwrap_or_else(|| config.network().default_port().unwrap_or_default());
-        if port == 0 {
-            return Err(ConnectError::Address { text: address.to_owned() });
-        }
-        let out_of_time = || ConnectError::Timeout { host: address.to_owned(), timeout };
+        let host = address.to_string();
+        let name = with_port(&host, config.network())?;
         let left = || match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
             Some(Duration::ZERO) => None,
             Some(left) => Some(left),
             None => Some(Duration::MAX),
         };
-        let addresses = resolve(host, port, left().ok_or_else(out_of_time)?)
-            .map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
+        let Some(time_to_resolve) = left() else { return Err(ConnectError::Timeout { host, timeout }) };
+        let addresses = resolve(&name, time_to_resolve)
+            .map_err(|error| ConnectError::Resolve { host: name.host().into_owned(), error })?;
         let mut attempts = Vec::new();
         for socket_address in addresses {
             let Some(left) = left() else { break };
-            let name = match host.parse::<IpAddr>() {
-                Ok(_) => PeerAddress::Ip(socket_address),
-                Err(_) => PeerAddress::from((host, port)),
-            };
-            match attempt(socket_address, name, left, deadline, config) {
+            match attempt(socket_address, &name, left, deadline, config) {
                 Ok(peer) => return Ok(peer),
-                Err(error) => attempts.push((socket_address, error)),
+                Err(error) => attempts.push((socket_address, error.with_timeout(timeout))),
             }
         }
         if attempts.is_empty() {
-            return Err(out_of_time());
+            return Err(ConnectError::Timeout { host, timeout });
         }
-        Err(ConnectError::Failed { host: address.to_owned(), attempts })
+        Err(ConnectError::Failed { host, attempts })
     }
+}
+
+impl AttemptError {
+    /// Replaces the part of the timeout that was left for the handshake with the timeout of the call.
+    fn with_timeout(self, timeout: Duration) -> Self {
+        match self {
+            Self::Handshake(error) => Self::Handshake(error.with_timeout(timeout)),
+            error => error,
+        }
+    }
+}
+
+/// Parses an address. Without a port it gets the default port of the network.
+fn with_port(host: &str, network: Network) -> Result<PeerAddress, ConnectError> {
+    let mut address = host.parse().map_err(ConnectError::Address)?;
+    let port = match &mut address {
+        PeerAddress::Ip(address) if address.port() != 0 => return Ok(PeerAddress::Ip(*address)),
+        PeerAddress::Host { port: 1.., .. } => return Ok(address),
+        PeerAddress::Host { host, .. } if host.starts_with("unix:") => {
+            return Err(ConnectError::Address(ParseError::new(
+                host,
+                "an internet address",
+                "host:port, such as 203.0.113.7:16111",
+            )));
+        }
+        _ => network.default_port().ok_or_else(|| ConnectError::NoPort { host: host.to_owned(), network })?,
+    };
+    match &mut address {
+        PeerAddress::Ip(address) => address.set_port(port),
+        PeerAddress::Host { port: missing, .. } => *missing = port,
+    }
+    Ok(address)
 }
 
 fn attempt(
     address: SocketAddr,
-    name: PeerAddress,
+    name: &PeerAddress,
     left: Duration,
     deadline: Option<Instant>,
     config: &Config,
 ) -> Result<Peer, AttemptError> {
     let stream = TcpStream::connect_timeout(&address, left).map_err(AttemptError::Tcp)?;
     let peer = Peer::outbound(stream, name, config).map_err(AttemptError::Start)?;
-    let timeout = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-    peer.wait_for_handshake_timeout(timeout).map_err(AttemptError::Handshake)?;
+    let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+    peer.wait_for_handshake_timeout(left).map_err(AttemptError::Handshake)?;
     Ok(peer)
-}
-
-/// Splits an address into its host and its port, if it has one. IPv6 addresses with a port are in brackets.
-fn split(text: &str) -> Option<(&str, Option<u16>)> {
-    if text.parse::<IpAddr>().is_ok() {
-        return Some((text, None));
-    }
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        let port = match rest.strip_prefix(':') {
-            Some(port) => Some(port.parse().ok()?),
-            None if rest.is_empty() => None,
-            None => return None,
-        };
-        return host.parse::<IpAddr>().is_ok().then_some((host, port));
-    }
-    match text.split_once(':') {
-        Some((host, port)) if !host.is_empty() => Some((host, Some(port.parse().ok()?))),
-        None if !text.is_empty() => Some((text, None)),
-        _ => None,
-    }
 }
 
 /// Returns the addresses of a host. The system's resolver has no timeout, so it runs on a thread of its own, which
 /// exits when the resolver returns.
-fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
+fn resolve(address: &PeerAddress, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    let (host, port) = match address {
+        PeerAddress::Ip(address) => return Ok(vec![*address]),
+        PeerAddress::Host { host, port } => (host.clone(), *port),
+    };
     let (sender, resolved) = bounded(1);
-    let host = host.to_owned();
     thread::Builder::new().name("kpeer-resolve".to_owned()).spawn(move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         // Fails after the timeout, when the receiver is dropped.
@@ -202,25 +236,64 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAdd
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HandshakeError;
+    use crate::WaitedFor;
 
     #[test]
-    fn addresses_are_split_into_host_and_port() {
+    fn an_address_without_a_port_gets_the_default_port_of_the_network() {
+        let port = Network::Simnet.default_port().unwrap();
         for (text, expected) in [
-            ("127.0.0.1:16111", Some(("127.0.0.1", Some(16111)))),
-            ("127.0.0.1", Some(("127.0.0.1", None))),
-            ("[::1]:5", Some(("::1", Some(5)))),
-            ("[::1]", Some(("::1", None))),
-            ("2001:db8::7", Some(("2001:db8::7", None))),
-            ("node.example", Some(("node.example", None))),
-            ("node.example:1", Some(("node.example", Some(1)))),
-            ("node.example:70000", None),
-            ("node.example:", None),
-            (":1", None),
-            ("[::1]x", None),
-            ("[node]:1", None),
-            ("", None),
+            ("127.0.0.1:5", "127.0.0.1:5".to_owned()),
+            ("127.0.0.1", format!("127.0.0.1:{port}")),
+            ("127.0.0.1:0", format!("127.0.0.1:{port}")),
+            ("2001:db8::7", format!("[2001:db8::7]:{port}")),
+            ("[::1]:5", "[::1]:5".to_owned()),
+            ("node.example", format!("node.example:{port}")),
+            ("node.example:1", "node.example:1".to_owned()),
         ] {
-            assert_eq!(split(text), expected, "{text:?}");
+            assert_eq!(with_port(text, Network::Simnet).unwrap().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_custom_network_has_no_default_port_and_the_error_says_so() {
+        let error = with_port("node.example", Network::Custom(0xcafe_0001)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "node.example has no port, and the network 0xcafe0001 has no default port: write host:port"
+        );
+        assert!(with_port("node.example:5", Network::Custom(0xcafe_0001)).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_does_not_parse_has_the_error_of_its_type() {
+        let text = |text| with_port(text, Network::Simnet).unwrap_err().to_string();
+        assert_eq!(text("127.0.0.1:99999"), "127.0.0.1:99999".parse::<PeerAddress>().unwrap_err().to_string());
+        assert!(text("127.0.0.1:99999").contains("expected a port from 0 to 65535"));
+        assert!(text("unix:/run/node.sock").contains("is not an internet address"));
+    }
+
+    fn failed(host: &str, attempts: &[(&str, WaitError)]) -> String {
+        let attempts = attempts.iter().cloned();
+        let attempts = attempts.map(|(address, error)| (address.parse().unwrap(), AttemptError::Handshake(error)));
+        ConnectError::Failed { host: host.to_owned(), attempts: attempts.collect() }.to_string()
+    }
+
+    #[test]
+    fn the_error_says_each_thing_once() {
+        let own = WaitError::Closed(DisconnectReason::Handshake(HandshakeError::SelfConnection));
+        let late = WaitError::Timeout { what: WaitedFor::Handshake, waited: Duration::from_secs(3) };
+        let expected = "cannot connect to 127.0.0.1:5: handshake failed: connected to self";
+        assert_eq!(failed("127.0.0.1:5", &[("127.0.0.1:5", own.clone())]), expected);
+        assert_eq!(failed("127.0.0.1", &[("127.0.0.1:5", own.clone())]), expected);
+        assert_eq!(
+            failed("node:5", &[("[::1]:5", own), ("127.0.0.1:5", late)]),
+            "cannot connect to node:5: [::1]:5: handshake failed: connected to self; \
+             127.0.0.1:5: the handshake was not done within 3s"
+        );
+        assert_eq!(
+            failed("[::1]:5", &[("[::1]:5", WaitError::Closed(DisconnectReason::Local))]),
+            "cannot connect to [::1]:5: handshake failed: disconnected by this side"
+        );
     }
 }

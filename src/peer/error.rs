@@ -1,25 +1,25 @@
 //! The errors of calls that queue a message, wait, build a configuration or start a peer.
 
 use super::DisconnectReason;
-use crate::wire::{Command, EncodeError, Network, ParseError, UserAgentError, padded};
-use std::{fmt, io, time::Duration};
+use crate::wire::{Command, CustomCommand, EncodeError, Network, ParseError, Sanitised, UserAgentError, padded};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 use thiserror::Error;
 
 /// The reason a message was not queued. Queueing borrows the message, so the caller still has it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueError {
     /// The outbound queue has no room: the remote reads messages more slowly than they are queued. The program can try
     /// again later, drop the message, or use [`Peer::send_message`](super::Peer::send_message), which waits for room.
-    #[error("the outbound queue is full: {queued} of {limit} bytes are waiting")]
     Full {
         /// How many bytes wait to be written.
         queued: usize,
         /// The limit of the queue in bytes, see [`queue_limit`](super::ConfigBuilder::queue_limit).
         limit: usize,
+        /// The size of the refused message, in bytes, with its header.
+        message: usize,
     },
     /// The queue of announcements has no room. None of the items was queued.
-    #[error("the inventory queue is full: {queued} of {limit} items are waiting")]
     InventoryFull {
         /// How many items wait to be announced.
         queued: usize,
@@ -27,7 +27,6 @@ pub enum QueueError {
         limit: usize,
     },
     /// The outbound queue had no room within the timeout of the call.
-    #[error("no room in the outbound queue within {waited:?}")]
     Timeout {
         /// The timeout.
         waited: Duration,
@@ -35,13 +34,12 @@ pub enum QueueError {
     /// The connection has ended, or is about to end: [`Peer::disconnect_with`](super::Peer::disconnect_with) or
     /// [`Peer::close`](super::Peer::close) was called. While `close` writes the queued messages, the reason is
     /// [`DisconnectReason::Local`], although the connection may yet end for another one.
-    #[error("the connection has ended: {0}")]
     Closed(DisconnectReason),
     /// The message cannot be encoded.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Encode(EncodeError),
+    /// The [`COMMAND`](crate::wire::CustomPayload::COMMAND) of the payload type is not a custom command.
+    CustomCommand(ParseError),
     /// The frame was encoded for another network than the peer's. Encode the message for the network of the peer.
-    #[error("the frame is encoded for {frame}, but the peer is on {peer}")]
     Network {
         /// The frame's network.
         frame: Network,
@@ -50,33 +48,104 @@ pub enum QueueError {
     },
     /// The outbound queue has no room, and the call was made in a callback of the same peer, where waiting could last
     /// for ever: the remote may not read before this side reads, and this side does not read during a callback.
-    #[error("no room in the outbound queue, and a callback of this peer cannot wait for room: queue on another thread")]
     InCallback,
 }
 
+impl QueueError {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { queued, limit, message } => write!(
+                f,
+                "the outbound queue is full: {queued} of {limit} bytes are waiting, and the message has {message} bytes"
+            ),
+            Self::InventoryFull { queued, limit } => {
+                write!(f, "the inventory queue is full: {queued} of {limit} items are waiting")
+            }
+            Self::Timeout { waited } => write!(f, "no room in the outbound queue within {waited:?}"),
+            Self::Closed(reason) => write!(f, "the connection has ended: {reason}"),
+            Self::Encode(error) => write!(f, "{error}"),
+            Self::CustomCommand(error) => write!(f, "{error}"),
+            Self::Network { frame, peer } => write!(f, "the frame is encoded for {frame}, but the peer is on {peer}"),
+            Self::InCallback => f.write_str(
+                "no room in the outbound queue, and a callback of this peer cannot wait for room: queue on another thread",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        padded(f, |f| self.write(f))
+    }
+}
+
+impl StdError for QueueError {}
+
+impl From<EncodeError> for QueueError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
 /// The reason a call that waits for a peer returned no result.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
     /// The connection ended before the event that the call waits for.
-    #[error("the connection has ended: {0}")]
     Closed(DisconnectReason),
     /// The event that the call waits for did not happen within the timeout of the call.
-    #[error("{what} within {waited:?}")]
     Timeout {
         /// What the call waited for.
         what: WaitedFor,
-        /// The timeout.
+        /// The timeout that was given to the call.
         waited: Duration,
     },
     /// The message whose effect the call waits for could not be queued.
-    #[error(transparent)]
     Queue(QueueError),
     /// The call was made in a callback of the same peer, where waiting would last for ever: the peer's thread continues
     /// only when the callback returns.
-    #[error("a callback cannot wait for its own peer: wait on another thread")]
     InCallback,
+    /// The [`COMMAND`](crate::wire::CustomPayload::COMMAND) of the payload type is not a custom command, so that no message of
+    /// the type can arrive.
+    CustomCommand(ParseError),
+    /// The payload of the custom message that arrived does not decode, see
+    /// [`Inbox::wait_for_custom`](super::Inbox::wait_for_custom).
+    CustomPayload {
+        /// The command of the message.
+        command: CustomCommand,
+        /// The text of the payload type's error. `Display` shows it sanitised, because it may quote the remote.
+        error: String,
+    },
 }
+
+impl WaitError {
+    /// Replaces the timeout of one step with the timeout of the whole call.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
+        match self {
+            Self::Timeout { what, .. } => Self::Timeout { what, waited: timeout },
+            error => error,
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(reason) => write!(f, "the peer has ended: {reason}"),
+            Self::Timeout { what, waited } => write!(f, "{what} within {waited:?}"),
+            Self::Queue(error) => write!(f, "{error}"),
+            Self::InCallback => f.write_str("a callback cannot wait for its own peer: wait on another thread"),
+            Self::CustomCommand(error) => write!(f, "{error}"),
+            Self::CustomPayload { command, error } => write!(f, "malformed {command}: {}", Sanitised(error)),
+        }
+    }
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        padded(f, |f| self.write(f))
+    }
+}
+
+impl StdError for WaitError {}
 
 /// What a call waited for when its timeout passed, see [`WaitError::Timeout`].
 ///
@@ -155,7 +224,10 @@ pub enum ConfigError {
     /// The subnetwork is the native one, which no partial node can have. A full node has `None`.
     #[error("a partial node cannot have the native subnetwork; use None for a full node")]
     NativeSubnetwork,
-    /// The stall rule for this request names no answer, so no remote could answer the request.
+    /// The proxy is not written `host:port`.
+    #[error(transparent)]
+    Proxy(ParseError),
+    /// A stall rule has no answers, so that every remote would stall.
     #[error("the stall rule for {0} names no answer")]
     NoAnswer(Command),
     /// There are too many stall rules.
@@ -223,5 +295,24 @@ mod tests {
     #[test]
     fn the_text_can_be_aligned() {
         assert_eq!(format!("{:>16}|", WaitedFor::Message(Command::Tx)), "   no tx arrived|");
+        let timeout = Duration::from_secs(3);
+        let late = WaitError::Timeout { what: WaitedFor::Message(Command::Tx), waited: timeout };
+        assert_eq!(format!("{late:>26}|"), "   no tx arrived within 3s|");
+        let full = QueueError::Timeout { waited: timeout };
+        assert_eq!(format!("{full:<42}|"), "no room in the outbound queue within 3s   |");
+    }
+
+    #[test]
+    fn a_full_queue_says_how_large_the_refused_message_is() {
+        assert_eq!(
+            QueueError::Full { queued: 600, limit: 1000, message: 500 }.to_string(),
+            "the outbound queue is full: 600 of 1000 bytes are waiting, and the message has 500 bytes"
+        );
+    }
+
+    #[test]
+    fn the_error_of_a_custom_payload_is_sanitised() {
+        let error = WaitError::CustomPayload { command: "chat".parse().unwrap(), error: "\x1b[2J".to_owned() };
+        assert!(error.to_string().starts_with("malformed chat: ") && !error.to_string().contains('\x1b'), "{error}");
     }
 }

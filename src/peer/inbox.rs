@@ -121,22 +121,22 @@ impl Inbox {
     /// [`WaitError::Timeout`] after `timeout`; [`WaitError::Closed`] once the connection has ended and the inbox holds no
     /// such message; [`WaitError::InCallback`] in a callback of the peer.
     pub fn wait_for<M: Payload>(&self, timeout: Duration) -> Result<M, WaitError> {
-        let what = WaitedFor::Message(M::COMMAND);
+        let message = self.wait_for_command(M::COMMAND, timeout)?;
+        // Only a message of another type is an error, and this is none.
+        M::try_from(Arc::unwrap_or_clone(message))
+            .map_err(|_| WaitError::Timeout { what: WaitedFor::Message(M::COMMAND), waited: timeout })
+    }
+
+    /// Waits for the next message with this command, and takes it.
+    pub(super) fn wait_for_command(&self, command: Command, timeout: Duration) -> Result<Arc<Message>, WaitError> {
         let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.lock_to_wait()?;
+        let mut seen = 0;
         loop {
-            let mut state = self.lock_to_wait()?;
-            let mut seen = 0;
-            let message = loop {
-                if let Some(message) = state.take_new(M::COMMAND, &mut seen) {
-                    break message;
-                }
-                self.wait_for_change(&mut state, what, timeout, deadline)?;
-            };
-            drop(state);
-            // The conversion fails only for a message of another type, which `take` does not return.
-            if let Ok(message) = M::try_from(Arc::unwrap_or_clone(message)) {
+            if let Some(message) = state.take_new(command, &mut seen) {
                 return Ok(message);
             }
+            self.wait_for_change(&mut state, WaitedFor::Message(command), timeout, deadline)?;
         }
     }
 

@@ -10,7 +10,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A number of messages, and the number of their bytes.
+/// A number of messages, and of their bytes.
+///
+/// Counts can be added with `+` and `+=`, and summed with [`Iterator::sum`]. Sums saturate.
+///
+/// ```
+/// use kaspa_peer::peer::Count;
+///
+/// let counts = [Count::new(1, 32), Count::new(2, 64)];
+/// assert_eq!(counts.iter().sum::<Count>(), Count::new(3, 96));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -119,7 +128,30 @@ impl Traffic {
         self.malformed
     }
 
-    /// Returns an iterator over the known commands with at least one message, and the [`Count`] of each.
+    /// All that was counted, with names, for a table: each known command with at least one message, then `custom` and `malformed`
+    /// if there are any.
+    ///
+    /// The bytes of all rows add up to those of the [`total`](Self::total). So do the messages of all rows but `malformed`.
+    ///
+    /// ```
+    /// # use kaspa_peer::{Config, wire::Network, testing::connect_peers};
+    /// # let node = || Config::builder(Network::Simnet).build();
+    /// # let (peer, remote) = connect_peers(&node()?, &node()?)?;
+    /// for (name, count) in peer.stats().received.rows() {
+    ///     println!("{name:>12} {:>9} {:>12}", count.messages, count.bytes);
+    /// }
+    /// # drop(remote);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rows(&self) -> impl Iterator<Item = (String, Count)> {
+        let others = [("custom", self.custom()), ("malformed", self.malformed)];
+        let others = others.into_iter().filter(|(_, count)| *count != Count::default());
+        let known = self.iter().map(|(command, count)| (command.name().to_owned(), count));
+        known.chain(others.map(|(name, count)| (name.to_owned(), count)))
+    }
+
+    /// The known commands with at least one message, and their counts. Leaves out custom commands and malformed frames, so that
+    /// the sum can be less than the [`total`](Self::total); [`rows`](Self::rows) has them.
     #[must_use]
     pub fn iter(&self) -> Counts<'_> {
         Counts(Command::ALL.into_iter().zip(&self.counts))
@@ -220,4 +252,26 @@ pub struct Remote {
     /// The remote's selected tip, from its `version`, from a later `selectedtip`, or from
     /// [`Peer::set_selected_tip`](super::Peer::set_selected_tip).
     pub selected_tip: Hash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_add_up_to_the_total() {
+        let mut traffic = Traffic::default();
+        assert_eq!(traffic.rows().count(), 0);
+        traffic.add(Command::Ping, Count::new(2, 64));
+        traffic.add(Command::Block, Count::new(1, 1000));
+        traffic.add_custom(Count::new(3, 100));
+        traffic.malformed = Count::new(1, 7);
+        let rows: Vec<_> = traffic.rows().collect();
+        let mut names: Vec<_> = rows.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.split_off(2), ["custom", "malformed"]);
+        names.sort_unstable();
+        assert_eq!(names, ["block", "ping"]);
+        let sum: Count = rows.iter().map(|(_, count)| count).sum();
+        assert_eq!((sum.bytes, sum.messages), (traffic.total().bytes, traffic.total().messages + 1));
+    }
 }

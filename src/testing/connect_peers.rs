@@ -2,7 +2,7 @@
 
 use super::{ConnectPeersError, MemoryStream, ScriptedRemote, memory_pair};
 use crate::peer::Stream;
-use crate::{Config, Direction, Peer, PeerAddress, StartError};
+use crate::{Config, Direction, DisconnectReason, HandshakeError, Peer, PeerAddress, StartError, WaitError};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
@@ -64,7 +64,8 @@ pub fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
 ///
 /// # Errors
 ///
-/// If a peer cannot be started, or the handshake fails.
+/// If a peer cannot be started, or the handshake fails. If both handshakes fail, the error has the reason of the peer that ended the
+/// connection.
 pub fn connect_peers(dialler: &Config, acceptor: &Config) -> Result<(Peer, Peer), ConnectPeersError> {
     let (dialled, accepted) = memory_pair();
     let inbound = Peer::inbound(accepted, "memory", acceptor)?;
@@ -142,16 +143,23 @@ fn start(stream: impl Stream, address: PeerAddress, direction: Direction, config
 }
 
 fn introduced(outbound: Peer, inbound: Peer) -> Result<(Peer, Peer), ConnectPeersError> {
-    outbound.wait_for_handshake()?;
-    inbound.wait_for_handshake()?;
-    Ok((outbound, inbound))
+    match (outbound.wait_for_handshake(), inbound.wait_for_handshake()) {
+        (Ok(()), Ok(())) => Ok((outbound, inbound)),
+        (Err(error), Err(other)) if is_end_by_remote(&error) => Err(other.into()),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error.into()),
+    }
+}
+
+/// Whether the reason is that the other peer ended the connection. The other peer then has the reason that explains the end.
+fn is_end_by_remote(error: &WaitError) -> bool {
+    use DisconnectReason::{Handshake, Io, RemoteClosed};
+    matches!(error, WaitError::Closed(Handshake(HandshakeError::RemoteClosed { .. }) | RemoteClosed { .. } | Io { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::Network;
-    use crate::{DisconnectReason, HandshakeError, WaitError};
     use std::time::Duration;
 
     fn node() -> Config {
@@ -191,7 +199,17 @@ mod tests {
         let ConnectPeersError::Handshake(WaitError::Closed(DisconnectReason::Handshake(reason))) = error else {
             panic!("{error:?}")
         };
-        let expected = matches!(reason, HandshakeError::SelfConnection | HandshakeError::RemoteClosed { .. });
-        assert!(expected, "{reason:?}");
+        assert_eq!(reason, HandshakeError::SelfConnection);
+    }
+
+    #[test]
+    fn nodes_of_two_networks_cannot_be_connected_and_the_error_names_the_networks() {
+        let other = Config::builder(Network::Testnet).build().unwrap();
+        for connect in [connect_peers, connect_peers_over_tcp] {
+            for (dialler, acceptor) in [(&node(), &other), (&other, &node())] {
+                let error = connect(dialler, acceptor).unwrap_err().to_string();
+                assert!(error.contains("simnet") && error.contains("testnet"), "{error}");
+            }
+        }
     }
 }

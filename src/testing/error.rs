@@ -1,6 +1,6 @@
 //! The errors of scripted remotes and of connecting two peers.
 
-use crate::wire::{EncodeError, FrameError, Message};
+use crate::wire::{EncodeError, FrameError, Message, Sanitised};
 use crate::{StartError, WaitError};
 use std::{fmt, io, time::Duration};
 use thiserror::Error;
@@ -69,6 +69,14 @@ pub enum ScriptError {
         expected: String,
         /// What is wrong with the frame.
         error: FrameError,
+    },
+    /// The custom message came, and its payload does not decode.
+    #[error("expected {expected}, but its payload is malformed: {}", Sanitised(.error))]
+    CustomPayload {
+        /// What was expected.
+        expected: String,
+        /// The text of the payload type's error.
+        error: String,
     },
     /// The protocol cannot carry the message, so nothing was sent. Send a [`TestFrame`](super::TestFrame) instead.
     #[error(transparent)]

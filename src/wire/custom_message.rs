@@ -2,6 +2,7 @@
 
 use super::encode::sealed;
 use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
+use std::fmt;
 
 /// A message whose command is not one of the protocol's 25. Its payload can be any bytes.
 ///
@@ -10,7 +11,8 @@ use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
 ///
 /// Implement [`CustomPayload`] for a type of your own to send and receive it like this. A [`Peer`](crate::Peer) queues a
 /// `CustomMessage` like any other message, and passes those that it receives to
-/// [`Listener::on_custom`](crate::Listener::on_custom).
+/// [`Listener::on_custom`](crate::Listener::on_custom). [`Peer::queue_custom`](crate::Peer::queue_custom) queues such a type
+/// directly, and [`Inbox::wait_for_custom`](crate::Inbox::wait_for_custom) waits for one.
 ///
 /// ```
 /// use kaspa_peer::wire::{CustomMessage, CustomPayload, Message, Network, read_message, write_message};
@@ -92,8 +94,8 @@ pub trait CustomPayload: Sized {
     /// The command: 1 to 12 printable ASCII characters, and none of the protocol's 25 commands.
     const COMMAND: &'static str;
 
-    /// The error of [`read`](Self::read) for a payload that does not decode.
-    type Error;
+    /// The error of [`read`](Self::read) for a payload that does not decode. Its text says what is wrong with it.
+    type Error: fmt::Display;
 
     /// Appends the payload's bytes to `payload`, which is empty. At most 32 MiB can be sent.
     fn write(&self, payload: &mut Vec<u8>);
@@ -165,11 +167,11 @@ mod tests {
 
         impl CustomPayload for Fake {
             const COMMAND: &'static str = "block";
-            type Error = ();
+            type Error = String;
 
             fn write(&self, _: &mut Vec<u8>) {}
 
-            fn read(_: &[u8]) -> Result<Self, ()> {
+            fn read(_: &[u8]) -> Result<Self, String> {
                 Ok(Self)
             }
         }

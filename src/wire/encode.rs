@@ -9,6 +9,10 @@ pub(super) mod sealed {
 
 /// A message that can be sent: every payload type, [`Message`](super::Message), [`TxFields`](super::TxFields) and
 /// [`BlockFields`](super::BlockFields). Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message that can be sent",
+    note = "to send a `CustomPayload`, use `Peer::queue_custom` or `Peer::send_custom`, or `CustomMessage::from_payload`"
+)]
 pub trait Encode: sealed::Sealed {
     /// The type of message.
     #[must_use]

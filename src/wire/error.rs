@@ -194,7 +194,7 @@ impl fmt::Display for Magic {
     }
 }
 
-/// Displays both networks, and what to change.
+/// Displays both networks.
 struct OtherNetwork(u32, Network);
 
 impl fmt::Display for OtherNetwork {
@@ -203,12 +203,10 @@ impl fmt::Display for OtherNetwork {
         match Network::from_magic(*found) {
             Network::Custom(magic) => {
                 write!(f, "the frame starts with 0x{magic:08x}, the magic number of no known network")?;
-                write!(f, "; this side is configured for {expected}")
+                write!(f, "; its receiver is configured for {expected}")
             }
-            found => {
-                write!(f, "the frame belongs to {found}, and this side is configured for {expected}")?;
-                write!(f, ": configure {found} here, or use a node of {expected}")
-            }
+            // A reject shows this text to the sender of the frame, too.
+            found => write!(f, "the frame belongs to {found}, and its receiver is configured for {expected}"),
         }
     }
 }
@@ -325,17 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_network_names_both_and_the_remedy() {
+    fn a_wrong_network_names_both_for_the_sender_and_the_receiver() {
         let text = |found, expected| FrameError::Network { found, expected }.to_string();
         assert_eq!(
             text(Network::Testnet.magic(), Network::Mainnet),
-            "the frame belongs to testnet, and this side is configured for mainnet: \
-             configure testnet here, or use a node of mainnet"
+            "the frame belongs to testnet, and its receiver is configured for mainnet"
         );
         assert_eq!(
             text(7, Network::Custom(9)),
             "the frame starts with 0x00000007, the magic number of no known network; \
-             this side is configured for 0x00000009"
+             its receiver is configured for 0x00000009"
         );
     }
 

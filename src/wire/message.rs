@@ -28,6 +28,11 @@ macro_rules! unboxed {
 pub(crate) use unboxed;
 
 /// The payload of one of the protocol's 25 messages. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the payload of one of the protocol's 25 messages",
+    note = "for a `CustomPayload`, use `Inbox::wait_for_custom` or `ScriptedRemote::expect_custom`, or `CustomMessage::from_payload` \
+            and `CustomMessage::decode_as`"
+)]
 pub trait Payload: Encode + Into<Message> + TryFrom<Message, Error = Message> {
     /// The type of message.
     const COMMAND: Command;

@@ -55,6 +55,12 @@ use super::{
 /// # assert_eq!(answer, tip);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request that the remote answers with one message",
+    note = "to request a block or a transaction, use `Peer::fetch_block` or `Peer::fetch_transaction`",
+    note = "to send a ping and wait for its pong, use `Peer::ping`",
+    note = "to send a request of your own, use `CustomMessage::from_payload` and `Peer::queue_message`"
+)]
 pub trait Request: Encode {
     /// The type of the answer.
     type Answer: Payload;

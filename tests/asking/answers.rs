@@ -7,7 +7,7 @@ use kaspa_peer::wire::{
     Addr, Block, BlockHeader, Command, FeeFilter, GetAddr, GetData, GetHeaders, GetSelectedTip, Hash, Headers,
     Inventory, Message, NotFound, Ping, Pong, Reject, RejectCode, SelectedTip, Transaction, TxFields,
 };
-use kaspa_peer::{AskError, Direction, DisconnectReason, Listener, Peer};
+use kaspa_peer::{AskError, Direction, DisconnectReason, Listener, Peer, WaitError, WaitedFor};
 use std::thread;
 use std::time::Duration;
 
@@ -161,6 +161,14 @@ fn a_message_is_sent_and_worked_through_by_the_remote() {
         remote.send(&Pong { nonce }).unwrap();
         assert!(sending.join().unwrap().is_ok());
     });
+}
+
+#[test]
+fn a_message_that_the_remote_does_not_handle_in_time_is_an_error_with_the_timeout_of_the_call() {
+    let (local, _silent) = connected_peer(builder());
+    let waited = Duration::from_millis(100);
+    let late = local.peer.send_and_ping(&FeeFilter { min_fee: 7 }, waited);
+    assert_eq!(late, Err(WaitError::Timeout { what: WaitedFor::Pong, waited }));
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use crate::common::{DEADLINE, builder};
 use kaspa_peer::peer::AttemptError;
-use kaspa_peer::{ConnectError, DisconnectReason, HandshakeError, Peer, WaitError, WaitedFor};
+use kaspa_peer::wire::Network;
+use kaspa_peer::{
+    Config, ConnectError, DisconnectReason, HandshakeError, Listener, Peer, PeerAddress, WaitError, WaitedFor,
+};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +24,7 @@ fn a_node_is_dialled_by_address_or_by_name_and_the_handshake_is_done() {
                 let (stream, from) = listener.accept().unwrap();
                 Peer::inbound(stream, from, &node).unwrap()
             });
-            let peer = Peer::connect(&format!("{host}:{port}"), DEADLINE, &config).unwrap();
+            let peer = Peer::connect(format!("{host}:{port}"), DEADLINE, &config).unwrap();
             assert!(peer.is_handshake_done() && peer.is_connected());
             assert_eq!(peer.address().to_string(), format!("{host}:{port}"));
             drop(remote.join().unwrap());
@@ -33,10 +37,11 @@ fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Peer::connect(&address.to_string(), DEADLINE, &builder().build().unwrap()).unwrap_err();
+    let error = Peer::connect(address, DEADLINE, &builder().build().unwrap()).unwrap_err();
     let ConnectError::Failed { attempts, .. } = &error else { panic!("{error}") };
     assert!(matches!(&attempts[..], [(tried, AttemptError::Tcp(_))] if *tried == address), "{error}");
-    assert!(error.to_string().contains("the TCP connection failed"), "{error}");
+    let expected = format!("cannot connect to {address}: the TCP connection failed: ");
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
 #[test]
@@ -50,7 +55,8 @@ fn the_remote_is_a_web_server() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let error = Peer::connect(&address, DEADLINE, &builder().build().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("not a kaspa node: the first four bytes are \"HTTP\""), "{error}");
+    let reason = "handshake failed: malformed message: not a kaspa node: the first four bytes are \"HTTP\"";
+    assert_eq!(error.to_string(), format!("cannot connect to {address}: {reason}"));
     server.join().unwrap();
 }
 
@@ -60,10 +66,10 @@ fn the_timeout_bounds_the_handshake() {
     let address = listener.local_addr().unwrap().to_string();
     let error = Peer::connect(&address, Duration::from_millis(100), &builder().build().unwrap()).unwrap_err();
     let ConnectError::Failed { attempts, .. } = &error else { panic!("{error}") };
-    assert!(
-        matches!(&attempts[..], [(_, AttemptError::Handshake(WaitError::Timeout { what: WaitedFor::Handshake, .. }))]),
-        "the remote is silent: {error}"
-    );
+    // The remote is silent. The error has the timeout of the call, not the rest of it.
+    let timeout = WaitError::Timeout { what: WaitedFor::Handshake, waited: Duration::from_millis(100) };
+    assert!(matches!(&attempts[..], [(_, AttemptError::Handshake(error))] if *error == timeout), "{error}");
+    assert_eq!(error.to_string(), format!("cannot connect to {address}: the handshake was not done within 100ms"));
 }
 
 #[test]
@@ -84,8 +90,39 @@ fn a_node_that_dials_itself_learns_of_it() {
 #[test]
 fn a_bad_address_is_refused() {
     let config = builder().build().unwrap();
-    for text in ["", ":1", "node:70000", "node:", "127.0.0.1:0"] {
+    for text in ["", ":1", "node:70000", "node:", "127.0.0.1:99999", "unix:/run/node.sock"] {
         let error = Peer::connect(text, DEADLINE, &config).unwrap_err();
-        assert!(matches!(&error, ConnectError::Address { text: named } if named == text), "{text:?}: {error}");
+        assert!(matches!(&error, ConnectError::Address(_)), "{text:?}: {error}");
+        assert!(error.to_string().starts_with(&format!("{text:?} is not an ")), "{error}");
     }
+    let network = Network::Custom(0xcafe_0001);
+    let config = Config::builder(network).build().unwrap();
+    let error = Peer::connect("127.0.0.1", DEADLINE, &config).unwrap_err();
+    assert!(matches!(&error, ConnectError::NoPort { network: named, .. } if *named == network), "{error}");
+}
+
+/// Sends the reasons of the ends of connections.
+struct Ends(Sender<DisconnectReason>);
+
+impl Listener for Ends {
+    fn on_disconnect(&self, _: &Peer, reason: &DisconnectReason) {
+        let _ = self.0.send(reason.clone());
+    }
+}
+
+#[test]
+fn a_failed_attempt_whose_connection_was_made_calls_on_disconnect() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = PeerAddress::from(listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"SSH-2.0-").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let (sender, ends) = channel();
+    let config = builder().listener(Ends(sender)).build().unwrap();
+    Peer::connect(&address, DEADLINE, &config).unwrap_err();
+    let reason = ends.recv_timeout(DEADLINE).unwrap();
+    assert!(matches!(reason, DisconnectReason::Handshake(HandshakeError::Malformed(_))), "{reason}");
+    server.join().unwrap();
 }

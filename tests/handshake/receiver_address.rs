@@ -3,7 +3,7 @@
 use crate::common::local::new_peer_at;
 use crate::common::{builder, version};
 use kaspa_peer::wire::{NetAddress, Services, Version};
-use kaspa_peer::{Direction, PeerAddress};
+use kaspa_peer::{ConfigError, Direction, PeerAddress};
 
 /// Our `version` to a remote that was dialled at `address`.
 fn our_version(address: &str, proxy: Option<&str>, direction: Direction) -> Version {
@@ -66,12 +66,12 @@ fn the_proxys_address_is_never_sent() {
 }
 
 #[test]
-fn with_a_proxy_that_cannot_be_parsed_no_address_is_sent() {
-    let unspecified = ("::ffff:0.0.0.0".into(), 0);
+fn a_proxy_that_is_not_written_as_host_and_port_is_refused() {
     for proxy in ["127.0.0.1", "nonsense", ":9050", "host:port", "::1:9050", ""] {
-        for address in ["203.0.113.7:16111", "node.example.org:16111", "127.0.0.1:9050"] {
-            assert_eq!(receiver(address, Some(proxy)), unspecified, "{address} {proxy}");
-        }
+        let error = builder().proxy(proxy).build().unwrap_err();
+        assert!(matches!(error, ConfigError::Proxy(_)), "{error:?}");
+        let expected = format!("{proxy:?} is not a proxy: expected host:port, such as 127.0.0.1:9050");
+        assert_eq!(error.to_string(), expected);
     }
 }
 
@@ -85,4 +85,5 @@ fn a_peer_has_the_address_that_was_dialled() {
     assert_eq!(local.peer.to_string(), "node.example.org:16111 (outbound)");
     let (local, _remote) = new_peer_at(Some("[2001:db8::7]:16111"), Direction::Inbound, builder());
     assert_eq!(local.peer.to_string(), "[2001:db8::7]:16111 (inbound)");
+    assert_eq!(format!("{:>30}|", local.peer), " [2001:db8::7]:16111 (inbound)|");
 }

@@ -154,7 +154,8 @@ fn a_request_that_could_not_be_queued_is_not_filtered_later() {
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     // Before the handshake all messages wait, so the queue is full.
     local.peer.queue_message(&message_of_size(1000)).unwrap();
-    let full = Err(QueueError::Full { queued: 1000, limit: 1000 });
+    // A header of 24 bytes and two hashes.
+    let full = Err(QueueError::Full { queued: 1000, limit: 1000, message: 24 + 64 });
     for _ in 0..2 {
         assert_eq!(local.peer.push_get_block_invs(A, B), full);
         assert_eq!(local.peer.push_get_headers(A, B), full);

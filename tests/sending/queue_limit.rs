@@ -21,7 +21,7 @@ fn a_message_that_does_not_fit_is_refused_and_can_be_queued_later() {
     // Before the handshake all messages wait in the queue.
     let message = message_of_size(600);
     local.peer.queue_message(&message).unwrap();
-    let full = Err(QueueError::Full { queued: 600, limit: 1000 });
+    let full = Err(QueueError::Full { queued: 600, limit: 1000, message: 600 });
     assert_eq!(local.peer.queue_message(&message), full);
     assert_eq!(local.peer.queue_frame(&frame_of_size(600, Network::Simnet)), full);
     local.peer.queue_message(&message_of_size(400)).unwrap();
@@ -48,7 +48,9 @@ fn an_empty_queue_accepts_a_message_larger_than_its_limit() {
     }
     let (local, mut remote) = new_peer(Direction::Inbound, builder().queue_limit(1000));
     local.peer.queue_message(&message_of_size(5000)).unwrap();
-    assert_eq!(local.peer.queue_message(&GetAddr::all()), Err(QueueError::Full { queued: 5000, limit: 1000 }));
+    let message = GetAddr::all().encoded_len() + 24;
+    let full = Err(QueueError::Full { queued: 5000, limit: 1000, message });
+    assert_eq!(local.peer.queue_message(&GetAddr::all()), full);
     remote.shake_hands().unwrap();
     assert_eq!(remote.next_message().unwrap().encoded_len() + 24, 5000);
 }

@@ -1,7 +1,9 @@
 //! What a scripted remote expects, and what its errors say.
 
 use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, memory_pair};
-use kaspa_peer::wire::{Addr, FeeFilter, GetAddr, Message, Network, Ping, Pong, SendHeaders, VerAck, Version};
+use kaspa_peer::wire::{
+    Addr, CustomMessage, CustomPayload, FeeFilter, GetAddr, Message, Network, Ping, Pong, SendHeaders, VerAck, Version,
+};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::thread;
@@ -247,4 +249,35 @@ fn a_timeout_of_zero_finds_what_has_arrived() {
     assert_eq!(other.expect_timeout::<Ping>(Duration::ZERO).unwrap(), Ping { nonce: 5 });
     let error = other.expect_timeout::<Ping>(Duration::ZERO).unwrap_err();
     assert_eq!(error.to_string(), "expected ping within 0ns, but nothing came");
+}
+
+struct Chat(String);
+
+impl CustomPayload for Chat {
+    const COMMAND: &'static str = "chat";
+    type Error = std::string::FromUtf8Error;
+
+    fn write(&self, payload: &mut Vec<u8>) {
+        payload.extend_from_slice(self.0.as_bytes());
+    }
+
+    fn read(payload: &[u8]) -> Result<Self, Self::Error> {
+        String::from_utf8(payload.to_vec()).map(Self)
+    }
+}
+
+#[test]
+fn a_custom_payload_is_expected_by_its_type() {
+    let (mut one, mut other) = pair();
+    one.send(&CustomMessage::from_payload(&Chat("hello".to_owned())).unwrap()).unwrap();
+    assert_eq!(other.expect_custom::<Chat>().unwrap().0, "hello");
+    one.send(&CustomMessage::new("chat", [0xff]).unwrap()).unwrap();
+    let error = other.expect_custom::<Chat>().map(|chat| chat.0).unwrap_err();
+    assert!(error.to_string().starts_with("expected chat, but its payload is malformed: invalid utf-8"), "{error}");
+    one.send(&CustomMessage::new("chats", []).unwrap()).unwrap();
+    assert!(
+        matches!(other.expect_custom::<Chat>(), Err(ScriptError::Unexpected { expected, .. }) if expected == "chat")
+    );
+    one.send(&Ping { nonce: 5 }).unwrap();
+    assert!(matches!(other.expect_custom::<Chat>(), Err(ScriptError::Unexpected { .. })));
 }

@@ -126,7 +126,7 @@ fn the_queue_of_a_remote_that_does_not_read_stays_within_its_limit() {
     while refused < 1000 {
         match local.peer.queue_message(&message) {
             Ok(_) => refused = 0,
-            Err(QueueError::Full { queued, limit }) => {
+            Err(QueueError::Full { queued, limit, message: 3333 }) => {
                 assert!(limit == LIMIT && queued <= LIMIT && queued + 3333 > LIMIT, "{queued}");
                 refused += 1;
             }

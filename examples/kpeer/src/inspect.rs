@@ -68,10 +68,11 @@ last line (with --json an object with `what` summary) counts what is not shown.
 --pcap makes up the packets, since a capture has only frames. Addresses that it
 does not have are 192.0.2.1, 198.51.100.x and 2001:db8::1.
 
-Exit status: 0 if everything that was shown is well-formed; 1 if a frame was
-bad, bytes were not captured, or no record matches; with --replay also 1 if the
-node could not be reached, did not take everything or disconnected; 2 if the
-call was wrong, or something could not be read to its end, or written.
+Exit status: 0 if everything that was shown is well-formed; 1 if the input is
+empty, a frame was bad, bytes were not captured, or no record matches; with
+--replay also 1 if the node could not be reached, did not take everything or
+disconnected; 2 if the call was wrong, or something could not be read to its
+end, or written.
 Everything before that is shown, sent or written.
 ";
 
@@ -120,6 +121,10 @@ pub fn run(mut options: Options) -> ExitCode {
             ExitCode::FAILURE
         }
         Ok(_) => ExitCode::from(u8::from(report.bad)),
+        Err(Failure::Empty) => {
+            eprintln!("kpeer inspect: {file}: there is nothing to inspect: the input is empty");
+            ExitCode::FAILURE
+        }
         Err(Failure::Read(error)) => {
             eprintln!("kpeer inspect: {file}: {error}");
             ExitCode::from(2)
@@ -142,6 +147,8 @@ pub fn run(mut options: Options) -> ExitCode {
 }
 
 enum Failure {
+    /// The input has no byte.
+    Empty,
     /// The input cannot be read.
     Read(io::Error),
     /// Standard output cannot be written.
@@ -167,6 +174,9 @@ fn inspect<W: Write>(options: &Options, report: &mut Report<W>) -> Result<Option
     };
     let mut start = Vec::new();
     input.by_ref().take(HEADER_SIZE as u64).read_to_end(&mut start).map_err(Failure::Read)?;
+    if start.is_empty() {
+        return Err(Failure::Empty);
+    }
     if start.starts_with(capture::MAGIC) {
         let input = BufReader::new(io::Cursor::new(start).chain(input));
         let records = Records::of_capture(Box::new(input), filter).map_err(Failure::Read)?;

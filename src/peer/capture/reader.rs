@@ -1,12 +1,16 @@
 //! Reads the records of a capture.
 
-use super::MAGIC;
+use super::{HEAD, MAGIC};
 use crate::wire::{Frame, FrameError, HEADER_SIZE, MAX_PAYLOAD, Message, Network, WireString};
 use std::{
+    fmt,
     io::{self, Read},
     iter::FusedIterator,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+/// The length of what a capture begins with: the first bytes, and the magic number of the network.
+const FILE_HEAD: usize = MAGIC.len() + 4;
 
 /// One record of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +79,14 @@ pub enum Captured {
     Refused(WireString),
 }
 
-/// An iterator over the records of a capture. See [`Capture`](super::Capture) for the format of the file.
+/// An iterator over the records of a capture. A file that ends inside a record gives the records before it, and then an error
+/// of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) that says where that record begins. See [`Capture`](super::Capture) for the format of the file.
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     source: R,
     network: Network,
+    /// Where the next record begins, in bytes.
+    offset: u64,
     ended: bool,
 }
 
@@ -88,19 +95,26 @@ impl<R: Read> CaptureReader<R> {
     ///
     /// # Errors
     ///
-    /// If `source` fails, is shorter than 12 bytes, or is not a capture of version 1
-    /// ([`InvalidData`](io::ErrorKind::InvalidData)).
+    /// If `source` fails, is empty or shorter than 12 bytes ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), or is not a
+    /// capture of version 1 ([`InvalidData`](io::ErrorKind::InvalidData)). The text says which.
     pub fn new(mut source: R) -> io::Result<Self> {
-        let (mut magic, mut network) = ([0; MAGIC.len()], [0; 4]);
-        source.read_exact(&mut magic)?;
-        source.read_exact(&mut network)?;
-        if magic != MAGIC {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("not a capture of version 1: it begins with \"{}\"", magic.escape_ascii()),
-            ));
+        let mut start = Vec::new();
+        source.by_ref().take(FILE_HEAD as u64).read_to_end(&mut start)?;
+        if start.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "not a capture: the file is empty"));
         }
-        Ok(Self { source, network: Network::from_magic(u32::from_le_bytes(network)), ended: false })
+        let magic = start.get(..MAGIC.len()).unwrap_or(&start);
+        if !MAGIC.starts_with(magic) {
+            let text = format!("not a capture of version 1: the file begins with \"{}\"", magic.escape_ascii());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let Some(network) = start.get(MAGIC.len()..).and_then(|network| network.first_chunk()) else {
+            let text =
+                format!("not a capture: the file has {} bytes, and a capture begins with {FILE_HEAD}", start.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        };
+        let network = Network::from_magic(u32::from_le_bytes(*network));
+        Ok(Self { source, network, offset: FILE_HEAD as u64, ended: false })
     }
 
     /// The network whose traffic was recorded.
@@ -109,21 +123,38 @@ impl<R: Read> CaptureReader<R> {
         self.network
     }
 
+    /// Reads a part of the record that begins at `offset`.
+    fn read_part(&mut self, part: &mut [u8]) -> io::Result<()> {
+        self.source.read_exact(part).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.ends_inside_record(),
+            _ => error,
+        })
+    }
+
+    fn ends_inside_record(&self) -> io::Error {
+        let text = format!("the capture ends inside a record that begins at byte {}", self.offset);
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
+    }
+
+    fn invalid_record(&self, what: fmt::Arguments<'_>) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, format!("the record that begins at byte {} {what}", self.offset))
+    }
+
     fn read(&mut self) -> io::Result<Option<CaptureRecord>> {
         let mut kind = Vec::new();
         self.source.by_ref().take(1).read_to_end(&mut kind)?;
         let Some(&kind) = kind.first() else { return Ok(None) };
         let (mut time, mut peer, mut length) = ([0; 8], [0; 8], [0; 4]);
-        self.source.read_exact(&mut time)?;
-        self.source.read_exact(&mut peer)?;
-        self.source.read_exact(&mut length)?;
+        self.read_part(&mut time)?;
+        self.read_part(&mut peer)?;
+        self.read_part(&mut length)?;
         let length = u32::from_le_bytes(length);
         if length > MAX_PAYLOAD + HEADER_SIZE as u32 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record claims {length} bytes")));
+            return Err(self.invalid_record(format_args!("claims {length} bytes")));
         }
         let mut rest = Vec::new();
         if self.source.by_ref().take(length.into()).read_to_end(&mut rest)? < length as usize {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(self.ends_inside_record());
         }
         let what = match kind {
             0 => Captured::Received(rest),
@@ -131,16 +162,12 @@ impl<R: Read> CaptureReader<R> {
             2 => Captured::Connected(WireString::from_bytes(rest)),
             3 => Captured::Gone(WireString::from_bytes(rest)),
             4 => Captured::Refused(WireString::from_bytes(rest)),
-            kind => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("a record has the unknown kind {kind}"),
-                ));
-            }
+            kind => return Err(self.invalid_record(format_args!("has the unknown kind {kind}"))),
         };
         let time = UNIX_EPOCH
             .checked_add(Duration::from_micros(u64::from_le_bytes(time)))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the time of a record is out of range"))?;
+            .ok_or_else(|| self.invalid_record(format_args!("has a time that is out of range")))?;
+        self.offset += (HEAD as u64).saturating_add(length.into());
         Ok(Some(CaptureRecord { time, peer: u64::from_le_bytes(peer), what }))
     }
 }
@@ -160,3 +187,58 @@ impl<R: Read> Iterator for CaptureReader<R> {
 }
 
 impl<R: Read> FusedIterator for CaptureReader<R> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with two records of 21 bytes and a text of 2.
+    fn file() -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.extend(Network::Simnet.magic().to_le_bytes());
+        for _ in 0..2 {
+            file.extend([3; 1]);
+            file.extend([0; 16]);
+            file.extend(2u32.to_le_bytes());
+            file.extend(b"ok");
+        }
+        file
+    }
+
+    #[test]
+    fn a_file_that_ends_inside_a_record_says_where_the_record_begins() {
+        let file = file();
+        let records = |length: usize| CaptureReader::new(&file[..length]).unwrap().collect::<Vec<_>>();
+        assert!(records(58).iter().all(Result::is_ok) && records(58).len() == 2);
+        assert!(records(35).iter().all(Result::is_ok) && records(35).len() == 1);
+        for (begins, lengths) in [(12, 13..35), (35, 36..58)] {
+            for length in lengths {
+                let error = records(length).pop().unwrap().unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                let expected = format!("the capture ends inside a record that begins at byte {begins}");
+                assert_eq!(error.to_string(), expected, "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_record_says_where_it_begins() {
+        let mut file = file();
+        file[35] = 9;
+        let error = CaptureReader::new(file.as_slice()).unwrap().last().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the record that begins at byte 35 has the unknown kind 9");
+    }
+
+    #[test]
+    fn a_file_that_is_empty_or_too_short_or_of_another_kind_says_so() {
+        let text = |length: usize| CaptureReader::new(&file()[..length]).unwrap_err().to_string();
+        assert_eq!(text(0), "not a capture: the file is empty");
+        for length in 1..12 {
+            let expected = format!("not a capture: the file has {length} bytes, and a capture begins with 12");
+            assert_eq!(text(length), expected);
+        }
+        let error = CaptureReader::new(b"HTTP".as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), "not a capture of version 1: the file begins with \"HTTP\"");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

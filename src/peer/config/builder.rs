@@ -85,7 +85,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The address of the proxy through which the program connects, as `host:port`. The library does not connect to the
+    /// The address of the proxy through which the program connects, as `host:port`. [`build`](Self::build) refuses any
+    /// other text. The library does not connect to the
     /// proxy: the program does. A `version` message contains the address of the remote. If that is the address of the
     /// proxy, the library sends zeros instead, so that remotes do not learn the proxy's address. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {

@@ -1,9 +1,10 @@
 //! The settings of a node: what a builder collects, and what the threads of a peer read.
 
 use super::{CustomCommands, OversizeFrames};
+use crate::peer::address::proxy_host;
 use crate::peer::rules::deadlines::Timeouts;
 use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
-use crate::wire::{Network, PROTOCOL_VERSION, PayloadLimits, Services, SubnetworkId};
+use crate::wire::{Network, PROTOCOL_VERSION, ParseError, PayloadLimits, Services, SubnetworkId};
 use std::{sync::Arc, time::Duration};
 
 /// The shortest timeout or interval. A ping interval of a nanosecond would keep a processor busy.
@@ -121,6 +122,9 @@ impl Settings {
         }
         if self.protocol_version < 1 {
             return Err(ConfigError::ProtocolVersion(self.protocol_version));
+        }
+        if let Some(proxy) = self.proxy.as_deref().filter(|proxy| proxy_host(proxy).is_none()) {
+            return Err(ConfigError::Proxy(ParseError::new(proxy, "a proxy", "host:port, such as 127.0.0.1:9050")));
         }
         if self.subnetwork == Some(SubnetworkId::NATIVE) {
             return Err(ConfigError::NativeSubnetwork);

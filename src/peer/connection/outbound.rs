@@ -90,7 +90,7 @@ pub(in crate::peer) enum EncodedFrame<'a> {
 }
 
 impl EncodedFrame<'_> {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::Small(bytes) => bytes.len(),
             Self::Large(bytes) => bytes.len(),

@@ -287,8 +287,9 @@ impl Shared {
         kind: MessageKind,
         wait: Wait,
     ) -> Result<u64, QueueError> {
+        let message = frame.len();
         self.outbound.push(command, frame, kind, wait).map_err(|refused| match (refused, wait) {
-            (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit },
+            (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit, message },
             (Refused::Closed, _) => QueueError::Closed(self.end_reason()),
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
             (Refused::Timeout, Wait::No) => QueueError::Timeout { waited: Duration::ZERO },

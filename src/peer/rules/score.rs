@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 /// The score at which a remote is disconnected. A program adds to the score with
 /// [`Peer::misbehaved`](crate::Peer::misbehaved).
 ///
-/// The library does not ban addresses. A program can do that in [`on_disconnect`](crate::Listener::on_disconnect).
+/// The library does not ban addresses. A program that bans an address must do so before it disconnects the remote,
+/// because the remote may connect again before [`on_disconnect`](crate::Listener::on_disconnect) runs. See the recipe
+/// [Limit and ban remotes](crate::guide::recipes#limit-and-ban-remotes).
 ///
 /// ```
 /// use kaspa_peer::ScoreLimit;

@@ -3,7 +3,7 @@
 use super::{SHORTEST, ScriptedRemote, is_timeout, left};
 use crate::testing::frame_buffer;
 use crate::testing::{End, RemoteStream, ScriptError};
-use crate::wire::{Message, Payload, Ping, Pong};
+use crate::wire::{CustomPayload, Message, Payload, Ping, Pong};
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
@@ -38,6 +38,27 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         let message = self.read(expected, Wait::new(timeout))?;
         M::try_from(message)
             .map_err(|other| ScriptError::Unexpected { expected: expected.to_owned(), got: Box::new(other) })
+    }
+
+    /// Reads the next message, which must be a custom message with the command of `T`, and decodes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`expect`](Self::expect), and [`ScriptError::CustomPayload`] if the payload does not decode.
+    pub fn expect_custom<T: CustomPayload>(&mut self) -> Result<T, ScriptError> {
+        let expected = || T::COMMAND.to_owned();
+        let message = self.read(T::COMMAND, Wait::new(self.timeout))?;
+        let decoded = match &message {
+            Message::Custom(message) => message.decode_as(),
+            _ => None,
+        };
+        match decoded {
+            Some(payload) => payload.map_err(|error: T::Error| ScriptError::CustomPayload {
+                expected: expected(),
+                error: error.to_string(),
+            }),
+            None => Err(ScriptError::Unexpected { expected: expected(), got: Box::new(message) }),
+        }
     }
 
     /// Reads messages until one of type `M` comes, and returns that. The messages before it are skipped.

@@ -220,7 +220,8 @@ pub fn show<W: Write>(records: &mut Records, report: &mut Report<W>) -> Result<(
 /// The same error, in words that help.
 pub fn cut_off(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
+        // An error with a text of its own says where the record begins.
+        io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => {
             io::Error::new(error.kind(), "the capture is cut off in the middle of a record")
         }
         _ => error,

@@ -300,8 +300,13 @@ fn text_and_objects_agree() {
 }
 
 #[test]
-fn an_empty_file_is_no_error_and_a_missing_file_is() {
-    for nothing in ["", "\n", " \r\n\n"] {
+fn blank_lines_are_no_error_and_an_empty_or_missing_file_is() {
+    for arguments in [&["-"][..], &["--json", "-"], &["--peer", "1", "-"]] {
+        let run = inspect(arguments, "");
+        assert_eq!((run.status, run.out.as_str()), (1, ""));
+        assert_eq!(run.err, "kpeer inspect: standard input: there is nothing to inspect: the input is empty\n");
+    }
+    for nothing in ["\n", " \r\n\n"] {
         let run = inspect(&["--json", "-"], nothing);
         assert_eq!((run.status, run.out.as_str()), (0, ""));
     }
