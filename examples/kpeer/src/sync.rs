@@ -98,8 +98,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
     interrupt::disconnect(&interrupted, &peer)?;
     output.connected(&peer);
     if let Err(WaitError::Closed(_)) = peer.wait_for_handshake() {
-        // The client prints the reason.
         peer.wait_for_disconnect()?;
+        if interrupt::has_arrived(&interrupted) {
+            return Err("interrupted".into());
+        }
+        // The client prints the reason.
         return Ok(false);
     }
     let remote = peer.remote().ok_or("no version message")?;
@@ -129,6 +132,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
             Ok(true)
         }
         Err(error) => {
+            // The signal disconnects the peer, so the error says only that this side disconnected.
+            let error = if interrupt::has_arrived(&interrupted) { "interrupted".into() } else { error };
             let again = match options.out {
                 Some(_) if blocks > 0 => "; run it again to continue from there",
                 _ => "",

@@ -2,8 +2,9 @@
 
 use crate::support::running::{Ended, Played, Running};
 use crate::support::scratch::Scratch;
+use crate::support::version;
 use kaspa_peer::peer::{CaptureReader, Captured};
-use kaspa_peer::wire::{GetSelectedTip, Message, Network, Ping, Pong, SelectedTip, VerAck, Version};
+use kaspa_peer::wire::{GetLocator, GetSelectedTip, Message, Network, Ping, Pong, SelectedTip, VerAck, Version};
 use std::fs::File;
 use std::io::BufReader;
 use std::net::TcpListener;
@@ -77,7 +78,25 @@ fn sync_disconnects_and_completes_its_capture() {
         let capture = Scratch::new(&format!("sync-{signal}.kpcap"));
         let ended = interrupted_while_the_node_is_silent("sync", &["--capture", capture.path()], signal);
         assert_eq!((ended.status, ended.events("disconnected").len()), (1, 1), "{ended:#?}");
+        assert_eq!(ended.events("failed")[0]["reason"], "interrupted", "{ended:#?}");
         check_capture(&capture);
+    }
+}
+
+#[test]
+fn sync_says_that_it_was_interrupted_while_it_downloads() {
+    for signal in SIGNALS {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let sync = Running::start("sync", &[&address, "--network", "simnet", "--json"]);
+        let mut node = Played::accept(&listener, &version(), Network::Simnet);
+        // The download has begun, and gets no answer.
+        node.expect::<GetLocator>();
+        sync.signal(signal);
+        let ended = sync.end();
+        let failed = &ended.events("failed")[0];
+        assert_eq!((ended.status, &failed["reason"]), (1, &"interrupted".into()), "{ended:#?}");
+        assert_eq!((&failed["blocks"], &failed["new"]), (&0.into(), &0.into()), "{ended:#?}");
     }
 }
 
