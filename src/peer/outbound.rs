@@ -202,9 +202,13 @@ impl Outbound {
             }
     }
 
-    /// Lets the held messages through. Called when our `verack` is queued.
+    /// Lets the held messages through. Called when our `verack` is queued. If another thread has queued the last frame since
+    /// then, they stay, because nothing may follow that frame.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
+        if matches!(queue.stage, Stage::Finishing(_)) {
+            return;
+        }
         queue.open = true;
         let mut held = mem::take(&mut queue.held);
         queue.batches.append(&mut held);

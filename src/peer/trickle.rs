@@ -79,6 +79,8 @@ impl Shared {
     pub fn trickle(&self, now: Instant) -> Trickle {
         let mut announcements = self.announcements.lock();
         match announcements.due() {
+            // Nothing follows the last frame. The connection ends once that is written.
+            Some(due) if due <= now && self.outbound.finishing().is_some() => Trickle::Nothing,
             Some(due) if due <= now => {
                 let batch = announcements.next_batch();
                 debug_assert!(batch.len() <= TRICKLE_BATCH);
@@ -87,5 +89,25 @@ impl Shared {
             Some(due) => Trickle::Wait(due),
             None => Trickle::Nothing,
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::peer::{Config, Direction, DisconnectReason};
+    use crate::wire::{Hash, Network, Reject, RejectCode};
+    use std::time::Duration;
+
+    #[test]
+    fn announcements_never_follow_the_last_reject() {
+        let config = Config::builder(Network::Simnet).build().unwrap();
+        let address = "192.0.2.1:1".parse().unwrap();
+        let (shared, _ends) = Shared::new(&config, Direction::Outbound, address, Box::new(|_| {}));
+        shared.outbound.open();
+        shared.queue_inventory(&[Inventory::tx(Hash::ZERO)]).unwrap();
+        shared.end_with(&Reject::new("tx", RejectCode::INVALID, "no"), DisconnectReason::Local).unwrap();
+        let later = Instant::now() + Duration::from_secs(1);
+        assert!(matches!(shared.trickle(later), Trickle::Nothing));
     }
 }

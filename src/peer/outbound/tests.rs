@@ -259,6 +259,16 @@ fn the_last_frame_passes_held_ones_and_the_writer_learns_the_reason_when_all_is_
 }
 
 #[test]
+fn held_messages_never_follow_the_last_frame() {
+    let (queue, _woken) = Outbound::new(1000, 1000);
+    push(&queue, b"held").unwrap();
+    // Another thread ends the connection after the reader has queued our `verack`, and before it opens the queue.
+    queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+    queue.open();
+    assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>(), [b"reject"]);
+}
+
+#[test]
 fn a_waiting_sender_is_woken_when_half_of_the_mark_is_free_or_before_the_writer_runs_out_of_work() {
     // Written bytes, what then waits in how many batches, and whether there is room for a sender that waits below 100.
     for (left, is_woken) in [(&[30, 30][..], false), (&[60], true), (&[25, 25], true), (&[100], false)] {
