@@ -63,8 +63,11 @@ pub(super) fn start(
 fn run(shared: Arc<Shared>, body: Body) {
     let lifecycle = Arc::clone(&shared.lifecycle);
     lifecycle.identity().adopt_thread();
-    if lifecycle.wait_for_start() {
-        body(&shared);
+    // The body drops its half of the stream, whose destructor may panic.
+    if lifecycle.wait_for_start()
+        && let Err(message) = catch_panic(|| body(&shared))
+    {
+        shared.end(DisconnectReason::CallbackPanicked { message });
     }
     if lifecycle.leave_callbacks() {
         last_callback(&shared);
@@ -93,13 +96,13 @@ fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Listener;
-    use crate::wire::Message;
-    use crate::wire::Network;
+    use crate::wire::{Message, Network};
+    use crate::{HandshakeError, Listener};
     use std::cell::Cell;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     thread_local! {
         /// How many threads can still be started from this one.
@@ -128,6 +131,42 @@ mod tests {
         fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// A half of a stream that ends at once and panics when it is dropped.
+    struct PanicsOnDrop;
+
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    impl Read for PanicsOnDrop {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Write for PanicsOnDrop {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_halves_panic_when_they_are_dropped_does_not_keep_the_peer() {
+        let calls = Arc::new(Calls::default());
+        let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
+        let peer = Peer::outbound(Halves::new(PanicsOnDrop, PanicsOnDrop, || {}), "memory", &config).unwrap();
+        let reason = peer.wait_for_disconnect_timeout(Duration::from_secs(60)).unwrap();
+        let expected = HandshakeError::RemoteClosed { inside_frame: false };
+        assert_eq!(reason, DisconnectReason::Handshake(expected));
+        assert_eq!(calls.0.load(Ordering::SeqCst), 1, "on_disconnect");
     }
 
     #[test]
