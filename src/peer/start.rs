@@ -79,6 +79,9 @@ fn run(shared: Arc<Shared>, body: Body) {
 
 /// Runs on the thread that leaves last.
 fn last_callback(shared: &Arc<Shared>) {
+    // A thread of the program that ends the connection may not have come that far yet. The program must not find a
+    // receipt without an outcome, or queue a message, after the last callback has begun.
+    drop(shared.outbound.close());
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
     let peer = shared.own_handle();
@@ -96,8 +99,9 @@ fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Message, Network};
-    use crate::{HandshakeError, Listener};
+    use crate::wire::{GetSelectedTip, Message, Network};
+    use crate::{HandshakeError, Listener, QueueError, WaitError};
+    use crossbeam_channel::bounded;
     use std::cell::Cell;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -167,6 +171,35 @@ mod tests {
         let expected = HandshakeError::RemoteClosed { inside_frame: false };
         assert_eq!(reason, DisconnectReason::Handshake(expected));
         assert_eq!(calls.0.load(Ordering::SeqCst), 1, "on_disconnect");
+    }
+
+    /// A reader that never waits.
+    struct NeverWaits;
+
+    impl Read for NeverWaits {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn receipts_have_their_outcome_before_the_last_callback_while_another_thread_ends_the_connection() {
+        let config = Config::builder(Network::Simnet).build().unwrap();
+        let (go_on, waits) = bounded::<()>(0);
+        let shutdown = move || {
+            let _ = waits.recv();
+        };
+        let peer = Peer::inbound(Halves::new(NeverWaits, io::sink(), shutdown), "memory", &config).unwrap();
+        let receipt = peer.queue_message(&GetSelectedTip).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| peer.disconnect());
+            peer.wait_for_disconnect_timeout(Duration::from_secs(60)).unwrap();
+            let outcome = receipt.try_wait();
+            let again = peer.queue_message(&GetSelectedTip);
+            drop(go_on);
+            assert_eq!(outcome, Some(Err(WaitError::Closed(DisconnectReason::Local))));
+            assert_eq!(again, Err(QueueError::Closed(DisconnectReason::Local)));
+        });
     }
 
     #[test]
