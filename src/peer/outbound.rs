@@ -48,8 +48,6 @@ struct Queue {
     held: VecDeque<Batch>,
     open: bool,
     stage: Stage,
-    /// The connection is about to have its reason.
-    stopped: bool,
     /// What waits and what the writer is writing.
     bytes: usize,
     messages: usize,
@@ -231,7 +229,7 @@ impl Outbound {
     /// connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
-        if queue.stopped || !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
+        if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {
             return Err(Refused::Closed);
         }
         queue.append(command, Queued::Small(frame), Lane::Handshake);
@@ -253,14 +251,18 @@ impl Outbound {
         queue.last_position
     }
 
-    /// Lets no other reason in: from now on [`push_last`](Self::push_last) is refused. Returns the reason for which the
-    /// connection was about to end, if there is one. The queue is [closed](Self::close) once the reason is set.
-    pub fn stop(&self) -> Option<DisconnectReason> {
+    /// Accepts nothing from now on, because the connection ends for `reason`. Returns the reason for which it ends: if it was
+    /// about to end for another one already, that one. The queue is [closed](Self::close) once the reason is set; until then
+    /// a sender that is refused finds it in [`finishing`](Self::finishing).
+    pub fn stop(&self, reason: DisconnectReason) -> DisconnectReason {
         let mut queue = self.queue.lock();
-        queue.stopped = true;
         match &queue.stage {
-            Stage::Finishing(reason) => Some(reason.clone()),
-            _ => None,
+            Stage::Finishing(first) => first.clone(),
+            Stage::Closed => reason,
+            Stage::Accepting | Stage::Draining => {
+                queue.stage = Stage::Finishing(reason.clone());
+                reason
+            }
         }
     }
 

@@ -170,8 +170,8 @@ impl Shared {
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         // A connection that is about to end for a reason ends for that reason, whatever happens first: senders may have
         // been refused with it already.
-        let ending = self.outbound.stop();
-        if !self.lifecycle.end(ending.unwrap_or(reason)) {
+        let reason = self.outbound.stop(reason);
+        if !self.lifecycle.end(reason) {
             return;
         }
         let shutdown = self.shutdown.lock().take();

@@ -259,6 +259,17 @@ fn the_last_frame_passes_held_ones_and_the_writer_learns_the_reason_when_all_is_
 }
 
 #[test]
+fn a_message_that_is_refused_before_the_reason_is_set_finds_the_reason() {
+    let (queue, _woken) = queue(1000, 1000);
+    let idle = DisconnectReason::Idle { limit: Duration::ZERO };
+    assert_eq!(queue.stop(idle.clone()), idle);
+    assert_eq!(queue.push_last(Command::Reject, b"reject", DisconnectReason::Local), Err(Refused::Closed));
+    assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
+    assert_eq!(queue.finishing(), Some(idle.clone()));
+    assert_eq!(queue.stop(DisconnectReason::Local), idle, "the first reason wins");
+}
+
+#[test]
 fn held_messages_never_follow_the_last_frame() {
     let (queue, _woken) = Outbound::new(1000, 1000);
     push(&queue, b"held").unwrap();
