@@ -1,7 +1,7 @@
-//! Harnesses for the pure parts, which nobody outside can reach: bytes choose what happens, and what must hold is
-//! asserted.
+//! Fuzz harnesses that need private types. Each takes bytes, which choose what happens, and panics if a property does not
+//! hold.
 //!
-//! The targets in `tests/fuzz` run them on what a fuzzer makes up, the unit tests below on arbitrary bytes.
+//! The targets in `tests/fuzz` run them on the inputs of a fuzzer, and the unit tests below on random bytes.
 
 mod choices;
 mod handshaking;

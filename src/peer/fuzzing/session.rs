@@ -40,7 +40,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// Limits that are reached soon, later or never, or are off.
 const LIMITS: [Option<Duration>; 6] = [
     None,
-    Some(Duration::from_nanos(1)),
+    Some(Duration::from_millis(1)),
     Some(Duration::from_millis(10)),
     Some(Duration::from_secs(5)),
     Some(Duration::from_secs(3600)),
@@ -52,6 +52,10 @@ const CLOCKS: [Option<Duration>; 4] =
     [Some(Duration::ZERO), Some(Duration::from_secs(1_800_000_000)), Some(Duration::from_secs(1 << 62)), None];
 
 /// Runs the session that `input` makes.
+///
+/// # Panics
+///
+/// If a state machine and the model disagree.
 pub fn session(input: &[u8]) {
     let mut choices = Choices::new(input);
     let Some(mut session) = Session::new(&mut choices) else { return };

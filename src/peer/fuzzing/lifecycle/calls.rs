@@ -111,7 +111,7 @@ impl Program {
 
     fn queued(&self, number: u64, result: Result<Receipt, QueueError>, caller: Caller, choices: &mut Choices<'_>) {
         match result {
-            Ok(receipt) => self.record.queued(number, receipt, choices.byte() % 4 == 0),
+            Ok(receipt) => self.record.queued(number, receipt, choices.byte() % 4 == 1),
             Err(error @ QueueError::Closed(_)) => self.record.queue_error(&error),
             Err(QueueError::Full { .. }) => {}
             Err(QueueError::Timeout { .. }) if caller.may_wait() => {}
