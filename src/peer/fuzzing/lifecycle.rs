@@ -7,6 +7,7 @@
 //! - `on_disconnect` runs exactly once, after every other callback,
 //! - every receipt has one outcome, and says "written" if and only if the stream has accepted and flushed the whole message,
 //! - every call that waits returns, at the latest when the connection has ended,
+//! - a message is written, and a ping is answered, if the stream works and the connection has not ended,
 //! - the stream receives whole frames, in the order in which each thread has queued them, and nothing after a last reject,
 //! - the halves of the stream, the shutdown closure and the listener are dropped.
 
@@ -86,12 +87,15 @@ struct Harness {
     /// For each thread of the program: receives when it has returned, and is disconnected if it has panicked.
     helpers: Vec<Receiver<()>>,
     ending: Ending,
+    /// The remote answers pings.
+    answers: bool,
 }
 
 impl Harness {
     fn new(choices: &mut Choices<'_>) -> Option<Self> {
         let panics_on_drop = choices.byte() % 8 == 1;
-        let connection = Connection::new(choices.flag(), choices.flag(), panics_on_drop);
+        let (reads_after_end, answers) = (choices.flag(), choices.flag());
+        let connection = Connection::new(reads_after_end, answers, panics_on_drop);
         let endings = [Ending::Disconnect, Ending::Close, Ending::Drop, Ending::RemoteCloses, Ending::Wait];
         let ending = choices.of(&endings);
         let drops_last_handle = ending == Ending::Drop;
@@ -108,6 +112,7 @@ impl Harness {
             direction: choices.of(&[Direction::Inbound, Direction::Outbound]),
             helpers: Vec::new(),
             ending,
+            answers,
         })
     }
 
@@ -129,7 +134,7 @@ impl Harness {
                 }
             }
             4 => {
-                causes.remote_sends = true;
+                (causes.remote_sends, causes.sends_any_bytes) = (true, true);
                 self.connection.incoming(Incoming::Bytes(choices.bytes(64).to_vec()));
             }
             5 | 6 => {
@@ -150,7 +155,8 @@ impl Harness {
                     Outgoing::Panic => causes.panics = true,
                     Outgoing::TooMany => causes.write_errors.push(ErrorKind::InvalidData),
                     Outgoing::Accept(0) | Outgoing::AcceptAtEnd(0) => causes.write_errors.push(ErrorKind::WriteZero),
-                    Outgoing::Accept(_) | Outgoing::AcceptAtEnd(_) => {}
+                    Outgoing::AcceptAtEnd(_) => causes.write_waits = true,
+                    Outgoing::Accept(_) => {}
                 }
                 if choice == 9 {
                     self.connection.flush(outgoing);
@@ -210,6 +216,7 @@ impl Harness {
             drop(peer);
         }
         if let Some(peer) = &peer {
+            program.check_works(peer, self.answers, DEADLINE);
             match self.ending {
                 Ending::Close => program.close(peer, Caller::Main, choices),
                 Ending::RemoteCloses => {

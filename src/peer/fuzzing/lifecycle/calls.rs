@@ -203,6 +203,26 @@ impl Program {
         }
     }
 
+    /// A connection that has not ended, and whose stream works, writes every message and gets every answer.
+    pub fn check_works(&self, peer: &Peer, remote_answers: bool, deadline: Duration) {
+        let (writes, reads) = {
+            let causes = self.record.causes.lock();
+            (causes.let_write(), causes.let_read())
+        };
+        if !writes || !peer.is_handshake_done() {
+            return;
+        }
+        let late = |result: &Result<(), WaitError>| matches!(result, Err(WaitError::Timeout { .. }));
+        if let Ok(receipt) = peer.queue_message(&GetSelectedTip) {
+            let result = receipt.wait_timeout(deadline);
+            self.record.check(!late(&result), || "a message is not written although nothing prevents it".into());
+        }
+        if reads && remote_answers {
+            let result = peer.ping_timeout(deadline).map(drop);
+            self.record.check(!late(&result), || "a ping is not answered although nothing prevents it".into());
+        }
+    }
+
     fn check_ended(&self, peer: &Peer, call: &'static str) {
         match peer.disconnect_reason() {
             Some(reason) => self.record.reason(call, reason),
