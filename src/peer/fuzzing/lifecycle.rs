@@ -20,7 +20,7 @@ mod record;
 
 use super::Choices;
 use crate::peer::{Config, Direction, Peer, StartError};
-use crate::wire::VerAck;
+use crate::wire::{Ping, VerAck};
 use callbacks::Callbacks;
 use calls::{Caller, Program, release_held};
 use capturing::Captured;
@@ -52,6 +52,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub fn lifecycle(input: &[u8]) {
     let mut choices = Choices::new(input);
     let Some(mut harness) = Harness::new(&mut choices) else { return };
+    if harness.works {
+        harness.shake_hands(&mut choices);
+    }
     for _ in 0..choices.byte() % 16 {
         harness.prepare(&mut choices);
     }
@@ -89,6 +92,8 @@ struct Harness {
     ending: Ending,
     /// The remote answers pings.
     answers: bool,
+    /// The stream does not fail, no limit is low, and the connection does not end before the harness ends it.
+    works: bool,
 }
 
 impl Harness {
@@ -98,13 +103,21 @@ impl Harness {
         let connection = Connection::new(reads_after_end, answers, panics_on_drop);
         let endings = [Ending::Disconnect, Ending::Close, Ending::Drop, Ending::RemoteCloses, Ending::Wait];
         let ending = choices.of(&endings);
-        let drops_last_handle = ending == Ending::Drop;
-        let program = Arc::new(Program { record: Record::default(), handles: Mutex::default(), drops_last_handle });
+        let works = choices.byte() % 4 == 1;
+        let program = Arc::new(Program {
+            record: Record::default(),
+            handles: Mutex::default(),
+            drops_last_handle: ending == Ending::Drop,
+            ends: !works,
+        });
         program.record.causes.lock().panics = panics_on_drop;
         let callbacks = Arc::new(Callbacks { program: Arc::clone(&program), next: Mutex::new(VecDeque::new()) });
         let captured = (choices.byte() % 4 == 1).then(|| Captured::new(choices));
+        // Without choices, every setting is the first one.
+        let mut defaults = Choices::new(&[]);
+        let of_settings = if works { &mut defaults } else { &mut *choices };
         Some(Self {
-            config: configuration(choices, &callbacks, captured.as_ref())?,
+            config: configuration(of_settings, &callbacks, captured.as_ref())?,
             connection,
             callbacks,
             program,
@@ -113,6 +126,7 @@ impl Harness {
             helpers: Vec::new(),
             ending,
             answers,
+            works,
         })
     }
 
@@ -120,12 +134,11 @@ impl Harness {
     fn prepare(&self, choices: &mut Choices<'_>) {
         let mut causes = self.program.record.causes.lock();
         match choices.byte() % 12 {
+            0..=3 if self.works => self.connection.send(&Ping { nonce: u64::from(choices.byte()) }.into()),
+            4..=9 if self.works => {}
             0 | 1 => {
                 causes.remote_sends = true;
-                let mut version = choices.version();
-                (version.protocol_version, version.subnetwork) = (1, None);
-                self.connection.send(&version.into());
-                self.connection.send(&VerAck.into());
+                self.shake_hands(choices);
             }
             2 | 3 => {
                 causes.remote_sends = true;
@@ -134,7 +147,7 @@ impl Harness {
                 }
             }
             4 => {
-                (causes.remote_sends, causes.sends_any_bytes) = (true, true);
+                causes.remote_sends = true;
                 self.connection.incoming(Incoming::Bytes(choices.bytes(64).to_vec()));
             }
             5 | 6 => {
@@ -155,8 +168,7 @@ impl Harness {
                     Outgoing::Panic => causes.panics = true,
                     Outgoing::TooMany => causes.write_errors.push(ErrorKind::InvalidData),
                     Outgoing::Accept(0) | Outgoing::AcceptAtEnd(0) => causes.write_errors.push(ErrorKind::WriteZero),
-                    Outgoing::AcceptAtEnd(_) => causes.write_waits = true,
-                    Outgoing::Accept(_) => {}
+                    Outgoing::Accept(_) | Outgoing::AcceptAtEnd(_) => {}
                 }
                 if choice == 9 {
                     self.connection.flush(outgoing);
@@ -166,6 +178,13 @@ impl Harness {
             }
             _ => self.callbacks.next.lock().push_back(choices.bytes(12).to_vec()),
         }
+    }
+
+    fn shake_hands(&self, choices: &mut Choices<'_>) {
+        let mut version = choices.version();
+        (version.protocol_version, version.subnetwork) = (1, None);
+        self.connection.send(&version.into());
+        self.connection.send(&VerAck.into());
     }
 
     fn start(&self) -> Option<Peer> {
@@ -216,7 +235,9 @@ impl Harness {
             drop(peer);
         }
         if let Some(peer) = &peer {
-            program.check_works(peer, self.answers, DEADLINE);
+            if self.works {
+                program.check_works(peer, self.answers, DEADLINE);
+            }
             match self.ending {
                 Ending::Close => program.close(peer, Caller::Main, choices),
                 Ending::RemoteCloses => {

@@ -54,12 +54,15 @@ pub(super) struct Program {
     pub handles: Mutex<Vec<Peer>>,
     /// The connection ends when the last handle is dropped. Then no thread keeps one for ever.
     pub drops_last_handle: bool,
+    /// Calls may end the connection.
+    pub ends: bool,
 }
 
 impl Program {
     /// Calls one method of the peer and checks its result.
     pub fn call(&self, peer: &Peer, caller: Caller, choices: &mut Choices<'_>) {
         match choices.byte() % 24 {
+            8..=11 | 22 | 23 if !self.ends => self.look(peer),
             0..=3 => self.queue(peer, choices),
             4 => self.queue_frame(peer, choices),
             5 => self.send(peer, caller, choices),
@@ -203,23 +206,19 @@ impl Program {
         }
     }
 
-    /// A connection that has not ended, and whose stream works, writes every message and gets every answer.
+    /// A connection whose stream works shakes hands, writes every message and gets every answer, or ends.
     pub fn check_works(&self, peer: &Peer, remote_answers: bool, deadline: Duration) {
-        let (writes, reads) = {
-            let causes = self.record.causes.lock();
-            (causes.let_write(), causes.let_read())
+        let check = |what: &str, result: Result<(), WaitError>| {
+            let late = matches!(result, Err(WaitError::Timeout { .. }));
+            let panics = self.record.causes.lock().panics;
+            self.record.check(!late || panics, || format!("{what} although the stream works"));
         };
-        if !writes || !peer.is_handshake_done() {
-            return;
-        }
-        let late = |result: &Result<(), WaitError>| matches!(result, Err(WaitError::Timeout { .. }));
+        check("the handshake is not done", peer.wait_for_handshake_timeout(deadline));
         if let Ok(receipt) = peer.queue_message(&GetSelectedTip) {
-            let result = receipt.wait_timeout(deadline);
-            self.record.check(!late(&result), || "a message is not written although nothing prevents it".into());
+            check("a message is not written", receipt.wait_timeout(deadline));
         }
-        if reads && remote_answers {
-            let result = peer.ping_timeout(deadline).map(drop);
-            self.record.check(!late(&result), || "a ping is not answered although nothing prevents it".into());
+        if remote_answers {
+            check("a ping is not answered", peer.ping_timeout(deadline).map(drop));
         }
     }
 

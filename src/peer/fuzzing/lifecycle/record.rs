@@ -43,10 +43,6 @@ pub(super) struct Causes {
     pub remote_closes: bool,
     pub remote_sends: bool,
     pub misbehaves: bool,
-    /// A write waits for the end.
-    pub write_waits: bool,
-    /// The remote sends bytes that are no whole frame.
-    pub sends_any_bytes: bool,
     /// `close` was called.
     pub closes: bool,
     /// The timeouts that are so short that they can pass.
@@ -276,16 +272,6 @@ impl Queued {
 }
 
 impl Causes {
-    /// Nothing keeps the writer from writing, except the end of the connection.
-    pub fn let_write(&self) -> bool {
-        self.write_errors.is_empty() && !self.write_waits && !self.panics
-    }
-
-    /// Nothing keeps the reader from reading the next frame, except the end of the connection.
-    pub fn let_read(&self) -> bool {
-        self.read_errors.is_empty() && !self.sends_any_bytes && !self.rate_limit
-    }
-
     fn allow(&self, reason: &DisconnectReason) -> bool {
         let is_wait = |kind: &io::ErrorKind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
         match reason {
