@@ -39,12 +39,14 @@ impl Session {
         let account = &mut self.account;
         let taken = account.waiting.len() - left;
         assert!(taken >= batch.len() && (left == 0 || batch.len() == TRICKLE_BATCH));
+        let notes = taken;
         let taken = account.waiting.drain(..taken);
         match &mut account.known {
             Some(known) => assert_eq!(batch, taken.filter(|item| known.insert(*item)).collect::<Vec<_>>()),
             None => drop(taken),
         }
-        if account.config.settings().known_inventory > 0
+        // Items that were known already are noted again, and with a small capacity the notes behind the last item push it out.
+        if account.config.settings().known_inventory >= notes
             && let Some(last) = batch.last()
         {
             assert!(self.announcements.is_known(last));
