@@ -215,6 +215,15 @@ fn only_the_handshake_passes_before_it_is_done() {
 }
 
 #[test]
+fn a_writer_that_sleeps_when_the_queue_is_opened_is_woken_for_the_held_messages() {
+    let (queue, woken) = Outbound::new(100, 100);
+    push(&queue, b"early").unwrap();
+    assert!(queue.pop_or_idle().is_err() && woken.is_empty());
+    queue.open();
+    assert_eq!(woken.len(), 1);
+}
+
+#[test]
 fn the_handshake_finds_room_in_a_full_queue() {
     let (queue, _woken) = Outbound::new(10, 10);
     push(&queue, &[0; 10]).unwrap();
