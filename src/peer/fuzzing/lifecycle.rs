@@ -260,7 +260,10 @@ impl Harness {
         }
         if let Some(peer) = &peer {
             match peer.wait_for_disconnect_timeout(DEADLINE) {
-                Ok(reason) => program.record.reason("wait_for_disconnect", reason),
+                Ok(reason) => {
+                    program.record.reason("wait_for_disconnect", reason);
+                    program.record.check_finished();
+                }
                 Err(error) => panic!("the threads have not ended: {error}"),
             }
             program.look(peer);

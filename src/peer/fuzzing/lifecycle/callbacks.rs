@@ -54,8 +54,7 @@ impl Listener for Callbacks {
     }
 
     fn on_disconnect(&self, peer: &Peer, reason: &DisconnectReason) {
-        self.program.record.begin_disconnect(reason);
-        self.call(peer);
+        self.program.record.last_callback(reason, || self.call(peer));
     }
 }
 

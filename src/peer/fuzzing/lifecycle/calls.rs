@@ -304,6 +304,7 @@ impl Program {
         let result = peer.wait_for_disconnect_timeout(timeout);
         if let Ok(reason) = &result {
             self.record.reason("wait_for_disconnect", reason.clone());
+            self.record.check_finished();
         }
         self.waited("wait_for_disconnect", caller, timeout, result.map(drop));
     }

@@ -27,6 +27,8 @@ pub(super) struct Record {
     /// The reader thread must call no callback for a later message.
     quiet: AtomicBool,
     disconnects: Mutex<usize>,
+    /// `on_disconnect` has returned or panicked.
+    after_disconnect: AtomicBool,
     disconnected: Condvar,
     /// `disconnect_with` has accepted a reject.
     has_last_message: AtomicBool,
@@ -147,7 +149,26 @@ impl Record {
         self.quiet.store(true, Ordering::SeqCst);
     }
 
-    pub fn begin_disconnect(&self, reason: &DisconnectReason) {
+    /// Runs `on_disconnect`.
+    pub fn last_callback(&self, reason: &DisconnectReason, run: impl FnOnce()) {
+        struct Returned<'a>(&'a AtomicBool);
+        impl Drop for Returned<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let _returned = Returned(&self.after_disconnect);
+        self.begin_disconnect(reason);
+        run();
+    }
+
+    /// The threads of the peer have ended, so the last callback has returned.
+    pub fn check_finished(&self) {
+        let returned = self.after_disconnect.load(Ordering::SeqCst);
+        self.check(returned, || "wait_for_disconnect returned before on_disconnect".into());
+    }
+
+    fn begin_disconnect(&self, reason: &DisconnectReason) {
         self.reason("on_disconnect", reason.clone());
         let running = self.callbacks.load(Ordering::SeqCst);
         self.check(running == 0, || format!("on_disconnect ran beside {running} callbacks"));
