@@ -123,7 +123,9 @@ impl Account {
 
     fn stalled(&self) -> impl Iterator<Item = &StallRule> {
         let settings = self.config.settings();
-        let is_frame_judged = settings.frame_timeout.is_some() && self.frame.is_some();
+        // A timeout that never passes is none.
+        let has_limit = settings.frame_timeout.is_some_and(|limit| limit < Duration::MAX);
+        let is_frame_judged = has_limit && self.frame.is_some();
         let arriving = self.arriving.filter(|_| is_frame_judged);
         let rules = settings.stall_rules.iter().zip(&self.requests);
         let judged = rules.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)));
