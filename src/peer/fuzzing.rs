@@ -1,20 +1,27 @@
-//! Harnesses for the pure parts, which nobody outside can reach: bytes choose what happens, and what must hold is
-//! asserted.
+//! Fuzz harnesses that need private types. Each takes bytes, which choose what happens, and panics if a property does not
+//! hold.
 //!
-//! The targets in `tests/fuzz` run them on what a fuzzer makes up, the unit tests below on arbitrary bytes.
+//! The targets in `tests/fuzz` run them on the inputs of a fuzzer, and the unit tests below on random bytes.
 
 mod choices;
 mod handshaking;
+mod lifecycle;
 mod session;
 
 pub use choices::Choices;
 pub use handshaking::handshake;
+pub use lifecycle::lifecycle;
 pub use session::session;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::{collection::vec, prelude::*};
+
+    /// Small numbers choose what is of interest more often.
+    fn mostly_small() -> impl Strategy<Value = u8> {
+        prop_oneof![3 => 0..20u8, 1 => any::<u8>()]
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
@@ -29,10 +36,29 @@ mod tests {
             session(&input);
         }
 
-        /// Small numbers choose what is of interest more often.
         #[test]
-        fn small_bytes_make_a_session(input in vec(prop_oneof![3 => 0..20u8, 1 => any::<u8>()], 0..1500)) {
+        fn small_bytes_make_a_session(input in vec(mostly_small(), 0..1500)) {
             session(&input);
+        }
+
+    }
+
+    proptest! {
+        // Each case starts threads, and one that hangs takes a minute, so a failure is not made smaller here.
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            max_shrink_iters: 0,
+            ..ProptestConfig::with_cases(100)
+        })]
+
+        #[test]
+        fn any_bytes_make_a_lifecycle(input in vec(any::<u8>(), 0..400)) {
+            lifecycle(&input);
+        }
+
+        #[test]
+        fn small_bytes_make_a_lifecycle(input in vec(mostly_small(), 0..400)) {
+            lifecycle(&input);
         }
     }
 }

@@ -229,9 +229,13 @@ impl Outbound {
         matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
-    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued.
+    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another thread
+    /// has queued the last frame since then, they stay, because nothing may follow that frame.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
+        if matches!(queue.stage, Stage::Finishing(_)) {
+            return;
+        }
         queue.open = true;
         let mut held = mem::take(&mut queue.held);
         queue.batches.append(&mut held);

@@ -176,6 +176,8 @@ mod tests {
     use super::*;
     use crate::peer::QueueError;
     use crate::wire::{MAX_INVENTORY, NotFound, Reject, RejectCode, SelectedTip};
+    use std::thread;
+    use std::time::Duration;
 
     fn ask(questions: &Questions, awaited: Awaited) -> Pending<'_> {
         let request = match awaited {
@@ -236,6 +238,32 @@ mod tests {
             let item = Inventory::block(hash(number));
             assert_eq!(pending.answer.try_recv(), Ok(Err(AskError::NotFound { item })));
         }
+    }
+
+    #[test]
+    fn an_answer_that_arrives_while_the_request_is_queued_is_not_missed() {
+        let questions = Questions::default();
+        let (queued, reads) = bounded(0);
+        let (looked, has_looked) = bounded(0);
+        thread::scope(|scope| {
+            // As the reader thread does for each message.
+            scope.spawn(|| {
+                reads.recv().unwrap();
+                let waits = !questions.is_empty();
+                looked.send(()).unwrap();
+                if waits {
+                    questions.arrived(&tip(1));
+                }
+            });
+            let queue = || {
+                queued.send(()).unwrap();
+                has_looked.recv().unwrap();
+                Ok::<(), QueueError>(())
+            };
+            let awaited = Awaited::Type(Command::SelectedTip);
+            let pending = questions.ask(Command::GetSelectedTip, awaited, queue).unwrap();
+            assert_eq!(pending.answer.recv_timeout(Duration::from_secs(60)), Ok(Ok(tip(1))));
+        });
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Shared {
         self.config.settings()
     }
 
-    /// WakeUps the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
+    /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
     /// panics, because it runs in destructors.
     pub fn end(&self, reason: DisconnectReason) {
         // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.

@@ -61,7 +61,7 @@ pub(in crate::peer) fn start(
 fn run(shared: Arc<Shared>, body: Body) {
     let lifecycle = Arc::clone(&shared.lifecycle);
     lifecycle.identity().adopt_thread();
-    // The thread of the reader or the writer ends with the destructor of a half of the program's stream, which may panic.
+    // The body drops its half of the program's stream, whose destructor may panic.
     if lifecycle.wait_for_start()
         && let Err(message) = catch_panic(|| body(&shared))
     {
@@ -82,6 +82,9 @@ fn run(shared: Arc<Shared>, body: Body) {
 
 /// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.
 fn last_callback(shared: &Arc<Shared>) {
+    // A thread of the program that ends the connection may not have come that far yet. The program must not find a
+    // receipt without an outcome, or queue a message, after the last callback has begun.
+    drop(shared.outbound.close());
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
     let peer = shared.own_handle();
@@ -99,13 +102,14 @@ fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Listener;
-    use crate::wire::Message;
-    use crate::wire::Network;
+    use crate::wire::{GetSelectedTip, Message, Network};
+    use crate::{HandshakeError, Listener, QueueError, WaitError};
+    use crossbeam_channel::bounded;
     use std::cell::Cell;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     thread_local! {
         /// How many more threads can be started from this thread.
@@ -134,6 +138,71 @@ mod tests {
         fn on_disconnect(&self, _: &Peer, _: &DisconnectReason) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// A half of a stream that ends at once and panics when it is dropped.
+    struct PanicsOnDrop;
+
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    impl Read for PanicsOnDrop {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Write for PanicsOnDrop {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_halves_panic_when_they_are_dropped_does_not_keep_the_peer() {
+        let calls = Arc::new(Calls::default());
+        let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
+        let peer = Peer::outbound(Halves::new(PanicsOnDrop, PanicsOnDrop, || {}), "memory", &config).unwrap();
+        let reason = peer.wait_for_disconnect_timeout(Duration::from_secs(60)).unwrap();
+        let expected = HandshakeError::RemoteClosed { inside_frame: false };
+        assert_eq!(reason, DisconnectReason::Handshake(expected));
+        assert_eq!(calls.0.load(Ordering::SeqCst), 1, "on_disconnect");
+    }
+
+    /// A reader that never waits.
+    struct NeverWaits;
+
+    impl Read for NeverWaits {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn receipts_have_their_outcome_before_the_last_callback_while_another_thread_ends_the_connection() {
+        let config = Config::builder(Network::Simnet).build().unwrap();
+        let (go_on, waits) = bounded::<()>(0);
+        let shutdown = move || {
+            let _ = waits.recv();
+        };
+        let peer = Peer::inbound(Halves::new(NeverWaits, io::sink(), shutdown), "memory", &config).unwrap();
+        let receipt = peer.queue_message(&GetSelectedTip).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| peer.disconnect());
+            peer.wait_for_disconnect_timeout(Duration::from_secs(60)).unwrap();
+            let outcome = receipt.try_wait();
+            let again = peer.queue_message(&GetSelectedTip);
+            drop(go_on);
+            assert_eq!(outcome, Some(Err(WaitError::Closed(DisconnectReason::Local))));
+            assert_eq!(again, Err(QueueError::Closed(DisconnectReason::Local)));
+        });
     }
 
     #[test]

@@ -1,30 +1,30 @@
-//! Bytes as a list of choices.
+//! Choices made by the bytes of a fuzzer's input.
 
 use crate::wire::{
     Command, Hash, Inv, Inventory, Message, NetAddress, Ping, Pong, Services, SubnetworkId, UserAgent, VerAck, Version,
 };
 use std::net::Ipv6Addr;
 
-/// Takes choices off the front of some bytes; when there are none left, everything is zero.
+/// Takes choices from the front of some bytes. After the last byte, every choice is zero.
 #[derive(Debug, Clone)]
 pub struct Choices<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Choices<'a> {
-    /// The choices that these bytes make.
+    /// The choices in `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// Whether nothing is left to choose with.
+    /// Whether no byte is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// All that is left.
+    /// The bytes that are left.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -39,7 +39,7 @@ impl<'a> Choices<'a> {
         array
     }
 
-    /// A byte.
+    /// One byte.
     pub fn byte(&mut self) -> u8 {
         let [byte] = self.array();
         byte
@@ -60,12 +60,12 @@ impl<'a> Choices<'a> {
         u64::from_le_bytes(self.array())
     }
 
-    /// Yes or no.
+    /// `true` or `false`.
     pub fn flag(&mut self) -> bool {
         self.byte() & 1 == 1
     }
 
-    /// One of a few.
+    /// One of the values in `few`.
     pub fn of<T: Clone>(&mut self, few: &[T]) -> T {
         few[usize::from(self.byte()) % few.len()].clone()
     }
@@ -78,7 +78,7 @@ impl<'a> Choices<'a> {
         taken
     }
 
-    /// A hash, one of a few or any.
+    /// A hash: mostly one of 255, sometimes any.
     pub fn hash(&mut self) -> Hash {
         match self.byte() {
             255 => Hash::from_bytes(self.array()),
@@ -86,7 +86,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// A subnetwork, a built-in one or any.
+    /// A subnetwork: a built-in one or any.
     pub fn subnetwork(&mut self) -> SubnetworkId {
         match self.byte() {
             0 => SubnetworkId::NATIVE,
@@ -96,19 +96,19 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// One of the commands, or one that is not known.
+    /// A command: a known one or a custom one.
     pub fn command(&mut self) -> Command {
         let index = usize::from(self.byte()) % (Command::ALL.len() + 1);
-        let unknown = || "mystery".parse().expect("well-formed");
-        Command::ALL.get(index).copied().unwrap_or_else(unknown)
+        let custom = || "mystery".parse().expect("well-formed");
+        Command::ALL.get(index).copied().unwrap_or_else(custom)
     }
 
-    /// Announcements of a few things, over and over.
+    /// At most 15 items out of 64.
     pub fn inventory(&mut self) -> Vec<Inventory> {
         (0..self.byte() % 16).map(|_| Inventory::tx(Hash::from_bytes([self.byte() % 64; 32]))).collect()
     }
 
-    /// A `version` that is worth a look.
+    /// A `version` whose fields are often at a limit of the handshake.
     pub fn version(&mut self) -> Version {
         let nobody = NetAddress { services: Services::empty(), ip: Ipv6Addr::UNSPECIFIED, port: 0 };
         Version {
@@ -125,7 +125,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// A message that means something to a peer, or else any payload that is one.
+    /// A message that changes the state of a peer, or any other one. `None` if the payload does not decode.
     pub fn message(&mut self) -> Option<Message> {
         match self.byte() % 6 {
             0 => Some(self.version().into()),

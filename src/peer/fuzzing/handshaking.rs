@@ -1,4 +1,4 @@
-//! Any messages in any order, and what the handshake makes of them.
+//! The handshake with any messages in any order.
 
 use super::Choices;
 use crate::peer::rules::handshake::{Handshake, Step};
@@ -8,14 +8,18 @@ use crate::wire::{Encode, Message, RejectCode, SubnetworkId, Version};
 /// Nonces below this are this node's own.
 pub(super) const OWN_NONCES: u64 = 8;
 
-/// One side of a handshake and what it has to know.
+/// The settings of one side of a handshake.
 struct Side {
     direction: Direction,
     subnetwork: Option<SubnetworkId>,
     protocol_version: i32,
 }
 
-/// Runs a handshake on the messages that `input` makes.
+/// Runs a handshake with the messages that `input` makes.
+///
+/// # Panics
+///
+/// If a step is wrong.
 pub fn handshake(input: &[u8]) {
     let mut choices = Choices::new(input);
     let side = Side {
@@ -23,30 +27,30 @@ pub fn handshake(input: &[u8]) {
         subnetwork: choices.of(&[None, Some([1; 20]), Some([2; 20])]).map(SubnetworkId::from_bytes),
         protocol_version: i32::from(choices.byte()) + 1,
     };
-    let mut it = Handshake::new(side.direction, side.subnetwork, side.protocol_version);
+    let mut handshake = Handshake::new(side.direction, side.subnetwork, side.protocol_version);
     let (mut versions, mut veracks) = (0, 0);
     while !choices.is_empty() {
         let Some(message) = choices.message() else { continue };
-        let step = it.step(&message, |nonce| nonce < OWN_NONCES);
+        let step = handshake.step(&message, |nonce| nonce < OWN_NONCES);
         side.check(&message, &step, versions > 0, veracks > 0);
         match step {
             Step::VersionAccepted { .. } => versions += 1,
             Step::Finished => veracks += 1,
             Step::Deliver | Step::Skip => {}
-            // The peer is gone then; all the same nothing may change any more.
+            // The peer ends here. Its state must not change all the same.
             Step::End(..) => {
-                let done = it.is_done();
+                let done = handshake.is_done();
                 assert_eq!(done, veracks > 0);
                 continue;
             }
         }
         assert!(versions <= 1 && veracks <= versions);
-        assert_eq!(it.is_done(), veracks == 1);
+        assert_eq!(handshake.is_done(), veracks == 1);
     }
 }
 
 impl Side {
-    /// Whether `step` is what BEHAVIOUR says of `message`, after a version and a verack or before.
+    /// Checks that `step` is right for `message`. `introduced` and `done` say whether `version` and `verack` came before.
     fn check(&self, message: &Message, step: &Step, introduced: bool, done: bool) {
         let expected = match message {
             Message::Version(_) if introduced => {

@@ -1,18 +1,22 @@
-//! One connection without its threads: bytes from the wire, the clock and the program, in any order.
+//! One connection without its threads: bytes of the remote, calls of the program, and time that passes, in any order.
 //!
-//! It does what the reader, the writer and the pinger do with the pure parts, and keeps its own, simpler account of
-//! what they should say: of time above all.
+//! The session does what the reader, the writer and the pinger do with the state machines, and compares their answers with
+//! those of a simpler [`Account`].
+
+mod account;
+mod announcing;
 
 use super::{Choices, handshaking::OWN_NONCES};
 use crate::peer::rules::deadlines::{Deadlines, Due};
 use crate::peer::rules::handshake::{Handshake, Step};
-use crate::peer::rules::inventory::{Announcements, TRICKLE_BATCH};
+use crate::peer::rules::inventory::Announcements;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
 use crate::peer::rules::score::Score;
-use crate::peer::{Config, Direction, DisconnectReason, HandshakeError, RateLimit, StallRule};
-use crate::wire::{Command, Frame, FrameDecoder, FrameError, Inventory, Message, Network};
-use crossbeam_channel::{Receiver, bounded};
+use crate::peer::{Config, Direction, DisconnectReason, RateLimit, StallRule};
+use crate::wire::{Command, Frame, FrameDecoder, FrameError, Message, Network};
+use account::{Account, Taken, Waiter};
+use crossbeam_channel::bounded;
 use std::{
     collections::{HashSet, VecDeque},
     ops::ControlFlow::{self, Break, Continue},
@@ -21,23 +25,37 @@ use std::{
 
 const NETWORK: Network = Network::Simnet;
 
-/// More than all that one session can announce, so that nothing is ever forgotten.
+/// A known inventory of this size never forgets anything, because a session announces less.
 const KNOWS_ALL: usize = 100_000;
 
-/// How much may happen in a session.
+/// The largest number of steps of a session.
 const STEPS: usize = 500;
 
-/// Limits that are soon reached, never reached, or off.
+/// A pinger that looks later than this was stopped.
+const PUNCTUAL: Duration = Duration::from_millis(250);
+
+/// How long the reader may take to catch up after the process was stopped.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Limits that are reached soon, later or never, or are off.
 const LIMITS: [Option<Duration>; 6] = [
     None,
-    Some(Duration::from_nanos(1)),
+    Some(Duration::from_millis(1)),
     Some(Duration::from_millis(10)),
     Some(Duration::from_secs(5)),
     Some(Duration::from_secs(3600)),
     Some(Duration::MAX),
 ];
 
+/// Times of the system's clock, since 1970.
+const CLOCKS: [Option<Duration>; 4] =
+    [Some(Duration::ZERO), Some(Duration::from_secs(1_800_000_000)), Some(Duration::from_secs(1 << 62)), None];
+
 /// Runs the session that `input` makes.
+///
+/// # Panics
+///
+/// If a state machine and the model disagree.
 pub fn session(input: &[u8]) {
     let mut choices = Choices::new(input);
     let Some(mut session) = Session::new(&mut choices) else { return };
@@ -48,15 +66,16 @@ pub fn session(input: &[u8]) {
     }
 }
 
-/// Whether the connection goes on.
+/// `Break` when the connection has ended.
 type Flow = ControlFlow<()>;
 
 struct Session {
     now: Instant,
     start: Instant,
-    /// What is on its way here.
+    /// Bytes of the remote that have not arrived yet.
     wire: Vec<u8>,
     decoder: FrameDecoder,
+    /// How many bytes have arrived.
     fed: u64,
     handshake: Handshake,
     deadlines: Deadlines,
@@ -65,55 +84,6 @@ struct Session {
     pacer: Option<Pacer>,
     score: Score,
     account: Account,
-}
-
-/// What the pure parts should say, reckoned another way.
-struct Account {
-    config: Config,
-    /// Whether callbacks run.
-    busy: bool,
-    introduced: bool,
-    done: bool,
-    /// For how long the remote has not said anything; likewise below.
-    silent: Taken,
-    /// The frame that is arriving: where it begins, and for how long it has been.
-    frame: Option<(u64, Taken)>,
-    /// The command of the frame that is arriving.
-    arriving: Option<Command>,
-    since_ping: Duration,
-    /// By rule, for how long the answer has been due.
-    requests: Vec<Option<Taken>>,
-    last_words: Option<Instant>,
-    /// The set of known things, when it is large enough for all.
-    known: Option<HashSet<Inventory>>,
-    waiting: VecDeque<Inventory>,
-    last_ping: Option<(u64, Instant)>,
-    waiters: Vec<Waiter>,
-    min_rtt: Option<Duration>,
-}
-
-/// How long something takes already, and how much of that time callbacks ran.
-#[derive(Debug, Clone, Copy, Default)]
-struct Taken {
-    total: Duration,
-    callbacks: Duration,
-}
-
-impl Taken {
-    fn pass(&mut self, time: Duration, busy: bool) {
-        self.total += time;
-        self.callbacks += if busy { time } else { Duration::ZERO };
-    }
-
-    fn is_over(&self, limit: Duration) -> bool {
-        self.total - self.callbacks.min(limit) >= limit
-    }
-}
-
-struct Waiter {
-    nonce: u64,
-    sent: Option<Instant>,
-    answer: Receiver<Duration>,
 }
 
 impl Session {
@@ -179,7 +149,7 @@ impl Session {
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) -> Flow {
-        match choices.byte() % 12 {
+        match choices.byte() % 13 {
             0 => {
                 let frame = choices.message().and_then(|message| Frame::encode(&message, NETWORK).ok());
                 self.wire.extend_from_slice(frame.as_ref().map_or(&[], Frame::as_bytes));
@@ -189,7 +159,7 @@ impl Session {
             3 => return self.arrive(usize::from(choices.byte()) + 1, choices),
             4 => return self.pass_some(choices),
             5 => {
-                // Exactly when something is due, unless that is in another age.
+                // Exactly when something is due, unless that is years away.
                 if let Some(next) = self.deadlines.next()
                     && next.saturating_duration_since(self.start) < Duration::from_secs(1_000_000)
                 {
@@ -199,7 +169,7 @@ impl Session {
                         self.settle()?;
                         self.pass(Duration::from_nanos(1));
                         let due = self.deadlines.next().is_some_and(|next| next <= self.now);
-                        assert!(due, "what is due was put off");
+                        assert!(due, "a deadline has moved");
                     }
                     return self.settle();
                 }
@@ -209,6 +179,7 @@ impl Session {
             8 => self.request(choices.command()),
             9 => self.ping(choices),
             10 => self.misbehave(choices),
+            11 => return self.pause(choices),
             _ => {
                 if choices.byte() == 0 {
                     let until = self.now + Duration::from_millis(500);
@@ -223,8 +194,23 @@ impl Session {
     // ---- the clock
 
     fn pass_some(&mut self, choices: &mut Choices<'_>) -> Flow {
-        let unit = choices.of(&[1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000]);
-        self.pass(Duration::from_nanos(unit * u64::from(choices.byte())));
+        self.pass(some_time(choices));
+        self.settle()
+    }
+
+    /// The process is stopped for some time: the pinger looks later than it asked for.
+    fn pause(&mut self, choices: &mut Choices<'_>) -> Flow {
+        self.settle()?;
+        let asked = self.deadlines.next();
+        self.pass(some_time(choices));
+        let late = asked.map(|asked| self.now.saturating_duration_since(asked)).unwrap_or_default();
+        if let Some(asked) = asked.filter(|asked| *asked <= self.now) {
+            self.deadlines.pinger_woke(asked, self.now);
+        }
+        if late > PUNCTUAL {
+            self.account.excuse(late);
+            self.account.check_not_silent();
+        }
         self.settle()
     }
 
@@ -233,7 +219,7 @@ impl Session {
         self.account.pass(time);
     }
 
-    /// The pinger looks.
+    /// The pinger looks what is due.
     fn settle(&mut self) -> Flow {
         let mut pinged = false;
         loop {
@@ -243,7 +229,7 @@ impl Session {
                 self.account.check_nothing_due(self.now, self.start);
                 return Continue(());
             };
-            assert!(next.is_some_and(|next| next <= self.now), "nobody would have looked");
+            assert!(next.is_some_and(|next| next <= self.now), "the pinger would have slept");
             match due {
                 Due::End(reason) => {
                     self.account.check_end(&reason, self.now, self.start);
@@ -279,9 +265,11 @@ impl Session {
                     messages += 1;
                     if let Some(message) = message {
                         self.handle(&message, read_at)?;
-                        // A callback takes its time.
-                        if choices.flag() {
-                            self.pass_some(choices)?;
+                        // A callback takes some time, or the process is stopped meanwhile.
+                        match choices.byte() % 4 {
+                            1 => self.pass_some(choices)?,
+                            3 => self.pause(choices)?,
+                            _ => {}
                         }
                     }
                 }
@@ -296,7 +284,7 @@ impl Session {
         self.pace(messages, bytes.len() as u64, choices)
     }
 
-    /// The next frame: `Some(None)` for one that is refused and tolerated.
+    /// The next frame: `Some(None)` for one that is malformed and tolerated.
     fn next_frame(&mut self) -> ControlFlow<(), Option<Option<Message>>> {
         let before = self.decoder.position();
         let result = match self.decoder.next_frame() {
@@ -340,7 +328,7 @@ impl Session {
                 self.account.done = true;
                 self.deadlines.handshake_done(read_at);
                 let taken = self.now - read_at;
-                self.account.silent = Taken { total: taken, callbacks: taken };
+                self.account.silent = Taken { total: taken, callbacks: taken, ..Taken::default() };
                 self.account.since_ping = taken;
             }
             Step::Deliver => {
@@ -396,7 +384,7 @@ impl Session {
         let nonce = u64::from(choices.byte());
         match choices.byte() % 4 {
             0 => self.account.waiters.retain(|waiter| waiter.nonce != nonce),
-            // A nonce is random, so nobody waits for it twice.
+            // A nonce is random, so no two callers wait for the same one.
             _ if self.account.waiters.iter().any(|waiter| waiter.nonce == nonce) => return,
             1 => {}
             _ => {
@@ -411,7 +399,11 @@ impl Session {
         if !self.account.waiters.iter().any(|waiter| waiter.nonce == nonce) {
             self.pings.forget(nonce);
         }
-        self.pings.sent(nonce, self.now, SystemTime::UNIX_EPOCH);
+        // The system's clock can be set to anything.
+        let clock = choices.of(&CLOCKS).and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        let clock = clock.unwrap_or(SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+        self.pings.sent(nonce, self.now, clock);
+        assert_eq!(self.pings.last_sent(), Some(clock));
         self.account.last_ping = Some((nonce, self.now));
         self.account.waiters.iter_mut().filter(|waiter| waiter.nonce == nonce).for_each(|it| it.sent = Some(self.now));
         assert_eq!(self.pings.last_nonce(), Some(nonce));
@@ -447,154 +439,9 @@ impl Session {
         assert_eq!(self.score.get(self.now), after);
         assert!(self.score.get(self.now + Duration::from_secs(1)) <= after);
     }
-
-    fn queue_inventory(&mut self, items: &[Inventory]) {
-        let account = &mut self.account;
-        let limit = account.config.settings().inventory_queue;
-        let before = account.waiting.len();
-        assert_eq!(self.announcements.waiting_len(), before);
-        match self.announcements.queue(items, self.now) {
-            Ok(count) => {
-                let after = self.announcements.waiting_len();
-                assert!(after == before + count && after <= limit);
-                match &account.known {
-                    Some(known) => account.waiting.extend(items.iter().filter(|item| !known.contains(*item))),
-                    // Only how many there are is certain.
-                    None => account.waiting.extend(items.iter().take(count)),
-                }
-                assert_eq!(account.waiting.len(), after);
-            }
-            Err(waiting) => {
-                assert_eq!((waiting, self.announcements.waiting_len()), (before, before));
-                assert!(before + items.len() > limit);
-            }
-        }
-        self.check_announcements();
-    }
-
-    fn trickle(&mut self) {
-        if self.announcements.due().is_none_or(|due| due > self.now) {
-            return;
-        }
-        let batch = self.announcements.next_batch();
-        let left = self.announcements.waiting_len();
-        assert!(batch.len() <= TRICKLE_BATCH);
-        let account = &mut self.account;
-        let taken = account.waiting.len() - left;
-        assert!(taken >= batch.len() && (left == 0 || batch.len() == TRICKLE_BATCH));
-        let taken = account.waiting.drain(..taken);
-        match &mut account.known {
-            Some(known) => assert_eq!(batch, taken.filter(|item| known.insert(*item)).collect::<Vec<_>>()),
-            None => drop(taken),
-        }
-        if account.config.settings().known_inventory > 0
-            && let Some(last) = batch.last()
-        {
-            assert!(self.announcements.is_known(last));
-        }
-        self.check_announcements();
-    }
-
-    fn check_announcements(&mut self) {
-        let due = self.announcements.due();
-        assert_eq!(due.is_some(), self.announcements.waiting_len() > 0);
-        let settings = self.account.config.settings();
-        assert!(due.is_none_or(|due| due <= self.now + settings.trickle_interval));
-        assert!(self.announcements.known_len() <= settings.known_inventory);
-        if let Some(known) = &self.account.known {
-            assert_eq!(self.announcements.known_len(), known.len());
-        }
-    }
 }
 
-impl Account {
-    fn pass(&mut self, time: Duration) {
-        self.since_ping += time;
-        let frame = self.frame.as_mut().map(|(_, taken)| taken);
-        let requests = self.requests.iter_mut().flatten();
-        requests.chain(frame).chain([&mut self.silent]).for_each(|taken| taken.pass(time, self.busy));
-    }
-
-    fn requested(&mut self, request: Command) {
-        for (rule, taken) in self.config.settings().stall_rules.iter().zip(&mut self.requests) {
-            if rule.request == request {
-                *taken = Some(Taken::default());
-            }
-        }
-    }
-
-    fn answered(&mut self, answer: Command) {
-        for (rule, taken) in self.config.settings().stall_rules.iter().zip(&mut self.requests) {
-            if rule.answers.contains(&answer) {
-                *taken = None;
-            }
-        }
-    }
-
-    /// All that had arrived is worked through.
-    fn heard(&mut self, heard: bool, place: Option<u64>, arriving: Option<Command>) {
-        self.busy = false;
-        self.arriving = arriving;
-        if heard {
-            self.silent = Taken::default();
-        }
-        self.frame = place.map(|place| match self.frame {
-            Some((same, taken)) if same == place => (place, taken),
-            _ => (place, Taken::default()),
-        });
-    }
-
-    fn is_idle(&self) -> bool {
-        self.done && self.config.settings().idle_timeout.is_some_and(|limit| self.silent.is_over(limit))
-    }
-
-    fn is_frame_late(&self) -> bool {
-        let limit = self.config.settings().frame_timeout;
-        self.frame.zip(limit).is_some_and(|((_, taken), limit)| taken.is_over(limit))
-    }
-
-    fn stalled(&self) -> impl Iterator<Item = &StallRule> {
-        let settings = self.config.settings();
-        let is_frame_judged = settings.frame_timeout.is_some() && self.frame.is_some();
-        let arriving = self.arriving.filter(|_| is_frame_judged);
-        let rules = settings.stall_rules.iter().zip(&self.requests);
-        let judged = rules.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)));
-        judged.filter(|(rule, taken)| taken.is_some_and(|taken| taken.is_over(rule.limit))).map(|(rule, _)| rule)
-    }
-
-    fn is_handshake_late(&self, now: Instant, start: Instant) -> bool {
-        !self.done && now - start >= self.config.settings().handshake_timeout
-    }
-
-    fn is_ping_due(&self) -> bool {
-        self.done && self.config.settings().ping_interval.is_some_and(|interval| self.since_ping >= interval)
-    }
-
-    fn check_ping(&mut self) {
-        assert!(self.is_ping_due(), "a ping after {:?}", self.since_ping);
-        self.since_ping = Duration::ZERO;
-    }
-
-    fn check_nothing_due(&self, now: Instant, start: Instant) {
-        assert!(!self.is_ping_due(), "no ping for {:?}", self.since_ping);
-        assert!(!self.is_handshake_late(now, start));
-        assert!(self.last_words.is_none_or(|until| until > now));
-        assert!(!self.is_idle(), "silent for {:?}", self.silent);
-        assert!(!self.is_frame_late(), "{:?}", self.frame);
-        assert_eq!(self.stalled().next(), None);
-    }
-
-    fn check_end(&self, reason: &DisconnectReason, now: Instant, start: Instant) {
-        let right = match reason {
-            DisconnectReason::Local => self.last_words.is_some_and(|until| until <= now),
-            DisconnectReason::Handshake(HandshakeError::Timeout { .. }) => self.is_handshake_late(now, start),
-            DisconnectReason::Idle { .. } => self.is_idle(),
-            DisconnectReason::FrameTimeout { .. } => self.is_frame_late(),
-            DisconnectReason::Stalled { request, limit } => {
-                self.stalled().any(|rule| rule.request == *request && rule.limit == *limit)
-            }
-            _ => false,
-        };
-        assert!(right, "{reason:?}");
-    }
+fn some_time(choices: &mut Choices<'_>) -> Duration {
+    let unit = choices.of(&[1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000]);
+    Duration::from_nanos(unit * u64::from(choices.byte()))
 }

@@ -215,6 +215,15 @@ fn before_our_verack_only_messages_of_the_handshake_are_written() {
 }
 
 #[test]
+fn a_writer_that_sleeps_when_the_queue_is_opened_is_woken_for_the_held_messages() {
+    let (queue, woken) = Outbound::new(100, 100);
+    push(&queue, b"early").unwrap();
+    assert!(queue.pop_or_idle().is_err() && woken.is_empty());
+    queue.open();
+    assert_eq!(woken.len(), 1);
+}
+
+#[test]
 fn messages_of_the_handshake_are_accepted_by_a_full_queue() {
     let (queue, _woken) = Outbound::new(10, 10);
     push(&queue, &[0; 10]).unwrap();
@@ -257,6 +266,27 @@ fn the_last_frame_goes_ahead_of_held_frames_and_the_writer_gets_its_reason_when_
     assert_eq!(batch.bytes(), b"reject");
     queue.written(batch);
     assert_eq!(queue.pop_or_idle().unwrap_err().finish, Some(DisconnectReason::Local));
+}
+
+#[test]
+fn a_message_that_is_refused_before_the_reason_is_set_finds_the_reason() {
+    let (queue, _woken) = queue(1000, 1000);
+    let idle = DisconnectReason::Idle { limit: Duration::ZERO };
+    assert_eq!(queue.decide(idle.clone()), idle);
+    assert_eq!(queue.push_last(Command::Reject, b"reject", DisconnectReason::Local), Err(Refused::Closed));
+    assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
+    assert_eq!(queue.finishing(), Some(idle.clone()));
+    assert_eq!(queue.decide(DisconnectReason::Local), idle, "the first reason wins");
+}
+
+#[test]
+fn held_messages_never_follow_the_last_frame() {
+    let (queue, _woken) = Outbound::new(1000, 1000);
+    push(&queue, b"held").unwrap();
+    // Another thread ends the connection after the reader has queued our `verack`, and before it opens the queue.
+    queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+    queue.open();
+    assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>(), [b"reject"]);
 }
 
 #[test]
