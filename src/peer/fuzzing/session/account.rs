@@ -46,7 +46,7 @@ pub(super) struct Taken {
     /// How much is excused because the process was stopped.
     pub excused: Duration,
     /// How much of that is time to catch up.
-    catch_up: Duration,
+    pub catch_up: Duration,
 }
 
 impl Taken {
