@@ -7,7 +7,7 @@
 //! The crate has three parts:
 //!
 //! - [`wire`]: the 25 messages as plain data, and their encoding. It has no threads and opens no sockets.
-//! - [`peer`]: connections to other nodes, from the handshake to the reason of the end.
+//! - [`peer`]: connections to other nodes, from the handshake until the connection ends, and why it ended.
 //! - [`testing`]: tools for tests, such as two connected peers, connections in memory, and a remote that the test
 //!   controls.
 //!
@@ -182,7 +182,7 @@
 //! | method | if there is no room in the outbound queue |
 //! |---|---|
 //! | [`queue_message`](Peer::queue_message) | returns [`QueueError::Full`] at once |
-//! | [`send_message`](Peer::send_message) | waits, up to its timeout; it waits already while 256 KiB or more are queued, so that many senders share the queue |
+//! | [`send_message`](Peer::send_message) | waits, up to its timeout. For this method the queue has no room from 256 KiB on (the high-water mark), long before the limit of 8 MiB |
 //! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | as above; these methods send a [`Frame`](wire::Frame), which is encoded once for any number of peers |
 //!
 //! All of these methods return a [`Receipt`], which says whether the message was written to the socket. A program that
@@ -240,7 +240,8 @@
 //!
 //! The methods [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs),
 //! [`push_get_headers`](Peer::push_get_headers), [`push_get_locator`](Peer::push_get_locator), [`push_locator`](Peer::push_locator) and
-//! [`push_reject`](Peer::push_reject) send other common messages as kaspad does.
+//! [`push_reject`](Peer::push_reject) queue other common messages, with kaspad's filters. For example, they do not repeat the last
+//! request, and they cut a long list of addresses down to a random selection.
 //!
 //! ## Observe
 //!
@@ -272,8 +273,8 @@
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
 //! | `kaspa_peer::life` | connected, handshake done, the reason the connection ended | the negotiated protocol version | | a panic in `on_disconnect` |
-//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated |
-//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` of a block or transaction that names no hash |
+//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated (only on `Regtest`, from this machine) |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` for a block or transaction, if your program gave it no hash |
 //! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
 //!
 //! ## End
@@ -308,9 +309,10 @@
 //!
 //! ## Different peers of one node
 //!
-//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. Both
-//! configurations describe the same node: the peer ids continue to count up, and a connection of the node to itself is
-//! still detected. [`Config::with_stall_rules`] gives a connection its own timeouts for the answers to requests.
+//! [`Config::with_listener`] gives a connection a listener of its own, with the data of that connection. It returns a
+//! second configuration that describes the same node: the peer ids continue to count up, and a connection of the node
+//! to itself is still detected. [`Config::with_stall_rules`] gives a connection its own timeouts for the answers to
+//! requests.
 //!
 //! ```
 //! use kaspa_peer::wire::{Hash, Network, SelectedTip};
@@ -452,10 +454,10 @@
 //!
 //! | feature | effect |
 //! |---|---|
-//! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. Everything else is always available. |
+//! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. No other part of the API depends on a feature. |
 //!
 //! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number,
-//! text from the wire as text or as `{"hex": …}`, and a message as an object with the name of its command.
+//! text from the wire as text, or as `{"hex": …}` if it is not UTF-8, and a message as an object with the name of its command.
 //! Deserializing validates a transaction or a block in the same way as decoding does.
 //!
 //! # Examples

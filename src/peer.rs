@@ -271,7 +271,7 @@ impl Peer {
         tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
     }
 
-    /// Sets the remote's selected tip, [`Remote::selected_tip`]. The library sets the tip from the remote's `version`
+    /// Records what the remote's selected tip is, for [`Remote::selected_tip`]. Nothing is sent. The library sets the tip from the remote's `version`
     /// and `selectedtip` messages. Call this method if the program learns of a new tip in another way. Does nothing
     /// before the remote's `version` has arrived.
     pub fn set_selected_tip(&self, tip: Hash) {
@@ -400,12 +400,13 @@ impl Peer {
 
     /// Announces an inventory item with an `inv`, unless the remote is known to have it.
     ///
-    /// A block is announced at once, in an `inv` of its own. All other items, sync blocks included, are collected and
-    /// sent after the [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items.
-    /// The remote is known to have the items that it announced to us, and the items that we announced to it.
+    /// A block is announced at once, in an `inv` of its own. Transactions, and blocks announced to a node that is
+    /// synchronising ([`Inventory::sync_block`](crate::wire::Inventory::sync_block)), are collected and sent after the
+    /// [trickle interval](super::ConfigBuilder::trickle_interval), in messages of at most 1000 items. The remote is
+    /// known to have the items that it announced to us, and the items that we announced to it.
     ///
     /// Until our `verack` is queued, this method drops the item and returns `Ok`. When the connection ends, the peer
-    /// drops the items that still wait. [`Stats::inventory_queued`] keeps their number.
+    /// drops the items that still wait. After the end, [`Stats::inventory_queued`] still says how many there were.
     ///
     /// # Errors
     ///

@@ -47,11 +47,11 @@ pub enum OversizeFrames {
 /// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap,
 /// and a clone describes the same node.
 ///
-/// Build one configuration for each node of the process, and use it for all connections of this node. A node detects a
-/// connection to itself by the nonces in its `version` messages, which all configurations of the node share. If a
-/// connection needs another listener or other stall rules, use [`with_listener`](Self::with_listener) or
-/// [`with_stall_rules`](Self::with_stall_rules), which return a configuration of the same node. A second configuration
-/// from a builder describes a second node. The two nodes can connect to each other.
+/// Build one configuration for each node of the process, and use it for all connections of this node. If a connection
+/// needs another listener or other stall rules, use [`with_listener`](Self::with_listener) or
+/// [`with_stall_rules`](Self::with_stall_rules), which return a configuration of the same node. These configurations
+/// share the peer ids, and the nonces by which the node detects a connection to itself. A second configuration from a
+/// builder describes a second node. The two nodes can connect to each other.
 ///
 /// ```
 /// use kaspa_peer::{Config, wire::{Network, Services}};
@@ -249,14 +249,14 @@ macro_rules! getters {
 
 getters! {
     services: Services, "The services that the node offers";
-    subnetwork: Option<SubnetworkId>, "The subnetwork of a partial node, `None` for a full node";
+    subnetwork: Option<SubnetworkId>, "The subnetwork of a partial node, which handles the transactions of one subnetwork; `None` for a full node, which handles all";
     protocol_version: i32, "The newest protocol version that the node speaks";
     relay_transactions: bool, "Whether remotes should announce transactions to the node";
     automatic_pongs: bool, "Whether peers answer each `ping`";
     answer_selected_tip: bool, "Whether peers answer `getseltip`";
     custom_commands: CustomCommands, "What peers do with custom commands";
     oversize_frames: OversizeFrames, "What peers do with a frame that is too large";
-    bloom_version: i32, "The lowest negotiated protocol version at which a bloom filter command disconnects the remote";
+    bloom_version: i32, "If the node does not offer bloom filters, the protocol version from which on a bloom filter command disconnects the remote";
     handshake_timeout: Duration, "How long the handshake may take";
     idle_timeout: Option<Duration>, "How long a peer stays connected while no message arrives";
     frame_timeout: Option<Duration>, "How long a frame may take to arrive";

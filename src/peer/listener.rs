@@ -16,15 +16,16 @@ macro_rules! listener {
         /// its writer thread, possibly while another callback runs on the reader thread. The peer calls
         /// [`on_disconnect`](Self::on_disconnect) last, after all other callbacks have returned.
         ///
-        /// The time in callbacks on the reader thread extends the deadlines of the idle timeout, the frame timeout and
-        /// the stall rules, because the remote did not cause this time. Each deadline is extended by at most the length
-        /// of its timeout. Callbacks do not extend the handshake timeout and the write timeout.
+        /// While a callback runs on the reader thread, the remote is not to blame for the silence. Therefore the time in
+        /// callbacks extends the idle timeout, the frame timeout and the timeouts for answers
+        /// ([stall rules](super::StallRule)), each by at most its own length. It does not extend the handshake timeout
+        /// and the write timeout.
         ///
         /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
         /// callback's own peer returns an error. The library does not detect two mistakes:
         ///
-        /// - A listener that stores a `Peer` keeps that peer's configuration alive, and the configuration keeps the
-        ///   listener alive, so neither is ever dropped.
+        /// - A listener may store a clone of a `Peer`, but must remove it, at the latest in `on_disconnect`. Otherwise the
+        ///   peer, its configuration and the listener keep each other alive, and are never dropped.
         /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
         ///   both wait for ever.
         ///

@@ -100,8 +100,8 @@ impl FrameDecoder {
         let mut bytes = bytes;
         while !bytes.is_empty() {
             if self.incomplete_payload().is_none() {
-                // The buffer gets room for one more byte than needed. If the bytes filled it, it would grow for a next
-                // read that does not come.
+                // The buffer gets room for one more byte than needed. The buffer grows when a read fills it completely.
+                // One spare byte prevents that here.
                 self.make_room(bytes.len() + 1);
             }
             // Cannot fail, because reading from a slice cannot.
@@ -122,16 +122,16 @@ impl FrameDecoder {
     /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
     /// the stream blocks. Returns `Ok(0)` at the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. That is 32 KiB at
-    /// first, and doubles with each call until the payload is complete. Only the stream's end, failure or interruption
-    /// makes it return earlier.
+    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. It begins at 32 KiB
+    /// and doubles with each call. If the last large payload was at least as long, it is the whole payload, at most 4
+    /// MiB. Only the stream's end, failure or interruption makes it return earlier.
     ///
     /// # Errors
     ///
-    /// The error of the stream, even [`Interrupted`](io::ErrorKind::Interrupted): the decoder does not retry, so that the
-    /// caller can decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after a
-    /// harmless one. If the stream is interrupted after part of a payload has arrived, the call returns the number of
-    /// these bytes instead.
+    /// The error of the stream, even [`Interrupted`](io::ErrorKind::Interrupted): the decoder does not retry, so that
+    /// the caller can decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after
+    /// a harmless one. If the stream is interrupted after this call has read part of a payload, the call returns the
+    /// number of bytes that it has read.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
         if let Some(payload) = self.incomplete_payload() {
             let mut source = GuardedStream::new(source);
@@ -326,15 +326,15 @@ impl FrameDecoder {
     /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
-            // The position of its last byte. Every later frame starts after that byte, so no other frame has this
-            // number.
+            // The position of its last byte. Other frames are numbered by their first byte. This frame is numbered by
+            // its last byte, because the position moves while the payload is skipped.
             State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
             _ => self.is_mid_frame().then(|| self.position()),
         }
     }
 
     /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, it
-    /// is the number of bytes left to skip.
+    /// is the number of bytes left to skip, with those that are buffered already.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),

@@ -32,7 +32,7 @@ macro_rules! for_each_message {
             Reject Reject in Box "reject" $crate::wire::MAX_PAYLOAD, on_reject, "says why a message was rejected.";
             SendHeaders SendHeaders "sendheaders" 0, on_send_headers, "asks the receiver to announce new blocks with `headers`.";
             FeeFilter FeeFilter "feefilter" 8, on_fee_filter, "asks the receiver to announce only transactions that pay at least a minimum fee.";
-            GetLocator GetLocator "getlocator" 64, on_get_locator, "asks for a `locator` of the blocks between two blocks.";
+            GetLocator GetLocator "getlocator" 64, on_get_locator, "asks for a [`locator`](crate::wire::Locator): block hashes at growing distances, from one block down to another.";
             Locator Locator "locator" 9 + 500 * 32, on_locator, "carries block hashes at growing distances from the tip, with which a node finds the last block that both nodes have.";
             GetSelectedTip GetSelectedTip "getseltip" 0, on_get_selected_tip, "asks for the selected tip.";
             SelectedTip SelectedTip "selectedtip" 32, on_selected_tip, "carries the hash of the selected tip.";

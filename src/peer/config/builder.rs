@@ -6,7 +6,7 @@ use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Collects the settings of a [`Config`]. Every setting has a default, which its method names.
+/// Collects the settings of a [`Config`]. Every setting has a default, given in the documentation of its method.
 ///
 /// ```
 /// use kaspa_peer::{Config, ConfigError, wire::Network};
@@ -86,9 +86,11 @@ impl ConfigBuilder {
     }
 
     /// The address of the proxy through which the program connects, as `host:port`. [`build`](Self::build) refuses any
-    /// other text. The library does not connect to the
-    /// proxy: the program does. A `version` message contains the address of the remote. If that is the address of the
-    /// proxy, the library sends zeros instead, so that remotes do not learn the proxy's address. Default: none.
+    /// other text. The library does not connect to the proxy: the program does. A `version` message contains the
+    /// address of the remote. Normally the program passes the remote's address to
+    /// [`Peer::outbound`](crate::Peer::outbound), and this setting has no effect. If the program passes the host of the
+    /// proxy instead, the library sends zeros in its place, so that remotes do not learn the proxy's address. Default:
+    /// none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
@@ -166,9 +168,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// The lowest negotiated protocol version at which the peer disconnects a remote that sends a bloom filter command,
-    /// if the node does not offer [`Services::BLOOM`]. If the negotiated version is lower, the peer ignores the
-    /// command. Default: 1.
+    /// What happens to a bloom filter command if the node does not offer [`Services::BLOOM`]: from this negotiated
+    /// protocol version on, the peer disconnects. Below it, the peer ignores the command. If the negotiated version is
+    /// lower, the peer ignores the command. Default: 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self
@@ -225,10 +227,10 @@ impl ConfigBuilder {
     }
 
     /// The largest number of bytes that wait to be written to one remote. If a message does not fit, `queue_message`
-    /// returns [`QueueError::Full`](crate::QueueError::Full). There are three exceptions. While at most 4 KiB wait, and
-    /// at most half of the limit, the queue accepts one message of any size. If the queue is full, it still accepts 16
-    /// KiB of automatic answers, enough for a few hundred pongs. `send_message` queues a message of any size once the
-    /// queue is below the high-water mark. Default: 8 MiB.
+    /// returns [`QueueError::Full`](crate::QueueError::Full). There are three exceptions. If almost nothing waits (at
+    /// most 4 KiB, or half of the limit if that is less), the queue accepts a message of any size. If the queue is
+    /// full, it still accepts 16 KiB of automatic answers, enough for a few hundred pongs. `send_message` queues a
+    /// message of any size once the queue is below the high-water mark. Default: 8 MiB.
     ///
     /// If the [high-water mark](Self::high_water_mark) is above the new limit, this method also lowers the mark to the
     /// limit.
@@ -281,7 +283,7 @@ impl ConfigBuilder {
     }
 
     /// The score at which a peer disconnects. [`Peer::misbehaved`](crate::Peer::misbehaved) adds points. Default:
-    /// `None`: the peer adds up the points, but never reduces them and never disconnects because of them.
+    /// `None`: the points add up and have no effect. With a [`ScoreLimit`], points can also decay over time.
     pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
         self.settings.score_limit = limit.into();
         self

@@ -69,7 +69,8 @@ impl Lifecycle {
         self.set_start(Start::Started);
     }
 
-    /// Makes the threads that were started exit, because `missing` of the three threads could not be started.
+    /// Tells the running threads to exit. `missing` of the three threads do not run: one could not be started, and
+    /// later ones were not tried.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
         state.threads_with_callbacks -= missing.min(state.threads_with_callbacks);
@@ -114,7 +115,8 @@ impl Lifecycle {
     /// The quit channel, which is disconnected when the connection ends. Nothing is ever sent on it.
     pub fn quitting(&self) -> Receiver<Infallible> {
         let quitting = self.state.lock().quit.as_ref().map(|(_, quitting)| quitting.clone());
-        // The connection has ended: this channel has no sender, so it is disconnected too.
+        // After the end, returns a channel whose sender is dropped here, so that it is disconnected like the quit
+        // channel.
         quitting.unwrap_or_else(|| bounded(0).1)
     }
 

@@ -1,9 +1,9 @@
 //! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
 //! Senders append small frames to the last batch, and the writer thread takes whole batches. One system call and one
-//! locking of the queue then serve many messages. One lock protects all batches, because senders can add frames to the
-//! last batch until the writer takes it, and because all batches are dropped at once when the connection ends. A
-//! wake-up channel tells the writer that there is a batch to write.
+//! locking of the queue then serve many messages. One lock protects all batches. Senders and the writer both use the
+//! last batch, and the end of the connection drops all batches in one step, so a lock for each batch would not be
+//! enough. A wake-up channel tells the writer that there is a batch to write.
 
 mod waiting;
 
@@ -24,12 +24,12 @@ use waiting::WaitingSenders;
 /// A frame up to this size in bytes is copied into a batch of small frames; a larger one is a batch of its own.
 pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
 
-/// How many bytes of automatic answers may wait when the queue is full. The peer disconnects a remote that requests
-/// more answers than this without reading them.
+/// How many bytes of automatic answers may wait when the queue is full. If a remote requests more answers than this
+/// without reading them, this side disconnects.
 const ANSWER_ROOM: usize = 16 * 1024;
 
-/// How many buffers of written batches are kept for later batches. With the default high-water mark, a sender fills
-/// this many batches between two waits.
+/// How many buffers of written batches are kept for later batches. The default high-water mark of 256 KiB is about
+/// three batches of 80 KiB.
 const SPARE_BUFFERS: usize = 3;
 
 /// The queue of one peer.
@@ -73,8 +73,8 @@ enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused, and the connection ends for this reason: at once, or when the writer thread has
-    /// written all batches.
+    /// Every new frame is refused. After `decide`, the connection ends for this reason at once. After `push_last`, it
+    /// ends when the writer thread has written all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -109,8 +109,9 @@ pub(in crate::peer) enum MessageKind {
     /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that the peer
     /// can answer a remote even if the program has filled the queue.
     Answer,
-    /// A batch of announcements, which are accepted until the connection ends. Its caller checks that the queue
-    /// [has room](Outbound::has_room_for_announcements), and queues one at a time.
+    /// An `inv` of the trickle timer. It is accepted while the queue drains, too. It may exceed the limit, so its
+    /// sender first calls [`has_room_for_announcements`](Outbound::has_room_for_announcements), and again before the
+    /// next `inv`.
     Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
@@ -206,8 +207,8 @@ impl Outbound {
 
     /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
     fn has_room(&self, queue: &Queue, length: usize, kind: MessageKind) -> bool {
-        // When almost nothing waits, a frame of any size is accepted. Without this rule, a frame larger than the limit
-        // could never be sent on a connection on which a small message is always being written.
+        // When almost nothing waits, a frame of any size is accepted. If the queue had to be empty, a frame larger than
+        // the limit could wait for ever on a busy connection, where some small message is always queued.
         queue.bytes + length <= self.limit
             || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
             || match kind {
@@ -217,8 +218,8 @@ impl Outbound {
             }
     }
 
-    /// Whether a batch of announcements can be queued. Otherwise it waits where it is, so that announcements do not make the
-    /// queue exceed its limit by more than a batch.
+    /// Whether an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue, so that
+    /// announcements exceed the limit by at most one `inv`.
     pub fn has_room_for_announcements(&self) -> bool {
         let queue = self.queue.lock();
         queue.bytes < self.limit
@@ -254,8 +255,8 @@ impl Outbound {
         self.queue.lock().open
     }
 
-    /// Queues the last frame of the connection, ahead of the held frames, and refuses every later frame. When the last
-    /// frame is written, the writer thread ends the connection for `reason`.
+    /// Queues the last frame of the connection. Frames that are still held for the handshake are never written. Every
+    /// later frame is refused. When the last frame is written, the writer thread ends the connection for `reason`.
     pub fn push_last(&self, command: Command, frame: &[u8], reason: DisconnectReason) -> Result<(), Refused> {
         let mut queue = self.queue.lock();
         if !matches!(queue.stage, Stage::Accepting | Stage::Draining) {

@@ -123,8 +123,8 @@ impl Writer<'_> {
             if wrote {
                 match outbound.pop() {
                     Some(batch) => self.write_batch(batch)?,
-                    // A busy sender is about to queue its next message. Letting it run is cheaper than going to sleep and
-                    // being woken for each message.
+                    // The queue is empty, but a busy sender may be about to queue its next message. Letting it run is
+                    // cheaper than going to sleep and being woken for each message.
                     None => {
                         yield_now();
                         wrote = false;
@@ -188,7 +188,8 @@ impl Writer<'_> {
             let whole = unreported.take_within(written);
             if asks {
                 self.start_deadlines(whole.clone());
-                // The remote may answer the requests that are written before it reads the others.
+                // The remote may answer the requests that are completely written before it has read the rest. Such an
+                // answer removes the note of the rest, so the rest is noted again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);
@@ -254,7 +255,7 @@ impl Writer<'_> {
         self.about_to_write(frames.commands())
     }
 
-    /// Notes the timed requests among commands. Returns whether there is one.
+    /// Notes the requests that have a stall rule among commands. Returns whether there is one.
     fn about_to_write(&self, commands: impl Iterator<Item = Command>) -> bool {
         let mut asks = false;
         for request in commands.filter(|command| self.shared.timed_requests.contains(*command)) {
@@ -291,7 +292,8 @@ impl Writer<'_> {
 
     fn failed(&self, error: &io::Error) -> Done {
         match self.shared.settings().write_timeout {
-            // `retry` returns such an error only after the write timeout.
+            // `retry` returns a repeatable error only after the write timeout or after the end. In the second case,
+            // `end` changes nothing.
             Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }

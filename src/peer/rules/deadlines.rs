@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The lateness of the pinger up to which the deadlines are not corrected.
+/// If the pinger wakes up at most this late, `pinger_woke` leaves the deadlines as they are.
 const TOLERATED_LATENESS: Duration = Duration::from_millis(250);
 
-/// How long the reader may take to catch up after the pinger woke up late.
+/// What `pinger_woke` adds beyond the lateness: time for the reader, which was stopped too, to handle the bytes that
+/// arrived.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The timeouts of a peer. `None` turns one off.
@@ -102,7 +103,8 @@ impl Silence {
     /// When the pinger must check this deadline next. `last_check` is the time of its last check.
     ///
     /// While callbacks run, a deadline can be extended until its credit is used up. The pinger must check it when the
-    /// credit is used up. If the callbacks end earlier, `extended` sets the new deadline.
+    /// credit is used up. If the callbacks end earlier, `extended` sets the new deadline, and `Shared::with_deadlines`
+    /// wakes the pinger if necessary.
     fn next_check(&self, busy_since: Option<Instant>, last_check: Instant) -> Option<Instant> {
         match busy_since {
             Some(since) if since < self.at && self.at <= last_check => self.at.checked_add(self.credit),
@@ -173,8 +175,8 @@ impl Deadlines {
         }
     }
 
-    /// Called when a message arrives that may answer a request. Removes the deadline of the answer. If one request is
-    /// written and another is being written, the message answers the one that is written.
+    /// Called when a message arrives that may answer a request. Removes the deadline of the answer. If one request has
+    /// been written completely and another is still being written, the message counts as the answer to the first.
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.requests) {
             if rule.answers.contains(&answer) && state.answer.take().is_none() {
@@ -232,8 +234,8 @@ impl Deadlines {
     /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
     /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
     /// lateness, and by a second in which the reader can catch up. These seconds add up to at most the timeout of the
-    /// deadline. Without this bound, a silent remote would stay connected on a machine on which the pinger is always
-    /// late.
+    /// deadline. The lateness only makes up for time that has passed. The added seconds need a bound: on a machine on
+    /// which the pinger is always late, they would keep a silent remote connected.
     pub fn pinger_woke(&mut self, asked: Instant, now: Instant) {
         let late = now.saturating_duration_since(asked);
         if late <= TOLERATED_LATENESS {
