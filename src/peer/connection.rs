@@ -6,7 +6,7 @@
 
 pub(in crate::peer) mod batch;
 pub(in crate::peer) mod counters;
-pub(in crate::peer) mod frame_list;
+pub(in crate::peer) mod frame_sizes;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 pub(in crate::peer) mod lifecycle;

@@ -2,9 +2,9 @@
 //!
 //! They import only public types and messages, nothing of the connection that uses them.
 
+pub(super) mod announcements;
 pub(super) mod deadlines;
 pub(super) mod handshake;
-pub(super) mod inventory;
 mod known_inventory;
 pub(super) mod nonces;
 pub(super) mod ping;

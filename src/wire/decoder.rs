@@ -1,13 +1,13 @@
 //! Splits a byte stream into frames.
 
-mod guarded_stream;
+mod checked_reader;
 mod large_payload;
 mod read_buffer;
 
 use super::checksum::checksum;
 use super::frame_header::Header;
 use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
-use guarded_stream::{GuardedStream, check_count};
+use checked_reader::{CheckedReader, check_count};
 use large_payload::LargePayload;
 use read_buffer::ReadBuffer;
 use std::{
@@ -134,7 +134,7 @@ impl FrameDecoder {
     /// number of bytes that it has read.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
         if let Some(payload) = self.incomplete_payload() {
-            let mut source = GuardedStream::new(source);
+            let mut source = CheckedReader::new(source);
             let before = payload.arrived();
             let result = payload.read_from(&mut source);
             let count = payload.arrived() - before;

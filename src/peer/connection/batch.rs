@@ -1,6 +1,6 @@
 //! A batch: consecutive small frames, or one large frame, that are written together.
 
-use super::frame_list::FrameList;
+use super::frame_sizes::FrameList;
 use crate::wire::Command;
 use bytes::Bytes;
 

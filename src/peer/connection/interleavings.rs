@@ -437,6 +437,41 @@ fn every_question_gets_one_answer_or_none() {
 }
 
 #[test]
+fn questions_are_answered_in_the_order_in_which_their_requests_leave() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1000);
+        shared.outbound.open();
+        let asking = [1_u8, 2].map(|number| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let awaited = Awaited::Type(Command::SelectedTip);
+                let queue = || queue(&shared, u64::from(number), Wait::No).map(drop);
+                let pending = shared.questions.ask(Command::GetSelectedTip, awaited, queue).unwrap();
+                loop {
+                    match pending.answer.try_recv() {
+                        Ok(answer) => return (number, answer),
+                        Err(_) => yield_now(),
+                    }
+                }
+            })
+        });
+        // The numbers of the requests, in the order in which a writer would take them.
+        let mut order = Vec::new();
+        while order.len() < 2 {
+            match shared.outbound.pop_or_idle() {
+                Ok(batch) => order.extend(batch.bytes().chunks(HEADER_SIZE + 8).map(|frame| frame[HEADER_SIZE])),
+                Err(_) => yield_now(),
+            }
+        }
+        let tip = |number| Message::from(SelectedTip { hash: Hash::from_bytes([number; 32]) });
+        order.into_iter().for_each(|number| shared.questions.arrived(&tip(number)));
+        for (number, answer) in asking.into_iter().map(|it| it.join().unwrap()) {
+            assert_eq!(answer, Ok(tip(number)));
+        }
+    });
+}
+
+#[test]
 fn the_pinger_never_sleeps_past_an_earlier_deadline() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1000);

@@ -6,7 +6,7 @@
 //! ```
 
 use super::thread_identity::PeerIdentity;
-use crate::peer::sync::{Condvar, Mutex};
+use crate::peer::locks::{Condvar, Mutex};
 use crate::peer::{DisconnectReason, WaitError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{convert::Infallible, sync::OnceLock, time::Instant};

@@ -10,7 +10,7 @@ mod waiting;
 use super::batch::{Batch, SMALL_BATCH, SpareBuffer};
 use super::send_progress::SendProgress;
 use crate::peer::DisconnectReason;
-use crate::peer::sync::Mutex;
+use crate::peer::locks::Mutex;
 use crate::wire::Command;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -4,7 +4,7 @@
 //! connection ends. At most [`MAX`](Questions::MAX) questions exist, with at most one answer each.
 
 use crate::peer::AskError;
-use crate::peer::sync::Mutex;
+use crate::peer::locks::Mutex;
 use crate::wire::{Command, Encode, Hash, Inventory, Message, Reject};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{

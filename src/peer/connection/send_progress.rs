@@ -5,7 +5,7 @@
 //! connection has ended and the final count is below its position. The count only grows and does not change after the
 //! end, so every receipt has one outcome.
 
-use crate::peer::sync::{Condvar, Mutex, MutexGuard};
+use crate::peer::locks::{Condvar, Mutex, MutexGuard};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     sync::atomic::{AtomicU64, Ordering},

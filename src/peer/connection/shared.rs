@@ -10,16 +10,16 @@ use super::questions::Questions;
 use super::trickle::Announcing;
 use crate::peer::capture::Entry;
 use crate::peer::config::Settings;
+use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
 use crate::peer::receipt::Receipt;
+use crate::peer::rules::announcements::Announcements;
 use crate::peer::rules::deadlines::{Commands, Deadlines, Due};
 use crate::peer::rules::handshake::Handshake;
-use crate::peer::rules::inventory::Announcements;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::score::Score;
 use crate::peer::stats::Remote;
-use crate::peer::sync::Mutex;
 use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Reject, Services, encode_frame, encode_sized,

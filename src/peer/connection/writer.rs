@@ -5,14 +5,14 @@
 
 use super::batch::Batch;
 use super::counters::Stamp;
-use super::frame_list::{FrameList, Frames};
+use super::frame_sizes::{FrameList, Frames};
 use super::outbound::Idle;
 use super::shared::{Shared, WakeUps};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::IoOperation;
+use crate::peer::locks::yield_now;
 use crate::peer::logging::{self, SENT};
 use crate::peer::panic::catch_panic;
-use crate::peer::sync::yield_now;
 use crate::peer::{DisconnectReason, Peer, stream};
 use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};

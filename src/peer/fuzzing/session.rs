@@ -7,9 +7,9 @@ mod account;
 mod announcing;
 
 use super::{Choices, handshaking::OWN_NONCES};
+use crate::peer::rules::announcements::Announcements;
 use crate::peer::rules::deadlines::{Deadlines, Due};
 use crate::peer::rules::handshake::{Handshake, Step};
-use crate::peer::rules::inventory::Announcements;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
 use crate::peer::rules::score::Score;

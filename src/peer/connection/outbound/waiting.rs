@@ -1,7 +1,7 @@
 //! Senders that wait for room in the queue, served in order of arrival.
 
 use super::{Queue, Refused};
-use crate::peer::sync::{Condvar, MutexGuard};
+use crate::peer::locks::{Condvar, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// The waiting senders, the one that has waited longest first. Each sleeps on a condition variable of its own, so that a

@@ -1,7 +1,7 @@
 //! Announcements: what is queued, when it is due, and what the remote is known to have.
 
 use super::Session;
-use crate::peer::rules::inventory::TRICKLE_BATCH;
+use crate::peer::rules::announcements::TRICKLE_BATCH;
 use crate::wire::Inventory;
 
 impl Session {

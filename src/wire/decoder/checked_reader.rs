@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Read};
 
 /// Wraps a stream for functions of the standard library such as [`Read::read_to_end`]. They panic if a stream claims to
 /// have read more bytes than fit the buffer, and retry for ever if every read is interrupted.
-pub(super) struct GuardedStream<'a, R: ?Sized> {
+pub(super) struct CheckedReader<'a, R: ?Sized> {
     source: &'a mut R,
     interruption: Option<io::Error>,
 }
 
-impl<'a, R: ?Sized> GuardedStream<'a, R> {
+impl<'a, R: ?Sized> CheckedReader<'a, R> {
     pub fn new(source: &'a mut R) -> Self {
         Self { source, interruption: None }
     }
@@ -25,8 +25,8 @@ impl<'a, R: ?Sized> GuardedStream<'a, R> {
     }
 }
 
-impl<R: Read + ?Sized> Read for GuardedStream<'_, R> {
-    /// Returns `Ok(0)` if the stream is interrupted, so that `read_to_end` returns. [`check`](GuardedStream::check)
+impl<R: Read + ?Sized> Read for CheckedReader<'_, R> {
+    /// Returns `Ok(0)` if the stream is interrupted, so that `read_to_end` returns. [`check`](CheckedReader::check)
     /// then distinguishes an interruption from the end of the stream.
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -68,17 +68,17 @@ mod tests {
     fn an_interruption_ends_read_to_end_and_is_reported_only_if_nothing_was_read() {
         for (bytes, expected) in [(b"abc".as_slice(), Ok(3)), (b"", Err(ErrorKind::Interrupted))] {
             let mut source = Interrupted(bytes);
-            let mut guarded = GuardedStream::new(&mut source);
-            let count = guarded.read_to_end(&mut Vec::new()).unwrap();
-            assert_eq!(guarded.check(count).map_err(|error| error.kind()), expected);
+            let mut checked = CheckedReader::new(&mut source);
+            let count = checked.read_to_end(&mut Vec::new()).unwrap();
+            assert_eq!(checked.check(count).map_err(|error| error.kind()), expected);
         }
     }
 
     #[test]
     fn the_end_of_a_stream_is_no_interruption() {
         let mut source = io::empty();
-        let mut guarded = GuardedStream::new(&mut source);
-        let count = guarded.read(&mut [0; 8]).unwrap();
-        assert_eq!(guarded.check(count).unwrap(), 0);
+        let mut checked = CheckedReader::new(&mut source);
+        let count = checked.read(&mut [0; 8]).unwrap();
+        assert_eq!(checked.check(count).unwrap(), 0);
     }
 }
