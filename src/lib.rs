@@ -182,7 +182,7 @@
 //! | method | if there is no room in the outbound queue |
 //! |---|---|
 //! | [`queue_message`](Peer::queue_message) | returns [`QueueError::Full`] at once |
-//! | [`send_message`](Peer::send_message) | waits, up to its timeout. For this method the queue has no room from 256 KiB on (the high-water mark), long before the limit of 8 MiB |
+//! | [`send_message`](Peer::send_message) | waits for room, up to its timeout. It already waits when 256 KiB are queued (the high-water mark), not only at the limit of 8 MiB |
 //! | [`queue_frame`](Peer::queue_frame), [`send_frame`](Peer::send_frame) | as above; these methods send a [`Frame`](wire::Frame), which is encoded once for any number of peers |
 //!
 //! All of these methods return a [`Receipt`], which says whether the message was written to the socket. A program that
@@ -273,8 +273,8 @@
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
 //! | `kaspa_peer::life` | connected, handshake done, the reason the connection ended | the negotiated protocol version | | a panic in `on_disconnect` |
-//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that are tolerated (only on `Regtest`, from this machine) |
-//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` for a block or transaction, if your program gave it no hash |
+//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that do not disconnect, because the network is `Regtest` and the remote has a loopback address |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` of a block or transaction that your program sends without the hash of that block or transaction |
 //! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
 //!
 //! ## End
@@ -456,8 +456,8 @@
 //! |---|---|
 //! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. No other part of the API depends on a feature. |
 //!
-//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, services as a number,
-//! text from the wire as text, or as `{"hex": …}` if it is not UTF-8, and a message as an object with the name of its command.
+//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, and services as a number. Text from
+//! the wire is written as text, or as `{"hex": …}` if it is not UTF-8. A message is an object whose only key is the command.
 //! Deserializing validates a transaction or a block in the same way as decoding does.
 //!
 //! # Examples

@@ -379,7 +379,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`queue_frame`](Self::queue_frame) and [`send_message`](Self::send_message).
+    /// As [`send_message`](Self::send_message), and [`QueueError::Network`] if the frame was encoded for another network.
     pub fn send_frame(&self, frame: &Frame, timeout: Duration) -> Result<Receipt, QueueError> {
         self.wait_for_room(timeout, |wait| self.shared.queue_frame(frame, wait))
     }

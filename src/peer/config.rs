@@ -256,7 +256,7 @@ getters! {
     answer_selected_tip: bool, "Whether peers answer `getseltip`";
     custom_commands: CustomCommands, "What peers do with custom commands";
     oversize_frames: OversizeFrames, "What peers do with a frame that is too large";
-    bloom_version: i32, "If the node does not offer bloom filters, the protocol version from which on a bloom filter command disconnects the remote";
+    bloom_version: i32, "The lowest negotiated protocol version at which a bloom filter command ends the connection, if the node does not offer bloom filters";
     handshake_timeout: Duration, "How long the handshake may take";
     idle_timeout: Option<Duration>, "How long a peer stays connected while no message arrives";
     frame_timeout: Option<Duration>, "How long a frame may take to arrive";

@@ -18,8 +18,8 @@ macro_rules! listener {
         ///
         /// While a callback runs on the reader thread, the remote is not to blame for the silence. Therefore the time in
         /// callbacks extends the idle timeout, the frame timeout and the timeouts for answers
-        /// ([stall rules](super::StallRule)), each by at most its own length. It does not extend the handshake timeout
-        /// and the write timeout.
+        /// ([stall rules](super::StallRule)). In total, callbacks can at most double each of these timeouts. They do not
+        /// extend the handshake timeout and the write timeout.
         ///
         /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
         /// callback's own peer returns an error. The library does not detect two mistakes:

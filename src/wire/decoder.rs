@@ -123,15 +123,16 @@ impl FrameDecoder {
     /// the stream blocks. Returns `Ok(0)` at the end of the stream.
     ///
     /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. It begins at 32 KiB
-    /// and doubles with each call. If the last large payload was at least as long, it is the whole payload, at most 4
-    /// MiB. Only the stream's end, failure or interruption makes it return earlier.
+    /// and doubles with each call. If the last large payload was at least as long as this one, the memory for this one
+    /// is reserved at once, up to 4 MiB. The call returns earlier only if the stream ends, fails or is interrupted.
     ///
     /// # Errors
     ///
     /// The error of the stream, even [`Interrupted`](io::ErrorKind::Interrupted): the decoder does not retry, so that
-    /// the caller can decide whether to go on. Bytes that arrived before an error are kept, and reading can go on after
-    /// a harmless one. If the stream is interrupted after this call has read part of a payload, the call returns the
-    /// number of bytes that it has read.
+    /// the caller can decide whether to go on. Bytes that arrived before an error are kept. After an error that leaves
+    /// the stream usable, such as `Interrupted`, `WouldBlock` or `TimedOut`, the caller can call this method again. If
+    /// the stream is interrupted after this call has read part of a payload, the call returns the number of bytes that
+    /// it has read.
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
         if let Some(payload) = self.incomplete_payload() {
             let mut source = CheckedReader::new(source);
@@ -326,15 +327,15 @@ impl FrameDecoder {
     /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
-            // The position of its last byte. Other frames are numbered by their first byte. This frame is numbered by
-            // its last byte, because the position moves while the payload is skipped.
+            // The position of its last byte. A refused frame is numbered by its last byte, because the position moves
+            // while the payload is skipped. All other frames are numbered by their first byte.
             State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
             _ => self.is_mid_frame().then(|| self.position()),
         }
     }
 
     /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, it
-    /// is the number of bytes left to skip, with those that are buffered already.
+    /// also counts the bytes left to skip that are already in the buffer.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),

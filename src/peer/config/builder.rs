@@ -67,7 +67,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The subnetwork of a partial node. Default: `None`, a full node.
+    /// The subnetwork whose transactions this node handles, if it is a partial node. Default: `None`, a full node, which
+    /// handles the transactions of all subnetworks.
     pub fn subnetwork(mut self, subnetwork: impl Into<Option<SubnetworkId>>) -> Self {
         self.settings.subnetwork = subnetwork.into();
         self
@@ -88,9 +89,9 @@ impl ConfigBuilder {
     /// The address of the proxy through which the program connects, as `host:port`. [`build`](Self::build) refuses any
     /// other text. The library does not connect to the proxy: the program does. A `version` message contains the
     /// address of the remote. Normally the program passes the remote's address to
-    /// [`Peer::outbound`](crate::Peer::outbound), and this setting has no effect. If the program passes the host of the
-    /// proxy instead, the library sends zeros in its place, so that remotes do not learn the proxy's address. Default:
-    /// none.
+    /// [`Peer::outbound`](crate::Peer::outbound), and this setting has no effect. If the address passed to `outbound`
+    /// has the host of the proxy, with any port, the `version` message contains zeros instead of that address. So
+    /// remotes do not learn the proxy's address. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
         self.settings.proxy = Some(address.into());
         self
@@ -168,9 +169,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// What happens to a bloom filter command if the node does not offer [`Services::BLOOM`]: from this negotiated
-    /// protocol version on, the peer disconnects. Below it, the peer ignores the command. If the negotiated version is
-    /// lower, the peer ignores the command. Default: 1.
+    /// Matters if the node does not offer [`Services::BLOOM`] and a remote sends a bloom filter command. The peer
+    /// disconnects if the negotiated protocol version is at least `version`, and otherwise ignores the command.
+    /// Default: 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.settings.bloom_version = version;
         self

@@ -1,9 +1,9 @@
 //! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
-//! Senders append small frames to the last batch, and the writer thread takes whole batches. One system call and one
-//! locking of the queue then serve many messages. One lock protects all batches. Senders and the writer both use the
-//! last batch, and the end of the connection drops all batches in one step, so a lock for each batch would not be
-//! enough. A wake-up channel tells the writer that there is a batch to write.
+//! Senders append small frames to the last batch, and the writer thread takes whole batches. The writer then needs one
+//! system call and one locking of the queue for many messages. One lock protects all batches. A lock for each batch
+//! would not be enough: the batch that senders append to can be the one that the writer takes next, and the end of the
+//! connection must drop all batches in one step. A wake-up channel tells the writer that there is a batch to write.
 
 mod waiting;
 
@@ -73,8 +73,9 @@ enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused. After `decide`, the connection ends for this reason at once. After `push_last`, it
-    /// ends when the writer thread has written all batches.
+    /// Every new frame is refused. [`Outbound::decide`] sets this stage just before the connection ends for this
+    /// reason. [`Outbound::push_last`] sets it, too, and then the connection ends when the writer thread has written
+    /// all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -103,15 +104,15 @@ impl EncodedFrame<'_> {
 /// may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum MessageKind {
-    /// A message of the handshake, or the last `reject`. It does not wait for the handshake, is accepted even if the
-    /// queue is full, and has no position.
+    /// A message of the handshake, or the `reject` after which this side disconnects, see [`Outbound::push_last`]. It
+    /// does not wait for the handshake, is accepted even if the queue is full, and has no position.
     Handshake,
     /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that the peer
     /// can answer a remote even if the program has filled the queue.
     Answer,
-    /// An `inv` of the trickle timer. It is accepted while the queue drains, too. It may exceed the limit, so its
-    /// sender first calls [`has_room_for_announcements`](Outbound::has_room_for_announcements), and again before the
-    /// next `inv`.
+    /// An `inv` of the trickle timer. It is accepted while the queue drains, too. `push` does not check the limit for
+    /// it. Instead, its sender calls [`has_room_for_announcements`](Outbound::has_room_for_announcements) before each
+    /// `inv`.
     Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
@@ -207,8 +208,9 @@ impl Outbound {
 
     /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
     fn has_room(&self, queue: &Queue, length: usize, kind: MessageKind) -> bool {
-        // When almost nothing waits, a frame of any size is accepted. If the queue had to be empty, a frame larger than
-        // the limit could wait for ever on a busy connection, where some small message is always queued.
+        // When almost nothing waits, a frame of any size is accepted. If only an empty queue accepted it, a frame
+        // larger than the limit could be refused every time on a busy connection, where some small message is always
+        // queued.
         queue.bytes + length <= self.limit
             || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
             || match kind {
@@ -230,8 +232,9 @@ impl Outbound {
         matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
-    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another thread
-    /// has queued the last frame since then, they stay, because nothing may follow that frame.
+    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another
+    /// thread has called `push_last` in the meantime, the held frames stay where they are and are never written,
+    /// because nothing may follow the last frame.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Finishing(_)) {
@@ -314,7 +317,7 @@ impl Outbound {
     }
 
     /// Takes the next batch, for the writer thread. If there is none, the writer does not count as idle, so the next
-    /// sender does not wake it.
+    /// sender does not wake it. The writer must therefore call this method or `pop_or_idle` again before it sleeps.
     pub fn pop(&self) -> Option<Batch> {
         self.queue.lock().batches.pop_front()
     }
@@ -362,7 +365,8 @@ impl Outbound {
     /// Puts back a batch that the writer thread could not write. The connection ends soon because of the failed write.
     pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
-        // The batch is put back because the statistics still count its messages as queued.
+        // The statistics still count the messages of this batch as queued, so the batch goes back into the queue until
+        // `close` clears both.
         if !matches!(queue.stage, Stage::Closed) {
             queue.batches.push_front(batch);
         }

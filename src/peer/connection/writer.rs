@@ -31,7 +31,7 @@ const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 /// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free.
 const ATTEMPTS: u32 = 4;
 
-/// The pause between two attempts. It keeps a stream that returns at once, instead of blocking, from occupying a core.
+/// The pause between two attempts. Without it, a stream that returns at once instead of blocking would occupy a core.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long spare buffers are kept while there is nothing to write. Steady traffic has shorter gaps.
@@ -188,8 +188,9 @@ impl Writer<'_> {
             let whole = unreported.take_within(written);
             if asks {
                 self.start_deadlines(whole.clone());
-                // The remote may answer the requests that are completely written before it has read the rest. Such an
-                // answer removes the note of the rest, so the rest is noted again.
+                // The remote may already answer the completely written requests while the rest of the batch is still
+                // being written. Such an answer clears the `pending` mark of its stall rule, even if another request of
+                // the same rule is still to be written. So the remaining requests are marked again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);

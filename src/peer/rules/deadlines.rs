@@ -12,8 +12,8 @@ use std::{
 /// If the pinger wakes up at most this late, `pinger_woke` leaves the deadlines as they are.
 const TOLERATED_LATENESS: Duration = Duration::from_millis(250);
 
-/// What `pinger_woke` adds beyond the lateness: time for the reader, which was stopped too, to handle the bytes that
-/// arrived.
+/// If the pinger woke up late, the whole process was probably stopped, and the reader with it. `pinger_woke` adds this
+/// much, beyond the lateness, for the reader to handle the bytes that arrived in the meantime.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The timeouts of a peer. `None` turns one off.
@@ -102,9 +102,10 @@ impl Silence {
 
     /// When the pinger must check this deadline next. `last_check` is the time of its last check.
     ///
-    /// While callbacks run, a deadline can be extended until its credit is used up. The pinger must check it when the
-    /// credit is used up. If the callbacks end earlier, `extended` sets the new deadline, and `Shared::with_deadlines`
-    /// wakes the pinger if necessary.
+    /// While callbacks run, a deadline can be extended until its credit is used up. The pinger first checks at `at`. If
+    /// callbacks are running then, it checks again at `at + credit`, the latest time to which they can extend the
+    /// deadline. If the callbacks end earlier, `extended` sets the new deadline, and `Shared::with_deadlines` wakes the
+    /// pinger if necessary.
     fn next_check(&self, busy_since: Option<Instant>, last_check: Instant) -> Option<Instant> {
         match busy_since {
             Some(since) if since < self.at && self.at <= last_check => self.at.checked_add(self.credit),
@@ -185,7 +186,7 @@ impl Deadlines {
         }
     }
 
-    /// The commands of the messages that would answer a pending request.
+    /// The commands of the messages that would answer a request that is being written or has been written.
     pub fn awaited(&self) -> Commands {
         let waiting = self.rules.iter().zip(&self.requests);
         let waiting = waiting.filter(|(_, state)| state.pending || state.answer.is_some());
@@ -234,8 +235,9 @@ impl Deadlines {
     /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
     /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
     /// lateness, and by a second in which the reader can catch up. These seconds add up to at most the timeout of the
-    /// deadline. The lateness only makes up for time that has passed. The added seconds need a bound: on a machine on
-    /// which the pinger is always late, they would keep a silent remote connected.
+    /// deadline. The lateness needs no bound, because it only gives back time in which nothing was handled. The added
+    /// seconds need a bound: on a machine on which the pinger is always late, they would keep a silent remote
+    /// connected.
     pub fn pinger_woke(&mut self, asked: Instant, now: Instant) {
         let late = now.saturating_duration_since(asked);
         if late <= TOLERATED_LATENESS {

@@ -1,3 +1,5 @@
+//! The queue, its limits and the order in which waiting senders are served.
+
 use super::super::batch::BATCH_SIZE;
 use super::super::send_progress::Outcome;
 use super::*;
