@@ -47,6 +47,8 @@ pub(super) struct Taken {
     pub excused: Duration,
     /// How much of that is time to catch up.
     pub catch_up: Duration,
+    /// The last excuse gave no time to catch up, because all of it was given before.
+    pub is_used_up: bool,
 }
 
 impl Taken {
@@ -54,6 +56,7 @@ impl Taken {
     fn excuse(&mut self, late: Duration, limit: Option<Duration>) {
         let catch_up = CATCH_UP.min(limit.unwrap_or_default().saturating_sub(self.catch_up));
         self.catch_up += catch_up;
+        self.is_used_up = catch_up.is_zero();
         self.excused += late + catch_up;
     }
 
@@ -172,8 +175,11 @@ impl Account {
         assert_eq!(self.stalled().next(), None);
     }
 
-    /// A process that was stopped ends no connection for the silence of its remote.
-    pub fn check_not_silent(&self) {
+    /// A process that was stopped ends no connection for the silence of its remote, until the time to catch up is used up.
+    pub fn check_not_silent(&mut self) {
+        if self.all_taken().any(|taken| taken.is_used_up) {
+            return;
+        }
         assert!(!self.is_idle() && !self.is_frame_late() && self.stalled().next().is_none());
     }
 
