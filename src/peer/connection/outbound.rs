@@ -317,7 +317,7 @@ impl Outbound {
     }
 
     /// Takes the next batch, for the writer thread. If there is none, the writer does not count as idle, so the next
-    /// sender does not wake it. The writer must therefore call this method or `pop_or_idle` again before it sleeps.
+    /// sender does not wake it. Before it sleeps, the writer must therefore call `pop_or_idle`.
     pub fn pop(&self) -> Option<Batch> {
         self.queue.lock().batches.pop_front()
     }

@@ -59,6 +59,9 @@ impl Side {
             }
             Message::Version(version) => self.check_version(version, step),
             Message::Custom(_) => *step == if introduced { Step::Deliver } else { Step::Skip },
+            Message::Reject(reject) if !introduced => {
+                *step == Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
+            }
             _ if !introduced => {
                 matches!(step, Step::End(Some(reject), DisconnectReason::Handshake(HandshakeError::NotVersion { command }))
                     if *command == message.command() && reject.code == RejectCode::MALFORMED)
