@@ -19,15 +19,15 @@ use std::{
 /// A payload up to this size is collected in the read buffer. A larger one is read directly into a buffer of its own.
 const SMALL_PAYLOAD: usize = 16 * 1024;
 
-/// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves this only if the
-/// remote has already sent a payload as large. So a remote cannot make the decoder reserve more than it has sent
+/// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves an
+/// announced length at once only if the last large payload was at least as long. So a remote cannot make the decoder reserve more than it has sent
 /// before.
 const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
 ///
-/// At first, memory grows only with the bytes that arrive. Once a large payload was received, the decoder reserves as
-/// much for the next one, at most 4 MiB, when a header announces it.
+/// At first, memory grows only with the bytes that arrive. After a large payload, the memory for a payload that is no
+/// longer than that one, and at most 4 MiB, is reserved as soon as its header arrives.
 ///
 /// ```
 /// use kaspa_peer::wire::{Frame, FrameDecoder, Message, Network, Ping};
@@ -50,6 +50,8 @@ pub struct FrameDecoder {
     arrived: u64,
     /// How many bytes may be reserved at once: the size of the last large payload, at most [`MAX_RESERVE`].
     reserve_limit: usize,
+    /// The position of the first byte of the frame that was refused last.
+    refused_at: u64,
     state: State,
 }
 
@@ -74,6 +76,7 @@ impl FrameDecoder {
             buffer: ReadBuffer::default(),
             arrived: 0,
             reserve_limit: 0,
+            refused_at: 0,
             state: State::Header,
         }
     }
@@ -119,12 +122,13 @@ impl FrameDecoder {
         }
     }
 
-    /// Reads from a stream once, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
+    /// Reads from a stream, once or until the reserved memory is full, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
     /// the stream blocks. Returns `Ok(0)` at the end of the stream.
     ///
-    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. It begins at 32 KiB
-    /// and doubles with each call. If the last large payload was at least as long as this one, the memory for this one
-    /// is reserved at once, up to 4 MiB. The call returns earlier only if the stream ends, fails or is interrupted.
+    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. The reserved memory
+    /// begins at 32 KiB and doubles with each call. If the last large payload was at least as long as this one, and
+    /// this one has at most 4 MiB, its memory is reserved at once. The call returns earlier only if the stream ends,
+    /// fails or is interrupted.
     ///
     /// # Errors
     ///
@@ -218,7 +222,7 @@ impl FrameDecoder {
         Ok(None)
     }
 
-    /// Whether a magic number is neither this network's nor that of a public one.
+    /// `true` if a magic number is neither this network's nor that of a public one.
     fn is_unknown(&self, magic: u32) -> bool {
         magic != self.network.magic() && matches!(Network::from_magic(magic), Network::Custom(_))
     }
@@ -233,6 +237,7 @@ impl FrameDecoder {
             }
             error => error,
         };
+        self.refused_at = self.position();
         self.buffer.take(HEADER_SIZE);
         let skip = State::Skip(header.length as usize);
         self.state = if error.in_step() { skip } else { State::OutOfStep(error.clone()) };
@@ -297,7 +302,7 @@ impl FrameDecoder {
     pub fn announced(&self) -> Option<(Command, u32)> {
         let skipped = match &self.state {
             State::Header => 0,
-            // The rest of the refused payload may have arrived together with the next header.
+            // If the rest of the refused payload and the next header are both in the buffer, the header begins after it.
             State::Skip(left) => *left,
             State::Payload { command, payload, .. } => return Some((*command, u32::try_from(payload.length()).ok()?)),
             State::OutOfStep(_) => return None,
@@ -323,19 +328,18 @@ impl FrameDecoder {
         self.arrived - (self.buffer.len() + frame) as u64
     }
 
-    /// A number that identifies the frame that is arriving. It stays the same until the frame is complete or skipped.
+    /// A number that identifies the frame that is arriving: the position of its first byte. It stays the same until the frame is complete or skipped.
     /// `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
-            // The position of its last byte. A refused frame is numbered by its last byte, because the position moves
-            // while the payload is skipped. All other frames are numbered by their first byte.
-            State::Skip(left @ 1..) => Some(self.position() + left as u64 - 1),
+            // The position moves while the payload is skipped.
+            State::Skip(1..) => Some(self.refused_at),
             _ => self.is_mid_frame().then(|| self.position()),
         }
     }
 
-    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, it
-    /// also counts the bytes left to skip that are already in the buffer.
+    /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, the
+    /// result can be too high: it includes bytes to be skipped that are already in the buffer.
     pub(super) fn missing(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),
@@ -356,7 +360,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Whether part of a frame has arrived and more of it must follow.
+    /// `true` if part of a frame has arrived and more of it must follow.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         !self.buffer.is_empty() || !matches!(self.state, State::Header | State::Skip(0))

@@ -72,8 +72,7 @@ fn position_and_state_are_right_for_pieces_of_any_size() {
             let context = format!("{arrived} bytes in pieces of {piece}");
             assert_eq!(decoder.position(), if skipping { arrived } else { start } as u64, "{context}");
             assert_eq!(decoder.is_mid_frame(), there > 0, "{context}");
-            let under_way = if skipping { start + size - 1 } else { start };
-            assert_eq!(decoder.frame_under_way(), (there > 0).then_some(under_way as u64), "{context}");
+            assert_eq!(decoder.frame_under_way(), (there > 0).then_some(start as u64), "{context}");
             let missing = if there < HEADER_SIZE { HEADER_SIZE - there } else { left };
             assert_eq!(decoder.missing(), missing, "{context}");
             assert_eq!(decoder.to_skip(), if skipping { left } else { 0 }, "{context}");
@@ -384,4 +383,25 @@ fn only_a_stream_that_starts_with_an_unknown_magic_number_is_not_kaspa() {
         decoder.feed(&begin(magic, &ping, u32::MAX));
         assert!(matches!(decoder.next_frame(), Err(FrameError::Oversize { .. })));
     }
+}
+
+#[test]
+fn a_frame_keeps_its_number_when_it_is_refused() {
+    let mut header = Frame::raw(Command::Ping, &[0; 8], Network::Simnet).unwrap().as_bytes()[..HEADER_SIZE].to_vec();
+    header[16..20].copy_from_slice(&100_u32.to_le_bytes());
+    let mut decoder = FrameDecoder::new(Network::Simnet);
+    decoder.feed(&header[..10]);
+    assert!(decoder.next_frame().unwrap().is_none());
+    let number = decoder.frame_under_way();
+    assert!(number.is_some());
+    decoder.feed(&header[10..]);
+    assert!(decoder.next_frame().is_err(), "a ping has 8 bytes");
+    for _ in 0..99 {
+        assert_eq!(decoder.frame_under_way(), number);
+        decoder.feed(&[0]);
+        assert!(decoder.next_frame().unwrap().is_none());
+    }
+    decoder.feed(&[0]);
+    assert!(decoder.next_frame().unwrap().is_none());
+    assert_eq!(decoder.frame_under_way(), None);
 }
