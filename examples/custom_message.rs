@@ -1,4 +1,4 @@
-//! A message type of the program's own, on a private network: a sensor sends temperatures to a station.
+//! Sends a message type that the program defines itself, on a private network: a sensor sends temperatures to a station.
 //!
 //! A private network differs from the public ones in the number at the start of each frame. Nodes of other networks
 //! cannot connect. Do not send custom messages to kaspad: it disconnects at an unknown command.

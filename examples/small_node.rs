@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Node {
     blocks: HashMap<Hash, Block>,
-    /// When each ban ends.
+    /// The end of each ban.
     banned: Mutex<HashMap<IpAddr, Instant>>,
 }
 

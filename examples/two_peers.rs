@@ -21,7 +21,7 @@ const TRANSACTIONS: u64 = 2500;
 /// How long Bob waits for each answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What Alice has.
+/// The block and the transactions that Alice serves.
 struct Alice {
     transactions: HashMap<Hash, Transaction>,
     block: Block,

@@ -151,7 +151,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 #[must_use = "dropping the last handle of a peer disconnects it"]
 pub struct Peer {
     shared: Arc<Shared>,
-    /// Whether this handle keeps the connection open. The handles of the peer's own threads do not.
+    /// `true` if this handle keeps the connection open. The handles of the peer's own threads do not.
     counted: bool,
 }
 
@@ -222,7 +222,7 @@ impl Peer {
         &self.shared.address
     }
 
-    /// Which side made the connection.
+    /// The side that made the connection.
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.shared.direction

@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-/// Which side dialled.
+/// The side that dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-/// What a peer does with a well-formed message whose command is not one of the protocol's 25.
+/// The treatment of a well-formed message whose command is not one of the protocol's 25.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CustomCommands {
@@ -31,7 +31,7 @@ pub enum CustomCommands {
     Disconnect,
 }
 
-/// What a peer does with a frame whose payload is larger than the [`ConfigBuilder::payload_limits`] allow. During the
+/// The treatment of a frame whose payload is larger than the [`ConfigBuilder::payload_limits`] allow. During the
 /// handshake, the peer always disconnects when it receives such a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -72,7 +72,7 @@ pub struct Config {
     settings: Arc<Settings>,
 }
 
-/// What all peers of a node share, whatever their settings.
+/// The data that all peers of a node share, whatever their settings.
 struct Node {
     parts: Vec<UserAgentPart>,
     user_agent: UserAgent,
@@ -227,7 +227,7 @@ impl Config {
         items.shuffle(self.node.nonces.lock().rng());
     }
 
-    /// Whether this node sent the nonce in a `version`.
+    /// `true` if this node sent the nonce in a `version`.
     pub(super) fn sent_nonce(&self, nonce: u64) -> bool {
         self.node.nonces.lock().contains(nonce)
     }

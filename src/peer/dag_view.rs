@@ -47,7 +47,7 @@ pub trait DagView: Send + Sync + 'static {
         Hash::ZERO
     }
 
-    /// Whether the DAG contains a block.
+    /// `true` if the DAG contains a block.
     fn is_known(&self, block: &Hash) -> bool {
         let _ = block;
         false

@@ -29,7 +29,7 @@ pub enum DisconnectReason {
     /// If the remote resets the connection, the reason is usually [`Io`](Self::Io). The reason is `RemoteClosed` if the
     /// writer thread noticed the reset before the reader thread did.
     RemoteClosed {
-        /// Whether part of a frame had arrived.
+        /// `true` if part of a frame had arrived.
         inside_frame: bool,
     },
     /// The handshake failed.
@@ -229,7 +229,7 @@ pub enum HandshakeError {
         if *.inside_frame { " in the middle of a frame" } else { "" }
     )]
     RemoteClosed {
-        /// Whether part of a frame had arrived.
+        /// `true` if part of a frame had arrived.
         inside_frame: bool,
     },
     /// The handshake took longer than the handshake timeout.

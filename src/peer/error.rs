@@ -95,7 +95,7 @@ pub enum WaitError {
     Closed(DisconnectReason),
     /// The event that the call waits for did not happen within the timeout of the call.
     Timeout {
-        /// What the call waited for.
+        /// The event that the call waited for.
         what: WaitedFor,
         /// The timeout that was given to the call.
         waited: Duration,
@@ -147,7 +147,7 @@ impl fmt::Display for WaitError {
 
 impl StdError for WaitError {}
 
-/// What a call waited for when its timeout passed, see [`WaitError::Timeout`].
+/// The event that a call waited for when its timeout passed, see [`WaitError::Timeout`].
 ///
 /// `Display` says that the event did not happen, for example `no inv arrived`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

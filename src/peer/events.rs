@@ -11,13 +11,13 @@ use std::time::Duration;
 pub struct Event {
     /// The peer. This handle keeps the connection open, as any other handle does.
     pub peer: Peer,
-    /// What happened.
+    /// The event itself.
     pub kind: EventKind,
     /// Dropping the event frees its slot.
     _slot: Option<Slot>,
 }
 
-/// What happened to a peer.
+/// The kind of an event, with its data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {

@@ -17,7 +17,7 @@ pub(super) const SENT: &str = "kaspa_peer::sent";
 /// Captures that stop or drop records.
 pub(super) const CAPTURE: &str = "kaspa_peer::capture";
 
-/// Whether messages are logged. This is called for each message, so it must be cheap.
+/// `true` if messages are logged. This is called for each message, so it must be cheap.
 #[inline]
 pub(super) fn messages() -> bool {
     log::max_level() >= LevelFilter::Debug

@@ -191,11 +191,11 @@ pub struct Stats {
     pub id: u64,
     /// The address of the remote.
     pub address: PeerAddress,
-    /// Which side dialled.
+    /// The side that dialled.
     pub direction: Direction,
-    /// When the peer was started.
+    /// The time at which the peer was started.
     pub connected_at: SystemTime,
-    /// Whether both sides have sent `version` and `verack`.
+    /// `true` if both sides have sent `version` and `verack`.
     pub handshake_done: bool,
     /// The content of the remote's `version`; `None` before the `version` has arrived.
     pub remote: Option<Remote>,
@@ -203,14 +203,14 @@ pub struct Stats {
     pub received: Traffic,
     /// The messages that were written.
     pub sent: Traffic,
-    /// When the last frame arrived.
+    /// The time at which the last frame arrived.
     pub last_receive: Option<SystemTime>,
-    /// When the last frame was written.
+    /// The time at which the last frame was written.
     pub last_send: Option<SystemTime>,
     /// The nonce of the last `ping` that was sent; `None` if the remote has answered this `ping`, or if no `ping` was
     /// sent. A `pong` with nonce 0 is no answer to a `ping`.
     pub last_ping_nonce: Option<u64>,
-    /// When the last `ping` was sent.
+    /// The time at which the last `ping` was sent.
     pub last_ping: Option<SystemTime>,
     /// The round-trip time of the last `ping` that was answered.
     pub last_rtt: Option<Duration>,
@@ -224,7 +224,7 @@ pub struct Stats {
     pub inventory_known: usize,
     /// How many inventory items wait to be announced.
     pub inventory_queued: usize,
-    /// Whether the remote has asked to have new blocks announced as `headers`.
+    /// `true` if the remote has asked to have new blocks announced as `headers`.
     pub wants_headers: bool,
     /// The points that the program gave the remote for misbehaviour, minus the points that were forgiven over time.
     pub score: u32,
@@ -245,7 +245,7 @@ pub struct Remote {
     pub negotiated_version: i32,
     /// The subnetwork of a partial node; `None` for a full node.
     pub subnetwork: Option<SubnetworkId>,
-    /// Whether the remote wants transactions to be announced.
+    /// `true` if the remote wants transactions to be announced.
     pub relay_transactions: bool,
     /// The remote's clock minus this system's clock, in seconds. The value is negative if the remote's clock is behind.
     pub time_offset: i64,

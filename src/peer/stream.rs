@@ -157,7 +157,7 @@ impl ReadHalf {
 /// reads from it. The timeout lets the reader notice the end of the connection.
 pub(super) const READ_TIMEOUT: Option<Duration> = if cfg!(windows) { Some(Duration::from_secs(1)) } else { None };
 
-/// Whether a read or a write that failed can be repeated, because it was interrupted or timed out. `waited` is how long
+/// `true` if a read or a write that failed can be repeated, because it was interrupted or timed out. `waited` is how long
 /// the call took, and `limit` is the timeout of the stream.
 ///
 /// The system's error `ETIMEDOUT` means that the connection has failed, for example because keep-alive probes were not

@@ -150,7 +150,7 @@ fn introduced(outbound: Peer, inbound: Peer) -> Result<(Peer, Peer), ConnectPeer
     }
 }
 
-/// Whether the reason is that the other peer ended the connection. The other peer then has the reason that explains the end.
+/// `true` if the reason is that the other peer ended the connection. The other peer then has the reason that explains the end.
 fn is_end_by_remote(error: &WaitError) -> bool {
     use DisconnectReason::{Handshake, Io, RemoteClosed};
     matches!(error, WaitError::Closed(Handshake(HandshakeError::RemoteClosed { .. }) | RemoteClosed { .. } | Io { .. }))

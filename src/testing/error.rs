@@ -37,7 +37,7 @@ pub enum ScriptError {
     /// Another message came.
     #[error("expected {expected}, but this came: {got}")]
     Unexpected {
-        /// What was expected.
+        /// The expected message or event.
         expected: String,
         /// The message.
         got: Box<Message>,
@@ -45,7 +45,7 @@ pub enum ScriptError {
     /// The connection ended.
     #[error("expected {expected}, but {end}")]
     Ended {
-        /// What was expected.
+        /// The expected message or event.
         expected: String,
         /// How it ended.
         end: End,
@@ -53,7 +53,7 @@ pub enum ScriptError {
     /// Nothing came in time, or not enough for a whole frame.
     #[error("expected {expected} within {waited:?}, but {}", Arrived { others: *.others, bytes: *.found })]
     Timeout {
-        /// What was expected.
+        /// The expected message or event.
         expected: String,
         /// How long the call waited.
         waited: Duration,
@@ -62,18 +62,18 @@ pub enum ScriptError {
         /// How many bytes of a frame have arrived. The next call continues with them.
         found: usize,
     },
-    /// What came is not a message.
+    /// The remote sent bytes that are no message.
     #[error("expected {expected}, but a malformed frame came: {error}")]
     Malformed {
-        /// What was expected.
+        /// The expected message or event.
         expected: String,
-        /// What is wrong with the frame.
+        /// The error of the frame.
         error: FrameError,
     },
     /// The custom message came, and its payload does not decode.
     #[error("expected {expected}, but its payload is malformed: {}", Sanitised(.error))]
     CustomPayload {
-        /// What was expected.
+        /// The expected message or event.
         expected: String,
         /// The text of the payload type's error.
         error: String,
@@ -84,7 +84,7 @@ pub enum ScriptError {
     /// The stream failed.
     #[error("{action} failed: {error}")]
     Io {
-        /// What the remote was doing, such as `sending ping`.
+        /// The step under way, such as `sending ping`.
         action: String,
         /// The error of the stream.
         error: io::Error,
@@ -102,7 +102,7 @@ impl ScriptError {
     }
 }
 
-/// What arrived before a timeout.
+/// The data that arrived before a timeout.
 struct Arrived {
     others: usize,
     bytes: usize,

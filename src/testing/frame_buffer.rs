@@ -19,7 +19,7 @@ pub(super) enum Error {
 pub(super) struct FrameBuffer {
     network: Network,
     bytes: Vec<u8>,
-    /// Whether no frame was read before.
+    /// `true` if no frame was read before.
     at_start: bool,
     /// How many bytes of a refused payload have not arrived yet.
     to_skip: usize,

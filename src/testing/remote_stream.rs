@@ -45,18 +45,25 @@ pub trait RemoteStream: Read + Write {
         Self: Sized;
 }
 
+/// The methods that the sockets of the standard library have under the same names.
+macro_rules! methods_of_a_socket {
+    () => {
+        fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+            self.set_read_timeout(timeout)
+        }
+
+        fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+            self.set_write_timeout(timeout)
+        }
+
+        fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+            self.shutdown(how)
+        }
+    };
+}
+
 impl RemoteStream for TcpStream {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_write_timeout(timeout)
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
+    methods_of_a_socket!();
 
     /// Resets when the last clone of the socket is dropped, which is at once if there is no other.
     fn reset(self) -> io::Result<()> {
@@ -67,17 +74,7 @@ impl RemoteStream for TcpStream {
 
 #[cfg(unix)]
 impl RemoteStream for UnixStream {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_write_timeout(timeout)
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.shutdown(how)
-    }
+    methods_of_a_socket!();
 
     /// Unix sockets have no reset.
     fn reset(self) -> io::Result<()> {

@@ -90,7 +90,7 @@ impl Codec for NetAddress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
-    /// When the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten
+    /// The time at which the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten
     /// minutes ahead to five days ago.
     pub time: i64,
     /// The address and services.

@@ -12,7 +12,7 @@ use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock
 /// allocations, however many transactions the block has. The header is decoded by the first call of
 /// [`header`](Self::header).
 ///
-/// Whether the block is valid in the DAG is not checked.
+/// The constructors do not check whether the block is valid in the DAG.
 ///
 /// ```
 /// use kaspa_peer::wire::{Block, BlockHeader, Transaction, TxFields};

@@ -17,7 +17,7 @@ pub struct BlockHeader {
     pub accepted_id_merkle_root: Hash,
     /// A commitment to the set of unspent outputs.
     pub utxo_commitment: Hash,
-    /// When the block was mined, in unix seconds, by the miner's clock.
+    /// The time at which the block was mined, in unix seconds, by the miner's clock.
     pub time: i64,
     /// The difficulty target, in the compact form of Bitcoin.
     pub bits: u32,

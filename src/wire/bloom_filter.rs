@@ -17,7 +17,7 @@ pub struct FilterLoad {
     pub hash_functions: u32,
     /// A number that is mixed into the hash functions.
     pub tweak: u32,
-    /// When matches update the filter: 0 is never, 1 is always. Other values are carried unchanged.
+    /// Says how matches update the filter: 0 is never, 1 is always. Other values are carried unchanged.
     pub update: u8,
 }
 

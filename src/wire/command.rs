@@ -72,7 +72,7 @@ const fn packed(name: &[u8]) -> u128 {
     value
 }
 
-/// Whether a command field is 1 to 12 printable ASCII characters, padded with zeros.
+/// `true` if a command field is 1 to 12 printable ASCII characters, padded with zeros.
 fn well_formed(field: &[u8; 12]) -> bool {
     let length = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
     let (name, padding) = field.split_at_checked(length).unwrap_or_default();
@@ -164,7 +164,7 @@ macro_rules! commands {
 for_each_message!(commands);
 
 impl Command {
-    /// Whether this is one of the protocol's 25 commands, and not a custom one.
+    /// `true` if this is one of the protocol's 25 commands, and not a custom one.
     #[must_use]
     pub fn is_known(self) -> bool {
         !matches!(self, Self::Custom(_))

@@ -53,7 +53,7 @@ pub enum DecodeError {
     /// A variable-length integer takes more bytes than its value needs.
     #[error("{field} at byte {at}: the number {value} is encoded in {width} bytes, which is not its shortest form")]
     NonCanonical {
-        /// What the number counts.
+        /// The thing that the number counts.
         #[cfg_attr(feature = "serde", serde(with = "super::serde_with::part"))]
         field: Part,
         /// Where it starts.
@@ -166,13 +166,13 @@ pub enum FrameError {
     Payload {
         /// The type of message.
         command: Command,
-        /// What is wrong with its payload.
+        /// The error of its payload.
         error: DecodeError,
     },
 }
 
 impl FrameError {
-    /// Whether reading can go on: `true` if the bytes after the bad frame can be read as the next frame.
+    /// Returns `true` if the bytes after the bad frame can be read as the next frame, so that reading can go on.
     ///
     /// `false` after [`NotKaspa`](Self::NotKaspa), [`Oversize`](Self::Oversize) and [`Truncated`](Self::Truncated).
     #[must_use]

@@ -92,7 +92,7 @@ impl Reject {
         Self { command: command.into(), code, reason: reason.into(), hash: None }
     }
 
-    /// Whether the rejected message is a block or a transaction, so that a hash follows.
+    /// `true` if the rejected message is a block or a transaction, so that a hash follows.
     pub(crate) fn names_object(&self) -> bool {
         Self::names_an_object(self.command.as_bytes())
     }

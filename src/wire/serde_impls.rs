@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for UserAgent {
     }
 }
 
-/// Whether parts can come over the wire. Gas in a built-in subnetwork can be received, although it cannot be sent.
+/// Accepts parts that can be received. Gas in a built-in subnetwork can be received, although it cannot be sent.
 fn receivable(check: Result<(), EncodeError>) -> Result<(), EncodeError> {
     match check {
         Err(EncodeError::BuiltInGas { .. }) => Ok(()),

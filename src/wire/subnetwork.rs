@@ -43,13 +43,13 @@ impl SubnetworkId {
         &self.0
     }
 
-    /// Whether this is the subnetwork of ordinary transactions.
+    /// `true` if this is the subnetwork of ordinary transactions.
     #[must_use]
     pub fn is_native(&self) -> bool {
         *self == Self::NATIVE
     }
 
-    /// Whether this is [`COINBASE`](Self::COINBASE) or [`REGISTRY`](Self::REGISTRY), whose transactions cannot carry
+    /// `true` if this is [`COINBASE`](Self::COINBASE) or [`REGISTRY`](Self::REGISTRY), whose transactions cannot carry
     /// gas.
     #[must_use]
     pub fn is_built_in(&self) -> bool {

@@ -31,7 +31,7 @@ impl Message {
 }
 
 impl Summary<'_> {
-    /// Whether the summary is empty.
+    /// `true` if the summary is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(

@@ -98,7 +98,7 @@ forward! {
     payload_hash -> Option<Hash>;
     /// The payload. `None` for a native transaction.
     payload -> Option<&[u8]>;
-    /// Whether this is a coinbase transaction, which is one of the coinbase subnetwork.
+    /// `true` if this is a coinbase transaction, which is one of the coinbase subnetwork.
     is_coinbase -> bool;
     /// The transaction's encoding, which is the payload of the `tx` message.
     as_bytes -> &[u8];

@@ -21,7 +21,7 @@ pub(super) struct TxLayout {
 }
 
 impl TxLayout {
-    /// Whether the transaction ends with its subnetwork, which only a native one does.
+    /// `true` if the transaction ends with its subnetwork, which only a native one does.
     pub fn is_native(self) -> bool {
         self.len - self.tail == 8 + 20
     }

@@ -88,7 +88,7 @@ impl<'a> TxRef<'a> {
         self.tail().payload.map(|(_, payload)| payload)
     }
 
-    /// Whether this is a coinbase transaction, which is one of the coinbase subnetwork.
+    /// `true` if this is a coinbase transaction, which is one of the coinbase subnetwork.
     #[must_use]
     pub fn is_coinbase(self) -> bool {
         self.subnetwork() == SubnetworkId::COINBASE

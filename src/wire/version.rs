@@ -34,7 +34,7 @@ pub struct Version {
     pub user_agent: UserAgent,
     /// The selected tip of the sender's DAG.
     pub selected_tip: Hash,
-    /// Whether the sender wants transactions announced to it.
+    /// `true` if the sender wants transactions announced to it.
     pub relay_transactions: bool,
 }
 

@@ -139,7 +139,7 @@ fn write_sanitised(bytes: &[u8], escaped: impl Fn(char) -> bool, f: &mut fmt::Fo
     if shown.len() < bytes.len() { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
 }
 
-/// Whether a character moves the cursor, reorders or hides text, or is invisible: control characters, format characters
+/// `true` if a character moves the cursor, reorders or hides text, or is invisible: control characters, format characters
 /// and Unicode's default ignorable characters.
 fn misleads(character: char) -> bool {
     character.is_control()

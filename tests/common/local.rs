@@ -29,7 +29,7 @@ pub fn end_reason(peer: &Peer) -> DisconnectReason {
     peer.wait_for_disconnect_timeout(DEADLINE).unwrap()
 }
 
-/// Whether the peer ended because a callback, or other code of the program, panicked.
+/// `true` if the peer ended because a callback, or other code of the program, panicked.
 #[allow(clippy::unneeded_struct_pattern)]
 pub fn is_callback_panic(reason: &DisconnectReason) -> bool {
     matches!(reason, DisconnectReason::CallbackPanicked { .. })

@@ -99,7 +99,7 @@ const ATTACKS: [(&str, Attack); 8] = [
     }),
 ];
 
-/// Whether a remote that makes this attack ends for this reason.
+/// `true` if a remote that makes this attack ends for this reason.
 fn is_expected(attack: &str, reason: &DisconnectReason) -> bool {
     match attack {
         // No attacker reads our pings. On a slow machine this may end it first.

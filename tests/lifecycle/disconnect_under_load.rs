@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const THREADS: usize = 64;
 
-/// When the connection ends.
+/// The time at which the connection ends.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Started,

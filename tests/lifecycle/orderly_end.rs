@@ -128,7 +128,7 @@ fn while_a_peer_closes_it_answers_pings_and_takes_no_new_messages() {
         local.recorder.wait_for::<Ping>();
         let Message::Custom(_) = remote.next_message().unwrap() else { panic!("the queued message comes first") };
         assert_eq!(closing.join().unwrap(), Ok(()));
-        // Whether the pong left before the end is not promised.
+        // The library does not promise that the pong leaves before the end.
         let mut rest = remote.read_until_end().unwrap();
         rest.retain(|message| *message != Message::from(Pong { nonce: 7 }));
         assert_eq!(rest, vec![Message::from(FeeFilter { min_fee: 1 }); accepted]);

@@ -82,7 +82,7 @@ fn a_flood_in_both_directions_is_answered() {
 struct Answers {
     answer: Inv,
     refused: Arc<AtomicUsize>,
-    /// Whether the writer blocks until an answer could not be queued, so that there is at least one.
+    /// `true` if the writer blocks until an answer could not be queued, so that there is at least one.
     blocks_writer: bool,
 }
 

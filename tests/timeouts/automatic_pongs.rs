@@ -1,4 +1,4 @@
-//! Whether a peer answers pings by itself.
+//! Peers answer pings by themselves, unless the setting is off.
 
 use kaspa_peer::testing::{MemoryStream, ScriptedRemote, connect_remote};
 use kaspa_peer::wire::{Command, FeeFilter, Message, Network, Ping, Pong};

@@ -68,7 +68,7 @@ impl<'a> Row<'a> {
         u32::from_le_bytes(self.field(16)) as usize
     }
 
-    /// Whether the row is exactly one complete frame.
+    /// `true` if the row is exactly one complete frame.
     fn is_complete(&self) -> bool {
         self.frame.len() >= HEADER_SIZE && self.frame.len() == HEADER_SIZE + self.claimed_length()
     }
@@ -87,7 +87,7 @@ impl<'a> Row<'a> {
         text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(|n| n.parse().unwrap()).collect()
     }
 
-    /// Whether the magic number is that of no known network. kaspad skips such a frame, and this crate refuses the stream.
+    /// `true` if the magic number is that of no known network. kaspad skips such a frame, and this crate refuses the stream.
     fn is_not_kaspa(&self) -> bool {
         let magic = self.frame.first_chunk().map(|magic| Network::from_magic(u32::from_le_bytes(*magic)));
         matches!(magic, Some(Network::Custom(_)))

@@ -132,7 +132,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Whether a kind of this name, or of this group, is asked for.
+    /// `true` if a kind of this name, or of this group, is asked for.
     fn wants(&self, group: &str, kind: &str) -> bool {
         [group, kind, "all"].contains(&self.kind.as_str())
     }

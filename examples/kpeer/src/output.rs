@@ -45,7 +45,7 @@ impl Record {
     }
 }
 
-/// Which messages are printed.
+/// The messages that are printed.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Detail {
     /// All messages.

@@ -11,7 +11,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Progress<'a> {
     output: &'a Output,
     bar: Option<ProgressBar>,
-    /// When the last line was printed.
+    /// The time at which the last line was printed.
     printed: Instant,
 }
 

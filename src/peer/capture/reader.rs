@@ -16,7 +16,7 @@ const FILE_HEAD: usize = MAGIC.len() + 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CaptureRecord {
-    /// When it was recorded, by the clock of the system.
+    /// The time at which it was recorded, by the clock of the system.
     pub time: SystemTime,
     /// The [id](crate::Peer::id) of the peer.
     pub peer: u64,

@@ -80,7 +80,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether remotes should announce transactions to this node. Default: true.
+    /// Sets whether remotes should announce transactions to this node. Default: true.
     pub fn relay_transactions(mut self, relay: bool) -> Self {
         self.settings.relay_transactions = relay;
         self
@@ -115,14 +115,14 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether peers answer each `ping` with a `pong`. Default: true. Turn this off to test how a node treats a remote
+    /// Sets whether peers answer each `ping` with a `pong`. Default: true. Turn this off to test how a node treats a remote
     /// that does not answer its pings.
     pub fn automatic_pongs(mut self, automatic: bool) -> Self {
         self.settings.automatic_pongs = automatic;
         self
     }
 
-    /// Whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true.
+    /// Sets whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true.
     /// Turn this off if the listener answers `getseltip`: kaspad disconnects at once if it receives two answers, and
     /// within a minute if it receives none.
     pub fn answer_selected_tip(mut self, answer: bool) -> Self {
@@ -130,7 +130,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What peers do with custom commands. Default: [`CustomCommands::Deliver`].
+    /// Sets what peers do with custom commands. Default: [`CustomCommands::Deliver`].
     pub fn custom_commands(mut self, policy: CustomCommands) -> Self {
         self.settings.custom_commands = policy;
         self
@@ -162,7 +162,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What peers do with a frame whose payload is larger than [`payload_limits`](Self::payload_limits) allow. Default:
+    /// Sets what peers do with a frame whose payload is larger than [`payload_limits`](Self::payload_limits) allow. Default:
     /// [`OversizeFrames::Disconnect`].
     pub fn oversize_frames(mut self, policy: OversizeFrames) -> Self {
         self.settings.oversize_frames = policy;

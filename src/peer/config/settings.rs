@@ -23,7 +23,7 @@ pub(in crate::peer) struct Settings {
     pub proxy: Option<String>,
     pub listener: Arc<dyn Listener>,
     pub dag: Arc<dyn DagView>,
-    /// Whether the program has set a view.
+    /// `true` if the program has set a view.
     pub has_dag: bool,
     pub automatic_pongs: bool,
     pub answer_selected_tip: bool,
@@ -84,7 +84,7 @@ impl Settings {
         }
     }
 
-    /// What the deadlines of a peer need.
+    /// The timeouts that the deadlines of a peer need.
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
             handshake: self.handshake_timeout,

@@ -19,7 +19,7 @@ pub(in crate::peer) struct Counters {
     changes: AtomicU64,
     counts: [Pair; COMMANDS],
     malformed: Pair,
-    /// When something was counted last, in nanoseconds since 1970. 0 if nothing was.
+    /// The time at which something was counted last, in nanoseconds since 1970. 0 if nothing was.
     last: AtomicU64,
 }
 

@@ -51,7 +51,7 @@ fn peer(queue_limit: usize) -> (Arc<Shared>, WakeUps, Arc<AtomicUsize>) {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the writer has written, and the nonce of the ping at which writing fails.
+/// The bytes that the writer has written, and the nonce of the ping at which writing fails.
 #[derive(Clone, Default)]
 struct Socket {
     written: Arc<Mutex<Vec<u8>>>,

@@ -69,8 +69,8 @@ impl Lifecycle {
         self.set_start(Start::Started);
     }
 
-    /// Tells the running threads to exit. `missing` of the three threads do not run: one could not be started, and
-    /// later ones were not tried.
+    /// Tells the running threads to exit. `missing` is the number of threads that do not run: the one that could not be
+    /// started, and those after it, which were not tried.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
         state.threads_with_callbacks -= missing.min(state.threads_with_callbacks);

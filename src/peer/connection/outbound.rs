@@ -1,9 +1,10 @@
 //! The outbound queue: frames that wait to be written, bounded in bytes.
 //!
 //! Senders append small frames to the last batch, and the writer thread takes whole batches. The writer then needs one
-//! system call and one locking of the queue for many messages. One lock protects all batches. A lock for each batch
-//! would not be enough: the batch that senders append to can be the one that the writer takes next, and the end of the
-//! connection must drop all batches in one step. A wake-up channel tells the writer that there is a batch to write.
+//! system call and one locking of the queue for many messages. One lock protects all batches. With a lock for each
+//! batch, a sender could append to a batch that the writer has just taken out of the queue, and the end of the
+//! connection could not drop all batches in one step. A wake-up channel tells the writer that there is a batch to
+//! write.
 
 mod waiting;
 
@@ -73,8 +74,8 @@ enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused. [`Outbound::decide`] sets this stage just before the connection ends for this
-    /// reason. [`Outbound::push_last`] sets it, too, and then the connection ends when the writer thread has written
+    /// Every new frame is refused. The field is the reason of the end. [`Outbound::decide`] sets this stage just before
+    /// the end. [`Outbound::push_last`] sets it, too, and then the connection ends when the writer thread has written
     /// all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
@@ -129,13 +130,13 @@ pub(in crate::peer) enum Refused {
 /// The result of [`Outbound::pop_or_idle`] if there is no batch to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::peer) struct Idle {
-    /// Whether the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
+    /// `true` if the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
     pub keeps_buffers: bool,
     /// The reason for which the connection must end now, because the last frame is written.
     pub finish: Option<DisconnectReason>,
 }
 
-/// Whether a sender waits for room.
+/// How long a sender waits for room in the queue.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::peer) enum Wait {
     /// The sender does not wait. The frame is queued if it fits below the limit.
@@ -206,7 +207,7 @@ impl Outbound {
         Ok(position)
     }
 
-    /// Whether a frame of `length` bytes may be queued by a sender that does not wait.
+    /// `true` if a frame of `length` bytes may be queued by a sender that does not wait.
     fn has_room(&self, queue: &Queue, length: usize, kind: MessageKind) -> bool {
         // When almost nothing waits, a frame of any size is accepted. If only an empty queue accepted it, a frame
         // larger than the limit could be refused every time on a busy connection, where some small message is always
@@ -220,21 +221,21 @@ impl Outbound {
             }
     }
 
-    /// Whether an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue, so that
-    /// announcements exceed the limit by at most one `inv`.
+    /// `true` if an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue.
+    /// Announcements can therefore push this queue over its byte limit by at most one `inv`.
     pub fn has_room_for_announcements(&self) -> bool {
         let queue = self.queue.lock();
         queue.bytes < self.limit
     }
 
-    /// Whether the program can still queue messages.
+    /// `true` if the program can still queue messages.
     pub fn is_accepting(&self) -> bool {
         matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
     /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another
-    /// thread has called `push_last` in the meantime, the held frames stay where they are and are never written,
-    /// because nothing may follow the last frame.
+    /// thread called `push_last` after our `verack` was queued and before this call, the held frames stay where they
+    /// are and are never written, because nothing may follow the last frame.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Finishing(_)) {
@@ -309,7 +310,7 @@ impl Outbound {
         }
     }
 
-    /// Whether there is only one batch, and it is small. Then the writer waits a moment, because senders may add more
+    /// `true` if there is only one batch, and it is small. Then the writer waits a moment, because senders may add more
     /// frames.
     pub fn next_is_small(&self) -> bool {
         let queue = self.queue.lock();
@@ -365,8 +366,8 @@ impl Outbound {
     /// Puts back a batch that the writer thread could not write. The connection ends soon because of the failed write.
     pub fn not_written(&self, batch: Batch) {
         let mut queue = self.queue.lock();
-        // The statistics still count the messages of this batch as queued, so the batch goes back into the queue until
-        // `close` clears both.
+        // The counters still include this batch. It goes back into the queue, so that queue and counters agree until
+        // `close` clears them together.
         if !matches!(queue.stage, Stage::Closed) {
             queue.batches.push_front(batch);
         }

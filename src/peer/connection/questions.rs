@@ -86,7 +86,7 @@ impl Questions {
         result.map(|()| pending).map_err(Into::into)
     }
 
-    /// Whether no question waits for an answer. The reader calls this for every message, so it takes no lock.
+    /// `true` if no question waits for an answer. The reader calls this for every message, so it takes no lock.
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }

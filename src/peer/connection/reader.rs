@@ -59,15 +59,15 @@ struct Reader<'a> {
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
-    /// Whether the remote's `version` was accepted.
+    /// `true` if the remote's `version` was accepted.
     has_version: bool,
-    /// Whether the handshake is done.
+    /// `true` if the handshake is done.
     handshake_done: bool,
-    /// When the bytes that are being handled arrived.
+    /// The time at which the bytes that are being handled arrived.
     now: Instant,
 }
 
-/// What the reader still has to do with a message after it has updated the state.
+/// The steps that are left for a message after the reader has updated the state.
 enum Then {
     Deliver,
     /// Deliver it, then answer the remote's `version`.

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// What is known about one message.
+/// The outcome of one message, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Outcome {
     Waiting,
@@ -50,7 +50,7 @@ impl State {
         }
     }
 
-    /// Whether the count can no longer change. If the connection ends during a write, that write may still succeed, so
+    /// `true` if the count can no longer change. If the connection ends during a write, that write may still succeed, so
     /// the count is final only when it returns.
     fn is_final(&self) -> bool {
         self.closed && !self.writing

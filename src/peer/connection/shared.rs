@@ -221,7 +221,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
+    /// `true` if a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
     pub fn is_ending_with_reject(&self) -> bool {
         self.ending_with_reject.load(Ordering::Acquire)
     }
@@ -329,7 +329,7 @@ impl Shared {
         });
     }
 
-    /// Whether a message of this type would answer a pending request. Called for every message, so it takes no lock.
+    /// `true` if a message of this type would answer a pending request. Called for every message, so it takes no lock.
     pub fn is_awaited(&self, command: Command) -> bool {
         Commands::from_bits(self.awaited.load(Ordering::Acquire)).contains(command)
     }
@@ -370,7 +370,7 @@ impl Shared {
         }
     }
 
-    /// Whether the library answers `getseltip` for the program.
+    /// `true` if the library answers `getseltip` for the program.
     pub fn answers_selected_tip(&self) -> bool {
         self.settings().has_dag && self.settings().answer_selected_tip
     }

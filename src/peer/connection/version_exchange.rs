@@ -1,6 +1,6 @@
 //! The messages of the handshake: builds and sends our `version` and `verack`, and stores the remote's `version`.
 //!
-//! What the remote may send when is in `rules::handshake`.
+//! `rules::handshake` decides which messages the remote may send, and when.
 
 use super::outbound::MessageKind;
 use super::shared::{Shared, State};

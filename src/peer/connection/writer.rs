@@ -43,7 +43,8 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wak
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    // If the stream's `write` panicked, `end_write` has not run yet, and receipts would wait for ever.
+    // `begin_write` marks a write as running, and receipts wait for its `end_write`. After a panic in the stream's
+    // `write`, that call is missing, so it is made here.
     shared.outbound.progress().end_write(0);
 }
 
@@ -189,8 +190,9 @@ impl Writer<'_> {
             if asks {
                 self.start_deadlines(whole.clone());
                 // The remote may already answer the completely written requests while the rest of the batch is still
-                // being written. Such an answer clears the `pending` mark of its stall rule, even if another request of
-                // the same rule is still to be written. So the remaining requests are marked again.
+                // being written. `start_deadlines` and an early answer both clear the `pending` mark of a stall rule,
+                // even if a later request of that rule in this batch is not yet written. So the remaining requests are
+                // marked again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);
@@ -256,7 +258,7 @@ impl Writer<'_> {
         self.about_to_write(frames.commands())
     }
 
-    /// Notes the requests that have a stall rule among commands. Returns whether there is one.
+    /// Notes those of `commands` that are requests with a stall rule. Returns whether there is one.
     fn about_to_write(&self, commands: impl Iterator<Item = Command>) -> bool {
         let mut asks = false;
         for request in commands.filter(|command| self.shared.timed_requests.contains(*command)) {
@@ -293,8 +295,8 @@ impl Writer<'_> {
 
     fn failed(&self, error: &io::Error) -> Done {
         match self.shared.settings().write_timeout {
-            // `retry` returns a repeatable error only after the write timeout or after the end. In the second case,
-            // `end` changes nothing.
+            // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
+            // already ended, the call of `end` below has no effect.
             Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
                 self.shared.end(DisconnectReason::WriteStalled { limit });
             }

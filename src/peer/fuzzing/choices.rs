@@ -18,7 +18,7 @@ impl<'a> Choices<'a> {
         Self { rest: bytes }
     }
 
-    /// Whether no byte is left.
+    /// `true` if no byte is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()

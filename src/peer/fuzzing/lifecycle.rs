@@ -1,7 +1,7 @@
 //! A peer with its three threads, on a connection that fails in any way, in a program that calls anything at any time,
 //! in callbacks too.
 //!
-//! What must hold whatever happens:
+//! These promises must hold in every run:
 //!
 //! - every call, receipt and callback that is given a reason has the same one, and something has caused it,
 //! - `on_disconnect` runs exactly once, after every other callback,

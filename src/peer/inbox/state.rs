@@ -6,13 +6,13 @@ use crate::wire::{Command, Encode, Message};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What a message takes in memory in addition to its payload, so that many empty messages count too.
+/// The memory that a message takes in addition to its payload, so that many empty messages count too.
 pub(super) const MESSAGE_OVERHEAD: usize = 128;
 
 /// The number of custom command names that are counted separately. The remote chooses these names.
 const MAX_CUSTOM_COMMANDS: usize = 1000;
 
-/// What an inbox holds, and what it knows about its connection.
+/// The messages of an inbox, and the state of its connection.
 pub(super) struct State {
     /// Shared with the conditions of [`Inbox::wait_until`], which look at the messages while no lock is held.
     pub messages: VecDeque<Arc<Message>>,
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// What a condition looks at: the messages that the inbox held a moment ago.
+/// The messages that a condition looks at: those that the inbox held a moment ago.
 #[derive(Default)]
 pub(super) struct Snapshot {
     pub messages: VecDeque<Arc<Message>>,

@@ -59,7 +59,7 @@ impl Announcements {
         Ok(self.waiting.len() - before)
     }
 
-    /// When to send the next batch. `None` while the queue is empty.
+    /// The time at which to send the next batch. `None` while the queue is empty.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -94,20 +94,10 @@ impl Announcements {
 
 #[cfg(test)]
 mod tests {
+    use super::super::known_inventory::tests::items;
     use super::*;
-    use crate::wire::Hash;
 
     const TICK: Duration = Duration::from_millis(100);
-
-    fn item(number: u32) -> Inventory {
-        let mut bytes = [0; 32];
-        bytes[..4].copy_from_slice(&number.to_le_bytes());
-        Inventory::tx(Hash::from_bytes(bytes))
-    }
-
-    fn items(numbers: impl IntoIterator<Item = u32>) -> Vec<Inventory> {
-        numbers.into_iter().map(item).collect()
-    }
 
     fn announcements(known: usize, limit: usize) -> Announcements {
         Announcements::new(known, limit, TICK)

@@ -12,8 +12,9 @@ use std::{
 /// If the pinger wakes up at most this late, `pinger_woke` leaves the deadlines as they are.
 const TOLERATED_LATENESS: Duration = Duration::from_millis(250);
 
-/// If the pinger woke up late, the whole process was probably stopped, and the reader with it. `pinger_woke` adds this
-/// much, beyond the lateness, for the reader to handle the bytes that arrived in the meantime.
+/// If the pinger woke up late, the whole process was probably stopped, and the reader with it. `pinger_woke` then
+/// extends the deadlines by the lateness plus this time, in which the reader can handle the bytes that arrived in the
+/// meantime.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// The timeouts of a peer. `None` turns one off.
@@ -39,8 +40,8 @@ pub(in crate::peer) enum Due {
 ///
 /// The idle, frame and stall deadlines pass if the remote does not send what it should. While the reader handles
 /// received bytes, callbacks of the program may run. A slow callback is not the remote's fault, so this time extends
-/// the three deadlines. Each deadline is extended by at most its own timeout. A remote that keeps the reader busy but
-/// sends no answer is therefore disconnected after at most twice the timeout. Decoding extends the deadlines like
+/// the three deadlines. Callbacks extend each deadline by at most its own timeout. A remote that keeps the reader busy
+/// but sends no answer is therefore disconnected after at most twice the timeout. Decoding extends the deadlines like
 /// callbacks do, because separating the two would mean reading the clock twice for each message. Waiting for bytes and
 /// the pauses of the rate limit extend no deadline.
 #[derive(Debug)]
@@ -60,20 +61,20 @@ pub(in crate::peer) struct Deadlines {
     requests: Vec<RuleState>,
     /// The connection ends at this time for this reason, unless it ends earlier.
     ending: Option<(Instant, DisconnectReason)>,
-    /// When the reader started to handle the bytes that it read last. `None` while it waits for bytes.
+    /// The time at which the reader started to handle the bytes that it read last. `None` while it waits for bytes.
     busy_since: Option<Instant>,
-    /// When the pinger last checked the deadlines.
+    /// The time at which the pinger last checked the deadlines.
     last_check: Instant,
 }
 
 /// A deadline that passes if the remote is silent, and that callbacks and a late pinger extend.
 #[derive(Debug, Clone, Copy)]
 struct Silence {
-    /// When the deadline was set. Only the time in callbacks after that extends it.
+    /// The time at which the deadline was set. Only the time in callbacks after that extends it.
     from: Instant,
     /// The deadline, with all extensions by callbacks that have ended.
     at: Instant,
-    /// How much more the time in callbacks can extend the deadline.
+    /// The part of the allowance for callbacks that is left: the deadline can still be extended by this much.
     credit: Duration,
     /// How much more catch-up time can be added to the deadline, see [`Deadlines::pinger_woke`].
     catch_up: Duration,
@@ -100,7 +101,7 @@ impl Silence {
         self.at.checked_add(moved).is_some_and(|at| at <= now)
     }
 
-    /// When the pinger must check this deadline next. `last_check` is the time of its last check.
+    /// The time at which the pinger must check this deadline next. `last_check` is the time of its last check.
     ///
     /// While callbacks run, a deadline can be extended until its credit is used up. The pinger first checks at `at`. If
     /// callbacks are running then, it checks again at `at + credit`, the latest time to which they can extend the
@@ -262,7 +263,7 @@ impl Deadlines {
         all.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)))
     }
 
-    /// When the pinger must check the deadlines next. `None` if none is set.
+    /// The time at which the pinger must check the deadlines next. `None` if none is set.
     pub fn next(&self) -> Option<Instant> {
         let answers = self.answers().map(|(_, answer)| answer);
         let frame = self.frame.as_ref().map(|(frame, _)| frame);
@@ -313,7 +314,7 @@ fn silence_after(now: Instant, limit: Option<Duration>) -> Option<Silence> {
     limit.and_then(|limit| Silence::new(now, limit))
 }
 
-/// A set of commands. All custom commands are one element.
+/// A set of commands. All custom commands share one bit, so the set cannot tell them apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::peer) struct Commands(u32);
 

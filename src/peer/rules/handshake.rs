@@ -27,7 +27,7 @@ enum Stage {
     Done,
 }
 
-/// What to do with a message.
+/// The action for a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::peer) enum Step {
     /// Deliver it to the listener.
@@ -61,7 +61,7 @@ impl Handshake {
         Some(DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
     }
 
-    /// What to do with a message. `sent_nonce` returns whether this node has sent a nonce in a `version`.
+    /// Returns the action for a message. `sent_nonce` returns whether this node has sent a nonce in a `version`.
     pub fn step(&mut self, message: &Message, sent_nonce: impl FnOnce(u64) -> bool) -> Step {
         match (self.stage, message) {
             (Stage::Done, Message::Version(_)) | (Stage::VerAck, Message::Version(_)) => {

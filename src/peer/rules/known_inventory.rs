@@ -191,7 +191,7 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::wire::Hash;
     use proptest::prelude::*;
@@ -202,7 +202,7 @@ mod tests {
         Inventory::tx(Hash::from_bytes(bytes))
     }
 
-    fn items(numbers: impl IntoIterator<Item = u32>) -> Vec<Inventory> {
+    pub fn items(numbers: impl IntoIterator<Item = u32>) -> Vec<Inventory> {
         numbers.into_iter().map(item).collect()
     }
 

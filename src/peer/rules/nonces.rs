@@ -39,7 +39,7 @@ impl Nonces {
         &mut self.rng
     }
 
-    /// Whether a nonce is remembered.
+    /// `true` if a nonce is remembered.
     pub fn contains(&self, nonce: u64) -> bool {
         self.sent.contains(&nonce)
     }

@@ -94,7 +94,7 @@ pub(in crate::peer) struct Pacer {
     /// The time at which the remote will have earned the tokens for everything that has arrived: for messages, and for
     /// bytes.
     spent_until: [Instant; 2],
-    /// When the remote went over its limit, and when the last pause ends.
+    /// The time at which the remote went over its limit, and the end of the last pause.
     over: Option<(Instant, Instant)>,
 }
 

@@ -1,4 +1,4 @@
-//! What a scripted remote reads.
+//! The reading side of a scripted remote.
 
 use super::{SHORTEST, ScriptedRemote, is_timeout, left};
 use crate::testing::frame_buffer;
@@ -220,7 +220,7 @@ impl Wait {
         Self { timeout, deadline: Instant::now().checked_add(timeout) }
     }
 
-    /// Whether what has arrived is not read any more either.
+    /// `true` once bytes that have arrived are no longer read either.
     fn is_over(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline.elapsed() > GRACE)
     }
@@ -228,7 +228,7 @@ impl Wait {
 
 /// A stream whose reads fail with a timeout when a step has waited long enough.
 ///
-/// What has arrived by then can still be read, so that a timeout of zero finds a message that is there. For that there is [`GRACE`], and not
+/// Bytes that have arrived by then can still be read, so that a timeout of zero finds a message that is there. For that there is [`GRACE`], and not
 /// more: a node that sends one byte after the other must not make a step last longer.
 struct LimitedRead<'a, S> {
     stream: &'a mut S,

@@ -1,4 +1,4 @@
-//! What a scripted remote sends.
+//! The sending side of a scripted remote.
 
 use super::{ScriptedRemote, is_timeout, left};
 use crate::testing::{RemoteStream, ScriptError, TestFrame};

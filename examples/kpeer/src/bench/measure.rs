@@ -5,7 +5,7 @@ use crate::heap;
 use cpu_time::ProcessTime;
 use std::time::{Duration, Instant};
 
-/// What work took.
+/// The cost of some work.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     pub wall: Duration,
@@ -111,7 +111,7 @@ impl Outcome {
         self.library.iter().zip(&self.floor).map(|(library, floor)| library.value / floor.value)
     }
 
-    /// Whether the target is reached; `None` without a target.
+    /// `Some(true)` if the target is reached. `None` if there is no target.
     pub fn is_met(&self) -> Option<bool> {
         self.target.map(|target| match target {
             Target::Ratio(least) => self.ratio() >= least,

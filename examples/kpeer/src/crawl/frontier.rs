@@ -16,7 +16,7 @@ const SHARES: usize = 8;
 /// How many bits of an IPv6 address belong to the network that a provider gives to one customer, at most.
 const PREFIX: u32 = 48;
 
-/// Who named an address.
+/// The node that named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     User,

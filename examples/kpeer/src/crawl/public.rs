@@ -1,4 +1,4 @@
-//! Which addresses belong to the public internet.
+//! Decides which addresses belong to the public internet.
 
 use iprfc::RFC6890;
 use std::net::IpAddr;

@@ -61,7 +61,7 @@ fn table(text: &mut String, title: &str, values: impl Iterator<Item = String>) {
     }
 }
 
-/// Which node knows which, for Graphviz.
+/// The graph of which node knows which, for Graphviz.
 pub fn dot(visits: &Visits) -> String {
     let mut text = String::from("digraph network {\n");
     for (address, visit) in visits {

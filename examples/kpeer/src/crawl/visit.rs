@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What a node answered.
+/// The answers of a node.
 #[derive(Debug)]
 pub struct Visit {
-    /// What its `version` says.
+    /// The content of its `version`.
     pub remote: Remote,
     /// The round-trip time of a ping; `None` if no pong came in time.
     pub rtt: Option<Duration>,

@@ -45,7 +45,7 @@ pub enum What {
     Gone(String),
     /// Why a frame was refused.
     Refused(String),
-    /// What is not in the file.
+    /// Text about traffic that is missing in the file.
     Missing(String),
     /// A record of a newer version of the library.
     Unknown,
@@ -79,7 +79,7 @@ pub struct Shown {
     pub time: SystemTime,
     pub peer: u64,
     pub what: What,
-    /// What its frame is, if it has one.
+    /// The frame of the record, if it has one.
     pub found: Option<Found>,
 }
 
@@ -142,7 +142,7 @@ impl Records {
         self.filter.is_set().then_some((self.taken, self.read))
     }
 
-    /// What else was seen in the packets; `None` for a capture of the library.
+    /// Counts of packets and connections that are not shown as records. `None` for a capture of the library.
     pub fn summary(&self) -> Option<Summary> {
         match &self.source {
             Source::Capture(_) => None,

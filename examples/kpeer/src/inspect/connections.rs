@@ -19,15 +19,16 @@ const MAX_OPEN: usize = 65_536;
 /// would cost more than everything else, if a machine is flooded with connections.
 const MAX_ENDED: usize = MAX_OPEN / 4;
 
-/// How many bytes all incomplete frames and all bytes after gaps may have. Then the connection with the most loses its own.
+/// The most bytes that incomplete frames, and bytes after gaps, may take in all connections together. Beyond it, the
+/// connection that holds the most bytes drops them.
 const MAX_HELD: usize = 256 << 20;
 
-/// What was seen, besides the records.
+/// Counts of connections, and of packets that are not part of a record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Summary {
     /// Connections with frames.
     pub connections: u64,
-    /// Connections without.
+    /// Connections without frames.
     pub others: u64,
     /// Connections that were not read, because too many were open.
     pub ignored: u64,
@@ -67,7 +68,7 @@ pub struct Connections {
     next_id: u64,
     held: usize,
     at_end: bool,
-    /// What is wrong with the rest of the file.
+    /// The error in the rest of the file.
     error: Option<io::Error>,
     summary: Summary,
     /// How often all connections were looked through.
@@ -78,9 +79,9 @@ pub struct Connections {
 struct Connection {
     /// The end that dialled, and the other one.
     ends: [End; 2],
-    /// Which of the ends is this side.
+    /// The end that is this side.
     ours: usize,
-    /// Whether the first segment was a SYN.
+    /// `true` if the first segment was a SYN.
     from_start: bool,
     begun: SystemTime,
     last: SystemTime,
@@ -118,7 +119,7 @@ impl Connections {
         }
     }
 
-    /// What was seen so far.
+    /// Returns the counts so far.
     pub fn summary(&self) -> Summary {
         Summary { skipped: self.segments.skipped, ..self.summary }
     }
@@ -299,7 +300,7 @@ impl Connection {
         }
     }
 
-    /// Whether a SYN begins another connection with the same ports.
+    /// `true` if a SYN begins another connection with the same ports.
     fn is_other_than(&self, syn: &Segment) -> bool {
         let seen = self.ends.iter().find(|end| end.address == syn.source);
         // A SYN that is sent again is the one before the first byte.

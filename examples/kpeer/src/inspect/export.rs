@@ -53,7 +53,7 @@ pub fn export(records: &mut Records, source: Option<&Path>, to: &Path) -> Result
     for record in records {
         match record {
             Ok(record) => export.record(record).map_err(failed)?,
-            // What comes before the cut is written.
+            // The records before the cut are written.
             Err(error) => result = Err(Failure::Read(cut_off(error))),
         }
     }

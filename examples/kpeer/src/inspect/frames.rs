@@ -35,7 +35,7 @@ impl Found {
         }
     }
 
-    /// Whether the position of the next frame is known.
+    /// `true` if the position of the next frame is known.
     pub fn is_followed(&self) -> bool {
         match &self.content {
             Ok(_) => true,

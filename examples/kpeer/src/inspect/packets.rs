@@ -35,7 +35,7 @@ fn is_pcapng(start: &[u8]) -> bool {
     start.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a])
 }
 
-/// Whether a packet left the machine that recorded it.
+/// The direction of a packet, seen from the machine that recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Outbound,

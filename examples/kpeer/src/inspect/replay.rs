@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// When no message has arrived for this time, no more are expected.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Which frames of a capture are sent.
+/// The frames of a capture that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Sent,
@@ -38,7 +38,7 @@ impl std::str::FromStr for Side {
     }
 }
 
-/// Whether the library sends this message by itself, with nonces of its own.
+/// `true` if the library sends this message by itself, with nonces of its own.
 fn is_automatic(command: Command) -> bool {
     matches!(command, Command::Version | Command::VerAck | Command::Ping | Command::Pong)
 }
@@ -50,7 +50,7 @@ struct Sent {
     left_out: u64,
     /// Why sending stopped early.
     stopped: Option<String>,
-    /// What is wrong with the rest of the file.
+    /// The error in the rest of the file.
     cut: Option<io::Error>,
 }
 

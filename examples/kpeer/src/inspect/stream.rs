@@ -2,25 +2,25 @@
 
 use kaspa_peer::wire::{Command, HEADER_SIZE, MAX_PAYLOAD, Network};
 
-/// What is found in a stream.
+/// A part of a stream: a frame, or bytes that are none.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A frame, or as much as its header if that is wrong.
+    /// A frame, or only its header if the header is wrong.
     Frame(Network, Vec<u8>),
-    /// So many bytes are no frames.
+    /// The number of consecutive bytes that are no frame.
     Skipped(u64),
 }
 
 /// Puts frames together. After a gap or a wrong header it searches for the next header.
 pub struct FrameStream {
-    /// The network that was asked for.
+    /// The network that the user asked for.
     wanted: Option<Network>,
     /// The network of the frames so far.
     network: Option<Network>,
     bytes: Vec<u8>,
     /// Where the bytes begin that are not used yet.
     start: usize,
-    /// Whether it is unknown where the next frame begins.
+    /// `true` while the position of the next frame is unknown.
     searching: bool,
     skipped: u64,
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 /// How many bytes may wait for a segment before them. Then that is taken for missing.
 pub const MAX_WAITING: usize = 4 << 20;
 
-/// What a waiting segment takes besides its bytes, so that many small ones are bounded too.
+/// The memory that a waiting segment takes besides its bytes, so that many small ones are bounded too.
 const SEGMENT_OVERHEAD: usize = 100;
 
-/// What comes next in a stream.
+/// The next part of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     Bytes(Vec<u8>),
-    /// So many bytes were not recorded.
+    /// The number of consecutive bytes that were not recorded.
     Gap(u64),
 }
 
@@ -44,12 +44,12 @@ pub struct Direction {
 const ORIGIN: u64 = 1 << 32;
 
 impl Direction {
-    /// Whether any segment was seen.
+    /// `true` if any segment was seen.
     pub fn has_begun(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Whether the first byte is the one after a SYN with this number, and none was seen yet.
+    /// `true` if the stream begins after a SYN with this number, and no byte was seen yet.
     pub fn begins_after(&self, sequence: u32) -> bool {
         self.next == Some(ORIGIN + u64::from(sequence) + 1)
     }
@@ -59,7 +59,7 @@ impl Direction {
         self.waiting_bytes
     }
 
-    /// Whether everything up to the FIN was seen.
+    /// `true` if everything up to the FIN was seen.
     pub fn has_ended(&self) -> bool {
         self.end.is_some_and(|end| self.next.is_some_and(|next| next >= end))
     }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// What a peer may use at once, in bytes.
+/// The budget that a peer may use at once, in bytes.
 const BURST: u64 = 64 << 20;
 
-/// What a peer may use per second, in bytes.
+/// The budget that a peer gets each second, in bytes.
 const PER_SECOND: u64 = 64 << 20;
 
-/// What looking something up costs in addition to the bytes of the answer. A header of 200 bytes takes as long to find
+/// The cost of one lookup, in addition to the bytes of the answer. A header of 200 bytes takes as long to find
 /// and to check as this many bytes of a block take to read and to hash.
 const LOOKUP: u64 = 4 << 10;
 

@@ -1,4 +1,4 @@
-//! Which items a relay has, wants and announces.
+//! The items that a relay has, wants and announces.
 
 use super::answers::{Answer, Answers};
 use super::store::{Key, Store};
@@ -40,7 +40,7 @@ struct Wanted {
     sources: VecDeque<u64>,
     /// The peers that asked for it.
     waiting: Vec<Waiting>,
-    /// Whether a peer announced it. The relay announces only such items.
+    /// `true` if a peer announced it. The relay announces only such items.
     announced: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What happened so far.
+//! The counts of a soak so far.
 
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,13 +151,13 @@ impl Tally {
         }
     }
 
-    /// Whether everything has happened at least once.
+    /// `true` if each counted event has happened at least once.
     pub fn is_complete(&self) -> bool {
         let happened = [self.written, self.not_written, self.answered, self.ended, self.closed, self.rejects];
         !self.ends.contains(&0) && !happened.contains(&0)
     }
 
-    /// What did not resolve, when all connections have ended.
+    /// The receipts and questions that did not resolve, when all connections have ended.
     pub fn unresolved(&self) -> Vec<String> {
         let Self { receipts, written, not_written, asked, answered, ended, .. } = self;
         let mut complaints = Vec::new();

@@ -1,4 +1,4 @@
-//! What the process uses: threads, descriptors and memory. Linux tells it; elsewhere only the allocated bytes are known.
+//! The resources that the process uses: threads, descriptors and memory. Other systems than Linux report only the allocated bytes.
 
 use crate::heap;
 use std::fs;
@@ -39,7 +39,7 @@ impl Gauges {
         (self.threads, self.files) == (other.threads, other.files)
     }
 
-    /// What there is more of than `before`. Resident memory is compared with `amid`, when all peers were connected.
+    /// The resources of which there are more than `before`. Resident memory is compared with `amid`, when all peers were connected.
     pub fn compared_with(self, before: Self, amid: Self) -> Vec<String> {
         let gauges = [
             ("threads", before.threads, self.threads, 0),

@@ -41,7 +41,7 @@ pub struct Summary<'a> {
     /// How long it ran, and how long it was meant to.
     pub time: [Duration; 2],
     pub interrupted: bool,
-    /// What is wrong.
+    /// The problems that were found.
     pub left: &'a [String],
 }
 

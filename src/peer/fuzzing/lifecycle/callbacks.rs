@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The callbacks of one peer.
 pub(super) struct Callbacks {
     pub program: Arc<Program>,
-    /// What the next callbacks do, each with choices of its own. When none is left, they do nothing.
+    /// The actions of the next callbacks, each with choices of its own. When none is left, they do nothing.
     pub next: Mutex<VecDeque<Vec<u8>>>,
 }
 

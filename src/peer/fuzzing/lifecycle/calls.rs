@@ -1,4 +1,4 @@
-//! What the program does with a peer, from its own threads and from callbacks.
+//! The calls that the program makes to a peer, from its own threads and from callbacks.
 
 use super::connection::{NETWORK, NUMBERED, ORDINARY_REJECT, announcements, panic_quietly};
 use super::record::Record;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// What was captured.
+/// The captured bytes.
 #[derive(Debug)]
 pub(super) struct Captured {
     bytes: Arc<Mutex<Vec<u8>>>,

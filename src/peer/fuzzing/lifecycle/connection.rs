@@ -25,7 +25,7 @@ pub(super) fn panic_quietly() -> ! {
     resume_unwind(Box::new("chosen by the harness"))
 }
 
-/// What one read returns. When none is left, reads wait for more or for the end.
+/// The result of one read. When none is left, reads wait for more or for the end.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Bytes(Vec<u8>),
@@ -38,7 +38,7 @@ pub(super) enum Incoming {
     TooMany,
 }
 
-/// What one write or flush returns. When none is left, writes accept everything.
+/// The result of one write or flush. When none is left, writes accept everything.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// At most this many bytes are accepted.
@@ -81,7 +81,7 @@ struct State {
     received: Received,
 }
 
-/// What the remote has received: bytes that were accepted and flushed.
+/// The bytes that the remote has received: bytes that were accepted and flushed.
 #[derive(Debug)]
 struct Received {
     decoder: FrameDecoder,
@@ -325,12 +325,12 @@ pub(super) fn number(message: &Message) -> Option<u64> {
     message.payload.first_chunk().filter(|_| is_numbered).map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Whether nothing may follow this message.
+/// `true` if nothing may follow this message.
 pub(super) fn is_last(message: &Message) -> bool {
     matches!(message, Message::Reject(reject) if reject.reason.as_bytes() != ORDINARY_REJECT.as_bytes())
 }
 
-/// Whether the library sends such messages by itself, or the harness makes the program send them without a number.
+/// `true` if the library sends such messages by itself, or the harness makes the program send them without a number.
 pub(super) fn is_expected(message: &Message) -> bool {
     let command = message.command();
     number(message).is_some()

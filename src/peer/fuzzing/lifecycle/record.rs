@@ -1,4 +1,4 @@
-//! What the program saw of one peer, and whether it agrees with the promises.
+//! The observations of the program about one peer, checked against the promises.
 
 use super::connection::{Connection, is_expected, is_last, number};
 use crate::peer::{DisconnectReason, HandshakeError, IoOperation, QueueError, Receipt, WaitError};
@@ -13,7 +13,7 @@ use std::time::Instant;
 /// The source of the reasons with which messages were refused.
 const REFUSED: &str = "a refused message";
 
-/// What happened. Shared by the threads of the program and the callbacks.
+/// The observations. Shared by the threads of the program and the callbacks.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// Broken promises. A panic in a callback would only end the peer, so the harness reports them at the end.
@@ -35,7 +35,7 @@ pub(super) struct Record {
     pub causes: Mutex<Causes>,
 }
 
-/// What can end the connection.
+/// The causes that can end the connection.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     /// Callbacks, the `DagView` or the stream may panic.

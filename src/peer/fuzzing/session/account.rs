@@ -1,4 +1,4 @@
-//! What the pure parts should say, computed in a simpler way: elapsed times instead of deadlines.
+//! The model of a session: the expected answers of the pure parts, from elapsed times instead of deadlines.
 
 use super::CATCH_UP;
 use crate::peer::{Config, DisconnectReason, HandshakeError, StallRule};

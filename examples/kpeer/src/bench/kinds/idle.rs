@@ -46,7 +46,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What idle peers used for a while.
+/// The resources that idle peers used for a while.
 struct Idle {
     kib: f64,
     cpu: Duration,
@@ -115,7 +115,7 @@ fn resident_kib() -> Result<u64> {
     field(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 
-/// What all threads but this one did. Reading the figures of thousands of threads takes this one longer than they take.
+/// The work of all threads but this one. Reading the figures of thousands of threads takes this one longer than they take.
 #[derive(Default)]
 struct Activity {
     cpu_nanos: u64,
