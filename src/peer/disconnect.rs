@@ -1,11 +1,17 @@
 //! The reason a connection ended.
 
-use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, padded};
+use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, WireString, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
 
 /// The most bytes of a text of the program that a reason keeps, because every handle of an ended peer keeps its reason.
 const KEPT: usize = 512;
+
+/// The part of a `reject` of the remote that a reason keeps: at most 512 bytes of each text.
+pub(super) fn kept_reject(reject: &Reject) -> Box<Reject> {
+    let cut = |text: &WireString| WireString::from_bytes(text.as_bytes().get(..KEPT).unwrap_or(text.as_bytes()));
+    Box::new(Reject { command: cut(&reject.command), reason: cut(&reject.reason), ..*reject })
+}
 
 /// The part of a text that a reason keeps: whole characters, at most 512 bytes.
 pub(super) fn kept_text(text: &str) -> String {
@@ -217,7 +223,8 @@ pub enum HandshakeError {
     /// The remote sent a `reject` instead of finishing the handshake.
     ///
     /// Before the remote's `version` the `reject` ends the connection at once, and no callback is called for it. Later the
-    /// listener gets it too, and this is the reason if the remote then closes the connection.
+    /// listener gets it too, and this is the reason if the remote then closes the connection. At most 512 bytes of each
+    /// text of the `reject` are kept.
     #[error("rejected by the remote: {} ({})", .0.reason, .0.code)]
     Rejected(Box<Reject>),
     /// The remote closed the connection before the handshake was done, and sent no `reject`.

@@ -1,6 +1,7 @@
 //! The handshake with any messages in any order.
 
 use super::Choices;
+use crate::peer::disconnect::kept_reject;
 use crate::peer::rules::handshake::{Handshake, Step};
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Encode, Message, RejectCode, SubnetworkId, Version};
@@ -60,7 +61,7 @@ impl Side {
             Message::Version(version) => self.check_version(version, step),
             Message::Custom(_) => *step == if introduced { Step::Deliver } else { Step::Skip },
             Message::Reject(reject) if !introduced => {
-                *step == Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
+                *step == Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(kept_reject(reject))))
             }
             _ if !introduced => {
                 matches!(step, Step::End(Some(reject), DisconnectReason::Handshake(HandshakeError::NotVersion { command }))

@@ -1,6 +1,7 @@
 //! The state machine of the handshake. It decides what to do with each message, based on the messages that arrived
 //! before.
 
+use crate::peer::disconnect::kept_reject;
 use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
 
@@ -83,13 +84,13 @@ impl Handshake {
                 Step::End(None, DisconnectReason::Protocol(ProtocolViolation::DuplicateVerAck))
             }
             (Stage::VerAck, Message::Reject(reject)) => {
-                self.rejected = Some(reject.clone());
+                self.rejected = Some(kept_reject(reject));
                 Step::Deliver
             }
             (Stage::VerAck | Stage::Done, _) => Step::Deliver,
             // Answering a `reject` with a `reject` would tell the remote nothing.
             (Stage::Version, Message::Reject(reject)) => {
-                Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(reject.clone())))
+                Step::End(None, DisconnectReason::Handshake(HandshakeError::Rejected(kept_reject(reject))))
             }
             (Stage::Version, Message::Custom(_)) => Step::Skip,
             (Stage::Version, other) => {
@@ -270,6 +271,19 @@ mod tests {
         assert_eq!(it.rejected(), Some(reason));
         step(&mut it, &VerAck.into());
         assert_eq!(it.rejected(), None, "the handshake is done");
+    }
+
+    #[test]
+    fn a_reason_keeps_at_most_512_bytes_of_each_text_of_a_reject() {
+        let long = "x".repeat(60_000);
+        let cut = Reject::new(&long[..512], RejectCode::OBSOLETE, &long[..512]);
+        let reason = DisconnectReason::Handshake(HandshakeError::Rejected(Box::new(cut)));
+        let reject = Reject::new(long.as_str(), RejectCode::OBSOLETE, long.as_str());
+        let mut it = handshake(Direction::Outbound);
+        assert_eq!(step(&mut it, &reject.clone().into()), Step::End(None, reason.clone()));
+        step(&mut it, &version(1, None));
+        step(&mut it, &reject.into());
+        assert_eq!(it.rejected(), Some(reason));
     }
 
     #[test]
