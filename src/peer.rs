@@ -286,7 +286,7 @@ impl Peer {
     /// [`WaitError::Closed`] with the reason if the handshake failed; [`WaitError::InCallback`] in a callback of this
     /// peer.
     pub fn wait_for_handshake(&self) -> Result<(), WaitError> {
-        self.shared.lifecycle.wait_for_handshake(None).map(|_| ())
+        self.shared.lifecycle().wait_for_handshake(None).map(|_| ())
     }
 
     /// Like [`wait_for_handshake`](Self::wait_for_handshake), but waits at most `timeout`.
@@ -295,7 +295,7 @@ impl Peer {
     ///
     /// As [`wait_for_handshake`](Self::wait_for_handshake), and [`WaitError::Timeout`].
     pub fn wait_for_handshake_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
-        match self.shared.lifecycle.wait_for_handshake(Instant::now().checked_add(timeout))? {
+        match self.shared.lifecycle().wait_for_handshake(Instant::now().checked_add(timeout))? {
             true => Ok(()),
             false => Err(WaitError::Timeout { what: WaitedFor::Handshake, waited: timeout }),
         }
@@ -310,7 +310,7 @@ impl Peer {
     /// Returns whether both sides have sent `version` and `verack`. The result stays `true` after the end of the connection.
     #[must_use]
     pub fn is_handshake_done(&self) -> bool {
-        self.shared.lifecycle.is_handshake_done()
+        self.shared.lifecycle().is_handshake_done()
     }
 
     /// Queues a message to be sent. Never waits.
@@ -389,7 +389,7 @@ impl Peer {
         timeout: Duration,
         queue: impl FnOnce(Wait) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        if !self.shared.lifecycle.identity().is_current() {
+        if !self.shared.lifecycle().identity().is_current() {
             return queue(Wait::AtMost(timeout));
         }
         queue(Wait::No).map_err(|error| match error {
@@ -452,7 +452,7 @@ impl Peer {
     ///
     /// As [`ping`](Self::ping).
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
-        self.shared.lifecycle.identity().check_not_current()?;
+        self.shared.lifecycle().identity().check_not_current()?;
         let nonce = self.shared.config.ping_nonce();
         let (answer, rtt) = bounded(1);
         self.shared.state.lock().pings.wait(nonce, answer);
@@ -460,7 +460,7 @@ impl Peer {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 // If both channels are ready, either branch may run. A `pong` that has arrived is returned in both.
-                recv(self.shared.lifecycle.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
+                recv(self.shared.lifecycle().quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared.end_reason())),
                 default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
             }
         });
@@ -503,8 +503,8 @@ impl Peer {
     ///
     /// [`WaitError::InCallback`] in a callback of this peer.
     pub fn wait_for_disconnect(&self) -> Result<DisconnectReason, WaitError> {
-        self.shared.lifecycle.identity().check_not_current()?;
-        self.shared.lifecycle.wait_until_finished(None);
+        self.shared.lifecycle().identity().check_not_current()?;
+        self.shared.lifecycle().wait_until_finished(None);
         Ok(self.shared.end_reason())
     }
 
@@ -515,8 +515,8 @@ impl Peer {
     /// As [`wait_for_disconnect`](Self::wait_for_disconnect), and [`WaitError::Timeout`] if the threads of the peer
     /// have not exited by then.
     pub fn wait_for_disconnect_timeout(&self, timeout: Duration) -> Result<DisconnectReason, WaitError> {
-        self.shared.lifecycle.identity().check_not_current()?;
-        if !self.shared.lifecycle.wait_until_finished(Instant::now().checked_add(timeout)) {
+        self.shared.lifecycle().identity().check_not_current()?;
+        if !self.shared.lifecycle().wait_until_finished(Instant::now().checked_add(timeout)) {
             return Err(WaitError::Timeout { what: WaitedFor::Disconnect, waited: timeout });
         }
         Ok(self.shared.end_reason())
@@ -537,7 +537,7 @@ impl Peer {
 
     /// A channel that carries no data. It is disconnected when the connection ends.
     fn quitting(&self) -> Receiver<Infallible> {
-        self.shared.lifecycle.quitting()
+        self.shared.lifecycle().quitting()
     }
 }
 
@@ -550,7 +550,7 @@ impl Clone for Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        self.shared.lifecycle.identity() == other.shared.lifecycle.identity()
+        self.shared.lifecycle().identity() == other.shared.lifecycle().identity()
     }
 }
 
@@ -559,7 +559,7 @@ impl Eq for Peer {}
 /// The hash of a peer never changes, so a `Peer` can be the key of a map. Clippy's `mutable_key_type` does not know that.
 impl hash::Hash for Peer {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        self.shared.lifecycle.identity().hash(state);
+        self.shared.lifecycle().identity().hash(state);
     }
 }
 

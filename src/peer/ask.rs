@@ -138,7 +138,7 @@ impl Peer {
     /// sent.
     pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
         // Checked first, so that nothing was sent if the call is refused.
-        self.shared().lifecycle.identity().check_not_current()?;
+        self.shared().lifecycle().identity().check_not_current()?;
         let started = Instant::now();
         self.send_message(message, timeout)?;
         self.ping_timeout(timeout.saturating_sub(started.elapsed())).map_err(|error| error.with_timeout(timeout))
@@ -146,7 +146,7 @@ impl Peer {
 
     fn question<M: Encode>(&self, request: &M, awaited: Awaited, timeout: Duration) -> Result<Message, AskError> {
         let shared = self.shared();
-        if shared.lifecycle.identity().is_current() {
+        if shared.lifecycle().identity().is_current() {
             return Err(AskError::InCallback);
         }
         let pending = shared.questions.ask(request.command(), awaited, || self.queue_message(request).map(drop))?;

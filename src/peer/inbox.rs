@@ -312,13 +312,13 @@ impl Inbox {
     /// The listener of the program, for a callback of `peer`. From then on, a wait in a callback of this peer is refused.
     fn listener_for(&self, peer: &Peer) -> Option<&dyn Listener> {
         let listener = self.shared.listener.as_deref()?;
-        self.shared.state.lock().peer = Some(peer.shared().lifecycle.identity());
+        self.shared.state.lock().peer = Some(peer.shared().lifecycle().identity());
         Some(listener)
     }
 
     fn keep(&self, peer: &Peer, message: Message) {
         let mut state = self.shared.state.lock();
-        state.peer = Some(peer.shared().lifecycle.identity());
+        state.peer = Some(peer.shared().lifecycle().identity());
         state.count(message.command());
         state.push(message);
         drop(state);

@@ -47,18 +47,18 @@ impl Peer {
     /// [`CloseError`] if some messages were not sent, or if the call was made in a callback of this peer.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
         let shared = self.shared();
-        if shared.lifecycle.identity().is_current() {
+        if shared.lifecycle().identity().is_current() {
             return Err(CloseError::InCallback);
         }
         let deadline = Instant::now().checked_add(timeout);
-        shared.outbound.drain();
+        shared.outbound().drain();
         let announcements = shared.flush_announcements(deadline);
-        let last = shared.outbound.last_position();
-        let waited_for = shared.outbound.progress().wait(last, deadline);
-        let (bytes, messages) = shared.outbound.size();
+        let last = shared.outbound().last_position();
+        let waited_for = shared.outbound().progress().wait(last, deadline);
+        let (bytes, messages) = shared.outbound().size();
         shared.end(DisconnectReason::Local);
         // After a timeout, the last message may still be written, or the connection end, before the size is read.
-        match (shared.outbound.progress().outcome(last), waited_for) {
+        match (shared.outbound().progress().outcome(last), waited_for) {
             (Outcome::Written, _) if announcements == 0 => Ok(()),
             (_, Outcome::Waiting | Outcome::Written) if messages > 0 || announcements > 0 => {
                 Err(CloseError::NotSent { waited: timeout, messages, bytes, announcements })

@@ -124,7 +124,7 @@ impl Peer {
         timeout: Duration,
     ) -> Result<(), WaitError> {
         // Checked first, so that nothing was sent if the call is refused.
-        self.shared().lifecycle.identity().check_not_current()?;
+        self.shared().lifecycle().identity().check_not_current()?;
         let reject = self.rejection(command.into(), code, reason.into(), hash);
         self.queue_message(&reject)?.wait_timeout(timeout)
     }

@@ -1,8 +1,7 @@
 //! Receipts: whether a queued message was written to the socket.
 
-use super::connection::lifecycle::Lifecycle;
-use super::connection::outbound::Outbound;
-use super::connection::send_progress::Outcome;
+use super::connection::send_progress::{Outcome, SendProgress};
+use super::connection::shared::KeptByReceipts;
 use super::{DisconnectReason, WaitError, WaitedFor};
 use crossbeam_channel::Receiver;
 use std::{
@@ -38,8 +37,7 @@ use std::{
 #[derive(Clone)]
 pub struct Receipt {
     position: u64,
-    outbound: Arc<Outbound>,
-    lifecycle: Arc<Lifecycle>,
+    kept: Arc<KeptByReceipts>,
 }
 
 /// A panic in the program's code cannot leave a receipt in an inconsistent state, because the library holds none of its
@@ -48,8 +46,12 @@ impl UnwindSafe for Receipt {}
 impl RefUnwindSafe for Receipt {}
 
 impl Receipt {
-    pub(super) fn new(position: u64, outbound: Arc<Outbound>, lifecycle: Arc<Lifecycle>) -> Self {
-        Self { position, outbound, lifecycle }
+    pub(super) fn new(position: u64, kept: Arc<KeptByReceipts>) -> Self {
+        Self { position, kept }
+    }
+
+    fn progress(&self) -> &SendProgress {
+        self.kept.outbound.progress()
     }
 
     /// Waits until the message has been written, or until it is certain that the message will not be written.
@@ -62,8 +64,8 @@ impl Receipt {
     /// [`WaitError::Closed`] with the reason if the message was not written; [`WaitError::InCallback`] in a callback of
     /// the same peer.
     pub fn wait(&self) -> Result<(), WaitError> {
-        self.lifecycle.identity().check_not_current()?;
-        self.result(self.outbound.progress().wait(self.position, None)).unwrap_or(Ok(()))
+        self.kept.lifecycle.identity().check_not_current()?;
+        self.result(self.progress().wait(self.position, None)).unwrap_or(Ok(()))
     }
 
     /// Like [`wait`](Self::wait), but waits at most `timeout`.
@@ -73,8 +75,8 @@ impl Receipt {
     /// As [`wait`](Self::wait), and [`WaitError::Timeout`] if the outcome is not known by then. The caller can then
     /// wait again.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
-        self.lifecycle.identity().check_not_current()?;
-        let outcome = self.outbound.progress().wait(self.position, Instant::now().checked_add(timeout));
+        self.kept.lifecycle.identity().check_not_current()?;
+        let outcome = self.progress().wait(self.position, Instant::now().checked_add(timeout));
         self.result(outcome).unwrap_or(Err(WaitError::Timeout { what: WaitedFor::Written, waited: timeout }))
     }
 
@@ -85,7 +87,7 @@ impl Receipt {
     /// [`WaitError::Closed`] with the reason if the message was not written.
     #[must_use]
     pub fn try_wait(&self) -> Option<Result<(), WaitError>> {
-        self.result(self.outbound.progress().outcome(self.position))
+        self.result(self.progress().outcome(self.position))
     }
 
     /// Returns a channel for `select!`. The channel receives `()` when the message is written, and is disconnected when
@@ -96,7 +98,7 @@ impl Receipt {
     /// but a channel cannot.
     #[must_use]
     pub fn receiver(&self) -> Receiver<()> {
-        self.outbound.progress().channel(self.position)
+        self.progress().channel(self.position)
     }
 
     fn result(&self, outcome: Outcome) -> Option<Result<(), WaitError>> {
@@ -105,7 +107,7 @@ impl Receipt {
             Outcome::Written => Some(Ok(())),
             // The reason is set before the number of written messages becomes final.
             Outcome::NotWritten => {
-                Some(Err(WaitError::Closed(self.lifecycle.reason().cloned().unwrap_or(DisconnectReason::Local))))
+                Some(Err(WaitError::Closed(self.kept.lifecycle.reason().cloned().unwrap_or(DisconnectReason::Local))))
             }
         }
     }
@@ -114,7 +116,7 @@ impl Receipt {
 /// Receipts are equal if they are of the same message.
 impl PartialEq for Receipt {
     fn eq(&self, other: &Self) -> bool {
-        self.position == other.position && Arc::ptr_eq(&self.outbound, &other.outbound)
+        self.position == other.position && Arc::ptr_eq(&self.kept, &other.kept)
     }
 }
 
@@ -124,7 +126,7 @@ impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receipt")
             .field("position", &self.position)
-            .field("outcome", &self.outbound.progress().outcome(self.position))
+            .field("outcome", &self.progress().outcome(self.position))
             .finish()
     }
 }

@@ -104,7 +104,7 @@ fn every_receipt_resolves_once_and_says_what_happened() {
     for fails_at in [None, Some(2)] {
         in_many_orders(move || {
             let (shared, wake_ups, _) = peer(1000);
-            shared.outbound.open();
+            shared.outbound().open();
             let socket = Socket { fails_at, ..Socket::default() };
             let writer = start_writer(&shared, wake_ups, &socket);
             let senders = [[1, 2], [3, 4]].map(|nonces| {
@@ -133,7 +133,7 @@ fn every_receipt_resolves_once_and_says_what_happened() {
                 assert_eq!(waited, expected, "{nonce}");
                 assert_eq!(receipt.try_wait(), Some(expected), "{nonce}, asked again");
             }
-            assert_eq!(shared.outbound.size(), (0, 0));
+            assert_eq!(shared.outbound().size(), (0, 0));
         });
     }
 }
@@ -142,7 +142,7 @@ fn every_receipt_resolves_once_and_says_what_happened() {
 fn senders_that_wait_for_room_all_get_it() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1);
-        shared.outbound.open();
+        shared.outbound().open();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let senders = [[1, 2], [3, 4], [5, 6]].map(|nonces| {
@@ -163,7 +163,7 @@ fn senders_that_wait_for_room_all_get_it() {
 fn senders_that_wait_for_room_learn_of_the_end() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1);
-        shared.outbound.open();
+        shared.outbound().open();
         queue(&shared, 1, Wait::No).unwrap();
         let waits = [Wait::AtMost(Duration::MAX), Wait::AtMost(Duration::ZERO), Wait::AtMost(Duration::MAX)];
         let senders = waits.map(|wait| {
@@ -190,7 +190,7 @@ fn messages_queued_before_the_handshake_follow_the_verack() {
         };
         // A ping stands for the verack, because the socket of these tests takes frames of one size.
         shared.queue_in(MessageKind::Handshake, &Ping { nonce: 0 }, Wait::No).unwrap();
-        shared.outbound.open();
+        shared.outbound().open();
         let receipts = sender.join().unwrap();
         receipts.into_iter().for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
         shared.end(DisconnectReason::Local);
@@ -203,7 +203,7 @@ fn messages_queued_before_the_handshake_follow_the_verack() {
 fn closing_in_order_writes_everything_that_was_accepted() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let sender = {
@@ -229,7 +229,7 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
     for ends_meanwhile in [false, true] {
         in_many_orders(move || {
             let (shared, wake_ups, _) = peer(1000);
-            shared.outbound.open();
+            shared.outbound().open();
             let writer = start_writer(&shared, wake_ups, &Socket::default());
             let receipts = [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap());
             let ender = ends_meanwhile.then(|| {
@@ -255,14 +255,14 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
 fn the_last_frame_is_written_before_the_connection_ends() {
     in_many_orders(|| {
         let (shared, wake_ups, shut_down) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
         let idle = DisconnectReason::Idle { limit: HOUR };
         let results = [0, 1].map(|_| {
             let (shared, frame, idle) = (Arc::clone(&shared), frame.clone(), idle.clone());
-            thread::spawn(move || shared.outbound.push_last(Command::Ping, frame.as_bytes(), idle))
+            thread::spawn(move || shared.outbound().push_last(Command::Ping, frame.as_bytes(), idle))
         });
         let results = results.map(|thread| thread.join().unwrap());
         writer.join().unwrap();
@@ -276,14 +276,14 @@ fn the_last_frame_is_written_before_the_connection_ends() {
 fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let writer = start_writer(&shared, wake_ups, &Socket::default());
         let senders = [1, 2].map(|nonce| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || queue(&shared, nonce, Wait::No))
         });
         let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
-        shared.outbound.push_last(Command::Ping, frame.as_bytes(), DisconnectReason::Idle { limit: HOUR }).unwrap();
+        shared.outbound().push_last(Command::Ping, frame.as_bytes(), DisconnectReason::Idle { limit: HOUR }).unwrap();
         yield_now();
         // The remote closes meanwhile.
         shared.end(DisconnectReason::RemoteClosed { inside_frame: false });
@@ -303,7 +303,7 @@ fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
 fn a_last_message_that_is_refused_has_the_final_reason() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let rejecter = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -330,7 +330,7 @@ fn a_last_message_that_is_refused_has_the_final_reason() {
 fn all_threads_and_handles_have_the_first_reason() {
     in_many_orders(|| {
         let (shared, _ends, shut_down) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let reasons = [DisconnectReason::Local, DisconnectReason::Idle { limit: HOUR }];
         let enders = reasons.map(|reason| {
             let shared = Arc::clone(&shared);
@@ -371,21 +371,21 @@ fn the_last_of_three_threads_calls_on_disconnect_and_then_the_peer_is_finished()
                 .map(|_| {
                     let (shared, calls) = (Arc::clone(&shared), Arc::clone(&calls));
                     thread::spawn(move || {
-                        let started = shared.lifecycle.wait_for_start();
-                        if shared.lifecycle.finish_callbacks() {
+                        let started = shared.lifecycle().wait_for_start();
+                        if shared.lifecycle().finish_callbacks() {
                             calls.fetch_add(1, Ordering::Relaxed);
                         }
-                        shared.lifecycle.thread_exits();
+                        shared.lifecycle().thread_exits();
                         started
                     })
                 })
                 .collect();
             if starts {
-                shared.lifecycle.start();
+                shared.lifecycle().start();
             } else {
-                shared.lifecycle.cancel(1);
+                shared.lifecycle().cancel(1);
             }
-            assert!(shared.lifecycle.wait_until_finished(None));
+            assert!(shared.lifecycle().wait_until_finished(None));
             assert_eq!(calls.load(Ordering::Relaxed), usize::from(starts));
             assert!(threads.into_iter().all(|thread| thread.join().unwrap() == starts));
         });
@@ -404,7 +404,7 @@ fn waiting_for_the_handshake_ends_with_it_or_with_the_connection() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.end(DisconnectReason::Local))
         };
-        shared.lifecycle.handshake_done();
+        shared.lifecycle().handshake_done();
         ender.join().unwrap();
         for waiter in waiters {
             let result = waiter.join().unwrap();
@@ -440,7 +440,7 @@ fn every_question_gets_one_answer_or_none() {
 fn questions_are_answered_in_the_order_in_which_their_requests_leave() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         let asking = [1_u8, 2].map(|number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -458,7 +458,7 @@ fn questions_are_answered_in_the_order_in_which_their_requests_leave() {
         // The numbers of the requests, in the order in which a writer would take them.
         let mut order = Vec::new();
         while order.len() < 2 {
-            match shared.outbound.pop_or_idle() {
+            match shared.outbound().pop_or_idle() {
                 Ok(batch) => order.extend(batch.bytes().chunks(HEADER_SIZE + 8).map(|frame| frame[HEADER_SIZE])),
                 Err(_) => yield_now(),
             }
@@ -493,7 +493,7 @@ fn the_writer_never_sleeps_past_announcements() {
     let item = |number| Inventory::tx(Hash::from_bytes([number; 32]));
     in_many_orders(move || {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound.open();
+        shared.outbound().open();
         wake_ups.writer.try_iter().for_each(drop);
         let announcers = [1, 2].map(|number| {
             let shared = Arc::clone(&shared);
@@ -505,7 +505,7 @@ fn the_writer_never_sleeps_past_announcements() {
         let mut sleeps = None;
         for _ in 0..2 {
             sleeps = shared.trickle(late);
-            while let Ok(batch) = shared.outbound.pop_or_idle() {
+            while let Ok(batch) = shared.outbound().pop_or_idle() {
                 // A header, the number of items, and 36 bytes for each.
                 announced += (batch.bytes().len() - HEADER_SIZE - 1) / 36;
             }

@@ -60,7 +60,7 @@ pub(in crate::peer) struct Shared {
     awaited: AtomicU32,
     /// How many handles the program has.
     pub handles: AtomicUsize,
-    pub lifecycle: Arc<Lifecycle>,
+    kept: Arc<KeptByReceipts>,
     pub questions: Questions,
     /// A last `reject` is queued, and the connection ends when it is written. Set by `end_with`.
     ending_with_reject: AtomicBool,
@@ -75,9 +75,15 @@ pub(in crate::peer) struct Shared {
     pub score: Mutex<Score>,
     /// `None` after the end, so that a handle of an ended peer keeps little memory.
     clock: Mutex<Option<Box<Clock>>>,
-    pub outbound: Arc<Outbound>,
     /// Called and dropped when the connection ends, so that a handle of an ended peer keeps no file descriptor open.
     shutdown: Mutex<Option<Shutdown>>,
+}
+
+/// The part of [`Shared`] that each receipt keeps. It is one allocation, because a sender counts a reference to it up and
+/// down for each message. After the end it is small, see [`Outbound::close`].
+pub(in crate::peer) struct KeptByReceipts {
+    pub lifecycle: Lifecycle,
+    pub outbound: Outbound,
 }
 
 /// A function that shuts the connection down. With `true` it resets the connection instead of closing it.
@@ -137,7 +143,7 @@ impl Shared {
             timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
-            lifecycle: Arc::new(Lifecycle::new()),
+            kept: Arc::new(KeptByReceipts { lifecycle: Lifecycle::new(), outbound }),
             questions: Questions::default(),
             ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
@@ -151,10 +157,21 @@ impl Shared {
                 wake_at: None,
                 wake_pinger,
             }))),
-            outbound: Arc::new(outbound),
             shutdown: Mutex::new(Some(shutdown)),
         };
         (shared, WakeUps { writer: work, pinger })
+    }
+
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.kept.lifecycle
+    }
+
+    pub fn outbound(&self) -> &Outbound {
+        &self.kept.outbound
+    }
+
+    pub fn kept_by_receipts(&self) -> &Arc<KeptByReceipts> {
+        &self.kept
     }
 
     /// Adds a record to the capture, if there is one.
@@ -175,8 +192,8 @@ impl Shared {
         // A reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         // Decided under the lock of the queue, so that a sender that is refused from now on sees the same reason.
-        let reason = self.outbound.decide(reason);
-        if !self.lifecycle.end(reason) {
+        let reason = self.outbound().decide(reason);
+        if !self.lifecycle().end(reason) {
             return;
         }
         let shutdown = self.shutdown.lock().take();
@@ -184,26 +201,26 @@ impl Shared {
         // dropped separately: if its destructor panicked while its own panic unwinds, the process would abort.
         let _ = catch_panic(|| shutdown.as_ref().map(|shutdown| shutdown(reset)));
         let _ = catch_panic(|| drop(shutdown));
-        drop(self.outbound.close());
+        drop(self.outbound().close());
         let announcements = self.announcements.lock().close();
         let last_requests = std::mem::take(&mut *self.last_requests.lock());
         let clock = self.clock.lock().take();
         drop((announcements, last_requests, clock));
-        if let Some(reason) = self.lifecycle.reason() {
+        if let Some(reason) = self.lifecycle().reason() {
             let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
     }
 
     /// The reason for the end, or `None` if the connection has not ended.
     pub fn ended(&self) -> Option<&DisconnectReason> {
-        self.lifecycle.reason()
+        self.lifecycle().reason()
     }
 
     /// The reason for which the connection has ended or is about to end. The caller must know that one of the two is
     /// true.
     pub fn end_reason(&self) -> DisconnectReason {
         // `ended` is called twice, because the connection may end between the first call and `finishing`.
-        let reason = self.ended().cloned().or_else(|| self.outbound.finishing()).or_else(|| self.ended().cloned());
+        let reason = self.ended().cloned().or_else(|| self.outbound().finishing()).or_else(|| self.ended().cloned());
         reason.unwrap_or(DisconnectReason::Local)
     }
 
@@ -212,7 +229,7 @@ impl Shared {
     pub fn end_with(&self, reject: &Reject, reason: DisconnectReason) -> Result<(), QueueError> {
         let mut frame = Vec::new();
         encode_frame(reject, self.settings().network, &mut frame)?;
-        self.outbound
+        self.outbound()
             .push_last(Command::Reject, &frame, reason.clone())
             .map_err(|_| QueueError::Closed(self.end_reason()))?;
         self.ending_with_reject.store(true, Ordering::Release);
@@ -288,7 +305,7 @@ impl Shared {
         wait: Wait,
     ) -> Result<u64, QueueError> {
         let message = frame.len();
-        self.outbound.push(command, frame, kind, wait).map_err(|refused| match (refused, wait) {
+        self.outbound().push(command, frame, kind, wait).map_err(|refused| match (refused, wait) {
             (Refused::Full { queued, limit }, _) => QueueError::Full { queued, limit, message },
             (Refused::Closed, _) => QueueError::Closed(self.end_reason()),
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
@@ -298,7 +315,7 @@ impl Shared {
 
     /// The receipt of the message at a position.
     pub fn receipt(&self, position: u64) -> Receipt {
-        Receipt::new(position, Arc::clone(&self.outbound), Arc::clone(&self.lifecycle))
+        Receipt::new(position, Arc::clone(&self.kept))
     }
 
     /// Changes the deadlines. Wakes the pinger if a deadline is now earlier than the end of its sleep. Does nothing
@@ -386,7 +403,7 @@ impl Shared {
         // handshake.
         let (received, last_receive) = self.received.get();
         let (sent, last_send) = self.sent.get();
-        let (queued_bytes, queued_messages) = self.outbound.size();
+        let (queued_bytes, queued_messages) = self.outbound().size();
         Stats {
             id: self.id,
             address: self.address.clone(),

@@ -44,22 +44,23 @@ pub(in crate::peer) fn start(
         // A thread that cannot be started drops a half of the program's stream here, whose destructor may panic.
         let spawned = catch_panic(|| spawn(thread, move || run(of_thread, body)));
         if let Err(error) = spawned.unwrap_or_else(|message| Err(io::Error::other(message))) {
-            shared.lifecycle.cancel(THREADS - started);
+            shared.lifecycle().cancel(THREADS - started);
             shared.end(DisconnectReason::Local);
-            shared.lifecycle.wait_until_finished(None);
+            shared.lifecycle().wait_until_finished(None);
             return Err(StartError::Thread { thread: name, error });
         }
     }
     let peer = Peer::counted(Arc::clone(&shared));
     let _ = catch_panic(|| info!(target: LIFE, "{shared}: connected"));
     let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
-    shared.lifecycle.start();
+    shared.lifecycle().start();
     Ok(peer)
 }
 
 /// The outermost function of each of the three threads.
 fn run(shared: Arc<Shared>, body: Body) {
-    let lifecycle = Arc::clone(&shared.lifecycle);
+    let kept = Arc::clone(shared.kept_by_receipts());
+    let lifecycle = &kept.lifecycle;
     lifecycle.identity().adopt_thread();
     // The body drops its half of the program's stream, whose destructor may panic.
     if lifecycle.wait_for_start()
@@ -84,7 +85,7 @@ fn run(shared: Arc<Shared>, body: Body) {
 fn last_callback(shared: &Arc<Shared>) {
     // A thread of the program that ends the connection may not have come that far yet. The program must not find a
     // receipt without an outcome, or queue a message, after the last callback has begun.
-    drop(shared.outbound.close());
+    drop(shared.outbound().close());
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
     let peer = shared.own_handle();

@@ -63,7 +63,7 @@ impl Shared {
         if let Some(reason) = self.ended() {
             return Err(QueueError::Closed(reason.clone()));
         }
-        if !self.outbound.is_open() {
+        if !self.outbound().is_open() {
             // The original also drops inventory that is queued before the handshake.
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());
@@ -73,7 +73,7 @@ impl Shared {
             return Err(QueueError::Closed(self.end_reason()));
         };
         // Checked under the lock: `close` sends the announcements that it finds, and there must be no later ones.
-        if !self.outbound.is_accepting() {
+        if !self.outbound().is_accepting() {
             return Err(QueueError::Closed(self.end_reason()));
         }
         let is_block = |item: &Inventory| item.kind == InventoryType::BLOCK;
@@ -92,7 +92,7 @@ impl Shared {
         };
         drop(guard);
         if wake_up {
-            self.outbound.wake_writer();
+            self.outbound().wake_writer();
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Shared {
         match announcements.due() {
             Some(due) if due > now => Some(due),
             // If there is no room, the writer has something to write, and looks again after that.
-            Some(_) if self.outbound.has_room_for_announcements() => {
+            Some(_) if self.outbound().has_room_for_announcements() => {
                 self.queue_batch(announcements);
                 None
             }
@@ -132,13 +132,13 @@ impl Shared {
             if left == 0 {
                 return 0;
             }
-            if self.outbound.has_room_for_announcements() {
+            if self.outbound().has_room_for_announcements() {
                 self.queue_batch(announcements);
                 continue;
             }
             drop(guard);
-            let last = self.outbound.last_position();
-            if self.outbound.progress().wait(last, deadline) != Outcome::Written {
+            let last = self.outbound().last_position();
+            if self.outbound().progress().wait(last, deadline) != Outcome::Written {
                 return left;
             }
         }
@@ -157,6 +157,6 @@ impl Shared {
             return;
         }
         // Refused only if the connection ends.
-        let _ = self.outbound.push(Command::Inv, EncodedFrame::Large(frame), MessageKind::Announcement, Wait::No);
+        let _ = self.outbound().push(Command::Inv, EncodedFrame::Large(frame), MessageKind::Announcement, Wait::No);
     }
 }

@@ -26,7 +26,7 @@ impl Shared {
             self.answer(MessageKind::Handshake, &self.version())?;
         }
         self.answer(MessageKind::Handshake, &VerAck)?;
-        self.outbound.open();
+        self.outbound().open();
         Ok(())
     }
 

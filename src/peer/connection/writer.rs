@@ -45,7 +45,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wak
     }
     // `begin_write` marks a write as running, and receipts wait for its `end_write`. After a panic in the stream's
     // `write`, that call is missing, so it is made here.
-    shared.outbound.progress().end_write(0);
+    shared.outbound().progress().end_write(0);
 }
 
 /// Waits until there may be something to write. Returns `false` when the connection has ended.
@@ -54,10 +54,10 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
         recv(wake_ups.writer) -> woken => woken.is_ok(),
         recv(trickle) -> _ => true,
         recv(release) -> _ => {
-            shared.outbound.release_spare();
+            shared.outbound().release_spare();
             true
         }
-        recv(shared.lifecycle.quitting()) -> _ => false,
+        recv(shared.lifecycle().quitting()) -> _ => false,
     }
 }
 
@@ -77,7 +77,7 @@ pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + 
             yield_now();
         }
     });
-    shared.outbound.progress().end_write(0);
+    shared.outbound().progress().end_write(0);
 }
 
 struct Writer<'a> {
@@ -115,7 +115,7 @@ impl Writer<'_> {
                 return Err(Done);
             }
             let trickle = self.shared.trickle(Instant::now());
-            let outbound = &self.shared.outbound;
+            let outbound = &self.shared.outbound();
             // The first message after a pause is written at once. After that, more messages usually follow, and letting the
             // senders run for a moment makes larger batches.
             if wrote && outbound.next_is_small() {
@@ -154,11 +154,11 @@ impl Writer<'_> {
     fn write_batch(&mut self, batch: Batch) -> Result<(), Done> {
         match catch_panic(|| self.write_all(batch.bytes(), batch.frames(), batch.has_positions)) {
             Ok(Ok(())) => {
-                self.shared.outbound.written(batch);
+                self.shared.outbound().written(batch);
                 Ok(())
             }
             Ok(Err(done)) => {
-                self.shared.outbound.not_written(batch);
+                self.shared.outbound().not_written(batch);
                 Err(done)
             }
             Err(message) => {
@@ -176,13 +176,13 @@ impl Writer<'_> {
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
-            if has_positions && !self.shared.outbound.progress().begin_write() {
+            if has_positions && !self.shared.outbound().progress().begin_write() {
                 break Err(io::ErrorKind::NotConnected.into());
             }
             match self.write_some(bytes.get(written..).unwrap_or_default()) {
                 Ok(count) => written += count,
                 Err(error) => {
-                    self.shared.outbound.progress().end_write(0);
+                    self.shared.outbound().progress().end_write(0);
                     break Err(error);
                 }
             }
@@ -233,7 +233,7 @@ impl Writer<'_> {
                 Err(error) if stream::can_be_repeated(&error, begun.elapsed(), write_attempt(limit)) => {
                     let since = *since.get_or_insert(begun);
                     // Nothing is ever sent on this channel. It is disconnected when the connection ends.
-                    let ended = self.shared.lifecycle.quitting().recv_timeout(RETRY_PAUSE)
+                    let ended = self.shared.lifecycle().quitting().recv_timeout(RETRY_PAUSE)
                         == Err(RecvTimeoutError::Disconnected);
                     if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
                         return Err(error);
@@ -281,7 +281,7 @@ impl Writer<'_> {
         self.shared.sent.add_all(frames.clone().counts(), Stamp::of(SystemTime::now()));
         if has_positions {
             let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
-            self.shared.outbound.progress().end_write(messages);
+            self.shared.outbound().progress().end_write(messages);
         }
         let listener = &*self.shared.settings().listener;
         for (command, frame) in frames {
