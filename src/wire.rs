@@ -66,7 +66,7 @@ pub use address::{Addr, AddressScope, GetAddr, NetAddress, TimedAddress};
 pub use block::{Block, BlockFields, Transactions};
 pub use block_header::{BlockHeader, GetHeaders, Headers};
 pub use bloom_filter::{FilterAdd, FilterLoad, MerkleBlock};
-pub use command::{Command, CustomCommand, MAX_PAYLOAD};
+pub use command::{Command, CustomCommand};
 pub use custom_message::{CustomMessage, CustomPayload};
 pub use decoder::FrameDecoder;
 pub use encode::Encode;
@@ -79,6 +79,7 @@ pub use inventory::{GetData, Inv, Inventory, InventoryType, MAX_INVENTORY, NotFo
 pub use locator::{GetBlockInvs, GetLocator, Locator, SelectedTip};
 pub(crate) use message::unboxed;
 pub use message::{Message, Payload};
+pub use message_table::MAX_PAYLOAD;
 pub(crate) use message_table::for_each_message;
 pub use network::Network;
 pub use parse_error::ParseError;

@@ -1,11 +1,8 @@
 //! The commands, which name the type of a message in its frame's header.
 
 use super::ParseError;
-use super::message_table::for_each_message;
+use super::message_table::{MAX_PAYLOAD, for_each_message};
 use std::{fmt, str::FromStr};
-
-/// The largest payload of any message, in bytes: 32 MiB, by the protocol.
-pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// A command that is not one of the protocol's 25: 1 to 12 printable ASCII characters. Used in [`Command::Custom`].
 // Aligned so that a `Command` is copied in whole words. Copies of single bytes that overlap stall the processor for

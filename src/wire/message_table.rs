@@ -1,5 +1,8 @@
 //! The table of the protocol's messages. Macros make everything that exists once for each message from this table.
 
+/// The largest payload of any message, in bytes: 32 MiB, by the protocol.
+pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
+
 /// Calls a macro with the table of the protocol's 25 messages, one row each:
 ///
 /// - the variant of [`Message`](super::Message) and [`Command`](super::Command),
