@@ -26,8 +26,9 @@ const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
 ///
-/// At first, memory grows only with the bytes that arrive. After a large payload, the memory for a payload that is no
-/// longer than that one, and at most 4 MiB, is reserved as soon as its header arrives.
+/// At first, memory grows only with the bytes that arrive. A payload over 16 KiB is large. After a large payload, the
+/// decoder reserves the memory of the next large payload as soon as its header has arrived, if that payload is at most
+/// as long as the last one and at most 4 MiB long.
 ///
 /// ```
 /// use kaspa_peer::wire::{Frame, FrameDecoder, Message, Network, Ping};
@@ -122,8 +123,9 @@ impl FrameDecoder {
         }
     }
 
-    /// Reads from a stream, once or until the reserved memory is full, and keeps what it reads for [`next_frame`](Self::next_frame). Blocks while a read of
-    /// the stream blocks. Returns `Ok(0)` at the end of the stream.
+    /// Reads bytes from a stream and keeps them for [`next_frame`](Self::next_frame). Reads once, or several times
+    /// while a payload over 16 KiB is arriving. Blocks while a read of the stream blocks. Returns `Ok(0)` at the end of
+    /// the stream.
     ///
     /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. The reserved memory
     /// begins at 32 KiB and doubles with each call. If the last large payload was at least as long as this one, and
@@ -284,8 +286,9 @@ impl FrameDecoder {
     /// [`next_frame`](Self::next_frame) returns the frame or refuses it. The length is the announced one, even if it is
     /// over a limit.
     ///
-    /// `None` while there is no whole header, while the payload of a refused frame is skipped, after an error that left
-    /// the stream out of step, and for a header with the magic number of another network or a malformed command.
+    /// `None` while there is no whole header, while the payload of a refused frame is still arriving, after an error
+    /// that left the stream out of step, and for a header with the magic number of another network or a malformed
+    /// command.
     ///
     /// ```
     /// use kaspa_peer::wire::{Command, Frame, FrameDecoder, Network, Ping};
@@ -302,7 +305,8 @@ impl FrameDecoder {
     pub fn announced(&self) -> Option<(Command, u32)> {
         let skipped = match &self.state {
             State::Header => 0,
-            // If the rest of the refused payload and the next header are both in the buffer, the header begins after it.
+            // The buffer begins with the rest of the refused payload. The next header follows that rest, if it has
+            // arrived.
             State::Skip(left) => *left,
             State::Payload { command, payload, .. } => return Some((*command, u32::try_from(payload.length()).ok()?)),
             State::OutOfStep(_) => return None,
@@ -317,15 +321,16 @@ impl FrameDecoder {
         self.arrived
     }
 
-    /// How many bytes of the stream the decoder has finished: the frames that it has returned or refused, and the
-    /// payloads that it has skipped.
+    /// How many bytes of the stream the decoder has finished: the frames that it has returned, and those bytes of
+    /// refused frames that it has skipped so far. Bytes that were dropped after an error that left the stream out of
+    /// step count too.
     #[must_use]
     pub fn position(&self) -> u64 {
-        let frame = match &self.state {
+        let outside_buffer = match &self.state {
             State::Payload { payload, .. } => HEADER_SIZE + payload.arrived(),
             _ => 0,
         };
-        self.arrived - (self.buffer.len() + frame) as u64
+        self.arrived - (self.buffer.len() + outside_buffer) as u64
     }
 
     /// A number that identifies the frame that is arriving: the position of its first byte. It stays the same until the frame is complete or skipped.
@@ -340,7 +345,7 @@ impl FrameDecoder {
 
     /// The least number of bytes that must arrive before the current frame is complete. While a payload is skipped, the
     /// result can be too high: it includes bytes to be skipped that are already in the buffer.
-    pub(super) fn missing(&self) -> usize {
+    pub(super) fn missing_bytes(&self) -> usize {
         match (&self.state, self.buffer.bytes().first_chunk()) {
             (State::Payload { payload, .. }, _) => payload.length() - payload.arrived(),
             (State::Skip(left), _) => *left,
@@ -353,7 +358,7 @@ impl FrameDecoder {
     }
 
     /// How many bytes of a refused frame have not arrived yet.
-    pub(super) fn to_skip(&self) -> usize {
+    pub(super) fn bytes_to_skip(&self) -> usize {
         match self.state {
             State::Skip(left) => left.saturating_sub(self.buffer.len()),
             _ => 0,

@@ -99,11 +99,11 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(None) => {}
             Err(error) => {
                 // Skip the rest of the frame, which may be cut short.
-                io::copy(&mut source.take(decoder.to_skip() as u64), &mut io::sink())?;
+                io::copy(&mut source.take(decoder.bytes_to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
         }
-        let missing = decoder.missing() as u64;
+        let missing = decoder.missing_bytes() as u64;
         if read_retrying(&mut decoder, &mut source.take(missing))? == 0 {
             decoder.finish()?;
             return Err(FrameError::Truncated { part: "header", needed: HEADER_SIZE, found: 0 }.into());

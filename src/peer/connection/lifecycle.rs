@@ -14,7 +14,8 @@ use std::{convert::Infallible, sync::OnceLock, time::Instant};
 /// The number of threads of a peer: the reader, the writer and the pinger.
 pub(in crate::peer) const THREADS: usize = 3;
 
-/// The state of one connection, from its start to its end. Shared by its threads, handles and receipts.
+/// The state of one connection, from its start to its end. Shared by the threads of the peer, by the program's `Peer`
+/// handles, and by its receipts, with which a program waits until a message is written.
 #[derive(Debug)]
 pub(in crate::peer) struct Lifecycle {
     identity: PeerIdentity,

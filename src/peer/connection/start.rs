@@ -18,7 +18,7 @@ pub(in crate::peer) fn start(
     direction: Direction,
     config: &Config,
 ) -> Result<Peer, StartError> {
-    let attempt = writer::write_attempt(config.settings().write_timeout);
+    let attempt = writer::attempt_timeout(config.settings().write_timeout);
     let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
     let (mut shared, wake_ups) = Shared::new(config, direction, address, shutdown);

@@ -43,8 +43,9 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wak
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    // `begin_write` marks a write as running, and receipts wait for its `end_write`. After a panic in the stream's
-    // `write`, that call is missing, so it is made here.
+    // `begin_write` marks a write as running. A receipt, with which a program waits until its message is written, waits
+    // until `end_write` is called for that write. After a panic in the stream's `write`, that call is missing, so it is
+    // made here.
     shared.outbound().progress().end_write(0);
 }
 
@@ -172,7 +173,7 @@ impl Writer<'_> {
     /// requests, counts the frames, resolves their receipts, and calls the listener. Frames are counted before their
     /// receipts resolve, so that a program that sees a resolved receipt also finds the message in the statistics.
     fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
-        let asks = self.note_requests(bytes, frames);
+        let has_timed_requests = self.note_requests(bytes, frames);
         let mut written = 0;
         let mut unreported = frames.frames(bytes);
         let result = loop {
@@ -187,12 +188,13 @@ impl Writer<'_> {
                 }
             }
             let whole = unreported.take_within(written);
-            if asks {
+            if has_timed_requests {
                 self.start_deadlines(whole.clone());
                 // The remote may already answer the completely written requests while the rest of the batch is still
-                // being written. `start_deadlines` and an early answer both clear the `pending` mark of a stall rule,
-                // even if a later request of that rule in this batch is not yet written. So the remaining requests are
-                // marked again.
+                // being written. A stall rule limits how long the remote may take to answer a request. `about_to_write`
+                // marks the rule of a request as pending. `start_deadlines` and an early answer remove that mark, even
+                // if this batch contains a later request of the same rule that is not yet written. So the remaining
+                // requests are marked again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);
@@ -230,7 +232,7 @@ impl Writer<'_> {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && self.shared.ended().is_none() => {}
-                Err(error) if stream::can_be_repeated(&error, begun.elapsed(), write_attempt(limit)) => {
+                Err(error) if stream::can_be_repeated(&error, begun.elapsed(), attempt_timeout(limit)) => {
                     let since = *since.get_or_insert(begun);
                     // Nothing is ever sent on this channel. It is disconnected when the connection ends.
                     let ended = self.shared.lifecycle().quitting().recv_timeout(RETRY_PAUSE)
@@ -260,12 +262,12 @@ impl Writer<'_> {
 
     /// Notes those of `commands` that are requests with a stall rule. Returns whether there is one.
     fn about_to_write(&self, commands: impl Iterator<Item = Command>) -> bool {
-        let mut asks = false;
+        let mut has_timed_requests = false;
         for request in commands.filter(|command| self.shared.timed_requests.contains(*command)) {
             self.shared.about_to_write(request);
-            asks = true;
+            has_timed_requests = true;
         }
-        asks
+        has_timed_requests
     }
 
     /// Starts the deadlines of the requests among frames that are completely written.
@@ -313,6 +315,6 @@ impl Writer<'_> {
 }
 
 /// The timeout of one `write` call of the stream, given the configured write timeout.
-pub(in crate::peer) fn write_attempt(write_timeout: Option<Duration>) -> Option<Duration> {
+pub(in crate::peer) fn attempt_timeout(write_timeout: Option<Duration>) -> Option<Duration> {
     write_timeout.map(|limit| (limit / ATTEMPTS).max(RETRY_PAUSE))
 }

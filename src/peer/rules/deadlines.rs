@@ -48,17 +48,17 @@ pub(in crate::peer) enum Due {
 pub(in crate::peer) struct Deadlines {
     /// The deadline of the handshake, and its timeout. `None` when the handshake is done.
     handshake: Option<(Instant, Duration)>,
-    idle: Option<Silence>,
-    idle_limit: Option<Duration>,
+    idle: Option<ExtendableDeadline>,
+    idle_timeout: Option<Duration>,
     /// The deadline of the frame that is arriving, and a number that identifies the frame.
-    frame: Option<(Silence, u64)>,
-    frame_limit: Option<Duration>,
+    frame: Option<(ExtendableDeadline, u64)>,
+    frame_timeout: Option<Duration>,
     /// The command of the frame that is arriving.
     arriving: Option<Command>,
     ping: Option<Instant>,
     ping_interval: Option<Duration>,
     rules: Arc<[StallRule]>,
-    requests: Vec<RuleState>,
+    rule_states: Vec<RuleState>,
     /// The connection ends at this time for this reason, unless it ends earlier.
     ending: Option<(Instant, DisconnectReason)>,
     /// The time at which the reader started to handle the bytes that it read last. `None` while it waits for bytes.
@@ -69,7 +69,7 @@ pub(in crate::peer) struct Deadlines {
 
 /// A deadline that passes if the remote is silent, and that callbacks and a late pinger extend.
 #[derive(Debug, Clone, Copy)]
-struct Silence {
+struct ExtendableDeadline {
     /// The time at which the deadline was set. Only the time in callbacks after that extends it.
     from: Instant,
     /// The deadline, with all extensions by callbacks that have ended.
@@ -80,9 +80,9 @@ struct Silence {
     catch_up: Duration,
 }
 
-impl Silence {
-    fn new(now: Instant, limit: Duration) -> Option<Self> {
-        Some(Self { from: now, at: now.checked_add(limit)?, credit: limit, catch_up: limit })
+impl ExtendableDeadline {
+    fn new(now: Instant, timeout: Duration) -> Option<Self> {
+        Some(Self { from: now, at: now.checked_add(timeout)?, credit: timeout, catch_up: timeout })
     }
 
     /// The time by which callbacks between `busy_since` and `now` extend this deadline.
@@ -121,22 +121,22 @@ struct RuleState {
     /// The writer is writing a request of this rule.
     pending: bool,
     /// The deadline of the answer to the last request that was completely written.
-    answer: Option<Silence>,
+    answer_deadline: Option<ExtendableDeadline>,
 }
 
 impl Deadlines {
     pub fn new(timeouts: Timeouts, now: Instant) -> Self {
         let limit = timeouts.handshake;
         Self {
-            handshake: now.checked_add(limit).map(|until| (until, limit)),
+            handshake: now.checked_add(limit).map(|deadline| (deadline, limit)),
             idle: None,
-            idle_limit: timeouts.idle,
+            idle_timeout: timeouts.idle,
             frame: None,
-            frame_limit: timeouts.frame,
+            frame_timeout: timeouts.frame,
             arriving: None,
             ping: None,
             ping_interval: timeouts.ping_interval,
-            requests: vec![RuleState::default(); timeouts.stall_rules.len()],
+            rule_states: vec![RuleState::default(); timeouts.stall_rules.len()],
             rules: timeouts.stall_rules,
             ending: None,
             busy_since: None,
@@ -148,21 +148,21 @@ impl Deadlines {
     /// machine, the last message of a late handshake can arrive before the pinger wakes up, and the handshake must fail
     /// nevertheless.
     pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
-        let (_, limit) = self.handshake.filter(|(until, _)| *until <= now)?;
+        let (_, limit) = self.handshake.filter(|(deadline, _)| *deadline <= now)?;
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
     }
 
     /// Called when the handshake is done. Starts the pings and the idle timeout.
     pub fn handshake_done(&mut self, now: Instant) {
         self.handshake = None;
-        self.idle = silence_after(now, self.idle_limit);
+        self.idle = deadline_after(now, self.idle_timeout);
         self.ping = instant_after(now, self.ping_interval);
     }
 
     /// Called just before the writer writes a request. The answer has no deadline yet. If the answer arrives before
     /// `written` is called, `written` starts no deadline.
     pub fn about_to_write(&mut self, request: Command) {
-        for (rule, state) in self.rules.iter().zip(&mut self.requests) {
+        for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
             state.pending |= rule.request == request;
         }
     }
@@ -170,9 +170,9 @@ impl Deadlines {
     /// Called when the last byte of a request is written. Starts the deadline of the answer. A repeated request starts
     /// it again.
     pub fn written(&mut self, request: Command, now: Instant) {
-        for (rule, state) in self.rules.iter().zip(&mut self.requests) {
-            if rule.request == request && (state.pending || state.answer.is_some()) {
-                *state = RuleState { pending: false, answer: Silence::new(now, rule.limit) };
+        for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
+            if rule.request == request && (state.pending || state.answer_deadline.is_some()) {
+                *state = RuleState { pending: false, answer_deadline: ExtendableDeadline::new(now, rule.limit) };
             }
         }
     }
@@ -180,8 +180,8 @@ impl Deadlines {
     /// Called when a message arrives that may answer a request. Removes the deadline of the answer. If one request has
     /// been written completely and another is still being written, the message counts as the answer to the first.
     pub fn answered(&mut self, answer: Command) {
-        for (rule, state) in self.rules.iter().zip(&mut self.requests) {
-            if rule.answers.contains(&answer) && state.answer.take().is_none() {
+        for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
+            if rule.answers.contains(&answer) && state.answer_deadline.take().is_none() {
                 state.pending = false;
             }
         }
@@ -189,8 +189,8 @@ impl Deadlines {
 
     /// The commands of the messages that would answer a request that is being written or has been written.
     pub fn awaited(&self) -> Commands {
-        let waiting = self.rules.iter().zip(&self.requests);
-        let waiting = waiting.filter(|(_, state)| state.pending || state.answer.is_some());
+        let waiting = self.rules.iter().zip(&self.rule_states);
+        let waiting = waiting.filter(|(_, state)| state.pending || state.answer_deadline.is_some());
         waiting.flat_map(|(rule, _)| rule.answers.iter().copied()).collect()
     }
 
@@ -205,13 +205,13 @@ impl Deadlines {
         let Some(since) = self.busy_since.take() else { return };
         if self.handshake.is_none() {
             self.idle = match self.idle {
-                Some(_) if message_completed => silence_after(now, self.idle_limit),
+                Some(_) if message_completed => deadline_after(now, self.idle_timeout),
                 idle => idle.and_then(|idle| idle.extended(since, now)),
             };
         }
         self.frame = self.frame.and_then(|(frame, number)| Some((frame.extended(since, now)?, number)));
-        for state in &mut self.requests {
-            state.answer = state.answer.and_then(|answer| answer.extended(since, now));
+        for state in &mut self.rule_states {
+            state.answer_deadline = state.answer_deadline.and_then(|answer| answer.extended(since, now));
         }
     }
 
@@ -220,46 +220,49 @@ impl Deadlines {
     pub fn frame_arriving(&mut self, number: Option<u64>, command: Option<Command>, now: Instant) {
         self.arriving = command;
         self.frame = match (number, self.frame) {
-            (Some(number), Some((frame, same))) if number == same => Some((frame, number)),
-            (Some(number), _) => silence_after(now, self.frame_limit).map(|frame| (frame, number)),
+            (Some(number), Some((frame, current))) if number == current => Some((frame, number)),
+            (Some(number), _) => deadline_after(now, self.frame_timeout).map(|frame| (frame, number)),
             (None, _) => None,
         };
     }
 
-    /// Makes the connection end at `until` for `reason`. Called when a last `reject` is queued and when writing failed.
-    pub fn end_at(&mut self, until: Instant, reason: DisconnectReason) {
-        self.ending = Some((until, reason));
+    /// Makes the connection end at `deadline` for `reason`. Called when a last `reject` is queued and when writing failed.
+    pub fn end_at(&mut self, deadline: Instant, reason: DisconnectReason) {
+        self.ending = Some((deadline, reason));
     }
 
-    /// Extends the deadlines if the pinger woke up late: at `now`, though it was to sleep only until `asked`.
+    /// Extends the deadlines if the pinger woke up late: at `now`, though it was to sleep only until `planned`.
     ///
     /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
     /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
-    /// lateness, and by a second in which the reader can catch up. These seconds add up to at most the timeout of the
-    /// deadline. The lateness needs no bound, because it only gives back time in which nothing was handled. The added
-    /// seconds need a bound: on a machine on which the pinger is always late, they would keep a silent remote
-    /// connected.
-    pub fn pinger_woke(&mut self, asked: Instant, now: Instant) {
-        let late = now.saturating_duration_since(asked);
+    /// lateness, and by a second in which the reader can catch up. If the pinger is late several times, the seconds
+    /// added to one deadline total at most its timeout. The lateness needs no bound, because it only gives back time in
+    /// which nothing was handled. The added seconds need a bound: on a machine on which the pinger is always late, they
+    /// would keep a silent remote connected.
+    pub fn pinger_woke(&mut self, planned: Instant, now: Instant) {
+        let late = now.saturating_duration_since(planned);
         if late <= TOLERATED_LATENESS {
             return;
         }
         let frame = self.frame.as_mut().map(|(frame, _)| frame);
-        let answers = self.requests.iter_mut().filter_map(|state| state.answer.as_mut());
-        for silence in self.idle.as_mut().into_iter().chain(frame).chain(answers) {
-            let catch_up = CATCH_UP.min(silence.catch_up);
-            silence.catch_up -= catch_up;
+        let answers = self.rule_states.iter_mut().filter_map(|state| state.answer_deadline.as_mut());
+        for deadline in self.idle.as_mut().into_iter().chain(frame).chain(answers) {
+            let catch_up = CATCH_UP.min(deadline.catch_up);
+            deadline.catch_up -= catch_up;
             // If the sum does not fit an `Instant`, the old deadline stays. It is so far away that it never passes.
-            silence.at = silence.at.checked_add(late.saturating_add(catch_up)).unwrap_or(silence.at);
+            deadline.at = deadline.at.checked_add(late.saturating_add(catch_up)).unwrap_or(deadline.at);
         }
     }
 
     /// The answer deadlines that apply now. While a frame that would answer a request is arriving, the frame deadline
     /// replaces the answer deadline, if there is a frame deadline.
-    fn answers(&self) -> impl Iterator<Item = (&StallRule, &Silence)> {
+    fn answers(&self) -> impl Iterator<Item = (&StallRule, &ExtendableDeadline)> {
         let arriving = self.arriving.filter(|_| self.frame.is_some());
-        let all =
-            self.rules.iter().zip(&self.requests).filter_map(|(rule, state)| Some((rule, state.answer.as_ref()?)));
+        let all = self
+            .rules
+            .iter()
+            .zip(&self.rule_states)
+            .filter_map(|(rule, state)| Some((rule, state.answer_deadline.as_ref()?)));
         all.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)))
     }
 
@@ -267,30 +270,30 @@ impl Deadlines {
     pub fn next(&self) -> Option<Instant> {
         let answers = self.answers().map(|(_, answer)| answer);
         let frame = self.frame.as_ref().map(|(frame, _)| frame);
-        let silences = self.idle.as_ref().into_iter().chain(frame).chain(answers);
-        silences
-            .filter_map(|silence| silence.next_check(self.busy_since, self.last_check))
-            .chain(self.handshake.map(|(until, _)| until))
+        let deadlines = self.idle.as_ref().into_iter().chain(frame).chain(answers);
+        deadlines
+            .filter_map(|deadline| deadline.next_check(self.busy_since, self.last_check))
+            .chain(self.handshake.map(|(deadline, _)| deadline))
             .chain(self.ping)
-            .chain(self.ending.as_ref().map(|(until, _)| *until))
+            .chain(self.ending.as_ref().map(|(deadline, _)| *deadline))
             .min()
     }
 
     /// The action that is due, if there is one. A ping is due once in each interval.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
         self.last_check = self.last_check.max(now);
-        if let Some((_, reason)) = self.ending.take_if(|(until, _)| *until <= now) {
+        if let Some((_, reason)) = self.ending.take_if(|(deadline, _)| *deadline <= now) {
             return Some(Due::End(reason));
         }
         if let Some(reason) = self.handshake_overdue(now) {
             return Some(Due::End(reason));
         }
-        if let (Some(idle), Some(limit)) = (self.idle, self.idle_limit)
+        if let (Some(idle), Some(limit)) = (self.idle, self.idle_timeout)
             && idle.is_over(self.busy_since, now)
         {
             return Some(Due::End(DisconnectReason::Idle { limit }));
         }
-        if let (Some((frame, _)), Some(limit)) = (self.frame, self.frame_limit)
+        if let (Some((frame, _)), Some(limit)) = (self.frame, self.frame_timeout)
             && frame.is_over(self.busy_since, now)
         {
             return Some(Due::End(DisconnectReason::FrameTimeout { limit }));
@@ -306,12 +309,12 @@ impl Deadlines {
     }
 }
 
-fn instant_after(now: Instant, limit: Option<Duration>) -> Option<Instant> {
-    limit.and_then(|limit| now.checked_add(limit))
+fn instant_after(now: Instant, timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| now.checked_add(timeout))
 }
 
-fn silence_after(now: Instant, limit: Option<Duration>) -> Option<Silence> {
-    limit.and_then(|limit| Silence::new(now, limit))
+fn deadline_after(now: Instant, timeout: Option<Duration>) -> Option<ExtendableDeadline> {
+    timeout.and_then(|timeout| ExtendableDeadline::new(now, timeout))
 }
 
 /// A set of commands. All custom commands share one bit, so the set cannot tell them apart.
