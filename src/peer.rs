@@ -49,19 +49,16 @@ mod panic;
 mod push;
 mod receipt;
 mod rules;
-#[cfg(feature = "serde")]
-mod serde_impls;
 mod stats;
 mod stream;
 
 pub use address::{Direction, PeerAddress};
-pub use ask::AskError;
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
 pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames};
 pub use connect::{AttemptError, ConnectError};
 pub use dag_view::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
-pub use error::{ConfigError, QueueError, StartError, WaitError, WaitedFor};
+pub use error::{AskError, ConfigError, QueueError, StartError, WaitError, WaitedFor};
 pub use events::{Event, EventKind, EventListener, events};
 pub use inbox::{Inbox, InboxMessages};
 pub use listener::Listener;

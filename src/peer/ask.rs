@@ -1,58 +1,10 @@
 //! Methods that send a request to the remote and wait for the answer.
 
 use super::connection::questions::Awaited;
-use super::{DisconnectReason, Peer, QueueError, WaitError};
-use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Reject, Request, Transaction};
+use super::{AskError, Peer, WaitError};
+use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Request, Transaction};
 use crossbeam_channel::select;
 use std::time::{Duration, Instant};
-use thiserror::Error;
-
-/// The reason [`Peer::ask`], [`Peer::fetch_block`] or [`Peer::fetch_transaction`] returned no answer.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// The answer did not arrive in time. If it arrives later, only the listener gets it.
-    #[error("no answer to {request} within {waited:?}")]
-    Timeout {
-        /// The request.
-        request: Command,
-        /// How long the caller waited.
-        waited: Duration,
-    },
-    /// The remote does not have the block or the transaction: it answered `notfound`.
-    #[error("the remote does not have {item}")]
-    NotFound {
-        /// The block or the transaction.
-        item: Inventory,
-    },
-    /// The remote answered with a `reject` of the request.
-    #[error("the remote rejected the request with {}: {}", .0.code, .0.reason)]
-    Rejected(Box<Reject>),
-    /// The connection has ended.
-    #[error("the connection ended before the answer came: {0}")]
-    Closed(DisconnectReason),
-    /// The request could not be queued.
-    #[error(transparent)]
-    Queue(QueueError),
-    /// Too many calls wait for answers of this remote.
-    #[error("{max} calls already wait for answers of this remote: wait until one of them returns")]
-    TooMany {
-        /// The largest number of calls that can wait at the same time.
-        max: usize,
-    },
-    /// The call was made in a callback of the same peer, which reads nothing until the callback returns. Ask on another thread.
-    #[error("a callback cannot wait for an answer from its own peer: ask on another thread")]
-    InCallback,
-}
-
-impl From<QueueError> for AskError {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::Closed(reason) => Self::Closed(reason),
-            error => Self::Queue(error),
-        }
-    }
-}
 
 impl Peer {
     /// Sends a request and waits, at most `timeout`, for its answer.

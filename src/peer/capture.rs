@@ -1,12 +1,15 @@
 //! Captures: files that record the frames of peers, with direction, peer and time.
 
+mod format;
 mod output;
 mod reader;
 
+pub(super) use format::Entry;
 pub use reader::{CaptureReader, CaptureRecord, Captured};
 
 use super::logging::CAPTURE;
-use crate::wire::{HEADER_SIZE, Network};
+use crate::wire::Network;
+use format::{file_head, head};
 use log::warn;
 use output::{Output, Refused};
 use parking_lot::Mutex;
@@ -17,13 +20,8 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
-
-const MAGIC: [u8; 8] = *b"KPCAP\0\0\x01";
-
-/// The size of a record without its rest, in bytes.
-const HEAD: usize = 1 + 8 + 8 + 4;
 
 /// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). All clones
 /// write to the same output.
@@ -78,14 +76,14 @@ const HEAD: usize = 1 + 8 + 8 + 4;
 ///
 /// | kind | rest |
 /// |---|---|
-/// | 0: a frame was received | the frame as it was on the wire, [`HEADER_SIZE`] bytes and its payload |
+/// | 0: a frame was received | the frame as it was on the wire, [`HEADER_SIZE`](crate::wire::HEADER_SIZE) bytes and its payload |
 /// | 1: a frame was sent | the same |
 /// | 2: a peer started | text: its address and direction |
 /// | 3: a peer ended | text: the [`DisconnectReason`](super::DisconnectReason) as it is displayed |
 /// | 4: a malformed frame was received | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
 ///
 /// The limit counts every byte of the file. The first record that would exceed the limit is left out, and so is every
-/// later record. A rest is at most [`HEADER_SIZE`] + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is
+/// later record. A rest is at most [`HEADER_SIZE`](crate::wire::HEADER_SIZE) + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is
 /// UTF-8 without control characters. A received frame had the right magic number and checksum. If its payload is
 /// malformed, a record of kind 4 follows. If the header or the checksum of a frame is wrong, only the error is
 /// recorded.
@@ -126,21 +124,6 @@ impl fmt::Debug for Capture {
             .field("dropped", &self.dropped())
             .finish()
     }
-}
-
-/// A record before it is encoded.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Entry<'a> {
-    /// A frame that arrived: its header and its payload.
-    Received(&'a [u8; HEADER_SIZE], &'a [u8]),
-    /// A frame that was written.
-    Sent(&'a [u8]),
-    /// The start of a peer: its address and direction.
-    Connected(&'a str),
-    /// The end of a peer: the reason.
-    Gone(&'a str),
-    /// A malformed frame: the error.
-    Refused(&'a str),
 }
 
 impl Capture {
@@ -216,21 +199,10 @@ impl Capture {
 
     /// Adds a record. Waits for about a second at most.
     pub(super) fn record(&self, peer: u64, entry: Entry<'_>) {
-        let (kind, parts): (u8, [&[u8]; 2]) = match entry {
-            Entry::Received(header, payload) => (0, [header, payload]),
-            Entry::Sent(frame) => (1, [frame, &[]]),
-            Entry::Connected(text) => (2, [text.as_bytes(), &[]]),
-            Entry::Gone(text) => (3, [text.as_bytes(), &[]]),
-            Entry::Refused(text) => (4, [text.as_bytes(), &[]]),
-        };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        let [first, second] = parts;
+        let [first, second] = entry.rest();
         // Cannot fail: the longest rest is a frame with a payload of 32 MiB.
         let Ok(length) = u32::try_from(first.len() + second.len()) else { return };
-        let mut head = [0; HEAD];
-        let fields = [&[kind][..], &time.to_le_bytes(), &peer.to_le_bytes(), &length.to_le_bytes()];
-        head.iter_mut().zip(fields.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        let head = head(entry.kind(), SystemTime::now(), peer, length);
         let last = matches!(entry, Entry::Gone(_));
         loop {
             let output = self.output();
@@ -256,8 +228,7 @@ impl Capture {
 
 /// Writes the first bytes of a capture, and starts the thread that writes the rest.
 fn start(mut out: impl Write + Send + 'static, network: Network, limit: u64) -> io::Result<Arc<Output>> {
-    let mut first = MAGIC.to_vec();
-    first.extend(network.magic().to_le_bytes());
+    let first = file_head(network);
     out.write_all(&first)?;
     out.flush()?;
     Ok(Arc::new(Output::start(Box::new(out), first.len() as u64, limit)?))

@@ -102,7 +102,7 @@ pub enum DisconnectReason {
         /// The operation that failed.
         operation: IoOperation,
         /// The kind of the error.
-        #[cfg_attr(feature = "serde", serde(with = "super::serde_impls::error_kind"))]
+        #[cfg_attr(feature = "serde", serde(with = "error_kind"))]
         kind: io::ErrorKind,
         /// The text of the error, at most 512 bytes of it.
         message: String,
@@ -255,6 +255,37 @@ impl fmt::Display for Subnetwork<'_> {
             Some(id) => id.fmt(f),
             None => f.write_str("a full node's"),
         }
+    }
+}
+
+/// For `#[serde(with)]`: serialises a kind as its name in Rust. An unknown name becomes `Other`.
+#[cfg(feature = "serde")]
+mod error_kind {
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::Serializer;
+    use std::io::ErrorKind;
+
+    macro_rules! kinds {
+        ($($kind:ident)*) => {
+            const KINDS: &[(&str, ErrorKind)] = &[$((stringify!($kind), ErrorKind::$kind)),*];
+        };
+    }
+
+    kinds! {
+        NotFound PermissionDenied ConnectionRefused ConnectionReset HostUnreachable NetworkUnreachable
+        ConnectionAborted NotConnected AddrInUse AddrNotAvailable NetworkDown BrokenPipe AlreadyExists WouldBlock
+        NotADirectory IsADirectory DirectoryNotEmpty ReadOnlyFilesystem StaleNetworkFileHandle InvalidInput
+        InvalidData TimedOut WriteZero StorageFull NotSeekable QuotaExceeded FileTooLarge ResourceBusy
+        ExecutableFileBusy Deadlock TooManyLinks ArgumentListTooLong Interrupted Unsupported UnexpectedEof OutOfMemory
+    }
+
+    pub fn serialize<S: Serializer>(kind: &ErrorKind, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(KINDS.iter().find(|(_, known)| known == kind).map_or("Other", |(name, _)| name))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ErrorKind, D::Error> {
+        let name = String::deserialize(from)?;
+        Ok(KINDS.iter().find(|(known, _)| *known == name).map_or(ErrorKind::Other, |(_, kind)| *kind))
     }
 }
 

@@ -254,6 +254,45 @@ pub struct Remote {
     pub selected_tip: Hash,
 }
 
+/// Implements the `serde` traits for [`Traffic`], which cannot be derived.
+#[cfg(feature = "serde")]
+mod serde_impls {
+    use super::{Count, Traffic};
+    use crate::wire::Command;
+    use serde::de::{Deserialize, Deserializer};
+    use serde::ser::{Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    /// The serialised form of [`Traffic`]. Commands without messages are left out.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Written {
+        commands: BTreeMap<Command, Count>,
+        unknown: Count,
+        malformed: Count,
+    }
+
+    impl Serialize for Traffic {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let written =
+                Written { commands: self.iter().collect(), unknown: self.custom(), malformed: self.malformed() };
+            written.serialize(to)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Traffic {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            let Written { commands, unknown, malformed } = Written::deserialize(from)?;
+            let mut traffic = Self::default();
+            for (command, count) in commands {
+                traffic.add(command, count);
+            }
+            traffic.add_custom(unknown);
+            traffic.malformed += malformed;
+            Ok(traffic)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

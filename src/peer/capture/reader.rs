@@ -1,6 +1,6 @@
 //! Reads the records of a capture.
 
-use super::{HEAD, MAGIC};
+use super::format::{FILE_HEAD, HEAD, MAGIC};
 use crate::wire::{Frame, FrameError, HEADER_SIZE, MAX_PAYLOAD, Message, Network, WireString};
 use std::{
     fmt,
@@ -8,9 +8,6 @@ use std::{
     iter::FusedIterator,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-
-/// The length of what a capture begins with: the first bytes, and the magic number of the network.
-const FILE_HEAD: usize = MAGIC.len() + 4;
 
 /// One record of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,21 +6,23 @@
 //! connection could not drop all batches in one step. A wake-up channel tells the writer that there is a batch to
 //! write.
 
+mod queue;
 mod waiting;
 
-use super::batch::{Batch, SMALL_BATCH, SpareBuffer};
+pub(in crate::peer) use queue::{EncodedFrame, MessageKind, Refused};
+
+use super::batch::{Batch, SMALL_BATCH};
 use super::send_progress::SendProgress;
 use crate::peer::DisconnectReason;
 use crate::peer::locks::Mutex;
 use crate::wire::Command;
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use queue::{Queue, Stage};
 use std::{
     collections::VecDeque,
     mem,
     time::{Duration, Instant},
 };
-use waiting::WaitingSenders;
 
 /// A frame up to this size in bytes is copied into a batch of small frames; a larger one is a batch of its own.
 pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
@@ -40,91 +42,6 @@ pub(in crate::peer) struct Outbound {
     progress: SendProgress,
     limit: usize,
     high_water_mark: usize,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    batches: VecDeque<Batch>,
-    /// The program's messages and automatic answers that wait until our `verack` is queued.
-    held: VecDeque<Batch>,
-    /// Our `verack` is queued. From then on no frame is added to `held`.
-    open: bool,
-    stage: Stage,
-    /// The bytes of the frames that are queued or that the writer is writing.
-    bytes: usize,
-    messages: usize,
-    /// How many of the bytes belong to automatic answers.
-    answer_bytes: usize,
-    /// The position of the last message. Messages are numbered from 1 in the order in which they are queued. Messages
-    /// of the handshake have no position.
-    last_position: u64,
-    waiting: WaitingSenders,
-    /// Emptied buffers for later batches. Allocating one for each batch would cost as much as filling it.
-    spare: Vec<SpareBuffer>,
-    /// The writer thread found the queue empty and waits for a wake-up.
-    writer_idle: bool,
-    /// `None` after the end, so that a handle of an ended peer does not keep the channel in memory.
-    wake_writer: Option<Sender<()>>,
-}
-
-#[derive(Debug, Default)]
-enum Stage {
-    #[default]
-    Accepting,
-    /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
-    /// still written.
-    Draining,
-    /// Every new frame is refused. The field is the reason of the end. [`Outbound::decide`] sets this stage just before
-    /// the end. [`Outbound::push_last`] sets it, too, and then the connection ends when the writer thread has written
-    /// all batches.
-    Finishing(Box<DisconnectReason>),
-    Closed,
-}
-
-/// An encoded frame that is to be queued.
-pub(in crate::peer) enum EncodedFrame<'a> {
-    /// A small frame, which is copied into a batch.
-    Small(&'a [u8]),
-    /// A large frame, which is kept as it is.
-    Large(Vec<u8>),
-    /// A large frame that other peers may send too.
-    Shared(Bytes),
-}
-
-impl EncodedFrame<'_> {
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Small(bytes) => bytes.len(),
-            Self::Large(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
-        }
-    }
-}
-
-/// The kind of a queued message. It decides whether the message waits for the handshake, and how much of the queue it
-/// may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::peer) enum MessageKind {
-    /// A message of the handshake, or the `reject` after which this side disconnects, see [`Outbound::push_last`]. It
-    /// does not wait for the handshake, is accepted even if the queue is full, and has no position.
-    Handshake,
-    /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`] beyond the limit, so that the peer
-    /// can answer a remote even if the program has filled the queue.
-    Answer,
-    /// An `inv` of the trickle timer. It is accepted while the queue drains, too. `push` does not check the limit for
-    /// it. Instead, its sender calls [`has_room_for_announcements`](Outbound::has_room_for_announcements) before each
-    /// `inv`.
-    Announcement,
-    /// A message of the program, or a ping. It waits for the handshake.
-    Ordinary,
-}
-
-/// Why a frame was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::peer) enum Refused {
-    Full { queued: usize, limit: usize },
-    Closed,
-    Timeout,
 }
 
 /// The result of [`Outbound::pop_or_idle`] if there is no batch to write.
@@ -177,9 +94,10 @@ impl Outbound {
             // Reading the clock takes a fifth of the time that queueing a small message takes, so only a sender that
             // must wait reads it.
             let deadline = Instant::now().checked_add(timeout);
-            waiting::wait(&mut queue, deadline, |queue| {
-                !matches!(queue.stage, Stage::Accepting) || queue.bytes < self.high_water_mark
-            })?;
+            let ready = |queue: &Queue| !matches!(queue.stage, Stage::Accepting) || queue.bytes < self.high_water_mark;
+            if !waiting::wait(&mut queue, |queue| &mut queue.waiting, deadline, ready) {
+                return Err(Refused::Timeout);
+            }
         }
         let accepts = match queue.stage {
             Stage::Accepting => true,
@@ -393,55 +311,6 @@ impl Outbound {
     pub fn size(&self) -> (usize, usize) {
         let queue = self.queue.lock();
         (queue.bytes, queue.messages)
-    }
-}
-
-impl Queue {
-    /// Wakes the sender that has waited longest if there is room for it.
-    ///
-    /// The sender is woken when the queue is down to half of the high-water mark. If it were woken after every batch,
-    /// it and the writer would sleep in turns, which costs more than the sending itself. It is woken earlier if at most
-    /// one batch is left, so that the writer does not run out of work.
-    fn wake_waiting_sender(&mut self, high_water_mark: usize) {
-        if self.bytes <= high_water_mark / 2 || (self.bytes < high_water_mark && self.batches.len() <= 1) {
-            self.waiting.wake_first();
-        }
-    }
-
-    /// Adds a frame. Returns its position.
-    fn append(&mut self, command: Command, frame: EncodedFrame<'_>, kind: MessageKind) -> u64 {
-        let answer_bytes = if kind == MessageKind::Answer { frame.len() } else { 0 };
-        let has_position = kind != MessageKind::Handshake;
-        self.bytes += frame.len();
-        self.messages += 1;
-        self.answer_bytes += answer_bytes;
-        let batches = if self.open || kind == MessageKind::Handshake { &mut self.batches } else { &mut self.held };
-        match frame {
-            EncodedFrame::Small(frame) => {
-                if !batches.back_mut().is_some_and(|batch| batch.append(command, frame, has_position)) {
-                    let mut batch = Batch::small(self.spare.pop().unwrap_or_default(), has_position);
-                    batch.append(command, frame, has_position);
-                    batches.push_back(batch);
-                }
-            }
-            EncodedFrame::Large(frame) => batches.push_back(Batch::large(command, frame, has_position)),
-            EncodedFrame::Shared(frame) => batches.push_back(Batch::shared(command, frame, has_position)),
-        }
-        if let Some(batch) = batches.back_mut() {
-            batch.count(answer_bytes);
-        }
-        if !has_position {
-            return 0;
-        }
-        self.last_position += 1;
-        self.last_position
-    }
-
-    /// The wake-up channel of the writer, if the writer must be woken for a frame of this kind. A writer that is not
-    /// idle checks the queue again by itself.
-    fn take_wake_up(&mut self, kind: MessageKind) -> Option<Sender<()>> {
-        let wakes = (self.open || kind == MessageKind::Handshake) && mem::take(&mut self.writer_idle);
-        if wakes { self.wake_writer.clone() } else { None }
     }
 }
 

@@ -7,35 +7,13 @@ use super::shared::Shared;
 use crate::peer::QueueError;
 use crate::peer::locks::unlock_fair;
 use crate::peer::logging::SENT;
-use crate::peer::rules::announcements::{Announcements, TRICKLE_BATCH};
+use crate::peer::rules::announcements::{Announcements, Announcing, TRICKLE_BATCH};
 use crate::wire::{Command, Inv, Inventory, InventoryType, encode_frame};
 use log::{debug, error};
 use std::time::Instant;
 
 /// How many announced items are stored before the lock is released and taken again.
 const SLICE: usize = 128;
-
-/// The announcements of a connection. After the end of the connection only two counts remain, for the statistics.
-pub(in crate::peer) enum Announcing {
-    Open(Box<Announcements>),
-    Closed { known: usize, waiting: usize },
-}
-
-impl Announcing {
-    /// Replaces the announcements with their counts. Returns the old value, which the caller drops outside the lock.
-    pub fn close(&mut self) -> Self {
-        let (known, waiting) = self.len();
-        std::mem::replace(self, Self::Closed { known, waiting })
-    }
-
-    /// How many items are known, and how many wait to be announced.
-    pub fn len(&self) -> (usize, usize) {
-        match self {
-            Self::Open(open) => (open.known_len(), open.waiting_len()),
-            Self::Closed { known, waiting } => (*known, *waiting),
-        }
-    }
-}
 
 impl Shared {
     /// Stores the items of a remote's `inv` as known. Releases the lock after each slice, so that a caller of

@@ -92,6 +92,28 @@ impl Announcements {
     }
 }
 
+/// The announcements of a connection. After the end of the connection only two counts remain, for the statistics.
+pub(in crate::peer) enum Announcing {
+    Open(Box<Announcements>),
+    Closed { known: usize, waiting: usize },
+}
+
+impl Announcing {
+    /// Replaces the announcements with their counts. Returns the old value, which the caller drops outside the lock.
+    pub fn close(&mut self) -> Self {
+        let (known, waiting) = self.len();
+        std::mem::replace(self, Self::Closed { known, waiting })
+    }
+
+    /// How many items are known, and how many wait to be announced.
+    pub fn len(&self) -> (usize, usize) {
+        match self {
+            Self::Open(open) => (open.known_len(), open.waiting_len()),
+            Self::Closed { known, waiting } => (*known, *waiting),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::known_inventory::tests::items;

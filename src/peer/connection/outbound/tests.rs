@@ -3,6 +3,7 @@
 use super::super::batch::BATCH_SIZE;
 use super::super::send_progress::Outcome;
 use super::*;
+use bytes::Bytes;
 use std::thread;
 
 const FOREVER: Wait = Wait::AtMost(Duration::MAX);

@@ -1,6 +1,5 @@
 //! Senders that wait for room in the queue, served in order of arrival.
 
-use super::{Queue, Refused};
 use crate::peer::locks::{Condvar, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -29,32 +28,31 @@ impl WaitingSenders {
 }
 
 /// Waits until it is this sender's turn and `ready` is true. When it returns, the caller holds the lock, and the sender
-/// is no longer among the waiting senders.
+/// is no longer among the waiting senders. `senders` returns the waiting senders of the queue.
 ///
-/// # Errors
-///
-/// [`Refused::Timeout`] if `deadline` passes first. If `ready` is true then, the next sender is woken.
-pub(super) fn wait(
-    queue: &mut MutexGuard<'_, Queue>,
+/// Returns `false` if `deadline` passes first. If `ready` is true then, the next sender is woken.
+pub(super) fn wait<Q>(
+    queue: &mut MutexGuard<'_, Q>,
+    senders: impl Fn(&mut Q) -> &mut WaitingSenders,
     deadline: Option<Instant>,
-    ready: impl Fn(&Queue) -> bool,
-) -> Result<(), Refused> {
+    ready: impl Fn(&Q) -> bool,
+) -> bool {
     let own = Arc::new(Condvar::new());
-    queue.waiting.0.push_back(Arc::clone(&own));
+    senders(queue).0.push_back(Arc::clone(&own));
     let mut timed_out = false;
     loop {
-        let first = queue.waiting.0.front().is_some_and(|first| Arc::ptr_eq(first, &own));
+        let first = senders(queue).0.front().is_some_and(|first| Arc::ptr_eq(first, &own));
         if first && ready(queue) {
-            queue.waiting.0.pop_front();
-            return Ok(());
+            senders(queue).0.pop_front();
+            return true;
         }
         // This check comes after the one above, so that a sender still takes room that became free at the last moment.
         if timed_out {
-            queue.waiting.0.retain(|waiting| !Arc::ptr_eq(waiting, &own));
+            senders(queue).0.retain(|waiting| !Arc::ptr_eq(waiting, &own));
             if ready(queue) {
-                queue.waiting.wake_first();
+                senders(queue).wake_first();
             }
-            return Err(Refused::Timeout);
+            return false;
         }
         match deadline {
             Some(deadline) => timed_out = own.wait_until(queue, deadline).timed_out(),
