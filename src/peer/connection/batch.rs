@@ -79,7 +79,7 @@ impl Batch {
     }
 
     /// Counts the frame that was added last, of which `answer_bytes` belong to an automatic answer.
-    pub fn count(&mut self, answer_bytes: usize) {
+    pub fn add_message(&mut self, answer_bytes: usize) {
         self.messages += 1;
         self.answer_bytes += answer_bytes;
     }
@@ -179,7 +179,7 @@ mod tests {
                 assert!(expected.len() <= BATCH_SIZE && expected.len() + frame.len() > BATCH_SIZE);
                 break;
             }
-            batch.count(2);
+            batch.add_message(2);
             expected.extend_from_slice(&frame);
             assert_eq!(batch.bytes(), expected);
         }

@@ -31,8 +31,8 @@ pub(in crate::peer) const SMALL_FRAME: usize = 40 * 1024;
 /// without reading them, this side disconnects.
 const ANSWER_ROOM: usize = 16 * 1024;
 
-/// How many buffers of written batches are kept for later batches. The default high-water mark of 256 KiB is about
-/// three batches of 80 KiB.
+/// How many buffers of written batches are kept for later batches. A full batch of small frames has 80 KiB, so three
+/// batches are about as much as the default high-water mark of 256 KiB.
 const SPARE_BUFFERS: usize = 3;
 
 /// The queue of one peer.
@@ -49,7 +49,7 @@ pub(in crate::peer) struct Outbound {
 pub(in crate::peer) struct Idle {
     /// `true` if the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
     pub keeps_buffers: bool,
-    /// The reason for which the connection must end now, because the last frame is written.
+    /// The reason for which the connection must end now. `None` if frames may still be queued.
     pub finish: Option<DisconnectReason>,
 }
 
@@ -139,8 +139,9 @@ impl Outbound {
             }
     }
 
-    /// `true` if an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue.
-    /// Announcements can therefore push this queue over its byte limit by at most one `inv`.
+    /// `true` if an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue. The size of
+    /// the `inv` is not part of the check, so announcements can exceed the byte limit of the outbound queue by at most
+    /// one `inv`.
     pub fn has_room_for_announcements(&self) -> bool {
         let queue = self.queue.lock();
         queue.bytes < self.limit
@@ -152,8 +153,8 @@ impl Outbound {
     }
 
     /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another
-    /// thread called `push_last` after our `verack` was queued and before this call, the held frames stay where they
-    /// are and are never written, because nothing may follow the last frame.
+    /// thread called `push_last` or `decide` after our `verack` was queued and before this call, the held frames stay
+    /// where they are and are never written, because nothing may follow the last frame.
     pub fn open(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Finishing(_)) {
@@ -193,7 +194,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Refuses new messages of the program from now on. Queued frames are still written.
+    /// Refuses new messages of the program, and pings, from now on. Queued frames are still written.
     pub fn drain(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Accepting) {

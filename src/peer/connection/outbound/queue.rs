@@ -21,7 +21,7 @@ pub(super) struct Queue {
     /// The bytes of the frames that are queued or that the writer is writing.
     pub bytes: usize,
     pub messages: usize,
-    /// How many of the bytes belong to automatic answers.
+    /// How many of the bytes belong to automatic answers, see [`MessageKind::Answer`].
     pub answer_bytes: usize,
     /// The position of the last message. Messages are numbered from 1 in the order in which they are queued. Messages
     /// of the handshake have no position.
@@ -42,9 +42,9 @@ pub(super) enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused. The field is the reason of the end. [`Outbound::decide`](super::Outbound::decide) sets this stage just before
-    /// the end. [`Outbound::push_last`](super::Outbound::push_last) sets it, too, and then the connection ends when the writer thread has written
-    /// all batches.
+    /// Every new frame is refused. The field is the reason for the end. [`Outbound::decide`](super::Outbound::decide)
+    /// sets this stage just before the end. [`Outbound::push_last`](super::Outbound::push_last) sets it too: the
+    /// connection then ends when the writer thread has written all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -81,7 +81,7 @@ impl Queue {
             EncodedFrame::Shared(frame) => batches.push_back(Batch::shared(command, frame, has_position)),
         }
         if let Some(batch) = batches.back_mut() {
-            batch.count(answer_bytes);
+            batch.add_message(answer_bytes);
         }
         if !has_position {
             return 0;
@@ -122,15 +122,18 @@ impl EncodedFrame<'_> {
 /// may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum MessageKind {
-    /// A message of the handshake, or the `reject` after which this side disconnects, see [`Outbound::push_last`](super::Outbound::push_last). It
-    /// does not wait for the handshake, is accepted even if the queue is full, and has no position.
+    /// A message of the handshake, or the `reject` after which this side disconnects, see
+    /// [`Outbound::push_last`](super::Outbound::push_last). It does not wait for the handshake, is accepted even if the
+    /// queue is full, and has no position.
     Handshake,
-    /// An automatic answer. It waits for the handshake. It may use [`ANSWER_ROOM`](super::ANSWER_ROOM) beyond the limit, so that the peer
-    /// can answer a remote even if the program has filled the queue.
+    /// An automatic answer: a reply that the library sends by itself, such as a `pong`. It waits for the handshake. It
+    /// is accepted even if the queue is full, as long as all automatic answers in the queue have at most
+    /// [`ANSWER_ROOM`](super::ANSWER_ROOM) bytes together. The peer can therefore answer a remote even if the program
+    /// has filled the queue.
     Answer,
-    /// An `inv` of the trickle timer. It is accepted while the queue drains, too. `push` does not check the limit for
-    /// it. Instead, its sender calls [`has_room_for_announcements`](super::Outbound::has_room_for_announcements) before each
-    /// `inv`.
+    /// An `inv` whose items were collected until the trickle timer fired. It is accepted while the queue drains, too.
+    /// `push` does not check the limit for it. Instead, its sender calls
+    /// [`has_room_for_announcements`](super::Outbound::has_room_for_announcements) before each `inv`.
     Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
