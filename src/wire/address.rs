@@ -90,8 +90,8 @@ impl Codec for NetAddress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimedAddress {
-    /// The time at which the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more than ten
-    /// minutes ahead to five days ago.
+    /// The time at which the address last worked, in unix seconds, by the sender's clock. kaspad changes a time more
+    /// than ten minutes ahead to five days ago.
     pub time: i64,
     /// The address and services.
     pub address: NetAddress,

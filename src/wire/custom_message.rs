@@ -9,10 +9,10 @@ use std::fmt;
 /// For private networks whose nodes have message types of their own, and for the commands of newer nodes. Remotes that
 /// do not know the command may disconnect: kaspad does.
 ///
-/// Implement [`CustomPayload`] for a type of your own to send and receive it like this. A [`Peer`](crate::Peer) queues a
-/// `CustomMessage` like any other message, and passes those that it receives to
-/// [`Listener::on_custom`](crate::Listener::on_custom). [`Peer::queue_custom`](crate::Peer::queue_custom) queues such a type
-/// directly, and [`Inbox::wait_for_custom`](crate::Inbox::wait_for_custom) waits for one.
+/// Implement [`CustomPayload`] for a type of your own to send and receive it like this. A [`Peer`](crate::Peer) queues
+/// a `CustomMessage` like any other message, and passes those that it receives to
+/// [`Listener::on_custom`](crate::Listener::on_custom). [`Peer::queue_custom`](crate::Peer::queue_custom) queues such a
+/// type directly, and [`Inbox::wait_for_custom`](crate::Inbox::wait_for_custom) waits for one.
 ///
 /// ```
 /// use kaspa_peer::wire::{CustomMessage, CustomPayload, Message, Network, read_message, write_message};

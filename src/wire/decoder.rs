@@ -19,9 +19,9 @@ use std::{
 /// A payload up to this size is collected in the read buffer. A larger one is read directly into a buffer of its own.
 const SMALL_PAYLOAD: usize = 16 * 1024;
 
-/// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves an
-/// announced length at once only if the last large payload was at least as long. So a remote cannot make the decoder reserve more than it has sent
-/// before.
+/// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves an announced
+/// length at once only if the last large payload was at least as long. So a remote cannot make the decoder reserve more
+/// than it has sent before.
 const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
@@ -333,8 +333,8 @@ impl FrameDecoder {
         self.arrived - (self.buffer.len() + outside_buffer) as u64
     }
 
-    /// A number that identifies the frame that is arriving: the position of its first byte. It stays the same until the frame is complete or skipped.
-    /// `None` between frames.
+    /// A number that identifies the frame that is arriving: the position of its first byte. It stays the same until the
+    /// frame is complete or skipped. `None` between frames.
     pub(crate) fn frame_under_way(&self) -> Option<u64> {
         match self.state {
             // The position moves while the payload is skipped.

@@ -90,8 +90,9 @@ impl Codec for Locator {
     }
 }
 
-/// `selectedtip`: the selected tip of the sender's DAG. Of the blocks that no other block builds on, the selected tip is the one
-/// that the node prefers, as the tip of the best chain in Bitcoin. Answers a [`GetSelectedTip`](super::GetSelectedTip).
+/// `selectedtip`: the selected tip of the sender's DAG. Of the blocks that no other block builds on, the selected tip
+/// is the one that the node prefers, as the tip of the best chain in Bitcoin. Answers a
+/// [`GetSelectedTip`](super::GetSelectedTip).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SelectedTip {

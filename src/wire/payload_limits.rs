@@ -6,11 +6,12 @@ use std::fmt;
 /// The largest payload that a [`FrameDecoder`](super::FrameDecoder) accepts, for each command.
 ///
 /// The limits can be lower than those of the protocol, which [`Command::payload_limit`] returns, and not higher. Each
-/// method replaces what an earlier call set for the same command: call [`all`](Self::all) first, and then set exceptions.
-/// All limits are in bytes of payload, without the frame's header.
+/// method replaces what an earlier call set for the same command: call [`all`](Self::all) first, and then set
+/// exceptions. All limits are in bytes of payload, without the frame's header.
 ///
-/// For a frame over one of these limits, the decoder returns [`FrameError::OverLimit`](super::FrameError::OverLimit) and skips its
-/// payload. For a frame over the protocol's own limit, it returns [`FrameError::TypeLimit`](super::FrameError::TypeLimit).
+/// For a frame over one of these limits, the decoder returns [`FrameError::OverLimit`](super::FrameError::OverLimit)
+/// and skips its payload. For a frame over the protocol's own limit, it returns
+/// [`FrameError::TypeLimit`](super::FrameError::TypeLimit).
 ///
 /// ```
 /// use kaspa_peer::wire::{Command, CustomMessage, Frame, FrameDecoder, FrameError, Network, PayloadLimits};

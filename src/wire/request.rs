@@ -16,10 +16,11 @@ use super::{
 /// | [`GetLocator`] | [`Locator`] |
 /// | [`GetSelectedTip`] | [`SelectedTip`] |
 ///
-/// The protocol has no number that connects an answer with its request, so only the type of the answer does. `getdata` is not in
-/// the table, because each of its items has an answer of its own. [`Peer::fetch_block`](crate::Peer::fetch_block) and
-/// [`Peer::fetch_transaction`](crate::Peer::fetch_transaction) send it. `ping` is not in the table either, because its nonce
-/// connects it with its `pong`; see [`Peer::ping`](crate::Peer::ping).
+/// The protocol has no number that connects an answer with its request, so only the type of the answer does. `getdata`
+/// is not in the table, because each of its items has an answer of its own.
+/// [`Peer::fetch_block`](crate::Peer::fetch_block) and [`Peer::fetch_transaction`](crate::Peer::fetch_transaction) send
+/// it. `ping` is not in the table either, because its nonce connects it with its `pong`; see
+/// [`Peer::ping`](crate::Peer::ping).
 ///
 /// ```
 /// use kaspa_peer::wire::{GetSelectedTip, Message, MessageReader, Network, Request, write_message};

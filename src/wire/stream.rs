@@ -6,8 +6,8 @@ use std::iter::FusedIterator;
 
 /// Reads messages from a stream or a file.
 ///
-/// As an iterator, it returns each message or the error of its frame. The iteration ends at the end of the stream, and after an
-/// error that leaves the stream out of step.
+/// As an iterator, it returns each message or the error of its frame. The iteration ends at the end of the stream, and
+/// after an error that leaves the stream out of step.
 ///
 /// ```
 /// use kaspa_peer::wire::{GetAddr, MessageReader, Network, Ping, write_message};

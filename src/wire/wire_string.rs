@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 /// A string from the wire. Keeps its bytes unchanged, and shows them so that they cannot harm a terminal or a log.
 ///
 /// `Display` and `Debug` replace bytes that are not UTF-8 by U+FFFD, escape characters that control the terminal,
-/// reorder text or are invisible, and stop after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes) returns
-/// all bytes.
+/// reorder text or are invisible, and stop after [`SHOWN`](Self::SHOWN) characters. [`as_bytes`](Self::as_bytes)
+/// returns all bytes.
 ///
 /// ```
 /// use kaspa_peer::wire::WireString;
@@ -139,8 +139,8 @@ fn write_sanitised(bytes: &[u8], escaped: impl Fn(char) -> bool, f: &mut fmt::Fo
     if shown.len() < bytes.len() { write!(f, "… ({} bytes)", bytes.len()) } else { Ok(()) }
 }
 
-/// `true` if a character moves the cursor, reorders or hides text, or is invisible: control characters, format characters
-/// and Unicode's default ignorable characters.
+/// `true` if a character moves the cursor, reorders or hides text, or is invisible: control characters, format
+/// characters and Unicode's default ignorable characters.
 fn misleads(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

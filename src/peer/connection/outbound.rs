@@ -49,7 +49,7 @@ pub(in crate::peer) struct Outbound {
 pub(in crate::peer) struct Idle {
     /// `true` if the queue keeps spare buffers, which the writer [releases](Outbound::release_spare) if it stays idle.
     pub keeps_buffers: bool,
-    /// The reason for which the connection must end now. `None` if frames may still be queued.
+    /// The reason for which the connection must end now. `None` if it need not end.
     pub finish: Option<DisconnectReason>,
 }
 

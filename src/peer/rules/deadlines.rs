@@ -226,7 +226,8 @@ impl Deadlines {
         };
     }
 
-    /// Makes the connection end at `deadline` for `reason`. Called when a last `reject` is queued and when writing failed.
+    /// Makes the connection end at `deadline` for `reason`. Called when a last `reject` is queued and when writing
+    /// failed.
     pub fn end_at(&mut self, deadline: Instant, reason: DisconnectReason) {
         self.ending = Some((deadline, reason));
     }

@@ -6,8 +6,8 @@
 //! The set does not keep the item but a 64-bit fingerprint of it under a random key, so that a remote cannot choose
 //! items that collide. Two tables map fingerprints to the number of their last note. New notes go to the current table.
 //! When the current table has taken `capacity` notes, every note of the previous table is too old to count, and the two
-//! tables are swapped. Nothing is ever removed or cleared: a slot counts as empty if its note is older than the notes of
-//! its table.
+//! tables are swapped. Nothing is ever removed or cleared: a slot counts as empty if its note is older than the notes
+//! of its table.
 
 use crate::wire::Inventory;
 use foldhash::quality::RandomState;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 ///
 /// If a remote sends more, the peer reads more slowly, so that the remote's writes block. The peer disconnects the
 /// remote if `end_after` is set. Without `end_after`, a pause can still be longer than the
-/// [idle timeout](crate::ConfigBuilder::idle_timeout), and the peer then disconnects for that reason: after a message of
-/// 32 MiB, a limit of 100 000 bytes a second leads to a pause of more than five minutes.
+/// [idle timeout](crate::ConfigBuilder::idle_timeout), and the peer then disconnects for that reason: after a message
+/// of 32 MiB, a limit of 100 000 bytes a second leads to a pause of more than five minutes.
 ///
 /// ```
 /// use kaspa_peer::{Config, RateLimit, wire::Network};
