@@ -1,4 +1,4 @@
-//! What users of Rust libraries expect of types without looking it up: their traits, conversions and texts.
+//! The traits, conversions and texts that users of Rust libraries expect without looking them up.
 
 use crate::common::local::connected_pair;
 use crate::common::{DEADLINE, builder};

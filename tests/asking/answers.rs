@@ -1,4 +1,5 @@
-//! `ask`, `fetch_block` and `fetch_transaction` return the answer that belongs to the question, or say why there is none.
+//! `ask`, `fetch_block` and `fetch_transaction` return the answer that belongs to the question, or say why there is
+//! none.
 
 use crate::common::local::{connected_peer, connected_peer_with, new_peer};
 use crate::common::{DEADLINE, builder};

@@ -1,4 +1,5 @@
-//! The time and the allocations that it takes to encode and to decode one message, beside those of the checksum, which is always needed.
+//! The time and the allocations that it takes to encode and to decode one message, beside those of the checksum, which
+//! is always needed.
 
 #[path = "../common/payloads.rs"]
 mod payloads;

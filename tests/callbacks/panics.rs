@@ -53,8 +53,8 @@ impl Listener for Panics {
     }
 }
 
-/// Checks that `cause` ends the peer with a reason that is `expected`, that this peer is still usable, and that another peer of the
-/// node stays connected.
+/// Checks that `cause` ends the peer with a reason that is `expected`, that this peer is still usable, and that another
+/// peer of the node stays connected.
 fn check_end(
     callback: Callback,
     expected: fn(&DisconnectReason) -> bool,

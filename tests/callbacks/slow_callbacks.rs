@@ -1,5 +1,5 @@
-//! Callbacks that take long, drop their peer's last handle, or queue without end. (For callbacks that panic, disconnect or wait see
-//! `panics`, and `disconnecting` in the tests of the lifecycle.)
+//! Callbacks that take long, drop their peer's last handle, or queue without end. (For callbacks that panic, disconnect
+//! or wait see `panics`, and `disconnecting` in the tests of the lifecycle.)
 
 use crate::common::blocking::{FEE_FILTER, Gate, blocks_on_fee_filter, on_fee_filter};
 use crate::common::frames::message_of_size;

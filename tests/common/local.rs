@@ -45,8 +45,8 @@ pub fn repeat_until_ended<T>(peer: &Peer, mut action: impl FnMut() -> T) -> Disc
     end_reason(peer)
 }
 
-/// Waits until another peer has ended for an idle timeout of `limit`. If the remote of one's own peer was silent meanwhile, it was
-/// silent for longer than `limit`.
+/// Waits until another peer has ended for an idle timeout of `limit`. If the remote of one's own peer was silent
+/// meanwhile, it was silent for longer than `limit`.
 pub fn wait_until_another_peer_is_idle(limit: Duration) {
     let (other, _silent) = connected_peer(builder().idle_timeout(limit));
     assert_eq!(end_reason(&other.peer), DisconnectReason::Idle { limit });

@@ -1,5 +1,5 @@
-//! What the tests of peers share: connected peers, remotes that a test controls, a listener that records, and waiting with a
-//! deadline.
+//! Helpers that the tests of peers share: connected peers, remotes that a test controls, a listener that records, and
+//! waiting with a deadline.
 #![allow(dead_code)]
 
 pub mod blocking;

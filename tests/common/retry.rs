@@ -1,4 +1,5 @@
-//! Tests of behaviour with a time limit, on a machine that may be too busy for the test to keep its own part of the limit.
+//! Tests of behaviour with a time limit, on a machine that may be too busy for the test to keep its own part of the
+//! limit.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,8 +7,9 @@ use std::time::{Duration, Instant};
 
 /// Notes whether the test itself was late.
 ///
-/// The library's limits start at moments that a test cannot see, but each of these lies between two moments of the test. If none of
-/// the intervals that the test announces takes longer than an eighth of the limit, then no limit has passed meanwhile.
+/// The library's limits start at moments that a test cannot see, but each of these lies between two moments of the
+/// test. If none of the intervals that the test announces takes longer than an eighth of the limit, then no limit has
+/// passed meanwhile.
 pub struct Watch {
     longest: Duration,
     since: Cell<Option<Instant>>,
@@ -57,8 +59,9 @@ pub fn growing(first: Duration) -> [Duration; 3] {
     [first, 5 * first, 25 * first]
 }
 
-/// Makes attempts with one limit after the other, until one passes. An attempt that fails although the test was never late is a
-/// failure of the test. A failed attempt in which the test was late shows nothing, so the next limit is tried.
+/// Makes attempts with one limit after the other, until one passes. An attempt that fails although the test was never
+/// late is a failure of the test. A failed attempt in which the test was late shows nothing, so the next limit is
+/// tried.
 pub fn retry_if_late(limits: impl IntoIterator<Item = Duration>, attempt: impl Fn(Duration, &Watch)) {
     let mut limits = limits.into_iter().peekable();
     while let Some(limit) = limits.next() {

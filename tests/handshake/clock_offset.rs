@@ -1,4 +1,5 @@
-//! The remote's clock, as its `version` shows it. A remote with a wrong clock has a large offset, and nothing else changes.
+//! The remote's clock, as its `version` shows it. A remote with a wrong clock has a large offset, and nothing else
+//! changes.
 
 use crate::common::local::new_peer;
 use crate::common::{BOTH, DEADLINE, builder, version};
@@ -27,7 +28,8 @@ fn a_remote_with_an_absurd_clock_only_has_an_absurd_offset() {
             let address = NetAddress::new(([1, 2, 3, 4], 5).into(), Services::empty());
             remote.send(&Addr { scope: AddressScope::All, addresses: vec![TimedAddress { time, address }] }).unwrap();
             remote.send(&Headers { headers: vec![BlockHeader { time, ..BlockHeader::default() }] }).unwrap();
-            // Only the pong for the last ping counts. On a busy machine the next ping can be sent before a pong arrives.
+            // Only the pong for the last ping counts. On a busy machine the next ping can be sent before a pong
+            // arrives.
             let (mut answered, deadline) = (0, Instant::now() + DEADLINE);
             while answered < 3 || local.peer.stats().min_rtt.is_none() {
                 assert!(Instant::now() < deadline, "no pong for any of {answered} pings counts");

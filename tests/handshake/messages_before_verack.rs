@@ -1,5 +1,5 @@
-//! Messages that are queued before our `verack` are sent after it and in order. Messages that arrive before the remote's `verack` are
-//! delivered.
+//! Messages that are queued before our `verack` are sent after it and in order. Messages that arrive before the
+//! remote's `verack` are delivered.
 
 use crate::common::local::new_peer;
 use crate::common::{BOTH, builder, version, wait_until};

@@ -1,4 +1,4 @@
-//! Which remotes the handshake accepts, which it refuses, and what it sends to either.
+//! The rules by which the handshake accepts or refuses a remote, and the messages that it sends in both cases.
 
 use crate::common::local::{Local, connected_pair, connected_peer_in, new_peer};
 use crate::common::recorder::Recorder;

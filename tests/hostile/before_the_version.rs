@@ -1,4 +1,4 @@
-//! What a remote can do that never sends its `version`.
+//! A remote that never sends its `version` cannot use up time or memory.
 
 use crate::common::frames::message_of_size;
 use crate::common::local::{Local, end_reason, new_peer};

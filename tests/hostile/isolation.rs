@@ -64,7 +64,7 @@ fn connected_peer(config: &Config) -> (Peer, ScriptedRemote) {
 /// One step of an attack. Returns whether there is another.
 type Attack = fn(&mut TcpStream) -> bool;
 
-/// What each attack does, and the step that is repeated until the connection ends.
+/// The name of each attack, and the step that is repeated until the connection ends.
 const ATTACKS: [(&str, Attack); 8] = [
     ("pings and does not read", |stream| write_message(stream, &Ping { nonce: 1 }, Network::Simnet).is_ok()),
     ("requests data and does not read", |stream| {
@@ -125,7 +125,8 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Sends a `ping` from the remote, and reads up to its `pong`. Answers our pings meanwhile, and counts them in `answered`.
+/// Sends a `ping` from the remote, and reads up to its `pong`. Answers our pings meanwhile, and counts them in
+/// `answered`.
 fn ping(remote: &mut ScriptedRemote, answered: &mut u64) {
     for message in remote.sync_with_ping().unwrap() {
         let Message::Ping(ping) = message else { panic!("{message:?}") };

@@ -1,4 +1,5 @@
-//! A malformed frame or a protocol violation ends the peer in bounded time, even if the reject for it cannot be written.
+//! A malformed frame or a protocol violation ends the peer in bounded time, even if the reject for it cannot be
+//! written.
 
 use crate::common::blocking::fill_queue;
 use crate::common::local::{Local, connected_peer, end_reason};

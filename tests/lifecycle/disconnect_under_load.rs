@@ -1,4 +1,5 @@
-//! A connection ends while 64 threads use it. All calls return, all get the same reason, and every receipt resolves once.
+//! A connection ends while 64 threads use it. All calls return, all get the same reason, and every receipt resolves
+//! once.
 
 use crate::common::local::{end_reason, new_peer};
 use crate::common::{DEADLINE, builder, version, wait_until};

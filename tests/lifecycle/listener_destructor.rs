@@ -1,4 +1,5 @@
-//! A listener is dropped with the last peer that uses it, perhaps on a thread of that peer. Its destructor may wait for other peers.
+//! A listener is dropped with the last peer that uses it, perhaps on a thread of that peer. Its destructor may wait for
+//! other peers.
 
 use crate::common::local::connected_peer;
 use crate::common::{BOTH, DEADLINE, builder};

@@ -1,4 +1,5 @@
-//! Text from a remote is never shown as it came: the log, `Display` and `Debug` replace control characters and the like.
+//! Text from a remote is never shown as it came: the log, `Display` and `Debug` replace control characters and the
+//! like.
 
 use super::logger::start;
 use crate::common::local::{end_reason, new_peer, new_peer_at, start_peer};
@@ -15,7 +16,8 @@ use log::{Level, LevelFilter};
 use std::fmt::{Debug, Display};
 use std::io;
 
-/// Text that clears the screen, sets the title, forges a line, sets a colour with a C1 code, reorders text, and hides characters.
+/// Text that clears the screen, sets the title, forges a line, sets a colour with a C1 code, reorders text, and hides
+/// characters.
 const HOSTILE: &str =
     "\u{1b}[2J\u{1b}]0;pwned\u{7}\r\nINFO all is well\u{9b}31m\u{202e}txt.exe\u{200b}\u{feff}\0\u{7f}";
 

@@ -1,4 +1,4 @@
-//! What one conversation writes to the log: targets and levels.
+//! The targets and levels of the log records of one conversation.
 
 use super::logger::{Line, Session, start};
 use crate::common::local::connected_pair;

@@ -1,4 +1,4 @@
-//! What the library writes to the log.
+//! The log records of the library.
 //!
 //! A process has one logger, so these tests have a binary of their own, and those that log run one after the other.
 

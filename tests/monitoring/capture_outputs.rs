@@ -1,4 +1,4 @@
-//! What a capture does when its output fails, panics, blocks, or uses the capture itself.
+//! Captures whose output fails, panics, blocks, or uses the capture itself.
 
 use crate::common::blocking::Gate;
 use crate::common::local::connected_pair;

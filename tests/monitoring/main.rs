@@ -1,4 +1,4 @@
-//! What a program can observe of a peer: statistics and captures.
+//! Observing a peer: statistics and captures.
 
 #[path = "../common/mod.rs"]
 mod common;

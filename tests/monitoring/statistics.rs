@@ -244,7 +244,8 @@ fn frames_that_could_not_be_written_are_reported_but_not_counted() {
     local.peer.queue_message(&FeeFilter { min_fee: 1 }).unwrap();
     let large = Frame::encode(&custom(30_000_000), Network::Simnet).unwrap();
     local.peer.queue_frame(&large).unwrap();
-    // When the first byte of the large frame arrives, the fee filter is written, and the writer is blocked in the large frame.
+    // When the first byte of the large frame arrives, the fee filter is written, and the writer is blocked in the large
+    // frame.
     let mut first = [0; 24 + 8 + 1];
     remote.stream().read_exact(&mut first).unwrap();
     local.peer.disconnect();

@@ -1,5 +1,5 @@
-//! What the original `peer` package promised and did not do, or did and should not have done: one test for each defect, unless it
-//! has a test elsewhere.
+//! Defects of the original `peer` package: promises that it did not keep, and things that it should not have done. Each
+//! has a test here or elsewhere.
 //!
 //! | defect of the original | test here |
 //! |---|---|
@@ -207,8 +207,8 @@ fn every_receipt_resolves_when_the_handshake_fails() {
     }
 }
 
-/// In the original, a connection that is handed over after the disconnect stays open. Here a peer is constructed with its connection.
-/// A peer that ends at once closes it, too.
+/// In the original, a connection that is handed over after the disconnect stays open. Here a peer is constructed with
+/// its connection. A peer that ends at once closes it, too.
 #[test]
 fn a_peer_that_ends_at_once_closes_its_connection() {
     let config = builder().build().unwrap();

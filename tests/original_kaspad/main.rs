@@ -1,4 +1,4 @@
-//! What the `peer` package of the original kaspad promised, and what it did wrong.
+//! The promises of the `peer` package of the original kaspad, and its defects.
 
 #[path = "../common/mod.rs"]
 mod common;

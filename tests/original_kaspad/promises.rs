@@ -1,5 +1,5 @@
-//! The promises in the README of the original `peer` package, line by line: one test for each, named after it. Other tests check the
-//! details.
+//! The promises in the README of the original `peer` package, line by line: one test for each, named after it. Other
+//! tests check the details.
 
 use crate::common::local::{Local, connected_pair, connected_peer_in, new_pair, new_peer};
 use crate::common::recorder::Recorder;

@@ -1,5 +1,5 @@
-//! A connection that ends at any byte of a conversation, in any way and in both directions, has a typed reason and leaves no
-//! thread and no descriptor behind.
+//! A connection that ends at any byte of a conversation, in any way and in both directions, has a typed reason and
+//! leaves no thread and no descriptor behind.
 
 use super::process::{descriptors, exclusive, no_threads_left};
 use crate::common::frames::message_of_size;
@@ -78,7 +78,8 @@ fn a_connection_cut_at_any_byte_has_a_typed_reason_and_leaves_nothing_behind() {
                     Cut::ShutDown => reason == closed,
                     // Closing a socket with unread bytes resets the connection.
                     Cut::Close => reason == closed || reset,
-                    // The system reports a reset to one thread. If that is the writer, the reader sees the end of the stream.
+                    // The system reports a reset to one thread. If that is the writer, the reader sees the end of the
+                    // stream.
                     Cut::Reset => reset || reason == closed,
                 };
                 assert!(expected, "{direction}, {cut:?} at {at}: {reason:?}");

@@ -1,5 +1,5 @@
-//! A handle that the program keeps after the end keeps no socket, so that connections that come and go cannot use up the
-//! process's descriptors.
+//! A handle that the program keeps after the end keeps no socket, so that connections that come and go cannot use up
+//! the process's descriptors.
 
 use super::process::{descriptors, exclusive};
 use crate::common::builder;

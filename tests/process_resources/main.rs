@@ -1,4 +1,4 @@
-//! What peers cost the process: threads, descriptors, memory maps and memory.
+//! The resources that peers take from the process: threads, descriptors, memory maps and memory.
 //!
 //! These tests count what the whole process has, so they have a binary of their own and run one after the other.
 

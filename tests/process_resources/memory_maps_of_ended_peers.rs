@@ -1,5 +1,5 @@
-//! A handle that the program keeps after the end keeps no thread, even if the program never waits for the end. A thread that is
-//! not joined would keep its stack.
+//! A handle that the program keeps after the end keeps no thread, even if the program never waits for the end. A thread
+//! that is not joined would keep its stack.
 
 use super::process::{exclusive, memory_maps};
 use crate::common::{BOTH, builder, wait_until};

@@ -1,5 +1,5 @@
-//! A thousand remotes each claim a payload of 32 MiB. The memory of the whole process grows with the bytes that arrived, not
-//! with the lengths that were claimed.
+//! A thousand remotes each claim a payload of 32 MiB. The memory of the whole process grows with the bytes that
+//! arrived, not with the lengths that were claimed.
 
 use super::ALLOCATOR;
 use super::process::exclusive;
@@ -23,8 +23,8 @@ struct Script {
     claims_sent: AtomicUsize,
 }
 
-/// The read half of a stream that gives the handshake, waits for `go`, gives the claim, and waits for `end`. It needs no thread
-/// and no socket, and allocates nothing.
+/// The read half of a stream that gives the handshake, waits for `go`, gives the claim, and waits for `end`. It needs
+/// no thread and no socket, and allocates nothing.
 struct Remote {
     script: Arc<Script>,
     at: usize,
@@ -53,7 +53,8 @@ impl Read for Remote {
     }
 }
 
-/// The most by which the process's memory grew while a thousand remotes claimed 32 MiB each and sent `sent` bytes of it.
+/// The most by which the process's memory grew while a thousand remotes claimed 32 MiB each and sent `sent` bytes of
+/// it.
 fn growth(sent: usize) -> usize {
     let frame = |message: &dyn Encode| Frame::encode(message, Network::Simnet).unwrap();
     let mut claim = Network::Simnet.magic().to_le_bytes().to_vec();

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 const PEERS: usize = 20;
 
-/// The most that one ended peer may keep, in bytes. The counters by command, in both directions, take nearly half of it.
+/// The most that one ended peer may keep, in bytes. The counters by command, in both directions, take nearly half of
+/// it.
 const MOST: usize = 2048;
 
 fn items(count: u32) -> Vec<Inventory> {

@@ -1,4 +1,4 @@
-//! What the remote sends: custom commands, bloom filter commands, malformed frames, rate limits and scores.
+//! Receiving: custom commands, bloom filter commands, malformed frames, rate limits and scores.
 
 #[path = "../common/mod.rs"]
 mod common;

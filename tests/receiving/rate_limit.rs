@@ -25,7 +25,8 @@ fn messages_over_the_limit_are_delayed_and_not_lost() {
     let limit = RateLimit::default().messages_per_second(50).burst(200 * MS);
     let (local, mut remote) = limited(limit);
     let start = Instant::now();
-    // Forty messages take 40/50 s, of which the burst allows 200 ms at once. The reader does not read the next message before.
+    // Forty messages take 40/50 s, of which the burst allows 200 ms at once. The reader does not read the next message
+    // before.
     remote.send_bytes(&pings(40)).unwrap();
     (1..=40).for_each(|nonce| assert_eq!(remote.expect::<Pong>().unwrap().nonce, nonce));
     remote.send(&Ping { nonce: 77 }).unwrap();

@@ -1,4 +1,5 @@
-//! Both sides send much at the same time, and their callbacks queue answers. Neither side waits for the other without end.
+//! Both sides send much at the same time, and their callbacks queue answers. Neither side waits for the other without
+//! end.
 
 use crate::common::blocking::OnMessage;
 use crate::common::frames::message_of_size;

@@ -1,4 +1,5 @@
-//! Announcements of inventory: blocks are sent at once, everything else in batches, and nothing that the remote already knows.
+//! Announcements of inventory: blocks are sent at once, everything else in batches, and nothing that the remote already
+//! knows.
 
 use crate::common::blocking::peer_with_blocked_writer;
 use crate::common::local::{Local, connected_pair, connected_peer, new_peer};

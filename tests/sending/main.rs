@@ -1,4 +1,4 @@
-//! What the program sends: the outbound queue, receipts, announcements and the `push_*` helpers.
+//! Sending: the outbound queue, receipts, announcements and the `push_*` helpers.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Random calls from several threads on both ends of a connection, checked against a simple model: every accepted message arrives
-//! once and in the order of its thread, or the connection ended first and the receipt says so.
+//! Random calls from several threads on both ends of a connection, checked against a simple model: every accepted
+//! message arrives once and in the order of its thread, or the connection ended first and the receipt says so.
 
 use crate::common::blocking::OnMessage;
 use crate::common::{DEADLINE, builder, wait_until};
@@ -129,7 +129,8 @@ fn call_something_else(peer: &Peer, which: u32, random: &mut StdRng) {
     }
 }
 
-/// Checks what arrived in one direction. `whole` says that the connection did not end early, so that everything must have arrived.
+/// Checks what arrived in one direction. `whole` says that the connection did not end early, so that everything must
+/// have arrived.
 fn check(seed: u64, threads: Vec<Done>, first: u16, arrived: &Arrived, whole: bool, reason: &DisconnectReason) {
     let arrived = arrived.lock();
     for (thread, done) in (first..).zip(threads) {

@@ -35,7 +35,8 @@ fn queue_60_megabytes(peer: &Peer) -> Vec<Receipt> {
     (0..60).map(|_| peer.queue_frame(&frame).unwrap()).collect()
 }
 
-/// Checks that the receipts say "written" up to some message, and the reason of the end after it. Returns how many say "written".
+/// Checks that the receipts say "written" up to some message, and the reason of the end after it. Returns how many say
+/// "written".
 fn count_written(receipts: &[Receipt], reason: &DisconnectReason) -> usize {
     let results: Vec<_> = receipts.iter().map(|receipt| receipt.wait_timeout(DEADLINE)).collect();
     let written = results.iter().position(Result::is_err).unwrap_or(results.len());

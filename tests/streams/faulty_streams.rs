@@ -70,7 +70,8 @@ fn a_panic_in_the_shutdown_closure_does_not_prevent_the_end() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
-/// A read half that gives some bytes, then the results of `then`, and the end of the stream when the connection has ended.
+/// A read half that gives some bytes, then the results of `then`, and the end of the stream when the connection has
+/// ended.
 struct Script {
     bytes: io::Cursor<Vec<u8>>,
     then: fn() -> io::Result<usize>,
@@ -299,8 +300,8 @@ fn a_read_that_returns_more_than_the_buffer_holds_is_an_error() {
     );
 }
 
-/// A write half that accepts bytes, other than those of the handshake, only at every `nth` call. A socket can do so that waits for
-/// much space in its buffer.
+/// A write half that accepts bytes, other than those of the handshake, only at every `nth` call. A socket can do so
+/// that waits for much space in its buffer.
 struct Reluctant {
     calls: u32,
     nth: u32,

@@ -129,7 +129,8 @@ fn the_error_of_a_failed_write_is_the_reason() {
 
 #[test]
 fn messages_that_arrive_after_a_failed_write_are_delivered() {
-    // The reader continues for half a second, which is not configurable. So the test has several attempts to be in time.
+    // The reader continues for half a second, which is not configurable. So the test has several attempts to be in
+    // time.
     retry_if_late([Duration::from_millis(500); 10], |_, watch| {
         let recorder = Recorder::default();
         let (peer, mut remote, error) = connected_peer(builder().listener(recorder.clone()));

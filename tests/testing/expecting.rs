@@ -1,4 +1,4 @@
-//! What a scripted remote expects, and what its errors say.
+//! The expectations of a scripted remote, and the texts of its errors.
 
 use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, TestFrame, memory_pair};
 use kaspa_peer::wire::{

@@ -1,4 +1,4 @@
-//! What a scripted remote can send, and how a peer takes it.
+//! The messages and bytes that a scripted remote can send, and how a peer handles them.
 
 use kaspa_peer::testing::{End, MemoryStream, ScriptError, ScriptedRemote, connect_remote, memory_pair_with_capacity};
 use kaspa_peer::wire::{EncodeError, FeeFilter, FrameError, Hash, Locator, Network, Ping, Pong, Reject};

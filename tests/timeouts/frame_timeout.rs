@@ -1,5 +1,5 @@
-//! The frame timeout ends a peer that does not receive a frame as a whole in time. It runs from the frame's first byte to its last,
-//! whatever arrives meanwhile.
+//! The frame timeout ends a peer that does not receive a frame as a whole in time. It runs from the frame's first byte
+//! to its last, whatever arrives meanwhile.
 
 use crate::common::frames::frame_of_size;
 use crate::common::local::{Local, connected_peer, end_reason};
@@ -35,8 +35,8 @@ fn send_too_slowly(local: &Local, remote: &mut ScriptedRemote, bytes: &[u8], pie
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: LIMIT });
 }
 
-/// Waits until another peer has ended for a frame timeout of `LIMIT`. If one's own peer received no byte meanwhile, it received
-/// none for longer than `LIMIT`.
+/// Waits until another peer has ended for a frame timeout of `LIMIT`. If one's own peer received no byte meanwhile, it
+/// received none for longer than `LIMIT`.
 fn wait_until_another_frame_times_out() {
     let (other, mut remote) = connected_peer(config());
     remote.send_bytes(&ping_frame(1)[..10]).unwrap();

@@ -18,7 +18,8 @@ fn fee_filter() -> Vec<u8> {
     TestFrame::new("feefilter", &[1; 8], Network::Simnet).to_bytes()
 }
 
-/// Sends the same bytes again and again for `time`, each time as soon as the peer has read a message. The peer must not end.
+/// Sends the same bytes again and again for `time`, each time as soon as the peer has read a message. The peer must not
+/// end.
 fn keep_sending(local: &Local, remote: &mut ScriptedRemote, bytes: &[u8], time: Duration, watch: &Watch) {
     let received = || local.peer.stats().received.total().messages;
     let until = Instant::now() + time;

@@ -55,7 +55,8 @@ fn a_remote_that_does_not_answer_pings_stays_connected() {
     assert_eq!(local.peer.stats().min_rtt, None);
 }
 
-/// What the statistics say of pings: the nonce, whether one was sent, the last and the shortest round trip.
+/// The part of the statistics that is about pings: the nonce, whether one was sent, the last and the shortest round
+/// trip.
 fn ping_stats(local: &Local) -> (Option<u64>, bool, Option<Duration>, Option<Duration>) {
     let stats = local.peer.stats();
     (stats.last_ping_nonce, stats.last_ping.is_some(), stats.last_rtt, stats.min_rtt)

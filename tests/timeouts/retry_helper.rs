@@ -8,8 +8,8 @@ use std::time::Duration;
 const SHORT: Duration = Duration::from_millis(10);
 const LONG: Duration = Duration::from_secs(600);
 
-/// Runs an attempt that does `act` and then fails as often as `failures` says. Returns the number of attempts, and whether the last
-/// one passed.
+/// Runs an attempt that does `act` and then fails as often as `failures` says. Returns the number of attempts, and
+/// whether the last one passed.
 fn attempts(limits: [Duration; 3], failures: u32, act: impl Fn(&Watch)) -> (u32, bool) {
     let made = Cell::new(0);
     let result = catch_unwind(AssertUnwindSafe(|| {

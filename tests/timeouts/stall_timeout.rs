@@ -341,8 +341,8 @@ fn a_large_answer_that_is_arriving_is_not_stalled() {
     assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * SHORT });
 }
 
-/// The answer to the first request is there before the second is written. A remote that then answers no more has stalled,
-/// though both requests were queued together.
+/// The answer to the first request is there before the second is written. A remote that then answers no more has
+/// stalled, though both requests were queued together.
 #[test]
 fn an_answer_to_a_written_request_does_not_count_for_one_that_is_not_written() {
     let config = builder().stall_rules(rules(Duration::from_secs(1))).build().unwrap();

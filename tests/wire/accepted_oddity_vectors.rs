@@ -1,4 +1,5 @@
-//! Odd frames that the original implementation accepts. The library accepts them too, except for those that it refuses on purpose.
+//! Odd frames that the original implementation accepts. The library accepts them too, except for those that it refuses
+//! on purpose.
 
 use super::vector_files::{bytes, check_rows, load, network, rows, same, text, to_json};
 use kaspa_peer::wire::{
@@ -7,7 +8,8 @@ use kaspa_peer::wire::{
 };
 use serde_json::Value;
 
-/// Rows with bytes behind the last field, and the number of these bytes. The library refuses them in all messages but `version`.
+/// Rows with bytes behind the last field, and the number of these bytes. The library refuses them in all messages but
+/// `version`.
 const TRAILING: [(&str, usize); 14] = [
     ("odd/trailing_getaddr", 3),
     ("odd/trailing_addr", 3),
@@ -25,8 +27,8 @@ const TRAILING: [(&str, usize); 14] = [
     ("odd/reject_hash_on_other_command_is_trailing", 32),
 ];
 
-/// Rows with a transaction payload shorter than its length, and the numbers of bytes that are claimed and that are left. The original
-/// fills the payload up with zeros. The library refuses it.
+/// Rows with a transaction payload shorter than its length, and the numbers of bytes that are claimed and that are
+/// left. The original fills the payload up with zeros. The library refuses it.
 const CUT: [(&str, u64, usize); 8] = [
     ("trunc/tx_208_of_223_boundary", 15, 0),
     ("trunc/tx_209_of_223_mid", 15, 1),

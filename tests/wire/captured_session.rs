@@ -1,5 +1,5 @@
-//! A recorded session between two nodes of the original implementation: reading it in any pieces, writing it back, and its
-//! consistency.
+//! A recorded session between two nodes of the original implementation: reading it in any pieces, writing it back, and
+//! its consistency.
 
 use kaspa_peer::wire::{
     Command, Encode, FrameDecoder, Hash, Inventory, InventoryType, Message, MessageReader, Network, SubnetworkId,

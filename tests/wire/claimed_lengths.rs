@@ -1,5 +1,5 @@
-//! Every length and count in every message: at its maximum, one above it, and as large as it can be. Each gives a typed error, and
-//! memory in proportion to the bytes that arrived.
+//! Every length and count in every message: at its maximum, one above it, and as large as it can be. Each gives a typed
+//! error, and memory in proportion to the bytes that arrived.
 
 use kaspa_peer::wire::{
     Block, BlockHeader, Command, DecodeError, FrameDecoder, HEADER_SIZE, Hash, MAX_PAYLOAD, Message, Network,

@@ -159,7 +159,8 @@ fn check_whole(name: &str, message: &dyn Encode) {
         decoder.feed(bytes);
         assert!(decoder.next_frame().unwrap().unwrap().decode().is_ok());
     });
-    // A frame that is fed as a whole is decoded in place: a block is a copy of its bytes and a table of its transactions.
+    // A frame that is fed as a whole is decoded in place: a block is a copy of its bytes and a table of its
+    // transactions.
     let bound = 5 * bytes.len() as u64 / 2 + SLACK;
     assert!(fed <= bound, "{name} of {}, fed: {fed} > {bound}", bytes.len());
 }

@@ -1,4 +1,5 @@
-//! Messages that the protocol cannot carry are refused before a byte is written. Messages exactly at a limit are accepted.
+//! Messages that the protocol cannot carry are refused before a byte is written. Messages exactly at a limit are
+//! accepted.
 
 use kaspa_peer::wire::{
     Addr, AddressScope, Block, BlockFields, BlockHeader, Command, CustomMessage, Encode, EncodeError, FilterAdd,

@@ -137,8 +137,8 @@ fn hashes_are_double_sha256() {
     });
 }
 
-/// Decodes a `headers` payload with one header, whose transaction count is this varint. Every count but zero is an error that contains
-/// the count.
+/// Decodes a `headers` payload with one header, whose transaction count is this varint. Every count but zero is an
+/// error that contains the count.
 fn with_transaction_count(varint: &[u8]) -> Result<Message, DecodeError> {
     let header = Block::new(BlockHeader::default(), []).unwrap();
     let (_, header) = header.as_bytes().split_last().unwrap();

@@ -1,5 +1,5 @@
-//! Frames that make the original implementation panic or run out of memory. The library refuses them with an ordinary error and without
-//! a large allocation.
+//! Frames that make the original implementation panic or run out of memory. The library refuses them with an ordinary
+//! error and without a large allocation.
 
 use super::vector_files::{bytes, check_rows, load, network, rows, same, text};
 use kaspa_peer::wire::{DecodeError, FrameDecoder, FrameError, Message, ReadError, read_message};

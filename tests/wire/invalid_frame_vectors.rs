@@ -1,5 +1,5 @@
-//! Frames that the original implementation refuses. The library refuses them too, with an error that corresponds to the original's
-//! text.
+//! Frames that the original implementation refuses. The library refuses them too, with an error that corresponds to the
+//! original's text.
 
 use super::vector_files::{bytes, check_rows, load, network, rows, same, text};
 use kaspa_peer::wire::{
@@ -87,7 +87,8 @@ impl<'a> Row<'a> {
         text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(|n| n.parse().unwrap()).collect()
     }
 
-    /// `true` if the magic number is that of no known network. kaspad skips such a frame, and this crate refuses the stream.
+    /// `true` if the magic number is that of no known network. kaspad skips such a frame, and this crate refuses the
+    /// stream.
     fn is_not_kaspa(&self) -> bool {
         let magic = self.frame.first_chunk().map(|magic| Network::from_magic(u32::from_le_bytes(*magic)));
         matches!(magic, Some(Network::Custom(_)))

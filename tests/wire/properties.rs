@@ -41,7 +41,8 @@ fn a_truncated_payload_is_an_error() {
     for command in Command::ALL {
         proptest!(config(6), |(message in message(command))| {
             let payload = message.encode().unwrap();
-            // All prefixes of a short payload. Those of a long payload only near both of its ends, where its fields are.
+            // All prefixes of a short payload. Those of a long payload only near both of its ends, where its fields
+            // are.
             let lengths = (0..payload.len()).filter(|at| *at < 300 || payload.len() - at < 100);
             for length in lengths {
                 let result = Message::decode(command, &payload[..length]);
@@ -183,7 +184,8 @@ fn the_names_of_commands_and_networks_can_be_parsed() {
 
 // ---- arbitrary bytes
 
-/// Checks that a message that decodes can be used, shown and encoded again. The one exception is gas in a built-in subnetwork.
+/// Checks that a message that decodes can be used, shown and encoded again. The one exception is gas in a built-in
+/// subnetwork.
 fn check_decoded(command: Command, payload: &[u8]) -> Result<(), TestCaseError> {
     let Ok(message) = Message::decode(command, payload) else { return Ok(()) };
     let shown = format!("{message:?}");

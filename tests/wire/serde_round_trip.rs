@@ -1,4 +1,5 @@
-//! With the feature `serde`, messages are read back as they were written, and reading refuses what decoding would refuse.
+//! With the feature `serde`, messages are read back as they were written, and reading refuses what decoding would
+//! refuse.
 
 use super::arbitrary;
 use super::vector_files::{bytes, check_rows, load, network, rows, same};

@@ -1,6 +1,7 @@
 //! Reads the vectors (see `tests/vectors/README.md`), and converts messages to their JSON and back.
 //!
-//! The two directions share no code: [`to_json`] converts decoded messages, and [`from_json`] builds messages to encode.
+//! The two directions share no code: [`to_json`] converts decoded messages, and [`from_json`] builds messages to
+//! encode.
 
 use kaspa_peer::wire::{
     Addr, AddressScope, BlockFields, BlockHeader, Command, Encode, FeeFilter, FilterAdd, FilterClear, FilterLoad,
@@ -286,7 +287,8 @@ pub fn block_from(fields: &Value) -> BlockFields {
     BlockFields { header: header_from(&fields["header"]), transactions: list(&fields["transactions"], tx_from) }
 }
 
-/// A message built from the `fields` of the vectors without decoding. Blocks and transactions are built as their plain fields.
+/// A message built from the `fields` of the vectors without decoding. Blocks and transactions are built as their plain
+/// fields.
 pub fn from_json(command: Command, fields: &Value) -> Box<dyn Encode> {
     let (low, high) = (&fields["low_hash"], &fields["high_hash"]);
     match command {

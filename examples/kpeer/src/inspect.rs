@@ -106,7 +106,7 @@ pub struct Options {
     /// Connect to the node at ADDR and send it the frames that one side of a capture sent, except version, verack, ping and pong; print its messages as text
     #[arg(long, value_name = "ADDR")]
     replay: Option<String>,
-    /// Which side to replay, the frames that were `sent` (the default) or `received`, of the first peer unless --peer is given
+    /// The side to replay: the frames that were `sent` (the default) or `received`, of the first peer unless --peer is given
     #[arg(long, value_name = "SIDE", requires = "replay")]
     side: Option<Side>,
 }

@@ -1,6 +1,7 @@
 //! A stream in any pieces gives the same results as the stream as a whole, by every way of reading it.
 //!
-//! The input is the number of pieces (a `u8`), their sizes (a `u16` each), and then the stream in parts (see [`stream`]).
+//! The input is the number of pieces (a `u8`), their sizes (a `u16` each), and then the stream in parts (see
+//! [`stream`]).
 #![no_main]
 
 use kaspa_peer::peer::fuzzing::Choices;
@@ -165,7 +166,8 @@ fn by_reader(source: impl Read) -> Results {
     MessageReader::new(source, NETWORK).map(|result| result.map_err(frame_error)).collect()
 }
 
-/// Each call of `read_message` reads as if the stream started there, and gives up at the magic number of no known network.
+/// Each call of `read_message` reads as if the stream started there, and gives up at the magic number of no known
+/// network.
 fn check_one_by_one(whole: &Results, results: &Results) {
     let Some((Err(FrameError::NotKaspa { .. }), before)) = results.split_last() else {
         return assert_eq!(whole, results, "with read_message");

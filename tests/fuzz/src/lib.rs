@@ -12,8 +12,8 @@ use kaspa_peer::wire::{
 /// The network of all messages.
 pub const NETWORK: Network = Network::Simnet;
 
-/// A stream in parts. Each part is a byte for its kind, and then its content: any bytes, a frame with any payload, a frame with a long
-/// payload of one repeated byte, a header with wrong fields, or a message.
+/// A stream in parts. Each part is a byte for its kind, and then its content: any bytes, a frame with any payload, a
+/// frame with a long payload of one repeated byte, a header with wrong fields, or a message.
 pub fn stream(choices: &mut Choices<'_>) -> Vec<u8> {
     let mut stream = Vec::new();
     while !choices.is_empty() && stream.len() < 1 << 18 {
