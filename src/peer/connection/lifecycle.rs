@@ -32,7 +32,7 @@ struct State {
     handshake_done: bool,
     /// The quit channel. Its sender is dropped when the connection ends, which wakes every `select!` that waits on it.
     quit: Option<(Sender<Infallible>, Receiver<Infallible>)>,
-    /// The number of threads that may still run callbacks.
+    /// The number of threads that may still run callbacks. Not used after a cancelled start, which runs none.
     threads_with_callbacks: usize,
     /// The number of threads that have not exited.
     threads_running: usize,
@@ -74,8 +74,7 @@ impl Lifecycle {
     /// started, and those after it, which were not tried.
     pub fn cancel(&self, missing: usize) {
         let mut state = self.state.lock();
-        state.threads_with_callbacks -= missing.min(state.threads_with_callbacks);
-        state.threads_running -= missing.min(state.threads_running);
+        state.threads_running = state.threads_running.saturating_sub(missing);
         drop(state);
         self.set_start(Start::Cancelled);
     }
