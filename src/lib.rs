@@ -491,7 +491,7 @@ pub use peer::{
     AskError, Capture, CaptureReader, CaptureRecord, Captured, CloseError, Config, ConfigBuilder, ConfigError,
     ConnectError, CustomCommands, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError, Inbox,
     IoOperation, Listener, OversizeFrames, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt,
-    ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
+    ScoreLimit, Settings, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
 /// A re-export of `crossbeam_channel`. [`events()`] and [`Receipt::receiver`] return channels of this crate, and its

@@ -49,12 +49,14 @@ mod panic;
 mod push;
 mod receipt;
 mod rules;
+mod settings;
 mod stats;
 mod stream;
 
 pub use address::{Direction, PeerAddress};
 pub use capture::{Capture, CaptureReader, CaptureRecord, Captured};
-pub use config::{Config, ConfigBuilder, CustomCommands, OversizeFrames};
+pub use config::Config;
+pub use config::builder::ConfigBuilder;
 pub use connect::{AttemptError, ConnectError};
 pub use dag_view::DagView;
 pub use disconnect::{DisconnectReason, HandshakeError, IoOperation, ProtocolViolation};
@@ -67,6 +69,7 @@ pub use receipt::Receipt;
 pub use rules::rate_limit::RateLimit;
 pub use rules::score::ScoreLimit;
 pub use rules::stall_rule::StallRule;
+pub use settings::{CustomCommands, OversizeFrames, Settings};
 pub use stats::{Count, Counts, Remote, Stats, Traffic};
 pub use stream::{Halves, Stream};
 
@@ -243,10 +246,10 @@ impl Peer {
         self.shared.local_addr
     }
 
-    /// The configuration of the peer.
+    /// The settings with which the peer was started.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.shared.config
+    pub fn settings(&self) -> &Settings {
+        self.shared.settings()
     }
 
     /// The content of the remote's `version`; `None` before the `version` has arrived.
@@ -265,7 +268,7 @@ impl Peer {
     #[must_use]
     pub fn is_selected_tip_known(&self) -> bool {
         let tip = self.remote().map(|remote| remote.selected_tip);
-        tip.is_some_and(|tip| self.shared.settings().dag.is_known(&tip))
+        tip.zip(self.settings().dag()).is_some_and(|(tip, dag)| dag.is_known(&tip))
     }
 
     /// Records what the remote's selected tip is, for [`Remote::selected_tip`]. Nothing is sent. The library sets the tip from the remote's `version`
@@ -450,7 +453,7 @@ impl Peer {
     /// As [`ping`](Self::ping).
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
         self.shared.lifecycle().identity().check_not_current()?;
-        let nonce = self.shared.config.ping_nonce();
+        let nonce = self.settings().node().ping_nonce();
         let (answer, rtt) = bounded(1);
         self.shared.state.lock().pings.wait(nonce, answer);
         let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
@@ -472,7 +475,7 @@ impl Peer {
     /// The library gives no points by itself: the program decides what misbehaviour is.
     pub fn misbehaved(&self, points: u32, what: impl Into<String>) -> u32 {
         let score = self.shared.score.lock().add(points, Instant::now());
-        if self.shared.settings().score_limit.is_some_and(|limit| score >= limit.threshold) {
+        if self.settings().score_limit().is_some_and(|limit| score >= limit.threshold) {
             let what = disconnect::kept_text(&what.into());
             self.shared.end(DisconnectReason::Misbehaved { score, what });
         }

@@ -27,7 +27,7 @@ impl Peer {
         }
         let mut addresses = addresses.to_vec();
         if addresses.len() > Addr::MAX {
-            self.config().shuffle(&mut addresses);
+            self.settings().node().shuffle(&mut addresses);
             addresses.truncate(Addr::MAX);
         }
         let message = Addr { scope: AddressScope::from(subnetwork), addresses };

@@ -45,7 +45,7 @@ fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
 }
 
 fn ping(shared: &Shared) {
-    let ping = Ping { nonce: shared.config.ping_nonce() };
+    let ping = Ping { nonce: shared.settings().node().ping_nonce() };
     match shared.queue_in(MessageKind::Ordinary, &ping, Wait::No) {
         Ok(_) => {}
         // A full queue does not end the connection. The write timeout disconnects a remote that reads nothing.

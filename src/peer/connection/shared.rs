@@ -8,7 +8,6 @@ use super::lifecycle::Lifecycle;
 use super::outbound::{EncodedFrame, MessageKind, Outbound, Refused, SMALL_FRAME, Wait};
 use super::questions::Questions;
 use crate::peer::capture::Entry;
-use crate::peer::config::Settings;
 use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
@@ -18,6 +17,7 @@ use crate::peer::rules::deadlines::{Commands, Deadlines, Due};
 use crate::peer::rules::handshake::Handshake;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::score::Score;
+use crate::peer::settings::Settings;
 use crate::peer::stats::Remote;
 use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
 use crate::wire::{
@@ -121,25 +121,25 @@ pub(in crate::peer) struct WakeUps {
 impl Shared {
     pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, WakeUps) {
         let settings = config.settings();
-        let half_life = settings.score_limit.and_then(|limit| limit.half_life);
-        let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
+        let half_life = settings.score_limit().and_then(|limit| limit.half_life);
+        let (outbound, work) = Outbound::new(settings.queue_limit(), settings.high_water_mark());
         let (wake_pinger, pinger) = bounded(1);
         let announcements =
-            Announcements::new(settings.known_inventory, settings.inventory_queue, settings.trickle_interval);
+            Announcements::new(settings.known_inventory(), settings.inventory_queue(), settings.trickle_interval());
         let state = State {
-            handshake: Handshake::new(direction, settings.subnetwork, settings.protocol_version),
+            handshake: Handshake::new(direction, settings.subnetwork(), settings.protocol_version()),
             remote: None,
             pings: Pings::default(),
             wants_headers: false,
         };
         let shared = Self {
-            id: config.next_peer_id(),
+            id: settings.node().next_peer_id(),
             config: config.clone(),
             direction,
             address,
             local_addr: None,
             connected_at: SystemTime::now(),
-            timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
+            timed_requests: settings.stall_rules().iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
             handles: AtomicUsize::new(0),
             kept: Arc::new(KeptByReceipts { lifecycle: Lifecycle::new(), outbound }),
@@ -175,7 +175,7 @@ impl Shared {
 
     /// Adds a record to the capture, if there is one.
     pub fn capture(&self, entry: Entry<'_>) {
-        if let Some(capture) = &self.settings().capture {
+        if let Some(capture) = self.settings().capture() {
             capture.record(self.id, entry);
         }
     }
@@ -227,7 +227,7 @@ impl Shared {
     /// [`LAST_REJECT`].
     pub fn end_with(&self, reject: &Reject, reason: DisconnectReason) -> Result<(), QueueError> {
         let mut frame = Vec::new();
-        encode_frame(reject, self.settings().network, &mut frame)?;
+        encode_frame(reject, self.settings().network(), &mut frame)?;
         self.outbound()
             .push_last(Command::Reject, &frame, reason.clone())
             .map_err(|_| QueueError::Closed(self.end_reason()))?;
@@ -258,7 +258,7 @@ impl Shared {
 
     /// Queues a message. Returns its position.
     pub fn queue_in<M: Encode + ?Sized>(&self, kind: MessageKind, message: &M, wait: Wait) -> Result<u64, QueueError> {
-        let network = self.settings().network;
+        let network = self.settings().network();
         let length = message.encoded_len();
         if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
@@ -285,7 +285,7 @@ impl Shared {
 
     /// Queues an encoded frame.
     pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<Receipt, QueueError> {
-        let peer = self.settings().network;
+        let peer = self.settings().network();
         if frame.network() != peer {
             return Err(QueueError::Network { frame: frame.network(), peer });
         }
@@ -388,11 +388,11 @@ impl Shared {
 
     /// `true` if the library answers `getseltip` for the program.
     pub fn answers_selected_tip(&self) -> bool {
-        self.settings().has_dag && self.settings().answer_selected_tip
+        self.settings().dag().is_some() && self.settings().answer_selected_tip()
     }
 
     pub fn offers(&self, services: Services) -> bool {
-        self.settings().services.contains(services)
+        self.settings().services().contains(services)
     }
 
     pub fn stats(&self) -> Stats {

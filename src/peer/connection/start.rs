@@ -18,7 +18,7 @@ pub(in crate::peer) fn start(
     direction: Direction,
     config: &Config,
 ) -> Result<Peer, StartError> {
-    let attempt = writer::write_attempt(config.settings().write_timeout);
+    let attempt = writer::write_attempt(config.settings().write_timeout());
     let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
     let (mut shared, wake_ups) = Shared::new(config, direction, address, shutdown);
@@ -39,7 +39,7 @@ pub(in crate::peer) fn start(
     for (started, (name, short, body)) in bodies.into_iter().enumerate() {
         let thread = thread::Builder::new()
             .name(format!("kpeer-{}-{short}", shared.id))
-            .stack_size(config.settings().stack_size);
+            .stack_size(config.settings().stack_size());
         let of_thread = Arc::clone(&shared);
         // A thread that cannot be started drops a half of the program's stream here, whose destructor may panic.
         let spawned = catch_panic(|| spawn(thread, move || run(of_thread, body)));
@@ -73,8 +73,7 @@ fn run(shared: Arc<Shared>, body: Body) {
     }
     // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one: two
     // panics of destructors at once abort the process.
-    let settings = shared.settings();
-    let (listener, dag) = (Arc::clone(&settings.listener), Arc::clone(&settings.dag));
+    let (listener, dag) = (Arc::clone(shared.config.shared_listener()), shared.settings().shared_dag());
     let _ = catch_panic(|| drop(shared));
     let _ = catch_panic(|| drop(listener));
     let _ = catch_panic(|| drop(dag));
@@ -89,7 +88,7 @@ fn last_callback(shared: &Arc<Shared>) {
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
     let peer = shared.own_handle();
-    if let Err(message) = catch_panic(|| shared.settings().listener.on_disconnect(&peer, &reason)) {
+    if let Err(message) = catch_panic(|| shared.config.listener().on_disconnect(&peer, &reason)) {
         let _ = catch_panic(|| warn!(target: LIFE, "{shared}: on_disconnect panicked: {message}"));
     }
 }

@@ -20,7 +20,7 @@ impl Shared {
     /// `queue_inventory` waits for one slice at most, however much the remote announces.
     pub fn note_announced(&self, items: &[Inventory]) {
         // Only as many items are stored as the known inventory can hold. The last ones are the newest.
-        let newest = items.len().saturating_sub(self.settings().known_inventory);
+        let newest = items.len().saturating_sub(self.settings().known_inventory());
         for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
             let mut announcements = self.announcements.lock();
             let Announcing::Open(open) = &mut *announcements else { return };
@@ -80,7 +80,7 @@ impl Shared {
         let was_due = announcements.due().is_some();
         announcements
             .queue(items, Instant::now())
-            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue })?;
+            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue() })?;
         Ok(!was_due && announcements.due().is_some())
     }
 
@@ -130,7 +130,7 @@ impl Shared {
         }
         let mut frame = Vec::new();
         // Cannot fail: a batch has at most a thousand items, and an `inv` may have 50 000.
-        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network, &mut frame) {
+        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network(), &mut frame) {
             error!(target: SENT, "{self}: a batch of announcements cannot be sent: {error}");
             return;
         }

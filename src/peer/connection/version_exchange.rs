@@ -34,16 +34,16 @@ impl Shared {
     fn version(&self) -> Version {
         let settings = self.settings();
         Version {
-            protocol_version: settings.protocol_version,
-            services: settings.services,
+            protocol_version: settings.protocol_version(),
+            services: settings.services(),
             time: unix_time(SystemTime::now()),
-            subnetwork: settings.subnetwork,
-            receiver: self.address.as_receiver(settings.proxy.as_deref()),
-            sender: NetAddress { services: settings.services, ip: Ipv6Addr::UNSPECIFIED, port: 0 },
-            nonce: self.config.new_nonce(),
-            user_agent: self.config.user_agent().clone(),
-            selected_tip: settings.dag.selected_tip(),
-            relay_transactions: settings.relay_transactions,
+            subnetwork: settings.subnetwork(),
+            receiver: self.address.as_receiver(settings.proxy()),
+            sender: NetAddress { services: settings.services(), ip: Ipv6Addr::UNSPECIFIED, port: 0 },
+            nonce: settings.node().new_nonce(),
+            user_agent: settings.user_agent().clone(),
+            selected_tip: settings.selected_tip(),
+            relay_transactions: settings.relay_transactions(),
         }
     }
 

@@ -202,7 +202,7 @@ impl Writer<'_> {
         };
         result.map_err(|error| {
             for (command, frame) in unreported {
-                self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
+                self.shared.config.listener().on_write(&self.peer, command, frame.len(), Some(&error));
             }
             self.failed(&error)
         })
@@ -225,7 +225,7 @@ impl Writer<'_> {
     /// Repeats an attempt that timed out or was interrupted, for at most the write timeout.
     fn retry<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
-        let limit = self.shared.settings().write_timeout;
+        let limit = self.shared.settings().write_timeout();
         loop {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
@@ -283,7 +283,7 @@ impl Writer<'_> {
             let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
             self.shared.outbound().progress().end_write(messages);
         }
-        let listener = &*self.shared.settings().listener;
+        let listener = self.shared.config.listener();
         for (command, frame) in frames {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
@@ -294,7 +294,7 @@ impl Writer<'_> {
     }
 
     fn failed(&self, error: &io::Error) -> Done {
-        match self.shared.settings().write_timeout {
+        match self.shared.settings().write_timeout() {
             // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
             // already ended, the call of `end` below has no effect.
             Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
