@@ -86,7 +86,7 @@ impl Config {
         &*self.listener
     }
 
-    pub(super) fn shared_listener(&self) -> &Arc<dyn Listener> {
+    pub(super) fn listener_pointer(&self) -> &Arc<dyn Listener> {
         &self.listener
     }
 

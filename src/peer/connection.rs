@@ -5,6 +5,7 @@
 //! is, and `trickle` collects announcements. `questions` are the requests whose callers wait for an answer.
 
 pub(in crate::peer) mod batch;
+pub(in crate::peer) mod callbacks;
 pub(in crate::peer) mod counters;
 pub(in crate::peer) mod frame_sizes;
 #[cfg(all(test, shuttle))]

@@ -79,7 +79,7 @@ impl Settings {
         &self.values
     }
 
-    pub(super) fn shared_dag(&self) -> Option<Arc<dyn DagView>> {
+    pub(super) fn dag_pointer(&self) -> Option<Arc<dyn DagView>> {
         self.values.dag.clone()
     }
 

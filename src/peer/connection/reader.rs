@@ -1,5 +1,6 @@
 //! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the listener.
 
+use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::outbound::MessageKind;
 use super::shared::{LAST_REJECT, Shared};
@@ -10,7 +11,7 @@ use crate::peer::panic::catch_panic;
 use crate::peer::rules::handshake::Step;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
 use crate::peer::stream::{self, ReadHalf};
-use crate::peer::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
+use crate::peer::{CustomCommands, DisconnectReason, OversizeFrames};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
 };
@@ -30,13 +31,10 @@ const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads until the stream ends or fails, or the connection must end. Then ends the connection.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
-    let peer = shared.own_handle();
-    let listener = shared.config.listener();
+pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, source: ReadHalf) {
     let mut reader = Reader {
         shared,
-        peer: &peer,
-        listener,
+        callbacks,
         decoder: FrameDecoder::new(shared.settings().network())
             .with_limits(shared.settings().payload_limits().clone().at_most(HANDSHAKE_PAYLOAD)),
         source,
@@ -54,8 +52,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
 
 struct Reader<'a> {
     shared: &'a Arc<Shared>,
-    peer: &'a Peer,
-    listener: &'a dyn Listener,
+    callbacks: &'a dyn Callbacks,
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
@@ -192,14 +189,14 @@ impl Reader<'_> {
                         (_, Err(error)) => self.refuse(size, error, clock)?,
                         (Then::Deliver, Ok(message)) => {
                             let is_verack = matches!(message, Message::VerAck(_));
-                            self.listener.deliver(self.peer, message);
+                            self.callbacks.deliver(message);
                             // A second `verack` ends the connection, so this runs once.
                             if is_verack {
-                                self.listener.on_handshake(self.peer);
+                                self.callbacks.on_handshake();
                             }
                         }
                         (Then::AnswerVersion { send_version }, Ok(message)) => {
-                            self.listener.deliver(self.peer, message);
+                            self.callbacks.deliver(message);
                             self.shared.answer_version(send_version)?;
                         }
                         (Then::Ignore, Ok(_)) => {}
@@ -257,7 +254,7 @@ impl Reader<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
             self.shared.lifecycle().handshake_done();
         }
-        self.listener.on_read(self.peer, size, Ok(command));
+        self.callbacks.on_read(size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
             Step::Skip => self.deliver(message).map(|_| Then::Ignore),
@@ -359,7 +356,7 @@ impl Reader<'_> {
     fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> ReadResult {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
-        self.listener.on_read(self.peer, size, Err(&error));
+        self.callbacks.on_read(size, Err(&error));
         if !self.handshake_done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
         }

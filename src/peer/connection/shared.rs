@@ -11,7 +11,6 @@ use crate::peer::capture::Entry;
 use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
-use crate::peer::receipt::Receipt;
 use crate::peer::rules::announcements::{Announcements, Announcing};
 use crate::peer::rules::deadlines::{Commands, Deadlines, Due};
 use crate::peer::rules::handshake::Handshake;
@@ -19,7 +18,7 @@ use crate::peer::rules::ping::Pings;
 use crate::peer::rules::score::Score;
 use crate::peer::settings::Settings;
 use crate::peer::stats::Remote;
-use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
+use crate::peer::{Direction, DisconnectReason, PeerAddress, QueueError, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Reject, Services, encode_frame, encode_sized,
 };
@@ -47,7 +46,7 @@ thread_local! {
 /// The state of one peer, shared by its threads and handles.
 pub(in crate::peer) struct Shared {
     pub id: u64,
-    pub config: Config,
+    settings: Arc<Settings>,
     pub direction: Direction,
     pub address: PeerAddress,
     /// The local address. `start` sets it before it starts the threads.
@@ -57,7 +56,7 @@ pub(in crate::peer) struct Shared {
     pub timed_requests: Commands,
     /// The commands of the messages that would answer a pending request, as bits of [`Commands`].
     awaited: AtomicU32,
-    /// How many handles the program has.
+    /// How many handles the program has. The first is the one that the constructor of the peer returns.
     pub handles: AtomicUsize,
     kept: Arc<KeptByReceipts>,
     pub questions: Questions,
@@ -119,8 +118,12 @@ pub(in crate::peer) struct WakeUps {
 }
 
 impl Shared {
-    pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, WakeUps) {
-        let settings = config.settings();
+    pub fn new(
+        settings: Arc<Settings>,
+        direction: Direction,
+        address: PeerAddress,
+        shutdown: Shutdown,
+    ) -> (Self, WakeUps) {
         let half_life = settings.score_limit().and_then(|limit| limit.half_life);
         let (outbound, work) = Outbound::new(settings.queue_limit(), settings.high_water_mark());
         let (wake_pinger, pinger) = bounded(1);
@@ -134,14 +137,13 @@ impl Shared {
         };
         let shared = Self {
             id: settings.node().next_peer_id(),
-            config: config.clone(),
             direction,
             address,
             local_addr: None,
             connected_at: SystemTime::now(),
             timed_requests: settings.stall_rules().iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
-            handles: AtomicUsize::new(0),
+            handles: AtomicUsize::new(1),
             kept: Arc::new(KeptByReceipts { lifecycle: Lifecycle::new(), outbound }),
             questions: Questions::default(),
             ending_with_reject: AtomicBool::new(false),
@@ -157,6 +159,7 @@ impl Shared {
                 wake_pinger,
             }))),
             shutdown: Mutex::new(Some(shutdown)),
+            settings,
         };
         (shared, WakeUps { writer: work, pinger })
     }
@@ -181,7 +184,7 @@ impl Shared {
     }
 
     pub fn settings(&self) -> &Settings {
-        self.config.settings()
+        &self.settings
     }
 
     /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
@@ -242,9 +245,9 @@ impl Shared {
         self.ending_with_reject.load(Ordering::Acquire)
     }
 
-    /// Queues a message of the program.
-    pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<Receipt, QueueError> {
-        self.queue_in(MessageKind::Ordinary, message, wait).map(|position| self.receipt(position))
+    /// Queues a message of the program. Returns its position.
+    pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<u64, QueueError> {
+        self.queue_in(MessageKind::Ordinary, message, wait)
     }
 
     /// Queues a message that the library sends by itself, such as a pong.
@@ -283,8 +286,8 @@ impl Shared {
         result
     }
 
-    /// Queues an encoded frame.
-    pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<Receipt, QueueError> {
+    /// Queues an encoded frame. Returns its position.
+    pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<u64, QueueError> {
         let peer = self.settings().network();
         if frame.network() != peer {
             return Err(QueueError::Network { frame: frame.network(), peer });
@@ -293,7 +296,7 @@ impl Shared {
             small if small.len() <= SMALL_FRAME => EncodedFrame::Small(small),
             _ => EncodedFrame::Shared(frame.shared()),
         };
-        self.push(frame.command(), queued, MessageKind::Ordinary, wait).map(|position| self.receipt(position))
+        self.push(frame.command(), queued, MessageKind::Ordinary, wait)
     }
 
     fn push(
@@ -310,11 +313,6 @@ impl Shared {
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
             (Refused::Timeout, Wait::No) => QueueError::Timeout { waited: Duration::ZERO },
         })
-    }
-
-    /// The receipt of the message at a position.
-    pub fn receipt(&self, position: u64) -> Receipt {
-        Receipt::new(position, Arc::clone(&self.kept))
     }
 
     /// Changes the deadlines. Wakes the pinger if a deadline is now earlier than the end of its sleep. Does nothing
@@ -425,11 +423,6 @@ impl Shared {
             wants_headers: state.wants_headers,
             score: self.score.lock().get(Instant::now()),
         }
-    }
-
-    /// A handle for the peer's own threads, which does not keep the connection alive.
-    pub fn own_handle(self: &Arc<Self>) -> Peer {
-        Peer::uncounted(Arc::clone(self))
     }
 }
 

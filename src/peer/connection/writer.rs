@@ -4,6 +4,7 @@
 //! or for the end of the connection.
 
 use super::batch::Batch;
+use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::frame_sizes::{FrameList, Frames};
 use super::outbound::Idle;
@@ -13,7 +14,7 @@ use crate::peer::disconnect::IoOperation;
 use crate::peer::locks::yield_now;
 use crate::peer::logging::{self, SENT};
 use crate::peer::panic::catch_panic;
-use crate::peer::{DisconnectReason, Peer, stream};
+use crate::peer::{DisconnectReason, stream};
 use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::debug;
@@ -38,8 +39,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
-    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+pub(in crate::peer) fn run(
+    shared: &Arc<Shared>,
+    callbacks: &dyn Callbacks,
+    out: Box<dyn Write + Send>,
+    wake_ups: &WakeUps,
+) {
+    let mut writer = Writer { shared, callbacks, out };
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
@@ -64,8 +70,13 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
 /// Like [`run`], for tests under shuttle. It polls the channels instead of waiting in `select!`, because shuttle does
 /// not know when a thread blocks there.
 #[cfg(all(test, shuttle))]
-pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
-    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+pub(in crate::peer) fn run_scheduled(
+    shared: &Arc<Shared>,
+    callbacks: &dyn Callbacks,
+    out: Box<dyn Write + Send>,
+    wake_ups: &WakeUps,
+) {
+    let mut writer = Writer { shared, callbacks, out };
     writer.serve(|_| {
         loop {
             if shared.ended().is_some() {
@@ -82,7 +93,7 @@ pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + 
 
 struct Writer<'a> {
     shared: &'a Arc<Shared>,
-    peer: Peer,
+    callbacks: &'a dyn Callbacks,
     out: Box<dyn Write + Send>,
 }
 
@@ -202,7 +213,7 @@ impl Writer<'_> {
         };
         result.map_err(|error| {
             for (command, frame) in unreported {
-                self.shared.config.listener().on_write(&self.peer, command, frame.len(), Some(&error));
+                self.callbacks.on_write(command, frame.len(), Some(&error));
             }
             self.failed(&error)
         })
@@ -283,13 +294,12 @@ impl Writer<'_> {
             let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
             self.shared.outbound().progress().end_write(messages);
         }
-        let listener = self.shared.config.listener();
         for (command, frame) in frames {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
             }
             self.shared.capture(Entry::Sent(frame));
-            listener.on_write(&self.peer, command, frame.len(), None);
+            self.callbacks.on_write(command, frame.len(), None);
         }
     }
 
