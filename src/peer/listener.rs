@@ -24,8 +24,8 @@ macro_rules! listener {
         /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
         /// callback's own peer returns an error. The library does not detect two mistakes:
         ///
-        /// - A listener may store a clone of a `Peer`, but must remove it, at the latest in `on_disconnect`. Otherwise the
-        ///   peer, its configuration and the listener keep each other alive, and are never dropped.
+        /// - A listener may store a clone of its own `Peer`. The clone keeps the connection open, as every handle does. If
+        ///   the program drops all other handles, the peer stays connected.
         /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
         ///   both wait for ever.
         ///
