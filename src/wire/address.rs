@@ -1,8 +1,10 @@
 //! Network addresses, and the messages `getaddr` and `addr`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
+use super::error::{DecodeError, EncodeError};
+use super::services::Services;
+use super::subnetwork::SubnetworkId;
 use super::subnetwork::{choice_size, read_choice, write_choice};
-use super::{DecodeError, EncodeError, Services, SubnetworkId};
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},

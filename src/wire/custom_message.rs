@@ -1,7 +1,10 @@
 //! Messages with a command of your own, or of newer nodes.
 
+use super::command::{Command, CustomCommand};
+use super::encode::Encode;
 use super::encode::sealed;
-use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
+use super::error::EncodeError;
+use super::parse_error::ParseError;
 use std::fmt;
 
 /// A message whose command is not one of the protocol's 25. Its payload can be any bytes.
