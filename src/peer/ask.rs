@@ -1,7 +1,8 @@
 //! Methods that send a request to the remote and wait for the answer.
 
 use super::connection::questions::Awaited;
-use super::{AskError, Peer, WaitError, WaitedFor};
+use super::error::{AskError, WaitError, WaitedFor};
+use super::handle::Peer;
 use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Ping, Request, Transaction};
 use crossbeam_channel::{bounded, select};
 use std::time::{Duration, Instant};

@@ -2,7 +2,10 @@
 
 pub(super) mod builder;
 
-use super::{ConfigError, Listener, Settings, StallRule};
+use super::error::ConfigError;
+use super::listener::Listener;
+use super::rules::stall_rule::StallRule;
+use super::settings::Settings;
 use std::{fmt, ops::Deref, sync::Arc};
 
 /// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap,

@@ -1,6 +1,10 @@
 //! Dialling: from a host name to a peer whose handshake is done.
 
-use super::{Config, DisconnectReason, Peer, PeerAddress, StartError, WaitError};
+use super::address::PeerAddress;
+use super::config::Config;
+use super::disconnect::DisconnectReason;
+use super::error::{StartError, WaitError};
+use super::handle::Peer;
 use crate::wire::{Network, ParseError};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{

@@ -1,6 +1,9 @@
 //! Sending and waiting for the program's own payload types.
 
-use super::{Inbox, Peer, QueueError, Receipt, WaitError, WaitedFor};
+use super::error::{QueueError, WaitError, WaitedFor};
+use super::handle::Peer;
+use super::inbox::Inbox;
+use super::receipt::Receipt;
 use crate::wire::{Command, CustomCommand, CustomMessage, CustomPayload, Message};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The errors of calls that queue a message, wait, ask, build a configuration or start a peer.
 
-use super::DisconnectReason;
+use super::disconnect::DisconnectReason;
 use crate::wire::{
     Command, CustomCommand, EncodeError, Inventory, Network, ParseError, Reject, Sanitised, UserAgentError, padded,
 };

@@ -2,7 +2,10 @@
 
 mod state;
 
-use super::{DisconnectReason, Listener, Peer, WaitError, WaitedFor};
+use super::disconnect::DisconnectReason;
+use super::error::{WaitError, WaitedFor};
+use super::handle::Peer;
+use super::listener::Listener;
 use crate::wire::{Command, Encode, FrameError, Message, Payload};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Snapshot, State};

@@ -1,6 +1,7 @@
 //! The listener: the callbacks by which a peer reports to the program.
 
-use super::{DisconnectReason, Peer};
+use super::disconnect::DisconnectReason;
+use super::handle::Peer;
 use crate::wire::{unboxed, *};
 use std::io;
 use std::sync::Arc;

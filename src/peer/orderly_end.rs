@@ -1,7 +1,9 @@
 //! Orderly ends: the last message is written before the connection closes.
 
 use super::connection::send_progress::Outcome;
-use super::{DisconnectReason, Peer, QueueError};
+use super::disconnect::DisconnectReason;
+use super::error::QueueError;
+use super::handle::Peer;
 use crate::wire::Reject;
 use std::time::{Duration, Instant};
 use thiserror::Error;

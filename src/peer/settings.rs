@@ -7,8 +7,13 @@ pub(super) use node::{Node, UserAgentPart};
 pub(super) use values::Values;
 pub use values::{CustomCommands, OversizeFrames};
 
+use super::capture::Capture;
+use super::dag_view::DagView;
+use super::error::ConfigError;
 use super::rules::deadlines::Timeouts;
-use super::{Capture, ConfigError, DagView, RateLimit, ScoreLimit, StallRule};
+use super::rules::rate_limit::RateLimit;
+use super::rules::score::ScoreLimit;
+use super::rules::stall_rule::StallRule;
 use crate::wire::{Hash, Network, PayloadLimits, Services, SubnetworkId, UserAgent};
 use std::{fmt, sync::Arc, time::Duration};
 

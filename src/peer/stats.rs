@@ -1,6 +1,6 @@
 //! The statistics of a peer, as one consistent snapshot.
 
-use super::{Direction, PeerAddress};
+use super::address::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
 use std::{
     array,

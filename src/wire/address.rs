@@ -3,8 +3,7 @@
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
 use super::error::{DecodeError, EncodeError};
 use super::services::Services;
-use super::subnetwork::SubnetworkId;
-use super::subnetwork::{choice_size, read_choice, write_choice};
+use super::subnetwork::{SubnetworkId, choice_size, read_choice, write_choice};
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},

@@ -1,8 +1,7 @@
 //! Messages with a command of your own, or of newer nodes.
 
 use super::command::{Command, CustomCommand};
-use super::encode::Encode;
-use super::encode::sealed;
+use super::encode::{Encode, sealed};
 use super::error::EncodeError;
 use super::parse_error::ParseError;
 use std::fmt;

@@ -1,13 +1,11 @@
 //! `version`: the message that introduces a node.
 
-use super::address::NetAddress;
-use super::address::unix_time;
+use super::address::{NetAddress, unix_time};
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, var_bytes_size};
 use super::error::{DecodeError, EncodeError};
 use super::hash::Hash;
 use super::services::Services;
-use super::subnetwork::SubnetworkId;
-use super::subnetwork::{choice_size, read_choice, write_choice};
+use super::subnetwork::{SubnetworkId, choice_size, read_choice, write_choice};
 use super::user_agent::UserAgent;
 use std::time::SystemTime;
 

@@ -1,10 +1,14 @@
 //! The builder of a configuration.
 
 use super::Config;
-use crate::peer::settings::{UserAgentPart, Values};
-use crate::peer::{
-    Capture, ConfigError, CustomCommands, DagView, Listener, OversizeFrames, RateLimit, ScoreLimit, Settings, StallRule,
-};
+use crate::peer::capture::Capture;
+use crate::peer::dag_view::DagView;
+use crate::peer::error::ConfigError;
+use crate::peer::listener::Listener;
+use crate::peer::rules::rate_limit::RateLimit;
+use crate::peer::rules::score::ScoreLimit;
+use crate::peer::rules::stall_rule::StallRule;
+use crate::peer::settings::{CustomCommands, OversizeFrames, Settings, UserAgentPart, Values};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -13,7 +13,7 @@ pub(in crate::peer) use queue::{EncodedFrame, MessageKind, Refused};
 
 use super::batch::{Batch, SMALL_BATCH};
 use super::send_progress::SendProgress;
-use crate::peer::DisconnectReason;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::locks::Mutex;
 use crate::wire::Command;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -2,7 +2,7 @@
 
 use super::outbound::{MessageKind, Wait};
 use super::shared::Shared;
-use crate::peer::DisconnectReason;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::logging::SENT;
 use crate::peer::panic::catch_panic;
 use crate::peer::rules::deadlines::Due;

@@ -5,13 +5,13 @@ use super::counters::Stamp;
 use super::outbound::MessageKind;
 use super::shared::{LAST_REJECT, Shared};
 use crate::peer::capture::Entry;
-use crate::peer::disconnect::{HandshakeError, IoOperation};
+use crate::peer::disconnect::{DisconnectReason, HandshakeError, IoOperation};
 use crate::peer::logging::{self, LIFE, RECEIVED, SENT};
 use crate::peer::panic::catch_panic;
 use crate::peer::rules::handshake::Step;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
+use crate::peer::settings::{CustomCommands, OversizeFrames};
 use crate::peer::stream::{self, ReadHalf};
-use crate::peer::{CustomCommands, DisconnectReason, OversizeFrames};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
 };

@@ -7,7 +7,10 @@ use super::counters::Counters;
 use super::lifecycle::Lifecycle;
 use super::outbound::{EncodedFrame, MessageKind, Outbound, Refused, SMALL_FRAME, Wait};
 use super::questions::Questions;
+use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::capture::Entry;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::QueueError;
 use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
@@ -17,8 +20,7 @@ use crate::peer::rules::handshake::Handshake;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::score::Score;
 use crate::peer::settings::Settings;
-use crate::peer::stats::Remote;
-use crate::peer::{Direction, DisconnectReason, PeerAddress, QueueError, Stats};
+use crate::peer::stats::{Remote, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Reject, Services, encode_frame, encode_sized,
 };

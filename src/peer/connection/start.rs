@@ -4,11 +4,14 @@ use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
 use super::shared::Shared;
 use super::{pinger, reader, writer};
+use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::capture::Entry;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::StartError;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
 use crate::peer::settings::Settings;
-use crate::peer::{Direction, DisconnectReason, Halves, PeerAddress, StartError, Stream};
+use crate::peer::stream::{Halves, Stream};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 

@@ -4,7 +4,7 @@
 use super::outbound::{EncodedFrame, MessageKind, Wait};
 use super::send_progress::Outcome;
 use super::shared::Shared;
-use crate::peer::QueueError;
+use crate::peer::error::QueueError;
 use crate::peer::locks::unlock_fair;
 use crate::peer::logging::SENT;
 use crate::peer::rules::announcements::{Announcements, Announcing, TRICKLE_BATCH};

@@ -4,8 +4,9 @@
 
 use super::outbound::MessageKind;
 use super::shared::{Shared, State};
+use crate::peer::address::Direction;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::stats::Remote;
-use crate::peer::{Direction, DisconnectReason};
 use crate::wire::{NetAddress, VerAck, Version};
 use std::net::Ipv6Addr;
 use std::time::{SystemTime, UNIX_EPOCH};

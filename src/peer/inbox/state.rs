@@ -1,7 +1,7 @@
 //! The messages of an inbox, and a copy of the list of them that needs no lock.
 
-use super::super::DisconnectReason;
 use crate::peer::connection::thread_identity::PeerIdentity;
+use crate::peer::disconnect::DisconnectReason;
 use crate::wire::{Command, Encode, Message};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,8 +1,13 @@
 //! The values of the settings: their defaults, and the check that they can be used.
 
 use crate::peer::address::proxy_host;
+use crate::peer::capture::Capture;
+use crate::peer::dag_view::DagView;
+use crate::peer::error::ConfigError;
 use crate::peer::rules::deadlines::Timeouts;
-use crate::peer::{Capture, ConfigError, DagView, RateLimit, ScoreLimit, StallRule};
+use crate::peer::rules::rate_limit::RateLimit;
+use crate::peer::rules::score::ScoreLimit;
+use crate::peer::rules::stall_rule::StallRule;
 use crate::wire::{Network, PROTOCOL_VERSION, ParseError, PayloadLimits, Services, SubnetworkId};
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,7 @@
 //! The reading side of a scripted remote.
 
 use super::{SHORTEST, ScriptedRemote, is_timeout, left};
-use crate::testing::frame_buffer;
-use crate::testing::{End, RemoteStream, ScriptError};
+use crate::testing::{End, RemoteStream, ScriptError, frame_buffer};
 use crate::wire::{CustomPayload, Message, Payload, Ping, Pong};
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
