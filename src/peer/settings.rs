@@ -24,12 +24,12 @@ use std::{fmt, sync::Arc, time::Duration};
 /// [`ConfigBuilder`](crate::ConfigBuilder) documents the settings and their defaults.
 ///
 /// ```
-/// use kaspa_peer::wire::{Network, SendHeaders, Services, Version};
+/// use kaspa_peer::wire::{Network, SendHeaders, Services};
 /// use kaspa_peer::{Config, Listener, Peer};
 /// # use kaspa_peer::Inbox;
 /// # use std::time::Duration;
 ///
-/// /// Requests headers instead of inventories, if its node offers blocks.
+/// /// Asks remotes to announce blocks with `headers`, if the node offers blocks.
 /// struct PrefersHeaders;
 ///
 /// impl Listener for PrefersHeaders {
