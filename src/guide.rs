@@ -1,4 +1,5 @@
-//! Longer texts: recipes, TLS, a table for those who know the original Go package, security, speed, and internals for maintainers.
+//! Longer texts: recipes, TLS, a table for those who know the original Go package, security, speed, and internals for
+//! maintainers.
 
 #[doc = include_str!("guide/recipes.md")]
 pub mod recipes {}

@@ -17,8 +17,8 @@
 //!
 //! # The threads of a peer
 //!
-//! Each [`Peer`] has three threads, which sleep until there is something to do. A peer without traffic takes some 50 KiB of memory and no
-//! processor time.
+//! Each [`Peer`] has three threads, which sleep until there is something to do. A peer without traffic takes some 50
+//! KiB of memory and no processor time.
 //!
 //! ```text
 //!             ┌──────────────┐ messages  ┌──────────┐
@@ -38,9 +38,9 @@
 //!
 //! ## Connect
 //!
-//! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials a remote and
-//! waits for the handshake. [`Peer::inbound`] starts a peer on a connection that your program has accepted. Here one thread accepts a
-//! connection, and the other thread dials:
+//! A [`Config`] describes your node. Build it once, and use it for all connections of the node. [`Peer::connect`] dials
+//! a remote and waits for the handshake. [`Peer::inbound`] starts a peer on a connection that your program has
+//! accepted. Here one thread accepts a connection, and the other thread dials:
 //!
 //! ```
 //! use kaspa_peer::wire::Network;
@@ -239,9 +239,10 @@
 //! ```
 //!
 //! The methods [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs),
-//! [`push_get_headers`](Peer::push_get_headers), [`push_get_locator`](Peer::push_get_locator), [`push_locator`](Peer::push_locator) and
-//! [`push_reject`](Peer::push_reject) queue other common messages, with kaspad's filters. For example, they do not repeat the last
-//! request, and they cut a long list of addresses down to a random selection.
+//! [`push_get_headers`](Peer::push_get_headers), [`push_get_locator`](Peer::push_get_locator),
+//! [`push_locator`](Peer::push_locator) and [`push_reject`](Peer::push_reject) queue other common messages, with
+//! kaspad's filters. For example, they do not repeat the last request, and they cut a long list of addresses down to a
+//! random selection.
 //!
 //! ## Observe
 //!
@@ -267,8 +268,8 @@
 //! A [`Capture`] records each frame of a node's peers in a file. [`CaptureReader`] reads this file, and the program
 //! `kpeer inspect` shows it.
 //!
-//! The crate logs with [`log`](https://docs.rs/log). It formats nothing for a level that is off. With `env_logger`, for example,
-//! `RUST_LOG=kaspa_peer=debug` shows these targets:
+//! The crate logs with [`log`](https://docs.rs/log). It formats nothing for a level that is off. With `env_logger`, for
+//! example, `RUST_LOG=kaspa_peer=debug` shows these targets:
 //!
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
@@ -456,13 +457,14 @@
 //! |---|---|
 //! | `serde` | The types of [`wire`] that are messages or parts of messages, [`Stats`] and its parts, [`DisconnectReason`] and its parts, [`PeerAddress`] and [`Direction`] implement `Serialize` and `Deserialize`. No other part of the API depends on a feature. |
 //!
-//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, and services as a number. Text from
-//! the wire is written as text, or as `{"hex": …}` if it is not UTF-8. A message is an object whose only key is the command.
-//! Deserializing validates a transaction or a block in the same way as decoding does.
+//! In text formats such as JSON, hashes are written as `Display` shows them, other bytes as hex, and services as a
+//! number. Text from the wire is written as text, or as `{"hex": …}` if it is not UTF-8. A message is an object whose
+//! only key is the command. Deserializing validates a transaction or a block in the same way as decoding does.
 //!
 //! # Examples
 //!
-//! The directory `examples` of the repository has programs of about a hundred lines. Run one with `cargo run --example NAME`:
+//! The directory `examples` of the repository has programs of about a hundred lines. Run one with
+//! `cargo run --example NAME`:
 //!
 //! | name | shows |
 //! |---|---|
@@ -474,7 +476,8 @@
 //! | `capture` | recording the traffic and reading it back |
 //! | `socks5_dial` | dialling through a SOCKS5 proxy such as Tor |
 //!
-//! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays, inspects and measures.
+//! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays,
+//! inspects and measures.
 
 // On nightly, for docs.rs: items that need a feature say so.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -491,7 +494,7 @@ pub use peer::{
     AskError, Capture, CaptureReader, CaptureRecord, Captured, CloseError, Config, ConfigBuilder, ConfigError,
     ConnectError, CustomCommands, DagView, Direction, DisconnectReason, Event, EventKind, HandshakeError, Inbox,
     IoOperation, Listener, OversizeFrames, Peer, PeerAddress, ProtocolViolation, QueueError, RateLimit, Receipt,
-    ScoreLimit, StallRule, StartError, Stats, WaitError, WaitedFor, events,
+    ScoreLimit, Settings, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
 /// A re-export of `crossbeam_channel`. [`events()`] and [`Receipt::receiver`] return channels of this crate, and its

@@ -54,8 +54,8 @@ impl Stream for TlsStream {
     }
 }
 
-/// The session is locked only to encrypt and to decrypt. A thread that waited for the socket with the lock held would keep
-/// the other thread from using the other direction, and two nodes that do this to each other would wait for ever.
+/// The session is locked only to encrypt and to decrypt. A thread that waited for the socket with the lock held would
+/// keep the other thread from using the other direction, and two nodes that do this to each other would wait for ever.
 struct Shared {
     session: Mutex<Connection>,
     socket: TcpStream,

@@ -1,10 +1,14 @@
 //! Methods that send a request to the remote and wait for the answer.
 
 use super::connection::questions::Awaited;
-use super::{AskError, Peer, WaitError};
-use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Request, Transaction};
-use crossbeam_channel::select;
+use super::error::{AskError, WaitError, WaitedFor};
+use super::handle::Peer;
+use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Ping, Request, Transaction};
+use crossbeam_channel::{bounded, select};
 use std::time::{Duration, Instant};
+
+/// How long [`Peer::ping`] waits for the pong.
+const PING_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Peer {
     /// Sends a request and waits, at most `timeout`, for its answer.
@@ -86,14 +90,49 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// As [`send_message`](Self::send_message) and [`ping_timeout`](Self::ping_timeout). After [`WaitError::InCallback`] nothing was
-    /// sent.
+    /// As [`send_message`](Self::send_message) and [`ping_timeout`](Self::ping_timeout). After
+    /// [`WaitError::InCallback`] nothing was sent.
     pub fn send_and_ping<M: Encode + ?Sized>(&self, message: &M, timeout: Duration) -> Result<Duration, WaitError> {
         // Checked first, so that nothing was sent if the call is refused.
         self.shared().lifecycle().identity().check_not_current()?;
         let started = Instant::now();
         self.send_message(message, timeout)?;
         self.ping_timeout(timeout.saturating_sub(started.elapsed())).map_err(|error| error.with_timeout(timeout))
+    }
+
+    /// Sends a `ping`, waits up to 30 s for the `pong`, and returns the round-trip time.
+    ///
+    /// Remotes handle messages in order, so the `pong` also shows that the remote has handled the messages that were
+    /// sent before the `ping`.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Timeout`] if no `pong` arrived in time; [`WaitError::Closed`] if the connection has ended;
+    /// [`WaitError::Queue`] if the `ping` could not be queued; [`WaitError::InCallback`] in a callback of this peer.
+    pub fn ping(&self) -> Result<Duration, WaitError> {
+        self.ping_timeout(PING_TIMEOUT)
+    }
+
+    /// Like [`ping`](Self::ping), but waits up to `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, WaitError> {
+        self.shared().lifecycle().identity().check_not_current()?;
+        let nonce = self.settings().node().ping_nonce();
+        let (answer, rtt) = bounded(1);
+        self.shared().state.lock().pings.wait(nonce, answer);
+        let result = self.queue_message(&Ping { nonce }).map_err(WaitError::from).and_then(|_| {
+            select! {
+                recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared().end_reason())),
+                // If both channels are ready, either branch may run. A `pong` that has arrived is returned in both.
+                recv(self.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared().end_reason())),
+                default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
+            }
+        });
+        self.shared().state.lock().pings.forget(nonce);
+        result
     }
 
     fn question<M: Encode>(&self, request: &M, awaited: Awaited, timeout: Duration) -> Result<Message, AskError> {

@@ -26,17 +26,17 @@ use std::{
 /// Records the traffic of a node's peers, see [`ConfigBuilder::capture`](super::ConfigBuilder::capture). All clones
 /// write to the same output.
 ///
-/// Recording copies the record into a buffer of 8 MiB. A thread of the capture, `kpeer-capture`, writes it to the output,
-/// at the latest a second after it was recorded. When a peer ends, everything recorded of it is written before
+/// Recording copies the record into a buffer of 8 MiB. A thread of the capture, `kpeer-capture`, writes it to the
+/// output, at the latest a second after it was recorded. When a peer ends, everything recorded of it is written before
 /// [`on_disconnect`](super::Listener::on_disconnect) runs, if that takes at most a second.
 ///
 /// No error of a capture ends a peer:
 ///
 /// - If the limit is reached, or if writing fails or panics, the capture stops with a warning in the log.
 ///   [`continue_in`](Self::continue_in) then records to another output.
-/// - If the buffer is full, because the output is slower than the traffic, a peer waits for at most a second. Then it drops
-///   the record, and so do all peers until the output has accepted something. The log has one warning for each output, and
-///   [`dropped`](Self::dropped) counts the records.
+/// - If the buffer is full, because the output is slower than the traffic, a peer waits for at most a second. Then it
+///   drops the record, and so do all peers until the output has accepted something. The log has one warning for each
+///   output, and [`dropped`](Self::dropped) counts the records.
 ///
 /// The output may use the capture that writes to it, for example to rotate files with [`written`](Self::written) and
 /// [`continue_in`](Self::continue_in). An output that keeps a clone of its own capture is never dropped.
@@ -83,22 +83,23 @@ use std::{
 /// | 4: a malformed frame was received | text: the [`FrameError`](crate::wire::FrameError) as it is displayed |
 ///
 /// The limit counts every byte of the file. The first record that would exceed the limit is left out, and so is every
-/// later record. A rest is at most [`HEADER_SIZE`](crate::wire::HEADER_SIZE) + [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is
-/// UTF-8 without control characters. A received frame had the right magic number and checksum. If its payload is
-/// malformed, a record of kind 4 follows. If the header or the checksum of a frame is wrong, only the error is
-/// recorded.
+/// later record. A rest is at most [`HEADER_SIZE`](crate::wire::HEADER_SIZE) +
+/// [`MAX_PAYLOAD`](crate::wire::MAX_PAYLOAD) bytes long. Text is UTF-8 without control characters. A received frame had
+/// the right magic number and checksum. If its payload is malformed, a record of kind 4 follows. If the header or the
+/// checksum of a frame is wrong, only the error is recorded.
 ///
 /// Every output of [`continue_in`](Self::continue_in) is a file of its own, with its own 12 bytes. A reader must expect
 ///
-/// - *a file that ends inside a record*, if the program was killed or the disk was full. The records before it are good:
-///   [`CaptureReader`] returns them, and then an error.
-/// - *an unknown kind or version*. `CaptureReader` refuses either. A record of an unknown kind can be skipped by its length.
+/// - *a file that ends inside a record*, if the program was killed or the disk was full. The records before it are
+///   good: [`CaptureReader`] returns them, and then an error.
+/// - *an unknown kind or version*. `CaptureReader` refuses either. A record of an unknown kind can be skipped by its
+///   length.
 /// - *a length that is too large*, in a damaged file. `CaptureReader` refuses it. Other readers should not allocate
 ///   memory for such a length.
 /// - *records of different peers in any order*. Only the records of one thread of one peer are in order. A sent frame
 ///   is recorded after it was written, so the record of an answer can come before that of its request.
-/// - *peers without a start or an end*, in a file that was begun later or ended earlier, and *frames that are missing*, if
-///   records were [dropped](Self::dropped).
+/// - *peers without a start or an end*, in a file that was begun later or ended earlier, and *frames that are missing*,
+///   if records were [dropped](Self::dropped).
 /// - *the same id twice*, if two nodes share a capture. Ids count up from 1 for each node.
 /// - *times that go back*, if the clock was set.
 #[derive(Clone)]

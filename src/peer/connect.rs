@@ -1,6 +1,10 @@
 //! Dialling: from a host name to a peer whose handshake is done.
 
-use super::{Config, DisconnectReason, Peer, PeerAddress, StartError, WaitError};
+use super::address::PeerAddress;
+use super::config::Config;
+use super::disconnect::DisconnectReason;
+use super::error::{StartError, WaitError};
+use super::handle::Peer;
 use crate::wire::{Network, ParseError};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
@@ -103,17 +107,18 @@ impl fmt::Display for HandshakeFailure<'_> {
 impl Peer {
     /// Dials a node and waits until the handshake is done.
     ///
-    /// `address` is text, a [`SocketAddr`] or a [`PeerAddress`], and is read as a `PeerAddress`: `host`, `host:port`, an IP
-    /// address, or an IP address with a port. Without a port, or with port 0, it uses the default port of the network; a custom
-    /// network has none. A host name is resolved, and its addresses are tried one after the other.
+    /// `address` is text, a [`SocketAddr`] or a [`PeerAddress`], and is read as a `PeerAddress`: `host`, `host:port`,
+    /// an IP address, or an IP address with a port. Without a port, or with port 0, it uses the default port of the
+    /// network; a custom network has none. A host name is resolved, and its addresses are tried one after the other.
     ///
-    /// `timeout` limits resolving, connecting and the handshake together. The call cannot be cancelled before: a program that
-    /// must be able to stop soon passes a short timeout, or calls this on a thread of its own.
+    /// `timeout` limits resolving, connecting and the handshake together. The call cannot be cancelled before: a
+    /// program that must be able to stop soon passes a short timeout, or calls this on a thread of its own.
     ///
     /// Each attempt whose TCP connection was made is a peer, also if its handshake fails. The listener then gets
     /// [`on_disconnect`](super::Listener::on_disconnect) for it, in addition to the error that this method returns.
     ///
-    /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake is done.
+    /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake
+    /// is done.
     ///
     /// ```
     /// use kaspa_peer::{Config, Peer, wire::Network};

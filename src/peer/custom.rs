@@ -1,6 +1,9 @@
 //! Sending and waiting for the program's own payload types.
 
-use super::{Inbox, Peer, QueueError, Receipt, WaitError, WaitedFor};
+use super::error::{QueueError, WaitError, WaitedFor};
+use super::handle::Peer;
+use super::inbox::Inbox;
+use super::receipt::Receipt;
 use crate::wire::{Command, CustomCommand, CustomMessage, CustomPayload, Message};
 use std::time::Duration;
 
@@ -61,12 +64,14 @@ impl Peer {
 }
 
 impl Inbox {
-    /// Like [`wait_for`](Self::wait_for), for a payload of a type of your own. See the example at [`Peer::queue_custom`].
+    /// Like [`wait_for`](Self::wait_for), for a payload of a type of your own. See the example at
+    /// [`Peer::queue_custom`].
     ///
     /// # Errors
     ///
-    /// As [`wait_for`](Self::wait_for). [`WaitError::CustomPayload`] if the payload does not decode; the message is taken
-    /// from the inbox then, too. [`WaitError::CustomCommand`] if [`T::COMMAND`](CustomPayload::COMMAND) is not a custom command.
+    /// As [`wait_for`](Self::wait_for). [`WaitError::CustomPayload`] if the payload does not decode; the message is
+    /// taken from the inbox then, too. [`WaitError::CustomCommand`] if [`T::COMMAND`](CustomPayload::COMMAND) is not a
+    /// custom command.
     pub fn wait_for_custom<T: CustomPayload>(&self, timeout: Duration) -> Result<T, WaitError> {
         let command: CustomCommand = T::COMMAND.parse().map_err(WaitError::CustomCommand)?;
         let message = self.wait_for_command(Command::Custom(command), timeout)?;

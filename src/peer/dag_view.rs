@@ -3,8 +3,8 @@
 use crate::wire::Hash;
 use std::sync::Arc;
 
-/// A view of the program's block DAG, see [`ConfigBuilder::dag`](super::ConfigBuilder::dag). The default methods describe an
-/// empty DAG.
+/// A view of the program's block DAG, see [`ConfigBuilder::dag`](super::ConfigBuilder::dag). The default methods
+/// describe an empty DAG.
 ///
 /// Peers call these methods on their own threads. A view that the rest of the program also uses can be an `Arc`.
 ///
@@ -41,8 +41,9 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait DagView: Send + Sync + 'static {
-    /// The selected tip, which each remote receives in our `version` and in answer to `getseltip`. [`Hash::ZERO`] if there is
-    /// none. [`ConfigBuilder::answer_selected_tip`](super::ConfigBuilder::answer_selected_tip) turns the answers off.
+    /// The selected tip, which each remote receives in our `version` and in answer to `getseltip`. [`Hash::ZERO`] if
+    /// there is none. [`ConfigBuilder::answer_selected_tip`](super::ConfigBuilder::answer_selected_tip) turns the
+    /// answers off.
     fn selected_tip(&self) -> Hash {
         Hash::ZERO
     }

@@ -27,7 +27,8 @@ pub(super) fn kept_text(text: &str) -> String {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// This side disconnected: with [`Peer::disconnect`](super::Peer::disconnect), or because the last handle was dropped.
+    /// This side disconnected: with [`Peer::disconnect`](super::Peer::disconnect), or because the last handle was
+    /// dropped.
     Local,
     /// The remote closed the connection after the handshake. During the handshake the reason is
     /// [`HandshakeError::RemoteClosed`].
@@ -66,7 +67,8 @@ pub enum DisconnectReason {
         /// The bloom filter command.
         command: Command,
     },
-    /// The remote sent a custom command, and the configuration has [`CustomCommands::Disconnect`](super::CustomCommands).
+    /// The remote sent a custom command, and the configuration has
+    /// [`CustomCommands::Disconnect`](super::CustomCommands).
     CustomCommand(Command),
     /// The outbound queue had no room for an automatic answer: the remote sends requests and does not read the answers.
     QueueFull {
@@ -80,7 +82,8 @@ pub enum DisconnectReason {
     },
     /// The remote sent more than the rate limit for longer than [`RateLimit::end_after`](super::RateLimit::end_after).
     RateExceeded {
-        /// The time for which a remote may exceed the rate limit: [`RateLimit::end_after`](super::RateLimit::end_after).
+        /// The time for which a remote may exceed the rate limit:
+        /// [`RateLimit::end_after`](super::RateLimit::end_after).
         limit: Duration,
     },
     /// The points that the program gave with [`Peer::misbehaved`](super::Peer::misbehaved) reached the score limit.
@@ -222,9 +225,9 @@ pub enum HandshakeError {
     Malformed(FrameError),
     /// The remote sent a `reject` instead of finishing the handshake.
     ///
-    /// Before the remote's `version` the `reject` ends the connection at once, and no callback is called for it. Later the
-    /// listener gets it too, and this is the reason if the remote then closes the connection. At most 512 bytes of each
-    /// text of the `reject` are kept.
+    /// Before the remote's `version` the `reject` ends the connection at once, and no callback is called for it. Later
+    /// the listener gets it too, and this is the reason if the remote then closes the connection. At most 512 bytes of
+    /// each text of the `reject` are kept.
     #[error("rejected by the remote: {} ({})", .0.reason, .0.code)]
     Rejected(Box<Reject>),
     /// The remote closed the connection before the handshake was done, and sent no `reject`.

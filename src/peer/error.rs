@@ -1,6 +1,6 @@
 //! The errors of calls that queue a message, wait, ask, build a configuration or start a peer.
 
-use super::DisconnectReason;
+use super::disconnect::DisconnectReason;
 use crate::wire::{
     Command, CustomCommand, EncodeError, Inventory, Network, ParseError, Reject, Sanitised, UserAgentError, padded,
 };
@@ -107,8 +107,8 @@ pub enum WaitError {
     /// The call was made in a callback of the same peer, where waiting would last for ever: the peer's thread continues
     /// only when the callback returns.
     InCallback,
-    /// The [`COMMAND`](crate::wire::CustomPayload::COMMAND) of the payload type is not a custom command, so that no message of
-    /// the type can arrive.
+    /// The [`COMMAND`](crate::wire::CustomPayload::COMMAND) of the payload type is not a custom command, so that no
+    /// message of the type can arrive.
     CustomCommand(ParseError),
     /// The payload of the custom message that arrived does not decode, see
     /// [`Inbox::wait_for_custom`](super::Inbox::wait_for_custom).
@@ -192,7 +192,8 @@ impl From<QueueError> for WaitError {
     }
 }
 
-/// The reason [`Peer::ask`](super::Peer::ask), [`Peer::fetch_block`](super::Peer::fetch_block) or [`Peer::fetch_transaction`](super::Peer::fetch_transaction) returned no answer.
+/// The reason [`Peer::ask`](super::Peer::ask), [`Peer::fetch_block`](super::Peer::fetch_block) or
+/// [`Peer::fetch_transaction`](super::Peer::fetch_transaction) returned no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AskError {
@@ -225,7 +226,8 @@ pub enum AskError {
         /// The largest number of calls that can wait at the same time.
         max: usize,
     },
-    /// The call was made in a callback of the same peer, which reads nothing until the callback returns. Ask on another thread.
+    /// The call was made in a callback of the same peer, which reads nothing until the callback returns. Ask on another
+    /// thread.
     #[error("a callback cannot wait for an answer from its own peer: ask on another thread")]
     InCallback,
 }

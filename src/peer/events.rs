@@ -1,6 +1,8 @@
 //! Events: a channel that receives the messages of any number of peers, for programs that prefer a loop to callbacks.
 
-use super::{DisconnectReason, Listener, Peer};
+use super::disconnect::DisconnectReason;
+use super::handle::Peer;
+use super::listener::Listener;
 use crate::wire::Message;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use std::fmt;
@@ -43,8 +45,8 @@ impl Drop for Slot {
     }
 }
 
-/// A listener that sends each message as an event to a channel. Returned by [`events`]. Clones send to the same channel and
-/// share its capacity.
+/// A listener that sends each message as an event to a channel. Returned by [`events`]. Clones send to the same channel
+/// and share its capacity.
 #[derive(Clone)]
 pub struct EventListener {
     events: Sender<Event>,

@@ -1,5 +1,5 @@
-//! Fuzz harnesses that need private types. Each takes bytes, which choose what happens, and panics if a property does not
-//! hold.
+//! Fuzz harnesses that need private types. Each takes bytes, which choose what happens, and panics if a property does
+//! not hold.
 //!
 //! The targets in `tests/fuzz` run them on the inputs of a fuzzer, and the unit tests below on random bytes.
 

@@ -2,7 +2,10 @@
 
 mod state;
 
-use super::{DisconnectReason, Listener, Peer, WaitError, WaitedFor};
+use super::disconnect::DisconnectReason;
+use super::error::{WaitError, WaitedFor};
+use super::handle::Peer;
+use super::listener::Listener;
 use crate::wire::{Command, Encode, FrameError, Message, Payload};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Snapshot, State};
@@ -20,8 +23,8 @@ const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
 /// connection needs an inbox of its own: when a connection of an inbox ends, the calls that wait for its messages
 /// return.
 ///
-/// An inbox holds at most 32 MiB, or the [limit](Self::with_limit) that the program sets. When a message does not fit, the inbox drops
-/// the oldest messages and [counts](Self::dropped) them.
+/// An inbox holds at most 32 MiB, or the [limit](Self::with_limit) that the program sets. When a message does not fit,
+/// the inbox drops the oldest messages and [counts](Self::dropped) them.
 ///
 /// ```
 /// use kaspa_peer::peer::Inbox;
@@ -118,8 +121,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`WaitError::Timeout`] after `timeout`; [`WaitError::Closed`] once the connection has ended and the inbox holds no
-    /// such message; [`WaitError::InCallback`] in a callback of the peer.
+    /// [`WaitError::Timeout`] after `timeout`; [`WaitError::Closed`] once the connection has ended and the inbox holds
+    /// no such message; [`WaitError::InCallback`] in a callback of the peer.
     pub fn wait_for<M: Payload>(&self, timeout: Duration) -> Result<M, WaitError> {
         let message = self.wait_for_command(M::COMMAND, timeout)?;
         // Only a message of another type is an error, and this is none.
@@ -233,8 +236,8 @@ impl Inbox {
         let mut snapshot = Snapshot::default();
         let mut state = self.lock_to_wait()?;
         loop {
-            // After the deadline there is one last look. A remote that always sends another message would cause more of them
-            // without end.
+            // After the deadline there is one last look. A remote that always sends another message would cause more of
+            // them without end.
             let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             snapshot.update(&state);
             drop(state);
@@ -309,7 +312,8 @@ impl Inbox {
         messages.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
-    /// The listener of the program, for a callback of `peer`. From then on, a wait in a callback of this peer is refused.
+    /// The listener of the program, for a callback of `peer`. From then on, a wait in a callback of this peer is
+    /// refused.
     fn listener_for(&self, peer: &Peer) -> Option<&dyn Listener> {
         let listener = self.shared.listener.as_deref()?;
         self.shared.state.lock().peer = Some(peer.shared().lifecycle().identity());

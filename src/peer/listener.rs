@@ -1,6 +1,7 @@
 //! The listener: the callbacks by which a peer reports to the program.
 
-use super::{DisconnectReason, Peer};
+use super::disconnect::DisconnectReason;
+use super::handle::Peer;
 use crate::wire::{unboxed, *};
 use std::io;
 use std::sync::Arc;
@@ -16,16 +17,16 @@ macro_rules! listener {
         /// its writer thread, possibly while another callback runs on the reader thread. The peer calls
         /// [`on_disconnect`](Self::on_disconnect) last, after all other callbacks have returned.
         ///
-        /// While a callback runs on the reader thread, the remote is not to blame for the silence. Therefore the time in
-        /// callbacks extends the idle timeout, the frame timeout and the timeouts for answers
-        /// ([stall rules](super::StallRule)). In total, callbacks can at most double each of these timeouts. They do not
-        /// extend the handshake timeout and the write timeout.
+        /// While a callback runs on the reader thread, the remote is not to blame for the silence. Therefore the time
+        /// in callbacks extends the idle timeout, the frame timeout and the timeouts for answers
+        /// ([stall rules](super::StallRule)). In total, callbacks can at most double each of these timeouts. They do
+        /// not extend the handshake timeout and the write timeout.
         ///
         /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
         /// callback's own peer returns an error. The library does not detect two mistakes:
         ///
-        /// - A listener may store a clone of a `Peer`, but must remove it, at the latest in `on_disconnect`. Otherwise the
-        ///   peer, its configuration and the listener keep each other alive, and are never dropped.
+        /// - A listener may store a clone of its own `Peer`. The clone keeps the connection open, as every handle does.
+        ///   If the program drops all other handles, the peer stays connected.
         /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
         ///   both wait for ever.
         ///
@@ -82,8 +83,8 @@ macro_rules! listener {
             /// A message arrived whose command this crate does not know.
             fn on_custom(&self, peer: &Peer, message: CustomMessage) {}
 
-            /// The handshake is done: both sides have sent `version` and `verack`. Called once, after the callbacks of the remote's
-            /// `verack` and before those of any later message. Never called if the handshake fails.
+            /// The handshake is done: both sides have sent `version` and `verack`. Called once, after the callbacks of
+            /// the remote's `verack` and before those of any later message. Never called if the handshake fails.
             fn on_handshake(&self, peer: &Peer) {}
 
             /// A frame was read. `frame` is the command of the frame, or the error if the frame is malformed. `bytes`

@@ -49,8 +49,8 @@ mod scheduled {
         }
     }
 
-    /// Another thread may go on between the release of a lock and what the thread does next. The scheduler alone would switch
-    /// only where a lock is taken.
+    /// Another thread may go on between the release of a lock and what the thread does next. The scheduler alone would
+    /// switch only where a lock is taken.
     impl<T> Drop for MutexGuard<'_, T> {
         fn drop(&mut self) {
             if self.0.take().is_some() && !std::thread::panicking() {

@@ -1,13 +1,15 @@
 //! Orderly ends: the last message is written before the connection closes.
 
 use super::connection::send_progress::Outcome;
-use super::{DisconnectReason, Peer, QueueError};
+use super::disconnect::DisconnectReason;
+use super::error::QueueError;
+use super::handle::Peer;
 use crate::wire::Reject;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// The reason [`Peer::close`] did not write everything that was queued. The connection has ended nevertheless, except after
-/// [`InCallback`](Self::InCallback).
+/// The reason [`Peer::close`] did not write everything that was queued. The connection has ended nevertheless, except
+/// after [`InCallback`](Self::InCallback).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -39,8 +41,8 @@ impl Peer {
     ///
     /// If messages are still not written after `timeout`, disconnects all the same, and the error says how many were
     /// not sent. Messages that wait for the handshake are written after this node's `verack`. Announcements that wait
-    /// for the trickle interval are sent without waiting for it. Until the peer disconnects, it reads and delivers the messages of the
-    /// remote. The connection ends with the reason [`DisconnectReason::Local`].
+    /// for the trickle interval are sent without waiting for it. Until the peer disconnects, it reads and delivers the
+    /// messages of the remote. The connection ends with the reason [`DisconnectReason::Local`].
     ///
     /// # Errors
     ///

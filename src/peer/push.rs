@@ -1,7 +1,9 @@
 //! Methods that queue messages that a node often sends, with their limits and filters.
 
+use super::error::{QueueError, WaitError};
+use super::handle::Peer;
 use super::logging::SENT;
-use super::{Peer, QueueError, Receipt, WaitError};
+use super::receipt::Receipt;
 use crate::wire::{
     Addr, AddressScope, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Reject, RejectCode, SubnetworkId,
     TimedAddress, WireString,
@@ -10,7 +12,8 @@ use log::warn;
 use std::time::Duration;
 
 impl Peer {
-    /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in it.
+    /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in
+    /// it.
     ///
     /// An empty list is not sent. If there are more than [`Addr::MAX`] addresses, a random selection of them is sent.
     ///
@@ -27,7 +30,7 @@ impl Peer {
         }
         let mut addresses = addresses.to_vec();
         if addresses.len() > Addr::MAX {
-            self.config().shuffle(&mut addresses);
+            self.settings().node().shuffle(&mut addresses);
             addresses.truncate(Addr::MAX);
         }
         let message = Addr { scope: AddressScope::from(subnetwork), addresses };
@@ -93,8 +96,8 @@ impl Peer {
     /// Queues a `reject`, which says why a message of the remote was rejected. To disconnect after it, use
     /// [`disconnect_with`](Self::disconnect_with).
     ///
-    /// If `command` is `block` or `tx`, `hash` names the rejected block or transaction; `None` is sent as zeros, with a warning in the
-    /// log. For other commands `hash` is ignored.
+    /// If `command` is `block` or `tx`, `hash` names the rejected block or transaction; `None` is sent as zeros, with a
+    /// warning in the log. For other commands `hash` is ignored.
     ///
     /// # Errors
     ///
@@ -113,8 +116,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If the message was not queued, or was not written within `timeout`; [`WaitError::InCallback`] in a callback of this peer,
-    /// where it queues nothing.
+    /// If the message was not queued, or was not written within `timeout`; [`WaitError::InCallback`] in a callback of
+    /// this peer, where it queues nothing.
     pub fn push_reject_and_wait(
         &self,
         command: impl Into<WireString>,

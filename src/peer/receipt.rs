@@ -2,7 +2,8 @@
 
 use super::connection::send_progress::{Outcome, SendProgress};
 use super::connection::shared::KeptByReceipts;
-use super::{DisconnectReason, WaitError, WaitedFor};
+use super::disconnect::DisconnectReason;
+use super::error::{WaitError, WaitedFor};
 use crossbeam_channel::Receiver;
 use std::{
     fmt,

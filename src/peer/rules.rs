@@ -1,4 +1,5 @@
-//! The rules of one connection, as state machines without threads, sockets or clocks of their own. The caller passes the time.
+//! The rules of one connection, as state machines without threads, sockets or clocks of their own. The caller passes
+//! the time.
 //!
 //! They import only public types and messages, nothing of the connection that uses them.
 

@@ -1,6 +1,6 @@
 //! The statistics of a peer, as one consistent snapshot.
 
-use super::{Direction, PeerAddress};
+use super::address::{Direction, PeerAddress};
 use crate::wire::{Command, Hash, Services, SubnetworkId, UserAgent};
 use std::{
     array,
@@ -128,10 +128,11 @@ impl Traffic {
         self.malformed
     }
 
-    /// All that was counted, with names, for a table: each known command with at least one message, then `custom` and `malformed`
-    /// if there are any.
+    /// All that was counted, with names, for a table: each known command with at least one message, then `custom` and
+    /// `malformed` if there are any.
     ///
-    /// The bytes of all rows add up to those of the [`total`](Self::total). So do the messages of all rows but `malformed`.
+    /// The bytes of all rows add up to those of the [`total`](Self::total). So do the messages of all rows but
+    /// `malformed`.
     ///
     /// ```
     /// # use kaspa_peer::{Config, wire::Network, testing::connect_peers};
@@ -150,8 +151,8 @@ impl Traffic {
         known.chain(others.map(|(name, count)| (name.to_owned(), count)))
     }
 
-    /// The known commands with at least one message, and their counts. Leaves out custom commands and malformed frames, so that
-    /// the sum can be less than the [`total`](Self::total); [`rows`](Self::rows) has them.
+    /// The known commands with at least one message, and their counts. Leaves out custom commands and malformed frames,
+    /// so that the sum can be less than the [`total`](Self::total); [`rows`](Self::rows) has them.
     #[must_use]
     pub fn iter(&self) -> Counts<'_> {
         Counts(Command::ALL.into_iter().zip(&self.counts))

@@ -57,18 +57,18 @@ use std::{
 pub trait Stream {
     /// Splits the stream. Called once, before anything is read or written.
     ///
-    /// A write must fail with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] if the remote accepts
-    /// no byte for `write_timeout`. This is only a part of the configured write timeout: the peer tries again until the
-    /// configured time is over, because not every system reports the progress of a slow remote to a waiting write. With `None` a
-    /// write may wait for ever.
+    /// A write must fail with [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`] if the remote accepts no
+    /// byte for `write_timeout`. This is only a part of the configured write timeout: the peer tries again until the
+    /// configured time is over, because not every system reports the progress of a slow remote to a waiting write. With
+    /// `None` a write may wait for ever.
     ///
     /// # Errors
     ///
     /// If the stream cannot be split or set up. The peer is not started then.
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves>;
 
-    /// The IP address and port of this side of the connection, which [`Peer::local_addr`](super::Peer::local_addr) returns.
-    /// Called once, before [`split`](Self::split). `None`, the default, for a stream that has none.
+    /// The IP address and port of this side of the connection, which [`Peer::local_addr`](super::Peer::local_addr)
+    /// returns. Called once, before [`split`](Self::split). `None`, the default, for a stream that has none.
     fn local_addr(&self) -> Option<SocketAddr> {
         None
     }
@@ -76,8 +76,8 @@ pub trait Stream {
 
 /// A stream that is split for the threads of a peer.
 ///
-/// It is a [`Stream`] itself, so that a pair of a reader and a writer needs no type of its own. Here the messages of the remote
-/// come from memory, and the answers are thrown away:
+/// It is a [`Stream`] itself, so that a pair of a reader and a writer needs no type of its own. Here the messages of
+/// the remote come from memory, and the answers are thrown away:
 ///
 /// ```
 /// use kaspa_peer::peer::Halves;
@@ -101,8 +101,8 @@ pub struct Halves {
 }
 
 impl Halves {
-    /// A stream from its parts: `reader` returns the bytes of the remote, `writer` accepts the bytes for the remote, and `shutdown`
-    /// ends both.
+    /// A stream from its parts: `reader` returns the bytes of the remote, `writer` accepts the bytes for the remote,
+    /// and `shutdown` ends both.
     ///
     /// The peer flushes after every write. Bytes count as sent when they are flushed. `shutdown` must make blocked
     /// calls of `reader` and `writer` return. Later calls must return at once. `shutdown` is called at least once, from
@@ -157,8 +157,8 @@ impl ReadHalf {
 /// reads from it. The timeout lets the reader notice the end of the connection.
 pub(super) const READ_TIMEOUT: Option<Duration> = if cfg!(windows) { Some(Duration::from_secs(1)) } else { None };
 
-/// `true` if a read or a write that failed can be repeated, because it was interrupted or timed out. `waited` is how long
-/// the call took, and `limit` is the timeout of the stream.
+/// `true` if a read or a write that failed can be repeated, because it was interrupted or timed out. `waited` is how
+/// long the call took, and `limit` is the timeout of the stream.
 ///
 /// The system's error `ETIMEDOUT` means that the connection has failed, for example because keep-alive probes were not
 /// answered. Such a call cannot be repeated. On Windows the timeout of a socket gives the same error, so there `waited`

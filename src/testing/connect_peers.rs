@@ -6,8 +6,8 @@ use crate::{Config, Direction, DisconnectReason, HandshakeError, Peer, PeerAddre
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
-/// Two connected TCP sockets on this machine's loopback address: the one that dialled, and the one that was accepted. Small
-/// writes are sent at once (`TCP_NODELAY`).
+/// Two connected TCP sockets on this machine's loopback address: the one that dialled, and the one that was accepted.
+/// Small writes are sent at once (`TCP_NODELAY`).
 ///
 /// ```
 /// use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
@@ -40,11 +40,11 @@ pub fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     }
 }
 
-/// Connects two peers in memory and waits until both have finished the handshake. Returns the peer that dialled, and the
-/// one that accepted.
+/// Connects two peers in memory and waits until both have finished the handshake. Returns the peer that dialled, and
+/// the one that accepted.
 ///
-/// The two configurations must be different nodes: a node refuses a connection to itself. For peers that have not finished their
-/// handshake, use [`memory_pair`] with [`Peer::outbound`] and [`Peer::inbound`].
+/// The two configurations must be different nodes: a node refuses a connection to itself. For peers that have not
+/// finished their handshake, use [`memory_pair`] with [`Peer::outbound`] and [`Peer::inbound`].
 ///
 /// ```
 /// use kaspa_peer::testing::connect_peers;
@@ -64,8 +64,8 @@ pub fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
 ///
 /// # Errors
 ///
-/// If a peer cannot be started, or the handshake fails. If both handshakes fail, the error has the reason of the peer that ended the
-/// connection.
+/// If a peer cannot be started, or the handshake fails. If both handshakes fail, the error has the reason of the peer
+/// that ended the connection.
 pub fn connect_peers(dialler: &Config, acceptor: &Config) -> Result<(Peer, Peer), ConnectPeersError> {
     let (dialled, accepted) = memory_pair();
     let inbound = Peer::inbound(accepted, "memory", acceptor)?;
@@ -150,7 +150,8 @@ fn introduced(outbound: Peer, inbound: Peer) -> Result<(Peer, Peer), ConnectPeer
     }
 }
 
-/// `true` if the reason is that the other peer ended the connection. The other peer then has the reason that explains the end.
+/// `true` if the reason is that the other peer ended the connection. The other peer then has the reason that explains
+/// the end.
 fn is_end_by_remote(error: &WaitError) -> bool {
     use DisconnectReason::{Handshake, Io, RemoteClosed};
     matches!(error, WaitError::Closed(Handshake(HandshakeError::RemoteClosed { .. }) | RemoteClosed { .. } | Io { .. }))

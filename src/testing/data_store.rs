@@ -9,17 +9,17 @@ use std::{fmt, sync::Arc};
 /// The number of requests that a store remembers.
 const MAX_REQUESTS: usize = 100_000;
 
-/// A listener that answers each `getdata` from blocks and transactions that a test has added, and with `notfound` for the
-/// rest.
+/// A listener that answers each `getdata` from blocks and transactions that a test has added, and with `notfound` for
+/// the rest.
 ///
-/// For tests of programs that download: announce a block, and wait until the node under test has asked for it. Clones share
-/// the same contents, and any number of peers can use one store. To wait for other messages as well, put an inbox
+/// For tests of programs that download: announce a block, and wait until the node under test has asked for it. Clones
+/// share the same contents, and any number of peers can use one store. To wait for other messages as well, put an inbox
 /// [beside](crate::Inbox::beside) it.
 ///
-/// A block is found under each of the types [`BLOCK`](InventoryType::BLOCK), [`SYNC_BLOCK`](InventoryType::SYNC_BLOCK) and
-/// [`MISSING_ANCESTOR`](InventoryType::MISSING_ANCESTOR). A callback cannot wait for room in the outbound queue, so the store
-/// disconnects a peer that asks for more at once than the [queue](crate::ConfigBuilder::queue_limit) holds, 8 MiB unless
-/// configured otherwise.
+/// A block is found under each of the types [`BLOCK`](InventoryType::BLOCK), [`SYNC_BLOCK`](InventoryType::SYNC_BLOCK)
+/// and [`MISSING_ANCESTOR`](InventoryType::MISSING_ANCESTOR). A callback cannot wait for room in the outbound queue, so
+/// the store disconnects a peer that asks for more at once than the [queue](crate::ConfigBuilder::queue_limit) holds, 8
+/// MiB unless configured otherwise.
 ///
 /// ```
 /// use kaspa_peer::testing::{DataStore, connect_peers};
@@ -75,7 +75,8 @@ impl DataStore {
         self.contents.lock().transactions.insert(transaction.id(), Arc::new(transaction));
     }
 
-    /// The items that were asked for, whether or not the store had them, in order of arrival. Of very many, the last 100,000.
+    /// The items that were asked for, whether or not the store had them, in order of arrival. Of very many, the last
+    /// 100,000.
     #[must_use]
     pub fn requests(&self) -> Vec<Inventory> {
         self.contents.lock().requests.iter().copied().collect()

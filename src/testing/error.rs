@@ -123,8 +123,8 @@ impl fmt::Display for Arrived {
     }
 }
 
-/// Why a peer could not be connected to another one or to a scripted remote, see [`connect_peers`](super::connect_peers) and
-/// [`connect_remote`](super::connect_remote).
+/// Why a peer could not be connected to another one or to a scripted remote, see
+/// [`connect_peers`](super::connect_peers) and [`connect_remote`](super::connect_remote).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectPeersError {

@@ -14,9 +14,9 @@ const CAPACITY: usize = 64 * 1024;
 
 /// Two connected streams in memory. Each direction holds at most 64 KiB that are not read yet.
 ///
-/// A [`MemoryStream`] is a [`Stream`], so a [`Peer`](crate::Peer) can use it in place of a socket, and a [`RemoteStream`], so a
-/// [`ScriptedRemote`](super::ScriptedRemote) can. It needs no network and works on every system. On Unix,
-/// `UnixStream::pair()` gives two connected sockets that can be used in the same ways.
+/// A [`MemoryStream`] is a [`Stream`], so a [`Peer`](crate::Peer) can use it in place of a socket, and a
+/// [`RemoteStream`], so a [`ScriptedRemote`](super::ScriptedRemote) can. It needs no network and works on every system.
+/// On Unix, `UnixStream::pair()` gives two connected sockets that can be used in the same ways.
 ///
 /// ```
 /// use kaspa_peer::testing::memory_pair;
@@ -49,10 +49,10 @@ pub fn memory_pair_with_capacity(bytes: usize) -> (MemoryStream, MemoryStream) {
 ///
 /// It behaves like a socket:
 ///
-/// - A read waits until bytes, the end or an error arrive. A write waits until there is room. With a timeout, either fails with
-///   [`io::ErrorKind::TimedOut`] after that time.
-/// - Once one end is shut down or its last clone is dropped, the other end reads what was written before, and then the end
-///   of the stream. Its writes fail with [`io::ErrorKind::BrokenPipe`].
+/// - A read waits until bytes, the end or an error arrive. A write waits until there is room. With a timeout, either
+///   fails with [`io::ErrorKind::TimedOut`] after that time.
+/// - Once one end is shut down or its last clone is dropped, the other end reads what was written before, and then the
+///   end of the stream. Its writes fail with [`io::ErrorKind::BrokenPipe`].
 /// - After a [reset](RemoteStream::reset), unread bytes are lost, and reads and writes of the other end fail with
 ///   [`io::ErrorKind::ConnectionReset`].
 #[derive(Clone)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// A stream that a [`ScriptedRemote`](super::ScriptedRemote) can use.
 ///
-/// Implemented for [`TcpStream`], [`MemoryStream`](super::MemoryStream) and, on Unix, for `UnixStream`. Implement it for
-/// another type, such as a TLS session, to play a remote over that.
+/// Implemented for [`TcpStream`], [`MemoryStream`](super::MemoryStream) and, on Unix, for `UnixStream`. Implement it
+/// for another type, such as a TLS session, to play a remote over that.
 pub trait RemoteStream: Read + Write {
     /// Limits the time that a read waits, after which it fails with [`io::ErrorKind::WouldBlock`] or
     /// [`io::ErrorKind::TimedOut`].
@@ -34,8 +34,8 @@ pub trait RemoteStream: Read + Write {
     /// If the stream cannot do that.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
-    /// Ends the connection with a reset: the other end gets an error instead of the end of the stream, and may lose what
-    /// it has not read.
+    /// Ends the connection with a reset: the other end gets an error instead of the end of the stream, and may lose
+    /// what it has not read.
     ///
     /// # Errors
     ///

@@ -23,11 +23,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(1);
 /// A remote that does only what a test tells it, over any [`RemoteStream`].
 ///
 /// It has no threads: it reads and writes only inside its methods, answers nothing by itself, and can send anything,
-/// including bytes that are no frame. Use it to test how a node treats its remotes. For a remote that behaves, connect two
-/// peers with [`connect_peers`](super::connect_peers), or use a [`Peer`](crate::Peer) with an [`Inbox`](crate::Inbox).
+/// including bytes that are no frame. Use it to test how a node treats its remotes. For a remote that behaves, connect
+/// two peers with [`connect_peers`](super::connect_peers), or use a [`Peer`](crate::Peer) with an
+/// [`Inbox`](crate::Inbox).
 ///
-/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. A step may last
-/// half a second longer to read what arrived before. Errors say what was expected and what came.
+/// Every step waits for a limited time, 20 seconds unless [`with_timeout`](Self::with_timeout) changes it. A step may
+/// last half a second longer to read what arrived before. Errors say what was expected and what came.
 ///
 /// ```
 /// use kaspa_peer::testing::{ScriptedRemote, memory_pair};
@@ -109,8 +110,8 @@ impl ScriptedRemote<TcpStream> {
         Ok(Self::new(stream, network))
     }
 
-    /// A `version` message for [`shake_hands_with`](Self::shake_hands_with): a full node that offers no services, with a new
-    /// nonce and the current time. Change it with struct update syntax.
+    /// A `version` message for [`shake_hands_with`](Self::shake_hands_with): a full node that offers no services, with
+    /// a new nonce and the current time. Change it with struct update syntax.
     #[must_use]
     pub fn version() -> Version {
         Version { user_agent: UserAgent::from_bytes("/scripted-remote:1.0/"), ..Version::new(rand::random()) }
@@ -161,8 +162,8 @@ impl<S: RemoteStream> ScriptedRemote<S> {
 
     /// The stream, for everything that this type has no method for. Sets its timeouts to the timeout of the remote.
     ///
-    /// Reading from it and calling the methods of this type can alternate: no method reads a byte beyond the frame that it
-    /// returns.
+    /// Reading from it and calling the methods of this type can alternate: no method reads a byte beyond the frame that
+    /// it returns.
     pub fn stream(&mut self) -> &mut S {
         let timeout = Some(self.timeout.max(SHORTEST));
         // A stream that refuses the timeouts has failed, and says so when it is used.
@@ -185,8 +186,9 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         self.shake_hands_with(&ScriptedRemote::version())
     }
 
-    /// The remote's part of the handshake: sends `version`, expects the `version` and the `verack` of the node, and sends
-    /// `verack`. Works for both directions. Messages that the node sends before its `verack`, as kaspad does, are skipped.
+    /// The remote's part of the handshake: sends `version`, expects the `version` and the `verack` of the node, and
+    /// sends `verack`. Works for both directions. Messages that the node sends before its `verack`, as kaspad does, are
+    /// skipped.
     ///
     /// For a handshake in another order, or only a part of it, send and expect the messages one by one.
     ///

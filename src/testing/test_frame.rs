@@ -33,8 +33,8 @@ pub struct TestFrame {
 }
 
 impl TestFrame {
-    /// A well-formed frame of any command and payload, neither of which needs to be valid. Bytes of the command after the
-    /// twelfth are left out.
+    /// A well-formed frame of any command and payload, neither of which needs to be valid. Bytes of the command after
+    /// the twelfth are left out.
     #[must_use]
     pub fn new(command: impl AsRef<[u8]>, payload: &[u8], network: Network) -> Self {
         let mut field = [0; 12];

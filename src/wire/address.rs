@@ -1,8 +1,9 @@
 //! Network addresses, and the messages `getaddr` and `addr`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
-use super::subnetwork::{choice_size, read_choice, write_choice};
-use super::{DecodeError, EncodeError, Services, SubnetworkId};
+use super::error::{DecodeError, EncodeError};
+use super::services::Services;
+use super::subnetwork::{SubnetworkId, choice_size, read_choice, write_choice};
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},

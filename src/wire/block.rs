@@ -1,9 +1,15 @@
 //! `block`: blocks as validated bytes, and as plain data to build one from.
 
+use super::block_header::BlockHeader;
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
+use super::command::Command;
 use super::encode::check_length;
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::transaction::Transaction;
+use super::transaction_fields::TxFields;
 use super::transaction_layout::{SMALLEST_TX, TxLayout, validate_tx};
-use super::{BlockHeader, Command, DecodeError, EncodeError, Hash, Transaction, TxFields, TxRef};
+use super::transaction_ref::TxRef;
 use std::{fmt, hash, iter::FusedIterator, num::NonZeroU64, slice, sync::OnceLock};
 
 /// `block`: a block, as validated bytes.

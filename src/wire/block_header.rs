@@ -1,7 +1,8 @@
 //! Block headers, and the messages `getheaders` and `headers`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
 
 /// The header of a block. Its hash is the block's hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -1,7 +1,10 @@
 //! Bloom filters, and blocks reduced by them: `filterload`, `filteradd` and `merkleblock`.
 
+use super::block::Block;
+use super::block_header::BlockHeader;
 use super::codec::{Codec, Cursor, Put, check_count, var_bytes_size, varint_size};
-use super::{Block, BlockHeader, DecodeError, EncodeError, Hash};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
 
 /// `filterload`: sets the bloom filter by which the receiver selects transactions for the sender.
 ///

@@ -2,7 +2,9 @@
 //!
 //! Lengths from the wire are compared with the bytes that are present before anything is read or reserved.
 
-use super::{DecodeError, EncodeError, Hash, MAX_PAYLOAD};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::message_table::MAX_PAYLOAD;
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 /// The encoding of a payload, or of a part of one.

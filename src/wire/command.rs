@@ -1,7 +1,7 @@
 //! The commands, which name the type of a message in its frame's header.
 
-use super::ParseError;
 use super::message_table::{MAX_PAYLOAD, for_each_message};
+use super::parse_error::ParseError;
 use std::{fmt, str::FromStr};
 
 /// A command that is not one of the protocol's 25: 1 to 12 printable ASCII characters. Used in [`Command::Custom`].

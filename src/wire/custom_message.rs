@@ -1,7 +1,9 @@
 //! Messages with a command of your own, or of newer nodes.
 
-use super::encode::sealed;
-use super::{Command, CustomCommand, Encode, EncodeError, ParseError};
+use super::command::{Command, CustomCommand};
+use super::encode::{Encode, sealed};
+use super::error::EncodeError;
+use super::parse_error::ParseError;
 use std::fmt;
 
 /// A message whose command is not one of the protocol's 25. Its payload can be any bytes.

@@ -5,8 +5,12 @@ mod large_payload;
 mod read_buffer;
 
 use super::checksum::checksum;
-use super::frame_header::Header;
-use super::{Command, FrameError, HEADER_SIZE, Network, PayloadLimits, RawFrame};
+use super::command::Command;
+use super::error::FrameError;
+use super::frame::RawFrame;
+use super::frame_header::{HEADER_SIZE, Header};
+use super::network::Network;
+use super::payload_limits::PayloadLimits;
 use checked_reader::{CheckedReader, check_count};
 use large_payload::LargePayload;
 use read_buffer::ReadBuffer;

@@ -1,6 +1,7 @@
 //! The trait of everything that can be sent.
 
-use super::{Command, EncodeError};
+use super::command::Command;
+use super::error::EncodeError;
 
 /// Prevents implementations outside this crate.
 pub(super) mod sealed {

@@ -1,6 +1,7 @@
 //! The errors of bytes from the wire, and of messages to send.
 
-use super::{Command, Network};
+use super::command::Command;
+use super::network::Network;
 use std::fmt;
 use thiserror::Error;
 

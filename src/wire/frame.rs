@@ -2,8 +2,14 @@
 
 use super::checksum::checksum;
 use super::codec::Put;
-use super::frame_header::Header;
-use super::{Command, Encode, EncodeError, FrameError, HEADER_SIZE, MAX_PAYLOAD, Message, Network, PayloadLimits};
+use super::command::Command;
+use super::encode::Encode;
+use super::error::{EncodeError, FrameError};
+use super::frame_header::{HEADER_SIZE, Header};
+use super::message::Message;
+use super::message_table::MAX_PAYLOAD;
+use super::network::Network;
+use super::payload_limits::PayloadLimits;
 use bytes::Bytes;
 use std::fmt;
 

@@ -1,7 +1,11 @@
 //! The header of a frame: magic number, command, payload length and checksum.
 
 use super::codec::{Cursor, Put};
-use super::{Command, DecodeError, FrameError, MAX_PAYLOAD, Network, PayloadLimits};
+use super::command::Command;
+use super::error::{DecodeError, FrameError};
+use super::message_table::MAX_PAYLOAD;
+use super::network::Network;
+use super::payload_limits::PayloadLimits;
 
 /// The size of a frame's header, in bytes.
 pub const HEADER_SIZE: usize = 24;

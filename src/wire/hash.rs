@@ -1,6 +1,7 @@
 //! Hashes, which name blocks and transactions.
 
-use super::{ParseError, padded};
+use super::parse_error::ParseError;
+use super::wire_string::padded;
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 

@@ -1,7 +1,10 @@
 //! Inventory, and the messages `inv`, `getdata` and `notfound`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash, ParseError, padded};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::parse_error::ParseError;
+use super::wire_string::padded;
 use std::{fmt, str::FromStr};
 
 /// The type of an [`Inventory`] item. Numbers without a name are carried unchanged.

@@ -1,6 +1,10 @@
 //! `IntoIterator`, `Extend`, `FromIterator` and `From<Vec>` for the messages that are lists.
 
-use super::{Addr, BlockHeader, GetData, Hash, Headers, Inv, Inventory, Locator, NotFound, TimedAddress};
+use super::address::{Addr, TimedAddress};
+use super::block_header::{BlockHeader, Headers};
+use super::hash::Hash;
+use super::inventory::{GetData, Inv, Inventory, NotFound};
+use super::locator::Locator;
 use std::{slice, vec};
 
 macro_rules! lists {

@@ -1,7 +1,8 @@
 //! The messages by which nodes find common blocks: `getblockinvs`, `getlocator`, `locator` and `selectedtip`.
 
 use super::codec::{Codec, Cursor, Put, check_count, varint_size};
-use super::{DecodeError, EncodeError, Hash};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
 
 /// `getblockinvs`: asks for the inventory of the blocks between two blocks. The answer is an [`Inv`](super::Inv).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -1,14 +1,22 @@
 //! `Message`, the enum of all messages, and the trait of the payload types.
 
+use super::address::{Addr, GetAddr};
+use super::block::{Block, BlockFields};
+use super::block_header::{GetHeaders, Headers};
+use super::bloom_filter::{FilterAdd, FilterLoad, MerkleBlock};
 use super::codec::{Codec, Cursor};
-use super::encode::sealed;
+use super::command::Command;
+use super::custom_message::CustomMessage;
+use super::encode::{Encode, sealed};
+use super::error::{DecodeError, EncodeError};
+use super::inventory::{GetData, Inv, NotFound};
+use super::locator::{GetBlockInvs, GetLocator, Locator, SelectedTip};
 use super::message_table::for_each_message;
-use super::{
-    Addr, Block, BlockFields, Command, CustomMessage, DecodeError, Encode, EncodeError, FeeFilter, FilterAdd,
-    FilterClear, FilterLoad, GetAddr, GetBlockInvs, GetData, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv,
-    Locator, MerkleBlock, NotFound, Ping, Pong, Reject, SelectedTip, SendHeaders, Transaction, TxFields, VerAck,
-    Version,
-};
+use super::reject::Reject;
+use super::small_messages::{FeeFilter, FilterClear, GetSelectedTip, Ping, Pong, SendHeaders, VerAck};
+use super::transaction::Transaction;
+use super::transaction_fields::TxFields;
+use super::version::Version;
 
 /// The type that [`Message`] holds for a payload type of the table: itself, or a box of it.
 macro_rules! boxed {

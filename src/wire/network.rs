@@ -1,6 +1,6 @@
 //! The networks, and the magic numbers that tell their frames apart.
 
-use super::ParseError;
+use super::parse_error::ParseError;
 use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
 /// The network that a node and its frames belong to.

@@ -1,6 +1,6 @@
 //! The error of everything in this module that is parsed from text.
 
-use super::WireString;
+use super::wire_string::WireString;
 use thiserror::Error;
 
 /// Text that does not parse. Says what was expected, and shows the first 64 bytes of the text.

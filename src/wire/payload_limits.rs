@@ -1,6 +1,7 @@
 //! The largest payloads that a decoder accepts, one limit for each command.
 
-use super::{Command, MAX_PAYLOAD};
+use super::command::Command;
+use super::message_table::MAX_PAYLOAD;
 use std::fmt;
 
 /// The largest payload that a [`FrameDecoder`](super::FrameDecoder) accepts, for each command.

@@ -1,7 +1,10 @@
 //! `reject`, and its codes.
 
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size};
-use super::{Command, DecodeError, EncodeError, Hash, WireString};
+use super::command::Command;
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::wire_string::WireString;
 use std::fmt;
 
 /// The reason of a [`Reject`], as a number. Numbers without a name are carried unchanged.

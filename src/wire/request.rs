@@ -1,10 +1,13 @@
 //! Requests whose answer is exactly one message.
 
+use super::address::{Addr, GetAddr};
+use super::block_header::{GetHeaders, Headers};
+use super::encode::Encode;
+use super::inventory::Inv;
+use super::locator::{GetBlockInvs, GetLocator, Locator, SelectedTip};
+use super::message::Payload;
 use super::message_table::for_each_request;
-use super::{
-    Addr, Encode, GetAddr, GetBlockInvs, GetHeaders, GetLocator, GetSelectedTip, Headers, Inv, Locator, Payload,
-    SelectedTip,
-};
+use super::small_messages::GetSelectedTip;
 
 /// A request that the remote answers with one message of one type, for [`Peer::ask`](crate::Peer::ask). Sealed.
 ///

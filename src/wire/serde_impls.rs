@@ -11,12 +11,20 @@
 //!
 //! Deserialising refuses every value that could not have come over the wire.
 
+use super::block::{Block, BlockFields};
 use super::codec::Codec;
+use super::command::{Command, CustomCommand};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::message_table::MAX_PAYLOAD;
+use super::network::Network;
 use super::serde_with::{Bytes, Hex, from_hex};
-use super::{
-    Block, BlockFields, Command, CustomCommand, DecodeError, EncodeError, Hash, MAX_PAYLOAD, Network, Services,
-    SubnetworkId, Transaction, TxFields, UserAgent, WireString,
-};
+use super::services::Services;
+use super::subnetwork::SubnetworkId;
+use super::transaction::Transaction;
+use super::transaction_fields::TxFields;
+use super::user_agent::UserAgent;
+use super::wire_string::WireString;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::{fmt, str::FromStr};

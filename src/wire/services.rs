@@ -1,6 +1,6 @@
 //! The services that a node offers.
 
-use super::padded;
+use super::wire_string::padded;
 use std::fmt;
 
 bitflags::bitflags! {

@@ -1,7 +1,7 @@
 //! The messages with an empty payload, and those with one number.
 
-use super::DecodeError;
 use super::codec::{Codec, Cursor, Put};
+use super::error::DecodeError;
 
 macro_rules! empty_messages {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

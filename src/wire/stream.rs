@@ -1,6 +1,12 @@
 //! Reads and writes messages on any [`Read`] and [`Write`], without a peer.
 
-use super::{Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, ReadError, WriteError, encode_frame};
+use super::decoder::FrameDecoder;
+use super::encode::Encode;
+use super::error::{FrameError, ReadError, WriteError};
+use super::frame::encode_frame;
+use super::frame_header::HEADER_SIZE;
+use super::message::Message;
+use super::network::Network;
 use std::io::{self, Read, Write};
 use std::iter::FusedIterator;
 

@@ -1,8 +1,9 @@
 //! Subnetwork ids, and the subnetwork of a node.
 
 use super::codec::{Cursor, Put};
+use super::error::DecodeError;
 use super::hash::{parse_reversed_hex, write_reversed_hex};
-use super::{DecodeError, ParseError};
+use super::parse_error::ParseError;
 use std::{fmt, str::FromStr};
 
 /// The id of a subnetwork: 20 bytes.

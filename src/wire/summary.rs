@@ -1,6 +1,13 @@
 //! One-line summaries of messages, for logs.
 
-use super::{AddressScope, BlockHeader, Encode, Hash, Inventory, Message, Version, padded};
+use super::address::AddressScope;
+use super::block_header::BlockHeader;
+use super::encode::Encode;
+use super::hash::Hash;
+use super::inventory::Inventory;
+use super::message::Message;
+use super::version::Version;
+use super::wire_string::padded;
 use std::fmt::{self, Display, Formatter};
 
 /// How many items of a list are shown.

@@ -1,9 +1,14 @@
 //! `tx`: transactions that own their bytes.
 
 use super::codec::{Codec, Cursor};
+use super::command::Command;
 use super::encode::check_length;
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::subnetwork::SubnetworkId;
+use super::transaction_fields::TxFields;
 use super::transaction_layout::{TxLayout, validate_tx};
-use super::{Command, DecodeError, EncodeError, Hash, Inputs, Outputs, SubnetworkId, TxFields, TxRef};
+use super::transaction_ref::{Inputs, Outputs, TxRef};
 use std::fmt;
 
 /// `tx`: a transaction, as validated bytes.

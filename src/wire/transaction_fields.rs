@@ -1,8 +1,11 @@
 //! The parts of a transaction as plain data, to build one from.
 
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, check_count, var_bytes_size, varint_size};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::subnetwork::SubnetworkId;
 use super::transaction_layout::{MAX_TX_INPUTS, MAX_TX_OUTPUTS, SMALLEST_TX, TxLayout, validate_tx};
-use super::{DecodeError, EncodeError, Hash, InputRef, Outpoint, OutputRef, SubnetworkId, TxRef};
+use super::transaction_ref::{InputRef, Outpoint, OutputRef, TxRef};
 
 /// An input of a transaction, as plain data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

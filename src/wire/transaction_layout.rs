@@ -1,7 +1,8 @@
 //! Validates the bytes of a transaction, and finds its parts.
 
 use super::codec::{Cursor, MAX_VAR_BYTES};
-use super::{DecodeError, SubnetworkId};
+use super::error::DecodeError;
+use super::subnetwork::SubnetworkId;
 
 /// The most inputs that a transaction can have, by the protocol.
 pub const MAX_TX_INPUTS: usize = 818_401;

@@ -3,8 +3,12 @@
 //! The bytes were validated when the owner decoded them. Reading a part parses it in place and cannot fail.
 
 use super::codec::Cursor;
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::parse_error::ParseError;
+use super::subnetwork::SubnetworkId;
 use super::transaction_layout::TxLayout;
-use super::{DecodeError, EncodeError, Hash, ParseError, SubnetworkId, padded};
+use super::wire_string::padded;
 use sha2::{Digest, Sha256};
 use std::{fmt, iter::FusedIterator, str::FromStr};
 

@@ -1,7 +1,8 @@
 //! User agents: `/library:1.2.3/name:version(comment; comment)/`.
 
 use super::codec::check_count;
-use super::{EncodeError, WireString};
+use super::error::EncodeError;
+use super::wire_string::WireString;
 use std::fmt;
 use thiserror::Error;
 

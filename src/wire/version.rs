@@ -1,9 +1,12 @@
 //! `version`: the message that introduces a node.
 
-use super::address::unix_time;
+use super::address::{NetAddress, unix_time};
 use super::codec::{Codec, Cursor, MAX_VAR_BYTES, Put, var_bytes_size};
-use super::subnetwork::{choice_size, read_choice, write_choice};
-use super::{DecodeError, EncodeError, Hash, NetAddress, Services, SubnetworkId, UserAgent};
+use super::error::{DecodeError, EncodeError};
+use super::hash::Hash;
+use super::services::Services;
+use super::subnetwork::{SubnetworkId, choice_size, read_choice, write_choice};
+use super::user_agent::UserAgent;
 use std::time::SystemTime;
 
 /// The protocol version that this crate speaks. It is both the newest and the oldest that it supports.

@@ -18,6 +18,7 @@ fn types_are_send_sync_and_debug() {
     fn shared<T: Send + Sync + Debug + 'static>() {}
     shared::<Config>();
     shared::<ConfigBuilder>();
+    shared::<Settings>();
     shared::<Peer>();
     shared::<Receipt>();
     shared::<Stats>();

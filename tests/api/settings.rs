@@ -82,6 +82,20 @@ fn every_setting_can_be_read_back() {
 }
 
 #[test]
+fn a_peer_has_the_settings_with_which_it_was_started() {
+    let node = unusual().build().unwrap();
+    let rule = StallRule::new(Command::GetAddr, [Command::Addr], 2 * S);
+    let other = node.with_stall_rules([rule.clone()]).unwrap();
+    let (dialled, _accepted) = tcp_pair().unwrap();
+    let peer = Peer::outbound(dialled, "remote", &other).unwrap();
+    peer.disconnect();
+    drop(other);
+    assert_eq!(peer.settings().stall_rules(), [rule]);
+    assert_eq!(peer.settings().user_agent(), node.user_agent());
+    assert_eq!(peer.settings().idle_timeout(), Some(3 * S));
+}
+
+#[test]
 fn peers_of_one_node_can_have_listeners_of_their_own() {
     let node = builder().build().unwrap();
     let recorders = [Recorder::default(), Recorder::default()];

@@ -1,11 +1,12 @@
-//! A listener is dropped with the last peer that uses it, perhaps on a thread of that peer. Its destructor may wait for
-//! other peers.
+//! A listener is dropped at the end of the last peer that uses it, perhaps on a thread of that peer. Its destructor may
+//! wait for other peers.
 
 use crate::common::local::connected_peer;
 use crate::common::{BOTH, DEADLINE, builder};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 use kaspa_peer::testing::connect_remote_over_tcp;
 use kaspa_peer::{DagView, DisconnectReason, Listener, Peer, WaitError};
+use std::sync::OnceLock;
 
 /// Disconnects another peer when it is dropped, and waits for the end of that peer.
 struct EndsAnotherPeer {
@@ -79,5 +80,32 @@ fn the_destructor_of_a_listener_can_wait_for_another_peer() {
         drop(config);
         drop(peer);
         assert_eq!(results.recv_timeout(2 * DEADLINE), Ok(Ok(DisconnectReason::Local)));
+    }
+}
+
+/// Keeps a handle of its own peer.
+struct KeepsItsPeer {
+    peer: OnceLock<Peer>,
+    /// Dropped with the listener.
+    _dropped: Sender<()>,
+}
+
+impl Listener for KeepsItsPeer {
+    fn on_disconnect(&self, peer: &Peer, _: &DisconnectReason) {
+        let _ = self.peer.set(peer.clone());
+    }
+}
+
+#[test]
+fn a_listener_is_dropped_at_the_end_of_its_peer_although_handles_remain() {
+    for direction in BOTH {
+        let (sender, dropped) = bounded(1);
+        let config = builder().listener(KeepsItsPeer { peer: OnceLock::new(), _dropped: sender }).build().unwrap();
+        let (peer, _remote) = connect_remote_over_tcp(direction, &config).unwrap();
+        drop(config);
+        assert_eq!(dropped.try_recv(), Err(TryRecvError::Empty));
+        peer.disconnect();
+        peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
+        assert_eq!(dropped.try_recv(), Err(TryRecvError::Disconnected));
     }
 }

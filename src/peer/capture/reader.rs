@@ -76,8 +76,9 @@ pub enum Captured {
     Refused(WireString),
 }
 
-/// An iterator over the records of a capture. A file that ends inside a record gives the records before it, and then an error
-/// of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) that says where that record begins. See [`Capture`](super::Capture) for the format of the file.
+/// An iterator over the records of a capture. A file that ends inside a record gives the records before it, and then an
+/// error of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) that says where that record begins. See
+/// [`Capture`](super::Capture) for the format of the file.
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     source: R,
@@ -92,8 +93,8 @@ impl<R: Read> CaptureReader<R> {
     ///
     /// # Errors
     ///
-    /// If `source` fails, is empty or shorter than 12 bytes ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), or is not a
-    /// capture of version 1 ([`InvalidData`](io::ErrorKind::InvalidData)). The text says which.
+    /// If `source` fails, is empty or shorter than 12 bytes ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), or is
+    /// not a capture of version 1 ([`InvalidData`](io::ErrorKind::InvalidData)). The text says which.
     pub fn new(mut source: R) -> io::Result<Self> {
         let mut start = Vec::new();
         source.by_ref().take(FILE_HEAD as u64).read_to_end(&mut start)?;

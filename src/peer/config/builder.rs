@@ -1,8 +1,14 @@
 //! The builder of a configuration.
 
-use super::settings::Settings;
-use super::{Config, CustomCommands, Node, OversizeFrames, UserAgentPart};
-use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
+use super::Config;
+use crate::peer::capture::Capture;
+use crate::peer::dag_view::DagView;
+use crate::peer::error::ConfigError;
+use crate::peer::listener::Listener;
+use crate::peer::rules::rate_limit::RateLimit;
+use crate::peer::rules::score::ScoreLimit;
+use crate::peer::rules::stall_rule::StallRule;
+use crate::peer::settings::{CustomCommands, OversizeFrames, Settings, UserAgentPart, Values};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -27,21 +33,35 @@ use std::{fmt, sync::Arc, time::Duration};
 #[derive(Clone)]
 #[must_use = "nothing is configured before build()"]
 pub struct ConfigBuilder {
-    pub(super) settings: Settings,
-    pub(super) user_agent: Vec<UserAgentPart>,
+    values: Values,
+    user_agent: Vec<UserAgentPart>,
+    listener: Arc<dyn Listener>,
 }
 
 impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfigBuilder").field("network", &self.settings.network).finish_non_exhaustive()
+        f.debug_struct("ConfigBuilder").field("network", &self.values.network).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Starts the configuration of a node of `network`.
+    pub fn builder(network: Network) -> ConfigBuilder {
+        ConfigBuilder { values: Values::new(network), user_agent: Vec::new(), listener: Arc::new(()) }
+    }
+
+    /// Returns a builder with the settings of this configuration. The builder describes another node: its peer ids
+    /// start at 1, and the two nodes can connect to each other.
+    pub fn to_builder(&self) -> ConfigBuilder {
+        ConfigBuilder {
+            values: self.settings.values().clone(),
+            user_agent: self.settings.node().parts.clone(),
+            listener: Arc::clone(&self.listener),
+        }
     }
 }
 
 impl ConfigBuilder {
-    pub(super) fn new(network: Network) -> Self {
-        Self { settings: Settings::new(network), user_agent: Vec::new() }
-    }
-
     /// Adds the name and version of the program to the user agent, after those of this library. Each call adds one more
     /// name and version, for example first those of a framework and then those of the program. Default: only the name
     /// and version of this library.
@@ -63,26 +83,27 @@ impl ConfigBuilder {
 
     /// The services that the node offers. Default: none.
     pub fn services(mut self, services: Services) -> Self {
-        self.settings.services = services;
+        self.values.services = services;
         self
     }
 
-    /// The subnetwork whose transactions this node handles, if it is a partial node. Default: `None`, a full node, which
-    /// handles the transactions of all subnetworks.
+    /// The subnetwork whose transactions this node handles, if it is a partial node. Default: `None`, a full node,
+    /// which handles the transactions of all subnetworks.
     pub fn subnetwork(mut self, subnetwork: impl Into<Option<SubnetworkId>>) -> Self {
-        self.settings.subnetwork = subnetwork.into();
+        self.values.subnetwork = subnetwork.into();
         self
     }
 
-    /// The newest protocol version that the node speaks, at least 1. Default: [`PROTOCOL_VERSION`](crate::wire::PROTOCOL_VERSION).
+    /// The newest protocol version that the node speaks, at least 1. Default:
+    /// [`PROTOCOL_VERSION`](crate::wire::PROTOCOL_VERSION).
     pub fn protocol_version(mut self, version: i32) -> Self {
-        self.settings.protocol_version = version;
+        self.values.protocol_version = version;
         self
     }
 
     /// Sets whether remotes should announce transactions to this node. Default: true.
     pub fn relay_transactions(mut self, relay: bool) -> Self {
-        self.settings.relay_transactions = relay;
+        self.values.relay_transactions = relay;
         self
     }
 
@@ -93,14 +114,14 @@ impl ConfigBuilder {
     /// has the host of the proxy, with any port, the `version` message contains zeros instead of that address. So
     /// remotes do not learn the proxy's address. Default: none.
     pub fn proxy(mut self, address: impl Into<String>) -> Self {
-        self.settings.proxy = Some(address.into());
+        self.values.proxy = Some(address.into());
         self
     }
 
     /// The listener whose callbacks the peers call. A listener that the rest of the program also uses can be an `Arc`.
     /// Default: a listener that does nothing.
     pub fn listener(mut self, listener: impl Listener) -> Self {
-        self.settings.listener = Arc::new(listener);
+        self.listener = Arc::new(listener);
         self
     }
 
@@ -110,29 +131,28 @@ impl ConfigBuilder {
     /// [`answer_selected_tip`](Self::answer_selected_tip). The listener must then not answer `getseltip` too: kaspad
     /// disconnects when it receives a second `selectedtip`.
     pub fn dag(mut self, dag: impl DagView) -> Self {
-        self.settings.dag = Arc::new(dag);
-        self.settings.has_dag = true;
+        self.values.dag = Some(Arc::new(dag));
         self
     }
 
-    /// Sets whether peers answer each `ping` with a `pong`. Default: true. Turn this off to test how a node treats a remote
-    /// that does not answer its pings.
+    /// Sets whether peers answer each `ping` with a `pong`. Default: true. Turn this off to test how a node treats a
+    /// remote that does not answer its pings.
     pub fn automatic_pongs(mut self, automatic: bool) -> Self {
-        self.settings.automatic_pongs = automatic;
+        self.values.automatic_pongs = automatic;
         self
     }
 
-    /// Sets whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default: true.
-    /// Turn this off if the listener answers `getseltip`: kaspad disconnects at once if it receives two answers, and
-    /// within a minute if it receives none.
+    /// Sets whether peers answer `getseltip` with the selected tip of the [`dag`](Self::dag), if one is set. Default:
+    /// true. Turn this off if the listener answers `getseltip`: kaspad disconnects at once if it receives two answers,
+    /// and within a minute if it receives none.
     pub fn answer_selected_tip(mut self, answer: bool) -> Self {
-        self.settings.answer_selected_tip = answer;
+        self.values.answer_selected_tip = answer;
         self
     }
 
     /// Sets what peers do with custom commands. Default: [`CustomCommands::Deliver`].
     pub fn custom_commands(mut self, policy: CustomCommands) -> Self {
-        self.settings.custom_commands = policy;
+        self.values.custom_commands = policy;
         self
     }
 
@@ -151,21 +171,21 @@ impl ConfigBuilder {
     /// # Ok::<(), kaspa_peer::ConfigError>(())
     /// ```
     pub fn payload_limits(mut self, limits: PayloadLimits) -> Self {
-        self.settings.payload_limits = limits;
+        self.values.payload_limits = limits;
         self
     }
 
     /// The largest payload of custom commands, in bytes. Changes only the limit of custom commands in
     /// [`payload_limits`](Self::payload_limits). Default: 1 MiB.
     pub fn max_custom_payload(mut self, bytes: u32) -> Self {
-        self.settings.payload_limits = self.settings.payload_limits.custom(bytes);
+        self.values.payload_limits = self.values.payload_limits.custom(bytes);
         self
     }
 
-    /// Sets what peers do with a frame whose payload is larger than [`payload_limits`](Self::payload_limits) allow. Default:
-    /// [`OversizeFrames::Disconnect`].
+    /// Sets what peers do with a frame whose payload is larger than [`payload_limits`](Self::payload_limits) allow.
+    /// Default: [`OversizeFrames::Disconnect`].
     pub fn oversize_frames(mut self, policy: OversizeFrames) -> Self {
-        self.settings.oversize_frames = policy;
+        self.values.oversize_frames = policy;
         self
     }
 
@@ -173,13 +193,13 @@ impl ConfigBuilder {
     /// disconnects if the negotiated protocol version is at least `version`, and otherwise ignores the command.
     /// Default: 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
-        self.settings.bloom_version = version;
+        self.values.bloom_version = version;
         self
     }
 
     /// How long the handshake may take, until the `verack` of the remote has arrived. At least 1 ms. Default: 30 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.handshake_timeout = timeout;
+        self.values.handshake_timeout = timeout;
         self
     }
 
@@ -187,7 +207,7 @@ impl ConfigBuilder {
     /// off. At least 1 ms. A frame cannot take longer than this timeout either, because only a complete message
     /// restarts it. Default: 5 min.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.idle_timeout = timeout.into();
+        self.values.idle_timeout = timeout.into();
         self
     }
 
@@ -195,7 +215,7 @@ impl ConfigBuilder {
     /// sends only a byte now and then. `None` turns the timeout off: then only the idle timeout limits a frame. At
     /// least 1 ms. Default: 5 min.
     pub fn frame_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.frame_timeout = timeout.into();
+        self.values.frame_timeout = timeout.into();
         self
     }
 
@@ -203,27 +223,27 @@ impl ConfigBuilder {
     /// connected. `None` turns the timeout off. At least 1 ms. A timeout of less than a few seconds may disconnect a
     /// remote that is only busy. Default: 30 s.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.write_timeout = timeout.into();
+        self.values.write_timeout = timeout.into();
         self
     }
 
     /// How often peers send a `ping`. The peer sends the first `ping` one interval after the handshake. `None` turns
     /// the pings off. At least 1 ms. Default: 2 min.
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.settings.ping_interval = interval.into();
+        self.values.ping_interval = interval.into();
         self
     }
 
     /// How long a peer collects announcements before it sends them together. At least 1 ms. Default: 100 ms.
     pub fn trickle_interval(mut self, interval: Duration) -> Self {
-        self.settings.trickle_interval = interval;
+        self.values.trickle_interval = interval;
         self
     }
 
     /// The requests that the remote must answer, each with its timeout. At most [`StallRule::MAX`] rules. An empty list
     /// turns the check off. Default: [`StallRule::defaults`].
     pub fn stall_rules(mut self, rules: impl IntoIterator<Item = StallRule>) -> Self {
-        self.settings.stall_rules = rules.into_iter().collect();
+        self.values.stall_rules = rules.into_iter().collect();
         self
     }
 
@@ -236,8 +256,8 @@ impl ConfigBuilder {
     /// If the [high-water mark](Self::high_water_mark) is above the new limit, this method also lowers the mark to the
     /// limit.
     pub fn queue_limit(mut self, bytes: usize) -> Self {
-        self.settings.queue_limit = bytes;
-        self.settings.high_water_mark = self.settings.high_water_mark.min(bytes);
+        self.values.queue_limit = bytes;
+        self.values.high_water_mark = self.values.high_water_mark.min(bytes);
         self
     }
 
@@ -245,48 +265,48 @@ impl ConfigBuilder {
     /// wait. A higher mark makes sending slower, because the queue then uses more memory than the caches of the
     /// processor hold. The mark must not be above the [limit of the queue](Self::queue_limit). Default: 256 KiB.
     pub fn high_water_mark(mut self, bytes: usize) -> Self {
-        self.settings.high_water_mark = bytes;
+        self.values.high_water_mark = bytes;
         self
     }
 
     /// How many of the last announced inventory items a peer remembers as known to the remote; 0 for none. An item that
     /// is announced again becomes the most recent one. Default: 1000.
     pub fn known_inventory(mut self, items: usize) -> Self {
-        self.settings.known_inventory = items;
+        self.values.known_inventory = items;
         self
     }
 
     /// The largest number of inventory items that wait to be announced to one remote. Default: 500 000, which take 18
     /// MB.
     pub fn inventory_queue(mut self, items: usize) -> Self {
-        self.settings.inventory_queue = items;
+        self.values.inventory_queue = items;
         self
     }
 
     /// The stack size of each of the three threads of a peer, in bytes, at least 64 KiB. Callbacks run on these stacks:
     /// raise the size if a callback recurses deeply or has large local variables. Default: 256 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.settings.stack_size = bytes;
+        self.values.stack_size = bytes;
         self
     }
 
     /// The capture that records the traffic of the peers. The capture must be for the network of this node. Default:
     /// `None`.
     pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
-        self.settings.capture = capture.into();
+        self.values.capture = capture.into();
         self
     }
 
     /// The rate at which each remote may send messages and bytes. Default: `None`, no limit.
     pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
-        self.settings.rate_limit = limit.into();
+        self.values.rate_limit = limit.into();
         self
     }
 
     /// The score at which a peer disconnects. [`Peer::misbehaved`](crate::Peer::misbehaved) adds points. Default:
     /// `None`: the points add up and have no effect. With a [`ScoreLimit`], points can also decay over time.
     pub fn score_limit(mut self, limit: impl Into<Option<ScoreLimit>>) -> Self {
-        self.settings.score_limit = limit.into();
+        self.values.score_limit = limit.into();
         self
     }
 
@@ -296,7 +316,7 @@ impl ConfigBuilder {
     ///
     /// [`ConfigError`] for the first setting that cannot be used.
     pub fn build(self) -> Result<Config, ConfigError> {
-        self.settings.check()?;
-        Ok(Config { node: Arc::new(Node::new(self.user_agent)?), settings: Arc::new(self.settings) })
+        let settings = Arc::new(Settings::new(self.values, self.user_agent)?);
+        Ok(Config { settings, listener: self.listener })
     }
 }

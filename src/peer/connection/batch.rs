@@ -7,7 +7,8 @@ use bytes::Bytes;
 /// The size in bytes up to which small frames are added to a batch.
 pub(in crate::peer) const BATCH_SIZE: usize = 80 * 1024;
 
-/// A batch below this size in bytes is small: the writer gives senders a moment to add more, and does not keep its buffer.
+/// A batch below this size in bytes is small: the writer gives senders a moment to add more, and does not keep its
+/// buffer.
 pub(in crate::peer) const SMALL_BATCH: usize = 4 * 1024;
 
 /// How many bytes of a batch's buffer are zeroed ahead of the frames.

@@ -12,8 +12,8 @@ use std::{
 /// Counters that one thread changes and every thread can read. A thread that reads gets all counters as they were at
 /// one moment.
 ///
-/// `changes` is odd while a counter is being changed. A reading thread compares it before and after, and reads again if it
-/// was odd or has changed.
+/// `changes` is odd while a counter is being changed. A reading thread compares it before and after, and reads again if
+/// it was odd or has changed.
 #[derive(Debug)]
 pub(in crate::peer) struct Counters {
     changes: AtomicU64,

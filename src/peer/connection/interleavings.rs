@@ -1,4 +1,5 @@
-//! Tests of the real lifecycle, outbound queue, writer loop, receipts and questions in very many orders of their threads:
+//! Tests of the real lifecycle, outbound queue, writer loop, receipts and questions in very many orders of their
+//! threads:
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg shuttle" cargo test --lib interleavings
@@ -6,15 +7,16 @@
 //!
 //! A test whose threads wait for something that never comes fails as a deadlock, or when it has taken too many steps.
 
+use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
 use super::outbound::{MessageKind, Refused, Wait};
 use super::questions::Awaited;
 use super::shared::{Shared, WakeUps};
 use super::writer;
 use crate::peer::rules::deadlines::Due;
-use crate::peer::{AskError, CloseError, Config, Direction, DisconnectReason, QueueError, Receipt, WaitError};
+use crate::peer::{AskError, CloseError, Config, Direction, DisconnectReason, Peer, QueueError, Receipt, WaitError};
 use crate::wire::{
-    Command, Frame, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, Reject, RejectCode, SelectedTip,
+    Command, Frame, FrameError, HEADER_SIZE, Hash, Inventory, Message, Network, Ping, Reject, RejectCode, SelectedTip,
 };
 use shuttle::thread::{self, JoinHandle, yield_now};
 use std::{
@@ -45,7 +47,7 @@ fn peer(queue_limit: usize) -> (Arc<Shared>, WakeUps, Arc<AtomicUsize>) {
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let address = "192.0.2.1:1".parse().unwrap();
-    let (shared, wake_ups) = Shared::new(&config, Direction::Outbound, address, shutdown);
+    let (shared, wake_ups) = Shared::new(Arc::clone(config.settings()), Direction::Outbound, address, shutdown);
     (Arc::new(shared), wake_ups, shut_down)
 }
 
@@ -85,18 +87,29 @@ impl Socket {
     }
 }
 
+struct NoCallbacks;
+
+impl Callbacks for NoCallbacks {
+    fn deliver(&self, _: Message) {}
+    fn on_handshake(&self) {}
+    fn on_read(&self, _: usize, _: Result<Command, &FrameError>) {}
+    fn on_write(&self, _: Command, _: usize, _: Option<&io::Error>) {}
+    fn on_disconnect(&self, _: &DisconnectReason) {}
+}
+
 /// The real writer.
 fn start_writer(shared: &Arc<Shared>, wake_ups: WakeUps, socket: &Socket) -> JoinHandle<()> {
     let (shared, socket) = (Arc::clone(shared), socket.clone());
     thread::spawn(move || {
-        writer::run_scheduled(&shared, Box::new(socket), &wake_ups);
+        writer::run_scheduled(&shared, &NoCallbacks, Box::new(socket), &wake_ups);
         // After a write fails, the pinger ends the connection a moment later.
         shared.end(DisconnectReason::Local);
     })
 }
 
 fn queue(shared: &Shared, nonce: u64, wait: Wait) -> Result<Receipt, QueueError> {
-    shared.queue(&Ping { nonce }, wait)
+    let position = shared.queue(&Ping { nonce }, wait)?;
+    Ok(Receipt::new(position, Arc::clone(shared.kept_by_receipts())))
 }
 
 #[test]
@@ -213,7 +226,7 @@ fn closing_in_order_writes_everything_that_was_accepted() {
                 accepted.collect::<Vec<_>>()
             })
         };
-        let closed = shared.own_handle().close(HOUR);
+        let closed = Peer::uncounted(Arc::clone(&shared)).close(HOUR);
         let accepted = sender.join().unwrap();
         writer.join().unwrap();
         // The bounded wait of a scheduler may end at any time.
@@ -236,7 +249,7 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || shared.end(DisconnectReason::Idle { limit: HOUR }))
             });
-            let closed = shared.own_handle().close(HOUR);
+            let closed = Peer::uncounted(Arc::clone(&shared)).close(HOUR);
             match closed {
                 Ok(()) => assert_eq!(receipts.map(|receipt| receipt.try_wait()), [Some(Ok(())), Some(Ok(()))]),
                 Err(CloseError::NotSent { messages, .. }) => {
@@ -340,7 +353,7 @@ fn all_threads_and_handles_have_the_first_reason() {
             })
         });
         let waiter = {
-            let peer = shared.own_handle();
+            let peer = Peer::uncounted(Arc::clone(&shared));
             thread::spawn(move || peer.wait_for_handshake())
         };
         let sender = {
@@ -397,7 +410,7 @@ fn waiting_for_the_handshake_ends_with_it_or_with_the_connection() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1000);
         let waiters = [(); 2].map(|()| {
-            let peer = shared.own_handle();
+            let peer = Peer::uncounted(Arc::clone(&shared));
             thread::spawn(move || peer.wait_for_handshake())
         });
         let ender = {

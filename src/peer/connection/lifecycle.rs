@@ -6,8 +6,9 @@
 //! ```
 
 use super::thread_identity::PeerIdentity;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::WaitError;
 use crate::peer::locks::{Condvar, Mutex};
-use crate::peer::{DisconnectReason, WaitError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{convert::Infallible, sync::OnceLock, time::Instant};
 

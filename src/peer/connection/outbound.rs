@@ -13,7 +13,7 @@ pub(in crate::peer) use queue::{EncodedFrame, MessageKind, Refused};
 
 use super::batch::{Batch, SMALL_BATCH};
 use super::send_progress::SendProgress;
-use crate::peer::DisconnectReason;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::locks::Mutex;
 use crate::wire::Command;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -209,8 +209,8 @@ impl Outbound {
     }
 
     /// Decides the reason for which the connection ends, and refuses every frame from now on. Returns `reason`, unless
-    /// [`push_last`](Self::push_last) or an earlier call has decided another. `Shared::end` calls this method, then sets
-    /// the reason for the end, then calls [`close`](Self::close).
+    /// [`push_last`](Self::push_last) or an earlier call has decided another. `Shared::end` calls this method, then
+    /// sets the reason for the end, then calls [`close`](Self::close).
     pub fn decide(&self, reason: DisconnectReason) -> DisconnectReason {
         let mut queue = self.queue.lock();
         match &queue.stage {

@@ -2,7 +2,7 @@
 
 use super::outbound::{MessageKind, Wait};
 use super::shared::Shared;
-use crate::peer::DisconnectReason;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::logging::SENT;
 use crate::peer::panic::catch_panic;
 use crate::peer::rules::deadlines::Due;
@@ -45,7 +45,7 @@ fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
 }
 
 fn ping(shared: &Shared) {
-    let ping = Ping { nonce: shared.config.ping_nonce() };
+    let ping = Ping { nonce: shared.settings().node().ping_nonce() };
     match shared.queue_in(MessageKind::Ordinary, &ping, Wait::No) {
         Ok(_) => {}
         // A full queue does not end the connection. The write timeout disconnects a remote that reads nothing.

@@ -3,7 +3,7 @@
 //! A question is removed when it is answered or when its caller stops waiting. A caller stops at the latest when the
 //! connection ends. At most [`MAX`](Questions::MAX) questions exist, with at most one answer each.
 
-use crate::peer::AskError;
+use crate::peer::error::AskError;
 use crate::peer::locks::Mutex;
 use crate::wire::{Command, Encode, Hash, Inventory, Message, Reject};
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -1,16 +1,18 @@
-//! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the listener.
+//! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the
+//! listener.
 
+use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::outbound::MessageKind;
 use super::shared::{LAST_REJECT, Shared};
 use crate::peer::capture::Entry;
-use crate::peer::disconnect::{HandshakeError, IoOperation};
+use crate::peer::disconnect::{DisconnectReason, HandshakeError, IoOperation};
 use crate::peer::logging::{self, LIFE, RECEIVED, SENT};
 use crate::peer::panic::catch_panic;
 use crate::peer::rules::handshake::Step;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
+use crate::peer::settings::{CustomCommands, OversizeFrames};
 use crate::peer::stream::{self, ReadHalf};
-use crate::peer::{CustomCommands, DisconnectReason, Listener, OversizeFrames, Peer};
 use crate::wire::{
     Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
 };
@@ -30,17 +32,14 @@ const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads until the stream ends or fails, or the connection must end. Then ends the connection.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
-    let peer = shared.own_handle();
-    let listener = &*shared.settings().listener;
+pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, source: ReadHalf) {
     let mut reader = Reader {
         shared,
-        peer: &peer,
-        listener,
-        decoder: FrameDecoder::new(shared.settings().network)
-            .with_limits(shared.settings().payload_limits.clone().at_most(HANDSHAKE_PAYLOAD)),
+        callbacks,
+        decoder: FrameDecoder::new(shared.settings().network())
+            .with_limits(shared.settings().payload_limits().clone().at_most(HANDSHAKE_PAYLOAD)),
         source,
-        pacer: shared.settings().rate_limit.map(|limit| Pacer::new(limit, Instant::now())),
+        pacer: shared.settings().rate_limit().map(|limit| Pacer::new(limit, Instant::now())),
         has_version: false,
         handshake_done: false,
         now: Instant::now(),
@@ -54,8 +53,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, source: ReadHalf) {
 
 struct Reader<'a> {
     shared: &'a Arc<Shared>,
-    peer: &'a Peer,
-    listener: &'a dyn Listener,
+    callbacks: &'a dyn Callbacks,
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
@@ -175,8 +173,8 @@ impl Reader<'_> {
                     *completed = true;
                     frames += 1;
                     let (command, size) = (frame.command(), frame.size());
-                    if let Some(capture) = &self.shared.settings().capture {
-                        let header = frame.header(self.shared.settings().network);
+                    if let Some(capture) = self.shared.settings().capture() {
+                        let header = frame.header(self.shared.settings().network());
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
                     let decoded = frame.decode();
@@ -192,14 +190,14 @@ impl Reader<'_> {
                         (_, Err(error)) => self.refuse(size, error, clock)?,
                         (Then::Deliver, Ok(message)) => {
                             let is_verack = matches!(message, Message::VerAck(_));
-                            self.listener.deliver(self.peer, message);
+                            self.callbacks.deliver(message);
                             // A second `verack` ends the connection, so this runs once.
                             if is_verack {
-                                self.listener.on_handshake(self.peer);
+                                self.callbacks.on_handshake();
                             }
                         }
                         (Then::AnswerVersion { send_version }, Ok(message)) => {
-                            self.listener.deliver(self.peer, message);
+                            self.callbacks.deliver(message);
                             self.shared.answer_version(send_version)?;
                         }
                         (Then::Ignore, Ok(_)) => {}
@@ -251,13 +249,13 @@ impl Reader<'_> {
         }
         let step = self.note(size, command, message, clock);
         if step == Step::Finished {
-            self.decoder.set_limits(self.shared.settings().payload_limits.clone());
+            self.decoder.set_limits(self.shared.settings().payload_limits().clone());
             // The deadlines are updated before any callback runs, because the time in a callback must not count towards
             // the handshake timeout.
             self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
             self.shared.lifecycle().handshake_done();
         }
-        self.listener.on_read(self.peer, size, Ok(command));
+        self.callbacks.on_read(size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
             Step::Skip => self.deliver(message).map(|_| Then::Ignore),
@@ -308,7 +306,7 @@ impl Reader<'_> {
         if let Some(reason) = overdue {
             return Step::End(None, reason);
         }
-        let step = state.handshake.step(message, |nonce| self.shared.config.sent_nonce(nonce));
+        let step = state.handshake.step(message, |nonce| self.shared.settings().node().sent_nonce(nonce));
         if let (Step::VersionAccepted { negotiated, .. }, Message::Version(version)) = (&step, message) {
             Shared::store_version(&mut state, version, *negotiated);
             self.has_version = true;
@@ -325,11 +323,11 @@ impl Reader<'_> {
             self.shared.questions.arrived(message);
         }
         match message {
-            Message::Ping(ping) if self.shared.settings().automatic_pongs => {
+            Message::Ping(ping) if self.shared.settings().automatic_pongs() => {
                 self.shared.answer(MessageKind::Answer, &Pong { nonce: ping.nonce })?;
             }
             Message::GetSelectedTip(_) if self.shared.answers_selected_tip() => {
-                let hash = self.shared.settings().dag.selected_tip();
+                let hash = self.shared.settings().selected_tip();
                 self.shared.answer(MessageKind::Answer, &SelectedTip { hash })?;
             }
             Message::Inv(inv) => self.shared.note_announced(&inv.items),
@@ -338,13 +336,13 @@ impl Reader<'_> {
             {
                 let command = message.command();
                 let negotiated = self.shared.negotiated_version().unwrap_or_default();
-                if negotiated >= self.shared.settings().bloom_version {
+                if negotiated >= self.shared.settings().bloom_version() {
                     return Err(DisconnectReason::BloomNotOffered { command });
                 }
                 debug!(target: RECEIVED, "{}: {command} ignored", self.shared);
                 return Ok(Then::Ignore);
             }
-            Message::Custom(custom) if self.shared.settings().custom_commands == CustomCommands::Disconnect => {
+            Message::Custom(custom) if self.shared.settings().custom_commands() == CustomCommands::Disconnect => {
                 let command = custom.command();
                 let reason = DisconnectReason::CustomCommand(command);
                 self.last_reject(&self.malformed(&format!("unknown command {command}")), &reason);
@@ -359,15 +357,16 @@ impl Reader<'_> {
     fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> ReadResult {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
-        self.listener.on_read(self.peer, size, Err(&error));
+        self.callbacks.on_read(size, Err(&error));
         if !self.handshake_done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
         }
-        if let (FrameError::OverLimit { .. }, OversizeFrames::Skip) = (&error, self.shared.settings().oversize_frames) {
+        if let (FrameError::OverLimit { .. }, OversizeFrames::Skip) = (&error, self.shared.settings().oversize_frames())
+        {
             debug!(target: RECEIVED, "{}: skipped: {error}", self.shared);
             return Ok(());
         }
-        let local = self.shared.settings().network == Network::Regtest && self.shared.address.is_loopback();
+        let local = self.shared.settings().network() == Network::Regtest && self.shared.address.is_loopback();
         if local && error.in_step() {
             warn!(target: RECEIVED, "{}: malformed message tolerated: {error}", self.shared);
             return Ok(());

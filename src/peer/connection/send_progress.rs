@@ -50,8 +50,8 @@ impl State {
         }
     }
 
-    /// `true` if the count can no longer change. If the connection ends during a write, that write may still succeed, so
-    /// the count is final only when it returns.
+    /// `true` if the count can no longer change. If the connection ends during a write, that write may still succeed,
+    /// so the count is final only when it returns.
     fn is_final(&self) -> bool {
         self.closed && !self.writing
     }

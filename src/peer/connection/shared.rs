@@ -1,25 +1,26 @@
 //! The state that the threads and the handles of one peer share.
 //!
-//! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`]. No lock is held while
-//! a callback or other code of the program runs.
+//! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`]. No lock is held
+//! while a callback or other code of the program runs.
 
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
 use super::outbound::{EncodedFrame, MessageKind, Outbound, Refused, SMALL_FRAME, Wait};
 use super::questions::Questions;
+use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::capture::Entry;
-use crate::peer::config::Settings;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::QueueError;
 use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
-use crate::peer::receipt::Receipt;
 use crate::peer::rules::announcements::{Announcements, Announcing};
 use crate::peer::rules::deadlines::{Commands, Deadlines, Due};
 use crate::peer::rules::handshake::Handshake;
 use crate::peer::rules::ping::Pings;
 use crate::peer::rules::score::Score;
-use crate::peer::stats::Remote;
-use crate::peer::{Config, Direction, DisconnectReason, Peer, PeerAddress, QueueError, Stats};
+use crate::peer::settings::Settings;
+use crate::peer::stats::{Remote, Stats};
 use crate::wire::{
     Command, Encode, Frame, GetBlockInvs, GetHeaders, HEADER_SIZE, Hash, Reject, Services, encode_frame, encode_sized,
 };
@@ -47,7 +48,7 @@ thread_local! {
 /// The state of one peer, shared by its threads and handles.
 pub(in crate::peer) struct Shared {
     pub id: u64,
-    pub config: Config,
+    settings: Arc<Settings>,
     pub direction: Direction,
     pub address: PeerAddress,
     /// The local address. `start` sets it before it starts the threads.
@@ -57,7 +58,7 @@ pub(in crate::peer) struct Shared {
     pub timed_requests: Commands,
     /// The commands of the messages that would answer a pending request, as bits of [`Commands`].
     awaited: AtomicU32,
-    /// How many handles the program has.
+    /// How many handles the program has. The first is the one that the constructor of the peer returns.
     pub handles: AtomicUsize,
     kept: Arc<KeptByReceipts>,
     pub questions: Questions,
@@ -78,8 +79,8 @@ pub(in crate::peer) struct Shared {
     shutdown: Mutex<Option<Shutdown>>,
 }
 
-/// The part of [`Shared`] that each receipt keeps. It is one allocation, because a sender counts a reference to it up and
-/// down for each message. After the end it is small, see [`Outbound::close`].
+/// The part of [`Shared`] that each receipt keeps. It is one allocation, because a sender counts a reference to it up
+/// and down for each message. After the end it is small, see [`Outbound::close`].
 pub(in crate::peer) struct KeptByReceipts {
     pub lifecycle: Lifecycle,
     pub outbound: Outbound,
@@ -119,29 +120,32 @@ pub(in crate::peer) struct WakeUps {
 }
 
 impl Shared {
-    pub fn new(config: &Config, direction: Direction, address: PeerAddress, shutdown: Shutdown) -> (Self, WakeUps) {
-        let settings = config.settings();
-        let half_life = settings.score_limit.and_then(|limit| limit.half_life);
-        let (outbound, work) = Outbound::new(settings.queue_limit, settings.high_water_mark);
+    pub fn new(
+        settings: Arc<Settings>,
+        direction: Direction,
+        address: PeerAddress,
+        shutdown: Shutdown,
+    ) -> (Self, WakeUps) {
+        let half_life = settings.score_limit().and_then(|limit| limit.half_life);
+        let (outbound, work) = Outbound::new(settings.queue_limit(), settings.high_water_mark());
         let (wake_pinger, pinger) = bounded(1);
         let announcements =
-            Announcements::new(settings.known_inventory, settings.inventory_queue, settings.trickle_interval);
+            Announcements::new(settings.known_inventory(), settings.inventory_queue(), settings.trickle_interval());
         let state = State {
-            handshake: Handshake::new(direction, settings.subnetwork, settings.protocol_version),
+            handshake: Handshake::new(direction, settings.subnetwork(), settings.protocol_version()),
             remote: None,
             pings: Pings::default(),
             wants_headers: false,
         };
         let shared = Self {
-            id: config.next_peer_id(),
-            config: config.clone(),
+            id: settings.node().next_peer_id(),
             direction,
             address,
             local_addr: None,
             connected_at: SystemTime::now(),
-            timed_requests: settings.stall_rules.iter().map(|rule| rule.request).collect(),
+            timed_requests: settings.stall_rules().iter().map(|rule| rule.request).collect(),
             awaited: AtomicU32::new(0),
-            handles: AtomicUsize::new(0),
+            handles: AtomicUsize::new(1),
             kept: Arc::new(KeptByReceipts { lifecycle: Lifecycle::new(), outbound }),
             questions: Questions::default(),
             ending_with_reject: AtomicBool::new(false),
@@ -157,6 +161,7 @@ impl Shared {
                 wake_pinger,
             }))),
             shutdown: Mutex::new(Some(shutdown)),
+            settings,
         };
         (shared, WakeUps { writer: work, pinger })
     }
@@ -175,13 +180,13 @@ impl Shared {
 
     /// Adds a record to the capture, if there is one.
     pub fn capture(&self, entry: Entry<'_>) {
-        if let Some(capture) = &self.settings().capture {
+        if let Some(capture) = self.settings().capture() {
             capture.record(self.id, entry);
         }
     }
 
     pub fn settings(&self) -> &Settings {
-        self.config.settings()
+        &self.settings
     }
 
     /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
@@ -227,7 +232,7 @@ impl Shared {
     /// [`LAST_REJECT`].
     pub fn end_with(&self, reject: &Reject, reason: DisconnectReason) -> Result<(), QueueError> {
         let mut frame = Vec::new();
-        encode_frame(reject, self.settings().network, &mut frame)?;
+        encode_frame(reject, self.settings().network(), &mut frame)?;
         self.outbound()
             .push_last(Command::Reject, &frame, reason.clone())
             .map_err(|_| QueueError::Closed(self.end_reason()))?;
@@ -242,9 +247,9 @@ impl Shared {
         self.ending_with_reject.load(Ordering::Acquire)
     }
 
-    /// Queues a message of the program.
-    pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<Receipt, QueueError> {
-        self.queue_in(MessageKind::Ordinary, message, wait).map(|position| self.receipt(position))
+    /// Queues a message of the program. Returns its position.
+    pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<u64, QueueError> {
+        self.queue_in(MessageKind::Ordinary, message, wait)
     }
 
     /// Queues a message that the library sends by itself, such as a pong.
@@ -258,7 +263,7 @@ impl Shared {
 
     /// Queues a message. Returns its position.
     pub fn queue_in<M: Encode + ?Sized>(&self, kind: MessageKind, message: &M, wait: Wait) -> Result<u64, QueueError> {
-        let network = self.settings().network;
+        let network = self.settings().network();
         let length = message.encoded_len();
         if HEADER_SIZE + length > SMALL_FRAME {
             let mut frame = Vec::new();
@@ -283,9 +288,9 @@ impl Shared {
         result
     }
 
-    /// Queues an encoded frame.
-    pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<Receipt, QueueError> {
-        let peer = self.settings().network;
+    /// Queues an encoded frame. Returns its position.
+    pub fn queue_frame(&self, frame: &Frame, wait: Wait) -> Result<u64, QueueError> {
+        let peer = self.settings().network();
         if frame.network() != peer {
             return Err(QueueError::Network { frame: frame.network(), peer });
         }
@@ -293,7 +298,7 @@ impl Shared {
             small if small.len() <= SMALL_FRAME => EncodedFrame::Small(small),
             _ => EncodedFrame::Shared(frame.shared()),
         };
-        self.push(frame.command(), queued, MessageKind::Ordinary, wait).map(|position| self.receipt(position))
+        self.push(frame.command(), queued, MessageKind::Ordinary, wait)
     }
 
     fn push(
@@ -310,11 +315,6 @@ impl Shared {
             (Refused::Timeout, Wait::AtMost(waited)) => QueueError::Timeout { waited },
             (Refused::Timeout, Wait::No) => QueueError::Timeout { waited: Duration::ZERO },
         })
-    }
-
-    /// The receipt of the message at a position.
-    pub fn receipt(&self, position: u64) -> Receipt {
-        Receipt::new(position, Arc::clone(&self.kept))
     }
 
     /// Changes the deadlines. Wakes the pinger if a deadline is now earlier than the end of its sleep. Does nothing
@@ -388,11 +388,11 @@ impl Shared {
 
     /// `true` if the library answers `getseltip` for the program.
     pub fn answers_selected_tip(&self) -> bool {
-        self.settings().has_dag && self.settings().answer_selected_tip
+        self.settings().dag().is_some() && self.settings().answer_selected_tip()
     }
 
     pub fn offers(&self, services: Services) -> bool {
-        self.settings().services.contains(services)
+        self.settings().services().contains(services)
     }
 
     pub fn stats(&self) -> Stats {
@@ -425,11 +425,6 @@ impl Shared {
             wants_headers: state.wants_headers,
             score: self.score.lock().get(Instant::now()),
         }
-    }
-
-    /// A handle for the peer's own threads, which does not keep the connection alive.
-    pub fn own_handle(self: &Arc<Self>) -> Peer {
-        Peer::uncounted(Arc::clone(self))
     }
 }
 

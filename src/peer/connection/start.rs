@@ -1,29 +1,42 @@
 //! Starts the three threads of a peer, or none of them, and runs the last callback.
 
+use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
 use super::shared::Shared;
 use super::{pinger, reader, writer};
+use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::capture::Entry;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::StartError;
 use crate::peer::logging::LIFE;
 use crate::peer::panic::catch_panic;
-use crate::peer::{Config, Direction, DisconnectReason, Halves, Peer, PeerAddress, StartError, Stream};
+use crate::peer::settings::Settings;
+use crate::peer::stream::{Halves, Stream};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 
-type Body = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+type Body = Box<dyn FnOnce(&Arc<Shared>, &dyn Callbacks) + Send>;
 
+/// Starts the threads on a stream. `callbacks` makes the callbacks, which each thread holds until it exits.
+///
+/// # Errors
+///
+/// [`StartError`] if the stream cannot be set up, or if a thread cannot be started. Then no callback has run, and none
+/// of the threads is left.
 pub(in crate::peer) fn start(
     stream: impl Stream,
     address: PeerAddress,
     direction: Direction,
-    config: &Config,
-) -> Result<Peer, StartError> {
-    let attempt = writer::attempt_timeout(config.settings().write_timeout);
+    settings: &Arc<Settings>,
+    callbacks: impl FnOnce(&Arc<Shared>) -> Arc<dyn Callbacks>,
+) -> Result<Arc<Shared>, StartError> {
+    let attempt = writer::attempt_timeout(settings.write_timeout());
     let local_addr = stream.local_addr();
     let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
-    let (mut shared, wake_ups) = Shared::new(config, direction, address, shutdown);
+    let (mut shared, wake_ups) = Shared::new(Arc::clone(settings), direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
+    let callbacks = callbacks(&shared);
     // The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback does.
     match catch_panic(|| shared.send_first_version()) {
         Ok(Ok(())) => {}
@@ -32,17 +45,16 @@ pub(in crate::peer) fn start(
     }
     let wake_pinger = wake_ups.pinger.clone();
     let bodies: [(&'static str, &str, Body); THREADS] = [
-        ("pinger", "ping", Box::new(move |shared| pinger::run(shared, &wake_pinger))),
-        ("writer", "write", Box::new(move |shared| writer::run(shared, out, &wake_ups))),
-        ("reader", "read", Box::new(move |shared| reader::run(shared, source))),
+        ("pinger", "ping", Box::new(move |shared, _| pinger::run(shared, &wake_pinger))),
+        ("writer", "write", Box::new(move |shared, callbacks| writer::run(shared, callbacks, out, &wake_ups))),
+        ("reader", "read", Box::new(move |shared, callbacks| reader::run(shared, callbacks, source))),
     ];
     for (started, (name, short, body)) in bodies.into_iter().enumerate() {
-        let thread = thread::Builder::new()
-            .name(format!("kpeer-{}-{short}", shared.id))
-            .stack_size(config.settings().stack_size);
-        let of_thread = Arc::clone(&shared);
+        let thread =
+            thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(settings.stack_size());
+        let of_thread = (Arc::clone(&shared), Arc::clone(&callbacks));
         // A thread that cannot be started drops a half of the program's stream here, whose destructor may panic.
-        let spawned = catch_panic(|| spawn(thread, move || run(of_thread, body)));
+        let spawned = catch_panic(|| spawn(thread, move || run(of_thread.0, of_thread.1, body)));
         if let Err(error) = spawned.unwrap_or_else(|message| Err(io::Error::other(message))) {
             shared.lifecycle().cancel(THREADS - started);
             shared.end(DisconnectReason::Local);
@@ -50,46 +62,43 @@ pub(in crate::peer) fn start(
             return Err(StartError::Thread { thread: name, error });
         }
     }
-    let peer = Peer::counted(Arc::clone(&shared));
     let _ = catch_panic(|| info!(target: LIFE, "{shared}: connected"));
     let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
     shared.lifecycle().start();
-    Ok(peer)
+    Ok(shared)
 }
 
 /// The outermost function of each of the three threads.
-fn run(shared: Arc<Shared>, body: Body) {
+fn run(shared: Arc<Shared>, callbacks: Arc<dyn Callbacks>, body: Body) {
     let kept = Arc::clone(shared.kept_by_receipts());
     let lifecycle = &kept.lifecycle;
     lifecycle.identity().adopt_thread();
     // The body drops its half of the program's stream, whose destructor may panic.
     if lifecycle.wait_for_start()
-        && let Err(message) = catch_panic(|| body(&shared))
+        && let Err(message) = catch_panic(|| body(&shared, &*callbacks))
     {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
     if lifecycle.finish_callbacks() {
-        last_callback(&shared);
+        last_callback(&shared, &*callbacks);
     }
-    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one: two
-    // panics of destructors at once abort the process.
-    let settings = shared.settings();
-    let (listener, dag) = (Arc::clone(&settings.listener), Arc::clone(&settings.dag));
+    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one:
+    // two panics of destructors at once abort the process.
+    let dag = shared.settings().dag_pointer();
+    let _ = catch_panic(|| drop(callbacks));
     let _ = catch_panic(|| drop(shared));
-    let _ = catch_panic(|| drop(listener));
     let _ = catch_panic(|| drop(dag));
     lifecycle.thread_exits();
 }
 
 /// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.
-fn last_callback(shared: &Arc<Shared>) {
+fn last_callback(shared: &Shared, callbacks: &dyn Callbacks) {
     // A thread of the program that ends the connection may not have come that far yet. The program must not find a
     // receipt without an outcome, or queue a message, after the last callback has begun.
     drop(shared.outbound().close());
     let reason = shared.end_reason();
     let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
-    let peer = shared.own_handle();
-    if let Err(message) = catch_panic(|| shared.settings().listener.on_disconnect(&peer, &reason)) {
+    if let Err(message) = catch_panic(|| callbacks.on_disconnect(&reason)) {
         let _ = catch_panic(|| warn!(target: LIFE, "{shared}: on_disconnect panicked: {message}"));
     }
 }
@@ -104,7 +113,7 @@ fn spawn(thread: thread::Builder, body: impl FnOnce() + Send + 'static) -> io::R
 mod tests {
     use super::*;
     use crate::wire::{GetSelectedTip, Message, Network};
-    use crate::{HandshakeError, Listener, QueueError, WaitError};
+    use crate::{Config, HandshakeError, Listener, Peer, QueueError, WaitError};
     use crossbeam_channel::bounded;
     use std::cell::Cell;
     use std::io::{Read, Write};
@@ -216,11 +225,14 @@ mod tests {
                 let calls = Arc::new(Calls::default());
                 let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
                 THREADS_LEFT.set(left);
-                let result = start(ours, address.into(), direction, &config);
+                let result = match direction {
+                    Direction::Inbound => Peer::inbound(ours, address, &config),
+                    Direction::Outbound => Peer::outbound(ours, address, &config),
+                };
                 THREADS_LEFT.set(usize::MAX);
                 assert!(matches!(result, Err(StartError::Thread { thread, .. }) if thread == missing), "{result:?}");
                 drop(config);
-                // A thread that still ran would hold a clone of the configuration.
+                // A thread that still ran would hold the listener.
                 assert_eq!(Arc::strong_count(&calls), 1, "{missing}, {direction}");
                 assert_eq!(calls.0.load(Ordering::SeqCst), 0, "{missing}, {direction}");
                 let mut received = Vec::new();

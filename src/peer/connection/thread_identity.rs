@@ -1,7 +1,7 @@
 //! Detects calls that are made on one of a peer's own threads. Such a call must not wait for the peer, because it would
 //! deadlock.
 
-use crate::peer::WaitError;
+use crate::peer::error::WaitError;
 use std::{
     cell::Cell,
     sync::atomic::{AtomicU64, Ordering},

@@ -4,7 +4,7 @@
 use super::outbound::{EncodedFrame, MessageKind, Wait};
 use super::send_progress::Outcome;
 use super::shared::Shared;
-use crate::peer::QueueError;
+use crate::peer::error::QueueError;
 use crate::peer::locks::unlock_fair;
 use crate::peer::logging::SENT;
 use crate::peer::rules::announcements::{Announcements, Announcing, TRICKLE_BATCH};
@@ -20,7 +20,7 @@ impl Shared {
     /// `queue_inventory` waits for one slice at most, however much the remote announces.
     pub fn note_announced(&self, items: &[Inventory]) {
         // Only as many items are stored as the known inventory can hold. The last ones are the newest.
-        let newest = items.len().saturating_sub(self.settings().known_inventory);
+        let newest = items.len().saturating_sub(self.settings().known_inventory());
         for slice in items.get(newest..).unwrap_or_default().chunks(SLICE) {
             let mut announcements = self.announcements.lock();
             let Announcing::Open(open) = &mut *announcements else { return };
@@ -80,12 +80,12 @@ impl Shared {
         let was_due = announcements.due().is_some();
         announcements
             .queue(items, Instant::now())
-            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue })?;
+            .map_err(|queued| QueueError::InventoryFull { queued, limit: self.settings().inventory_queue() })?;
         Ok(!was_due && announcements.due().is_some())
     }
 
-    /// For the writer: moves the next batch of announcements to the outbound queue if it is due. Otherwise returns when it
-    /// will be; `None` if there are none, or no room for them.
+    /// For the writer: moves the next batch of announcements to the outbound queue if it is due. Otherwise returns when
+    /// it will be; `None` if there are none, or no room for them.
     pub fn trickle(&self, now: Instant) -> Option<Instant> {
         let mut guard = self.announcements.lock();
         let Announcing::Open(announcements) = &mut *guard else { return None };
@@ -100,8 +100,8 @@ impl Shared {
         }
     }
 
-    /// For an orderly end: moves all announcements to the outbound queue, as far as there is room by `deadline`. Returns how
-    /// many are left.
+    /// For an orderly end: moves all announcements to the outbound queue, as far as there is room by `deadline`.
+    /// Returns how many are left.
     pub fn flush_announcements(&self, deadline: Option<Instant>) -> usize {
         loop {
             let mut guard = self.announcements.lock();
@@ -130,7 +130,7 @@ impl Shared {
         }
         let mut frame = Vec::new();
         // Cannot fail: a batch has at most a thousand items, and an `inv` may have 50 000.
-        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network, &mut frame) {
+        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network(), &mut frame) {
             error!(target: SENT, "{self}: a batch of announcements cannot be sent: {error}");
             return;
         }

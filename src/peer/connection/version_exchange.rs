@@ -4,14 +4,16 @@
 
 use super::outbound::MessageKind;
 use super::shared::{Shared, State};
+use crate::peer::address::Direction;
+use crate::peer::disconnect::DisconnectReason;
 use crate::peer::stats::Remote;
-use crate::peer::{Direction, DisconnectReason};
 use crate::wire::{NetAddress, VerAck, Version};
 use std::net::Ipv6Addr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Shared {
-    /// Sends our `version` if this side dialled. Called before any thread starts, so that nothing can be sent before it.
+    /// Sends our `version` if this side dialled. Called before any thread starts, so that nothing can be sent before
+    /// it.
     pub fn send_first_version(&self) -> Result<(), DisconnectReason> {
         match self.direction {
             Direction::Outbound => self.answer(MessageKind::Handshake, &self.version()),
@@ -34,16 +36,16 @@ impl Shared {
     fn version(&self) -> Version {
         let settings = self.settings();
         Version {
-            protocol_version: settings.protocol_version,
-            services: settings.services,
+            protocol_version: settings.protocol_version(),
+            services: settings.services(),
             time: unix_time(SystemTime::now()),
-            subnetwork: settings.subnetwork,
-            receiver: self.address.as_receiver(settings.proxy.as_deref()),
-            sender: NetAddress { services: settings.services, ip: Ipv6Addr::UNSPECIFIED, port: 0 },
-            nonce: self.config.new_nonce(),
-            user_agent: self.config.user_agent().clone(),
-            selected_tip: settings.dag.selected_tip(),
-            relay_transactions: settings.relay_transactions,
+            subnetwork: settings.subnetwork(),
+            receiver: self.address.as_receiver(settings.proxy()),
+            sender: NetAddress { services: settings.services(), ip: Ipv6Addr::UNSPECIFIED, port: 0 },
+            nonce: settings.node().new_nonce(),
+            user_agent: settings.user_agent().clone(),
+            selected_tip: settings.selected_tip(),
+            relay_transactions: settings.relay_transactions(),
         }
     }
 

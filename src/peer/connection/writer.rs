@@ -4,16 +4,17 @@
 //! or for the end of the connection.
 
 use super::batch::Batch;
+use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::frame_sizes::{FrameList, Frames};
 use super::outbound::Idle;
 use super::shared::{Shared, WakeUps};
 use crate::peer::capture::Entry;
-use crate::peer::disconnect::IoOperation;
+use crate::peer::disconnect::{DisconnectReason, IoOperation};
 use crate::peer::locks::yield_now;
 use crate::peer::logging::{self, SENT};
 use crate::peer::panic::catch_panic;
-use crate::peer::{DisconnectReason, Peer, stream};
+use crate::peer::stream;
 use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
 use log::debug;
@@ -38,8 +39,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
-    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+pub(in crate::peer) fn run(
+    shared: &Arc<Shared>,
+    callbacks: &dyn Callbacks,
+    out: Box<dyn Write + Send>,
+    wake_ups: &WakeUps,
+) {
+    let mut writer = Writer { shared, callbacks, out };
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
@@ -65,8 +71,13 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
 /// Like [`run`], for tests under shuttle. It polls the channels instead of waiting in `select!`, because shuttle does
 /// not know when a thread blocks there.
 #[cfg(all(test, shuttle))]
-pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
-    let mut writer = Writer { shared, peer: shared.own_handle(), out };
+pub(in crate::peer) fn run_scheduled(
+    shared: &Arc<Shared>,
+    callbacks: &dyn Callbacks,
+    out: Box<dyn Write + Send>,
+    wake_ups: &WakeUps,
+) {
+    let mut writer = Writer { shared, callbacks, out };
     writer.serve(|_| {
         loop {
             if shared.ended().is_some() {
@@ -83,7 +94,7 @@ pub(in crate::peer) fn run_scheduled(shared: &Arc<Shared>, out: Box<dyn Write + 
 
 struct Writer<'a> {
     shared: &'a Arc<Shared>,
-    peer: Peer,
+    callbacks: &'a dyn Callbacks,
     out: Box<dyn Write + Send>,
 }
 
@@ -117,8 +128,8 @@ impl Writer<'_> {
             }
             let trickle = self.shared.trickle(Instant::now());
             let outbound = &self.shared.outbound();
-            // The first message after a pause is written at once. After that, more messages usually follow, and letting the
-            // senders run for a moment makes larger batches.
+            // The first message after a pause is written at once. After that, more messages usually follow, and letting
+            // the senders run for a moment makes larger batches.
             if wrote && outbound.next_is_small() {
                 yield_now();
             }
@@ -204,7 +215,7 @@ impl Writer<'_> {
         };
         result.map_err(|error| {
             for (command, frame) in unreported {
-                self.shared.settings().listener.on_write(&self.peer, command, frame.len(), Some(&error));
+                self.callbacks.on_write(command, frame.len(), Some(&error));
             }
             self.failed(&error)
         })
@@ -227,7 +238,7 @@ impl Writer<'_> {
     /// Repeats an attempt that timed out or was interrupted, for at most the write timeout.
     fn retry<T>(&mut self, mut attempt: impl FnMut(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
         let mut since = None;
-        let limit = self.shared.settings().write_timeout;
+        let limit = self.shared.settings().write_timeout();
         loop {
             let begun = Instant::now();
             match attempt(&mut *self.out) {
@@ -285,18 +296,17 @@ impl Writer<'_> {
             let messages = frames.clone().counts().map(|(_, count)| count.messages).sum();
             self.shared.outbound().progress().end_write(messages);
         }
-        let listener = &*self.shared.settings().listener;
         for (command, frame) in frames {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
             }
             self.shared.capture(Entry::Sent(frame));
-            listener.on_write(&self.peer, command, frame.len(), None);
+            self.callbacks.on_write(command, frame.len(), None);
         }
     }
 
     fn failed(&self, error: &io::Error) -> Done {
-        match self.shared.settings().write_timeout {
+        match self.shared.settings().write_timeout() {
             // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
             // already ended, the call of `end` below has no effect.
             Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {

@@ -51,7 +51,8 @@ pub fn handshake(input: &[u8]) {
 }
 
 impl Side {
-    /// Checks that `step` is right for `message`. `introduced` and `done` say whether `version` and `verack` came before.
+    /// Checks that `step` is right for `message`. `introduced` and `done` say whether `version` and `verack` came
+    /// before.
     fn check(&self, message: &Message, step: &Step, introduced: bool, done: bool) {
         let expected = match message {
             Message::Version(_) if introduced => {

@@ -5,10 +5,12 @@
 //!
 //! - every call, receipt and callback that is given a reason has the same one, and something has caused it,
 //! - `on_disconnect` runs exactly once, after every other callback,
-//! - every receipt has one outcome, and says "written" if and only if the stream has accepted and flushed the whole message,
+//! - every receipt has one outcome, and says "written" if and only if the stream has accepted and flushed the whole
+//!   message,
 //! - every call that waits returns, at the latest when the connection has ended,
 //! - a message is written, and a ping is answered, if the stream works and the connection has not ended,
-//! - the stream receives whole frames, in the order in which each thread has queued them, and nothing after a last reject,
+//! - the stream receives whole frames, in the order in which each thread has queued them, and nothing after a last
+//!   reject,
 //! - the halves of the stream, the shutdown closure and the listener are dropped.
 
 mod callbacks;
@@ -298,7 +300,8 @@ impl Harness {
     fn check_dropped(self, deadline: Instant) {
         let Self { connection, callbacks, program, captured, config, .. } = self;
         drop(config);
-        // `on_disconnect` may keep a handle, and destructors of thread-local values run when the peer counts as finished.
+        // `on_disconnect` may keep a handle, and destructors of thread-local values run when the peer counts as
+        // finished.
         while Arc::strong_count(&callbacks) > 1 {
             let handles = std::mem::take(&mut *program.handles.lock());
             drop(handles);

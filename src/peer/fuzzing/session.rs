@@ -1,7 +1,7 @@
 //! One connection without its threads: bytes of the remote, calls of the program, and time that passes, in any order.
 //!
-//! The session does what the reader, the writer and the pinger do with the state machines, and compares their answers with
-//! those of a simpler [`Account`].
+//! The session does what the reader, the writer and the pinger do with the state machines, and compares their answers
+//! with those of a simpler [`Account`].
 
 mod account;
 mod announcing;
@@ -120,11 +120,11 @@ impl Session {
             now,
             start: now,
             wire: Vec::new(),
-            decoder: FrameDecoder::new(NETWORK).with_limits(settings.payload_limits.clone()),
+            decoder: FrameDecoder::new(NETWORK).with_limits(settings.payload_limits().clone()),
             fed: 0,
-            handshake: Handshake::new(direction, None, settings.protocol_version),
+            handshake: Handshake::new(direction, None, settings.protocol_version()),
             deadlines: Deadlines::new(settings.timeouts(), now),
-            announcements: Announcements::new(known, settings.inventory_queue, settings.trickle_interval),
+            announcements: Announcements::new(known, settings.inventory_queue(), settings.trickle_interval()),
             pings: Pings::default(),
             pacer: choices.flag().then(|| Pacer::new(limit, now)),
             score: Score::new(choices.of(&LIMITS), now),
@@ -136,7 +136,7 @@ impl Session {
                 frame: None,
                 arriving: None,
                 since_ping: Duration::ZERO,
-                requests: vec![None; settings.stall_rules.len()],
+                requests: vec![None; settings.stall_rules().len()],
                 last_words: None,
                 known: (known == KNOWS_ALL).then(HashSet::new),
                 waiting: VecDeque::new(),
@@ -351,7 +351,7 @@ impl Session {
 
     fn pace(&mut self, messages: u64, bytes: u64, choices: &mut Choices<'_>) -> Flow {
         let Some(pacer) = &mut self.pacer else { return Continue(()) };
-        let limit = self.account.config.settings().rate_limit.unwrap_or_default();
+        let limit = self.account.config.rate_limit().unwrap_or_default();
         match pacer.arrived(messages, bytes, self.now) {
             Pace::Free => Continue(()),
             Pace::End { after, limit: end_after } => {

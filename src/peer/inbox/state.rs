@@ -1,7 +1,7 @@
 //! The messages of an inbox, and a copy of the list of them that needs no lock.
 
-use super::super::DisconnectReason;
 use crate::peer::connection::thread_identity::PeerIdentity;
+use crate::peer::disconnect::DisconnectReason;
 use crate::wire::{Command, Encode, Message};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -80,11 +80,11 @@ impl State {
         }
     }
 
-    /// Takes the oldest message of a type among those that a wait has not looked at. `seen` is how many messages had been added
-    /// when it looked last, at first 0.
+    /// Takes the oldest message of a type among those that a wait has not looked at. `seen` is how many messages had
+    /// been added when it looked last, at first 0.
     ///
-    /// A remote can send thousands of small messages while the inbox holds hundreds of thousands, so a wait must not look at all
-    /// of them each time.
+    /// A remote can send thousands of small messages while the inbox holds hundreds of thousands, so a wait must not
+    /// look at all of them each time.
     pub fn take_new(&mut self, command: Command, seen: &mut u64) -> Option<Arc<Message>> {
         let from = self.messages.len().saturating_sub(self.added_since(*seen));
         *seen = self.added;

@@ -1,8 +1,8 @@
 //! The state machine of the handshake. It decides what to do with each message, based on the messages that arrived
 //! before.
 
-use crate::peer::disconnect::kept_reject;
-use crate::peer::{Direction, DisconnectReason, HandshakeError, ProtocolViolation};
+use crate::peer::address::Direction;
+use crate::peer::disconnect::{DisconnectReason, HandshakeError, ProtocolViolation, kept_reject};
 use crate::wire::{Command, Message, Reject, RejectCode, SubnetworkId, Version};
 
 /// The lowest protocol version that is accepted.

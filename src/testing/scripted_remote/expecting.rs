@@ -1,8 +1,7 @@
 //! The reading side of a scripted remote.
 
 use super::{SHORTEST, ScriptedRemote, is_timeout, left};
-use crate::testing::frame_buffer;
-use crate::testing::{End, RemoteStream, ScriptError};
+use crate::testing::{End, RemoteStream, ScriptError, frame_buffer};
 use crate::wire::{CustomPayload, Message, Payload, Ping, Pong};
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
@@ -99,13 +98,13 @@ impl<S: RemoteStream> ScriptedRemote<S> {
         })
     }
 
-    /// Sends a `ping`, and returns the messages that come before its `pong`. Afterwards the node has read everything that
-    /// the remote sent before.
+    /// Sends a `ping`, and returns the messages that come before its `pong`. Afterwards the node has read everything
+    /// that the remote sent before.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send) and [`next_message`](Self::next_message). The timeout for the messages is one for the whole
-    /// call.
+    /// As [`send`](Self::send) and [`next_message`](Self::next_message). The timeout for the messages is one for the
+    /// whole call.
     pub fn sync_with_ping(&mut self) -> Result<Vec<Message>, ScriptError> {
         let nonce = self.next_nonce;
         self.next_nonce = nonce.wrapping_add(1);
@@ -184,7 +183,8 @@ impl<S: RemoteStream> ScriptedRemote<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] or the error of the stream, unless that is a reset. The timeout is one for the whole call.
+    /// [`ErrorKind::TimedOut`] or the error of the stream, unless that is a reset. The timeout is one for the whole
+    /// call.
     pub fn read_bytes_until_end(&mut self) -> io::Result<Vec<u8>> {
         let wait = Wait::new(self.timeout);
         let mut bytes = self.buffer.take();
@@ -228,8 +228,8 @@ impl Wait {
 
 /// A stream whose reads fail with a timeout when a step has waited long enough.
 ///
-/// Bytes that have arrived by then can still be read, so that a timeout of zero finds a message that is there. For that there is [`GRACE`], and not
-/// more: a node that sends one byte after the other must not make a step last longer.
+/// Bytes that have arrived by then can still be read, so that a timeout of zero finds a message that is there. For that
+/// there is [`GRACE`], and not more: a node that sends one byte after the other must not make a step last longer.
 struct LimitedRead<'a, S> {
     stream: &'a mut S,
     wait: Wait,

@@ -150,7 +150,7 @@ impl Server<'_> {
             AddressScope::Subnetwork(id) => AddressScope::Subnetwork(id),
             _ => AddressScope::FullNodes,
         };
-        let addresses = self.addresses.addresses(self.peer.config().services());
+        let addresses = self.addresses.addresses(self.peer.settings().services());
         self.send(1, &Addr { scope, addresses })
     }
 

@@ -229,7 +229,7 @@ impl Hub {
     /// Keeps an item that arrived, sends it to the peers that asked for it, and announces it to the others.
     fn arrived<M: Encode>(&mut self, from: &Peer, key: Key, message: &M) {
         let wanted = self.wanted.remove(&key);
-        let frame = match Frame::encode(message, from.config().network()) {
+        let frame = match Frame::encode(message, from.settings().network()) {
             Ok(frame) => frame,
             Err(error) => return debug!("{from}: not relayed: {error}"),
         };

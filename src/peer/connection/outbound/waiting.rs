@@ -3,8 +3,8 @@
 use crate::peer::locks::{Condvar, MutexGuard};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-/// The waiting senders, the one that has waited longest first. Each sleeps on a condition variable of its own, so that a
-/// wake-up reaches only the sender whose turn it is.
+/// The waiting senders, the one that has waited longest first. Each sleeps on a condition variable of its own, so that
+/// a wake-up reaches only the sender whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct WaitingSenders(VecDeque<Arc<Condvar>>);
 

@@ -252,7 +252,7 @@ impl Program {
 
     fn misbehave(&self, peer: &Peer, choices: &mut Choices<'_>) {
         self.record.causes.lock().misbehaves = true;
-        let limit = peer.config().settings().score_limit;
+        let limit = peer.settings().score_limit();
         let score = peer.misbehaved(u32::from(choices.byte() % 8), "chosen by the harness");
         if limit.is_some_and(|limit| score >= limit.threshold) {
             self.check_ended(peer, "misbehaved");

@@ -86,12 +86,12 @@ impl Account {
 
     /// The process was stopped, and its pinger looks `late` after the time that it asked for.
     pub fn excuse(&mut self, late: Duration) {
-        let settings = self.config.settings();
-        self.silent.excuse(late, settings.idle_timeout);
+        let settings = &self.config;
+        self.silent.excuse(late, settings.idle_timeout());
         if let Some((_, taken)) = &mut self.frame {
-            taken.excuse(late, settings.frame_timeout);
+            taken.excuse(late, settings.frame_timeout());
         }
-        for (rule, taken) in settings.stall_rules.iter().zip(&mut self.requests) {
+        for (rule, taken) in settings.stall_rules().iter().zip(&mut self.requests) {
             if let Some(taken) = taken {
                 taken.excuse(late, Some(rule.limit));
             }
@@ -105,7 +105,7 @@ impl Account {
     }
 
     pub fn requested(&mut self, request: Command) {
-        for (rule, taken) in self.config.settings().stall_rules.iter().zip(&mut self.requests) {
+        for (rule, taken) in self.config.stall_rules().iter().zip(&mut self.requests) {
             if rule.request == request {
                 *taken = Some(Taken::default());
             }
@@ -113,7 +113,7 @@ impl Account {
     }
 
     pub fn answered(&mut self, answer: Command) {
-        for (rule, taken) in self.config.settings().stall_rules.iter().zip(&mut self.requests) {
+        for (rule, taken) in self.config.stall_rules().iter().zip(&mut self.requests) {
             if rule.answers.contains(&answer) {
                 *taken = None;
             }
@@ -134,31 +134,31 @@ impl Account {
     }
 
     fn is_idle(&self) -> bool {
-        self.done && self.config.settings().idle_timeout.is_some_and(|limit| self.silent.is_over(limit))
+        self.done && self.config.idle_timeout().is_some_and(|limit| self.silent.is_over(limit))
     }
 
     fn is_frame_late(&self) -> bool {
-        let limit = self.config.settings().frame_timeout;
+        let limit = self.config.frame_timeout();
         self.frame.zip(limit).is_some_and(|((_, taken), limit)| taken.is_over(limit))
     }
 
     fn stalled(&self) -> impl Iterator<Item = &StallRule> {
-        let settings = self.config.settings();
+        let settings = &self.config;
         // A timeout that never passes is none.
-        let has_limit = settings.frame_timeout.is_some_and(|limit| limit < Duration::MAX);
+        let has_limit = settings.frame_timeout().is_some_and(|limit| limit < Duration::MAX);
         let is_frame_judged = has_limit && self.frame.is_some();
         let arriving = self.arriving.filter(|_| is_frame_judged);
-        let rules = settings.stall_rules.iter().zip(&self.requests);
+        let rules = settings.stall_rules().iter().zip(&self.requests);
         let judged = rules.filter(move |(rule, _)| !arriving.is_some_and(|command| rule.answers.contains(&command)));
         judged.filter(|(rule, taken)| taken.is_some_and(|taken| taken.is_over(rule.limit))).map(|(rule, _)| rule)
     }
 
     fn is_handshake_late(&self, now: Instant, start: Instant) -> bool {
-        !self.done && now - start >= self.config.settings().handshake_timeout
+        !self.done && now - start >= self.config.handshake_timeout()
     }
 
     fn is_ping_due(&self) -> bool {
-        self.done && self.config.settings().ping_interval.is_some_and(|interval| self.since_ping >= interval)
+        self.done && self.config.ping_interval().is_some_and(|interval| self.since_ping >= interval)
     }
 
     pub fn check_ping(&mut self) {
@@ -175,7 +175,8 @@ impl Account {
         assert_eq!(self.stalled().next(), None);
     }
 
-    /// A process that was stopped ends no connection for the silence of its remote, until the time to catch up is used up.
+    /// A process that was stopped ends no connection for the silence of its remote, until the time to catch up is used
+    /// up.
     pub fn check_not_silent(&mut self) {
         if self.all_taken().any(|taken| taken.is_used_up) {
             return;

@@ -7,7 +7,7 @@ use crate::wire::Inventory;
 impl Session {
     pub fn queue_inventory(&mut self, items: &[Inventory]) {
         let account = &mut self.account;
-        let limit = account.config.settings().inventory_queue;
+        let limit = account.config.inventory_queue();
         let before = account.waiting.len();
         assert_eq!(self.announcements.waiting_len(), before);
         match self.announcements.queue(items, self.now) {
@@ -45,8 +45,9 @@ impl Session {
             Some(known) => assert_eq!(batch, taken.filter(|item| known.insert(*item)).collect::<Vec<_>>()),
             None => drop(taken),
         }
-        // Items that were known already are noted again, and with a small capacity the notes behind the last item push it out.
-        if account.config.settings().known_inventory >= notes
+        // Items that were known already are noted again, and with a small capacity the notes behind the last item push
+        // it out.
+        if account.config.known_inventory() >= notes
             && let Some(last) = batch.last()
         {
             assert!(self.announcements.is_known(last));
@@ -58,8 +59,8 @@ impl Session {
         let due = self.announcements.due();
         assert_eq!(due.is_some(), self.announcements.waiting_len() > 0);
         let settings = self.account.config.settings();
-        assert!(due.is_none_or(|due| due <= self.now + settings.trickle_interval));
-        assert!(self.announcements.known_len() <= settings.known_inventory);
+        assert!(due.is_none_or(|due| due <= self.now + settings.trickle_interval()));
+        assert!(self.announcements.known_len() <= settings.known_inventory());
         if let Some(known) = &self.account.known {
             assert_eq!(self.announcements.known_len(), known.len());
         }

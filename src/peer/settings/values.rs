@@ -1,9 +1,13 @@
-//! The settings of a node: what a builder collects, and what the threads of a peer read.
+//! The values of the settings: their defaults, and the check that they can be used.
 
-use super::{CustomCommands, OversizeFrames};
 use crate::peer::address::proxy_host;
+use crate::peer::capture::Capture;
+use crate::peer::dag_view::DagView;
+use crate::peer::error::ConfigError;
 use crate::peer::rules::deadlines::Timeouts;
-use crate::peer::{Capture, ConfigError, DagView, Listener, RateLimit, ScoreLimit, StallRule};
+use crate::peer::rules::rate_limit::RateLimit;
+use crate::peer::rules::score::ScoreLimit;
+use crate::peer::rules::stall_rule::StallRule;
 use crate::wire::{Network, PROTOCOL_VERSION, ParseError, PayloadLimits, Services, SubnetworkId};
 use std::{sync::Arc, time::Duration};
 
@@ -13,18 +17,41 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The smallest stack of a thread. Reading, decoding and logging need less than half of it.
 const SMALLEST_STACK: usize = 64 * 1024;
 
+/// The treatment of a well-formed message whose command is not one of the protocol's 25.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CustomCommands {
+    /// Calls [`Listener::on_custom`](crate::Listener::on_custom), whose default does nothing.
+    #[default]
+    Deliver,
+    /// Answers with a `reject` and disconnects, as kaspad does.
+    Disconnect,
+}
+
+/// The treatment of a frame whose payload is larger than the
+/// [`ConfigBuilder::payload_limits`](crate::ConfigBuilder::payload_limits) allow. During the handshake, the peer always
+/// disconnects when it receives such a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OversizeFrames {
+    /// Answers with a `reject` and disconnects, as for every malformed frame.
+    #[default]
+    Disconnect,
+    /// Skips the frame without keeping its payload. The peer counts the frame as malformed and reports it to
+    /// [`Listener::on_read`](crate::Listener::on_read).
+    Skip,
+}
+
+/// The value of each setting.
 #[derive(Clone)]
-pub(in crate::peer) struct Settings {
+pub(in crate::peer) struct Values {
     pub network: Network,
     pub services: Services,
     pub subnetwork: Option<SubnetworkId>,
     pub protocol_version: i32,
     pub relay_transactions: bool,
     pub proxy: Option<String>,
-    pub listener: Arc<dyn Listener>,
-    pub dag: Arc<dyn DagView>,
-    /// `true` if the program has set a view.
-    pub has_dag: bool,
+    pub dag: Option<Arc<dyn DagView>>,
     pub automatic_pongs: bool,
     pub answer_selected_tip: bool,
     pub custom_commands: CustomCommands,
@@ -48,7 +75,8 @@ pub(in crate::peer) struct Settings {
     pub score_limit: Option<ScoreLimit>,
 }
 
-impl Settings {
+impl Values {
+    /// The default values.
     pub fn new(network: Network) -> Self {
         Self {
             network,
@@ -57,9 +85,7 @@ impl Settings {
             protocol_version: PROTOCOL_VERSION,
             relay_transactions: true,
             proxy: None,
-            listener: Arc::new(()),
-            dag: Arc::new(()),
-            has_dag: false,
+            dag: None,
             automatic_pongs: true,
             answer_selected_tip: true,
             custom_commands: CustomCommands::default(),
@@ -95,6 +121,11 @@ impl Settings {
         }
     }
 
+    /// Checks that the values can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first setting that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         let durations = [
             ("handshake_timeout", Some(self.handshake_timeout)),
