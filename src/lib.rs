@@ -463,18 +463,8 @@
 //!
 //! # Examples
 //!
-//! The directory `examples` of the repository has programs of about a hundred lines. Run one with
-//! `cargo run --example NAME`:
-//!
-//! | name | shows |
-//! |---|---|
-//! | `two_peers` | two nodes in one process that talk to each other |
-//! | `monitor` | printing what a node announces, and reconnecting |
-//! | `small_node` | accepting, limiting and banning remotes, serving blocks, and shutting down cleanly |
-//! | `broadcast` | sending one block to many peers |
-//! | `custom_message` | a message type of your own on a private network |
-//! | `capture` | recording the traffic and reading it back |
-//! | `socks5_dial` | dialling through a SOCKS5 proxy such as Tor |
+//! The directory `examples` of the repository has seven programs of about a hundred lines. The README lists them. Run one
+//! with `cargo run --example NAME`, for example `two_peers`.
 //!
 //! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays,
 //! inspects and measures.

@@ -127,7 +127,7 @@ impl Peer {
             select! {
                 recv(rtt) -> rtt => rtt.map_err(|_| WaitError::Closed(self.shared().end_reason())),
                 // If both channels are ready, either branch may run. A `pong` that has arrived is returned in both.
-                recv(self.quitting()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared().end_reason())),
+                recv(self.quit_channel()) -> _ => rtt.try_recv().map_err(|_| WaitError::Closed(self.shared().end_reason())),
                 default(timeout) => Err(WaitError::Timeout { what: WaitedFor::Pong, waited: timeout }),
             }
         });
@@ -143,7 +143,7 @@ impl Peer {
         let pending = shared.questions.ask(request.command(), awaited, || self.queue_message(request).map(drop))?;
         select! {
             recv(pending.answer) -> answer => answer.unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason()))),
-            recv(self.quitting()) -> _ => {
+            recv(self.quit_channel()) -> _ => {
                 // If both channels are ready, either branch may run. An answer that has arrived is returned in both.
                 pending.answer.try_recv().unwrap_or_else(|_| Err(AskError::Closed(shared.end_reason())))
             }

@@ -1,10 +1,10 @@
-//! One connection: its threads, what they share, and how it starts and ends.
+//! One connection: its threads, the state that they share, its start and its end.
 //!
-//! `start` makes the shared state and the threads. `version_exchange` builds and sends the messages of the handshake.
-//! `lifecycle` holds the reason of the end. `reader`, `writer` and `pinger` are the threads. `outbound` is the queue
-//! between the callers and the writer, `send_progress` tells receipts how far the writer is, and `trickle` collects
-//! announcements. `questions` are the requests whose callers wait for an answer. `callbacks` is the trait through which
-//! the threads call the program.
+//! `start` makes the shared state and starts the threads, which are in `reader`, `writer` and `pinger`. `lifecycle`
+//! holds the reason for the end. `version_exchange` builds and sends the messages of the handshake. `outbound` is the
+//! queue between the senders and the writer, and `trickle` collects announcements. `send_progress` counts written
+//! messages, so that receipts resolve. `questions` holds the requests whose callers wait for an answer. `callbacks` has
+//! the trait through which the threads call the program.
 
 pub(in crate::peer) mod batch;
 pub(in crate::peer) mod callbacks;

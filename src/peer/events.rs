@@ -112,7 +112,7 @@ impl EventListener {
                     break;
                 }
                 // The program may have stopped receiving. The wait then ends with the connection.
-                recv(peer.quitting()) -> _ => return,
+                recv(peer.quit_channel()) -> _ => return,
                 // The channel is empty, so the program keeps the events of all slots. The peer sends one more event all
                 // the same, because the program may need it to go on. If the receiver is dropped, the event is dropped.
                 default(RECHECK) => if self.events.is_empty() { break },

@@ -264,8 +264,8 @@ impl Peer {
     }
 
     /// A channel that carries no data. It is disconnected when the connection ends.
-    pub(super) fn quitting(&self) -> Receiver<Infallible> {
-        self.shared.lifecycle().quitting()
+    pub(super) fn quit_channel(&self) -> Receiver<Infallible> {
+        self.shared.lifecycle().quit_channel()
     }
 }
 

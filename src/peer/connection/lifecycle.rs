@@ -114,7 +114,7 @@ impl Lifecycle {
     }
 
     /// The quit channel, which is disconnected when the connection ends. Nothing is ever sent on it.
-    pub fn quitting(&self) -> Receiver<Infallible> {
+    pub fn quit_channel(&self) -> Receiver<Infallible> {
         let quitting = self.state.lock().quit.as_ref().map(|(_, quitting)| quitting.clone());
         // After the end, returns a channel whose sender is dropped here, so that it is disconnected like the quit
         // channel.
@@ -122,7 +122,7 @@ impl Lifecycle {
     }
 
     /// Records that the handshake is done: both sides have sent `version` and `verack`.
-    pub fn handshake_done(&self) {
+    pub fn set_handshake_done(&self) {
         self.state.lock().handshake_done = true;
         self.changed.notify_all();
     }
@@ -202,7 +202,7 @@ mod tests {
         assert!(lifecycle.end(DisconnectReason::Local));
         assert!(!lifecycle.end(DisconnectReason::Idle { limit: Duration::ZERO }));
         assert_eq!(lifecycle.reason(), Some(&DisconnectReason::Local));
-        assert!(lifecycle.quitting().recv().is_err());
+        assert!(lifecycle.quit_channel().recv().is_err());
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
                 if ends {
                     lifecycle.end(DisconnectReason::Local);
                 } else {
-                    lifecycle.handshake_done();
+                    lifecycle.set_handshake_done();
                 }
                 let expected = if ends { Err(WaitError::Closed(DisconnectReason::Local)) } else { Ok(true) };
                 assert_eq!(waiter.join().unwrap(), expected);

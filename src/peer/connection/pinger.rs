@@ -39,7 +39,7 @@ fn serve(shared: &Arc<Shared>, wake_up: &Receiver<()>) {
         select! {
             recv(wake_up) -> woken => if woken.is_err() { return },
             recv(sleep) -> _ => {}
-            recv(shared.lifecycle().quitting()) -> _ => return,
+            recv(shared.lifecycle().quit_channel()) -> _ => return,
         }
     }
 }

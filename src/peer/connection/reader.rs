@@ -46,7 +46,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, sour
     };
     let reason = catch_panic(|| reader.read());
     if shared.is_ending_with_reject() {
-        let _ = shared.lifecycle().quitting().recv_timeout(LAST_REJECT);
+        let _ = shared.lifecycle().quit_channel().recv_timeout(LAST_REJECT);
     }
     shared.end(reason.unwrap_or_else(|message| DisconnectReason::CallbackPanicked { message }));
 }
@@ -91,7 +91,7 @@ impl Reader<'_> {
                 // The read timed out or was interrupted. During the pause this thread notices the end of the
                 // connection. That is necessary for streams whose shutdown does not wake a thread that reads.
                 Err(error) if stream::can_be_repeated(&error, self.waited(), stream::READ_TIMEOUT) => {
-                    if self.shared.lifecycle().quitting().recv_timeout(RETRY_PAUSE)
+                    if self.shared.lifecycle().quit_channel().recv_timeout(RETRY_PAUSE)
                         == Err(RecvTimeoutError::Disconnected)
                     {
                         return self.shared.end_reason();
@@ -144,7 +144,7 @@ impl Reader<'_> {
         };
         debug!(target: RECEIVED, "{}: over its rate limit, not read for {pause:?}", self.shared);
         // Nothing is ever sent on this channel. The end of the connection disconnects it and so ends the pause.
-        match self.shared.lifecycle().quitting().recv_timeout(pause) {
+        match self.shared.lifecycle().quit_channel().recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => then,
             _ => Err(self.shared.end_reason()),
         }
@@ -253,7 +253,7 @@ impl Reader<'_> {
             // The deadlines are updated before any callback runs, because the time in a callback must not count towards
             // the handshake timeout.
             self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
-            self.shared.lifecycle().handshake_done();
+            self.shared.lifecycle().set_handshake_done();
         }
         self.callbacks.on_read(size, Ok(command));
         match step {

@@ -64,7 +64,7 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
             shared.outbound().release_spare();
             true
         }
-        recv(shared.lifecycle().quitting()) -> _ => false,
+        recv(shared.lifecycle().quit_channel()) -> _ => false,
     }
 }
 
@@ -246,7 +246,7 @@ impl Writer<'_> {
                 Err(error) if stream::can_be_repeated(&error, begun.elapsed(), attempt_timeout(limit)) => {
                     let since = *since.get_or_insert(begun);
                     // Nothing is ever sent on this channel. It is disconnected when the connection ends.
-                    let ended = self.shared.lifecycle().quitting().recv_timeout(RETRY_PAUSE)
+                    let ended = self.shared.lifecycle().quit_channel().recv_timeout(RETRY_PAUSE)
                         == Err(RecvTimeoutError::Disconnected);
                     if ended || limit.is_some_and(|limit| since.elapsed() >= limit) {
                         return Err(error);
