@@ -1,4 +1,14 @@
 //! The handle of a peer: observing the peer, waiting for it and ending it.
+//!
+//! The other methods of [`Peer`] are in the files of this folder.
+
+mod ask;
+pub(super) mod connect;
+mod constructors;
+mod custom;
+pub(super) mod orderly_end;
+mod push;
+mod queueing;
 
 use super::address::{Direction, PeerAddress};
 use super::connection::shared::Shared;

@@ -1,9 +1,9 @@
 //! Orderly ends: the last message is written before the connection closes.
 
-use super::connection::send_progress::Outcome;
-use super::disconnect::DisconnectReason;
-use super::error::QueueError;
-use super::handle::Peer;
+use crate::peer::connection::send_progress::Outcome;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::QueueError;
+use crate::peer::handle::Peer;
 use crate::wire::Reject;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -71,7 +71,7 @@ impl Peer {
 
     /// Sends `reject` as the last message, and disconnects when it is written, or after 2 s.
     ///
-    /// Returns at once. Works in every callback, also in [`on_version`](super::Listener::on_version), before our own
+    /// Returns at once. Works in every callback, also in [`on_version`](crate::Listener::on_version), before our own
     /// `verack` is sent. Messages that were queued earlier are written first, except the messages that wait for the
     /// handshake, which are dropped. After this call, the peer delivers no further messages to the listener. The
     /// connection ends with the reason [`DisconnectReason::Local`].

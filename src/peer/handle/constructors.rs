@@ -1,13 +1,13 @@
 //! The constructors of peers on connected streams. They connect the callbacks of a connection to the listener.
 
-use super::address::{Direction, PeerAddress};
-use super::config::Config;
-use super::connection::{self, callbacks::Callbacks, shared::Shared};
-use super::disconnect::DisconnectReason;
-use super::error::StartError;
-use super::handle::Peer;
-use super::listener::Listener;
-use super::stream::Stream;
+use crate::peer::address::{Direction, PeerAddress};
+use crate::peer::config::Config;
+use crate::peer::connection::{self, callbacks::Callbacks, shared::Shared};
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::StartError;
+use crate::peer::handle::Peer;
+use crate::peer::listener::Listener;
+use crate::peer::stream::Stream;
 use crate::wire::{Command, FrameError, Message, ParseError};
 use std::{io, sync::Arc};
 

@@ -1,10 +1,10 @@
 //! Dialling: from a host name to a peer whose handshake is done.
 
-use super::address::PeerAddress;
-use super::config::Config;
-use super::disconnect::DisconnectReason;
-use super::error::{StartError, WaitError};
-use super::handle::Peer;
+use crate::peer::address::PeerAddress;
+use crate::peer::config::Config;
+use crate::peer::disconnect::DisconnectReason;
+use crate::peer::error::{StartError, WaitError};
+use crate::peer::handle::Peer;
 use crate::wire::{Network, ParseError};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::{
@@ -115,7 +115,7 @@ impl Peer {
     /// program that must be able to stop soon passes a short timeout, or calls this on a thread of its own.
     ///
     /// Each attempt whose TCP connection was made is a peer, also if its handshake fails. The listener then gets
-    /// [`on_disconnect`](super::Listener::on_disconnect) for it, in addition to the error that this method returns.
+    /// [`on_disconnect`](crate::Listener::on_disconnect) for it, in addition to the error that this method returns.
     ///
     /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake
     /// is done.

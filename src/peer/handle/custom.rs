@@ -1,9 +1,9 @@
 //! Sending and waiting for the program's own payload types.
 
-use super::error::{QueueError, WaitError, WaitedFor};
-use super::handle::Peer;
-use super::inbox::Inbox;
-use super::receipt::Receipt;
+use crate::peer::error::{QueueError, WaitError, WaitedFor};
+use crate::peer::handle::Peer;
+use crate::peer::inbox::Inbox;
+use crate::peer::receipt::Receipt;
 use crate::wire::{Command, CustomCommand, CustomMessage, CustomPayload, Message};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Methods that queue messages that a node often sends, with their limits and filters.
 
-use super::error::{QueueError, WaitError};
-use super::handle::Peer;
-use super::logging::SENT;
-use super::receipt::Receipt;
+use crate::peer::error::{QueueError, WaitError};
+use crate::peer::handle::Peer;
+use crate::peer::logging::SENT;
+use crate::peer::receipt::Receipt;
 use crate::wire::{
     Addr, AddressScope, GetBlockInvs, GetHeaders, GetLocator, Hash, Locator, Reject, RejectCode, SubnetworkId,
     TimedAddress, WireString,

@@ -1,9 +1,9 @@
 //! Methods that queue messages and announcements.
 
-use super::connection::outbound::Wait;
-use super::error::QueueError;
-use super::handle::Peer;
-use super::receipt::Receipt;
+use crate::peer::connection::outbound::Wait;
+use crate::peer::error::QueueError;
+use crate::peer::handle::Peer;
+use crate::peer::receipt::Receipt;
 use crate::wire::{Encode, Frame, Inventory};
 use std::{sync::Arc, time::Duration};
 

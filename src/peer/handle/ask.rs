@@ -1,8 +1,8 @@
 //! Methods that send a request to the remote and wait for the answer.
 
-use super::connection::questions::Awaited;
-use super::error::{AskError, WaitError, WaitedFor};
-use super::handle::Peer;
+use crate::peer::connection::questions::Awaited;
+use crate::peer::error::{AskError, WaitError, WaitedFor};
+use crate::peer::handle::Peer;
 use crate::wire::{Block, Command, Encode, GetData, Hash, Inventory, Message, Payload, Ping, Request, Transaction};
 use crossbeam_channel::{bounded, select};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Peer {
     /// these messages in the order in which their requests were queued. If the remote sends a message of this type
     /// without a request, such as an `inv`, this method takes it as the answer.
     ///
-    /// If the request has a [stall rule](super::StallRule) and the answer does not arrive within the limit of the rule,
+    /// If the request has a [stall rule](crate::StallRule) and the answer does not arrive within the limit of the rule,
     /// the peer disconnects.
     ///
     /// ```
