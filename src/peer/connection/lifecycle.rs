@@ -226,6 +226,11 @@ mod tests {
     }
 
     #[test]
+    fn waiting_for_the_handshake_ends_at_its_deadline() {
+        assert_eq!(Lifecycle::new().wait_for_handshake(Some(Instant::now())), Ok(false));
+    }
+
+    #[test]
     fn waiting_for_the_handshake_ends_when_it_is_done_or_when_the_connection_ends() {
         for ends in [false, true] {
             let lifecycle = Lifecycle::new();
@@ -238,6 +243,7 @@ mod tests {
                 }
                 let expected = if ends { Err(WaitError::Closed(DisconnectReason::Local)) } else { Ok(true) };
                 assert_eq!(waiter.join().unwrap(), expected);
+                assert_eq!(lifecycle.is_handshake_done(), !ends);
             });
         }
     }

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_channel_receives_one_value_or_is_disconnected() {
         let progress = SendProgress::default();
-        let [first, second, third] = [1, 2, 3].map(|at| progress.channel(at));
+        // In this order, each position is lower than those that are already waited for.
+        let [third, second, first] = [3, 2, 1].map(|at| progress.channel(at));
         progress.end_write(1);
         assert_eq!((first.try_recv(), second.try_recv()), (Ok(()), Err(TryRecvError::Empty)));
         assert_eq!(first.try_recv(), Err(TryRecvError::Disconnected));
