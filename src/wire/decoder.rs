@@ -131,10 +131,10 @@ impl FrameDecoder {
     /// while a payload over 16 KiB is arriving. Blocks while a read of the stream blocks. Returns `Ok(0)` at the end of
     /// the stream.
     ///
-    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. The reserved memory
-    /// begins at 32 KiB and doubles with each call. If the last large payload was at least as long as this one, and
-    /// this one has at most 4 MiB, its memory is reserved at once. The call returns earlier only if the stream ends,
-    /// fails or is interrupted.
+    /// For a payload over 16 KiB, one call reads until the memory that is reserved so far is full. It returns before
+    /// that only if the stream ends, fails or is interrupted. The reserved memory begins at 32 KiB and doubles with
+    /// each call. If the last large payload was at least as long as this one, and this one has at most 4 MiB, its
+    /// memory is reserved at once.
     ///
     /// # Errors
     ///
@@ -369,7 +369,8 @@ impl FrameDecoder {
         }
     }
 
-    /// `true` if part of a frame has arrived and more of it must follow.
+    /// `true` if bytes have arrived that [`next_frame`](Self::next_frame) has not returned: usually a part of a frame
+    /// whose rest must follow.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         !self.buffer.is_empty() || !matches!(self.state, State::Header | State::Skip(0))
@@ -379,8 +380,9 @@ impl FrameDecoder {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Truncated`] if part of a frame has arrived. It is no error if the rest of a refused frame is
-    /// missing.
+    /// [`FrameError::Truncated`] if part of a frame has arrived. Take all complete frames with
+    /// [`next_frame`](Self::next_frame) before you call this method: a frame that was not taken counts as a part. It is
+    /// no error if the rest of a refused frame is missing.
     pub fn finish(&self) -> Result<(), FrameError> {
         let truncated = |part, needed, found| Err(FrameError::Truncated { part, needed, found });
         let buffered = self.buffer.len();

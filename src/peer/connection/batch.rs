@@ -32,7 +32,7 @@ enum BatchBytes {
     Small(Buffer),
     /// One large frame.
     Large(Vec<u8>),
-    /// One large frame that other peers may send too.
+    /// One large frame whose bytes belong to a `Frame` of the program, and may be queued by several peers.
     Shared(Bytes),
 }
 

@@ -119,7 +119,7 @@ fn every_receipt_resolves_once_and_says_what_happened() {
     for fails_at in [None, Some(2)] {
         in_many_orders(move || {
             let (shared, wake_ups, _) = peer(1000);
-            shared.outbound().open();
+            shared.outbound().release_held();
             let socket = Socket { fails_at, ..Socket::default() };
             let writer = start_writer(&shared, wake_ups, &socket);
             let senders = [[1, 2], [3, 4]].map(|nonces| {
@@ -157,7 +157,7 @@ fn every_receipt_resolves_once_and_says_what_happened() {
 fn senders_that_wait_for_room_all_get_it() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let senders = [[1, 2], [3, 4], [5, 6]].map(|nonces| {
@@ -178,7 +178,7 @@ fn senders_that_wait_for_room_all_get_it() {
 fn senders_that_wait_for_room_learn_of_the_end() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1);
-        shared.outbound().open();
+        shared.outbound().release_held();
         queue(&shared, 1, Wait::No).unwrap();
         let waits = [Wait::AtMost(Duration::MAX), Wait::AtMost(Duration::ZERO), Wait::AtMost(Duration::MAX)];
         let senders = waits.map(|wait| {
@@ -205,7 +205,7 @@ fn messages_queued_before_the_handshake_follow_the_verack() {
         };
         // A ping stands for the verack, because the socket of these tests takes frames of one size.
         shared.queue_in(MessageKind::Handshake, &Ping { nonce: 0 }, Wait::No).unwrap();
-        shared.outbound().open();
+        shared.outbound().release_held();
         let receipts = sender.join().unwrap();
         receipts.into_iter().for_each(|receipt| assert_eq!(receipt.wait(), Ok(())));
         shared.end(DisconnectReason::Local);
@@ -218,7 +218,7 @@ fn messages_queued_before_the_handshake_follow_the_verack() {
 fn closing_in_order_writes_everything_that_was_accepted() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let sender = {
@@ -244,7 +244,7 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
     for ends_meanwhile in [false, true] {
         in_many_orders(move || {
             let (shared, wake_ups, _) = peer(1000);
-            shared.outbound().open();
+            shared.outbound().release_held();
             let writer = start_writer(&shared, wake_ups, &Socket::default());
             let receipts = [1, 2].map(|nonce| queue(&shared, nonce, Wait::No).unwrap());
             let ender = ends_meanwhile.then(|| {
@@ -270,7 +270,7 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
 fn the_last_frame_is_written_before_the_connection_ends() {
     in_many_orders(|| {
         let (shared, wake_ups, shut_down) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let socket = Socket::default();
         let writer = start_writer(&shared, wake_ups, &socket);
         let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
@@ -291,7 +291,7 @@ fn the_last_frame_is_written_before_the_connection_ends() {
 fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
     in_many_orders(|| {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let writer = start_writer(&shared, wake_ups, &Socket::default());
         let senders = [1, 2].map(|nonce| {
             let shared = Arc::clone(&shared);
@@ -318,7 +318,7 @@ fn a_sender_that_is_refused_while_the_connection_ends_has_the_final_reason() {
 fn a_last_message_that_is_refused_has_the_final_reason() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let rejecter = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -345,7 +345,7 @@ fn a_last_message_that_is_refused_has_the_final_reason() {
 fn all_threads_and_handles_have_the_first_reason() {
     in_many_orders(|| {
         let (shared, _ends, shut_down) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let reasons = [DisconnectReason::Local, DisconnectReason::Idle { limit: HOUR }];
         let enders = reasons.map(|reason| {
             let shared = Arc::clone(&shared);

@@ -33,7 +33,8 @@ struct State {
     handshake_done: bool,
     /// The quit channel. Its sender is dropped when the connection ends, which wakes every `select!` that waits on it.
     quit: Option<(Sender<Infallible>, Receiver<Infallible>)>,
-    /// The number of threads that may still run callbacks. Not used after a cancelled start, which runs none.
+    /// The number of threads that may still run callbacks. After a cancelled start, its value has no effect, because no
+    /// callback runs.
     threads_with_callbacks: usize,
     /// The number of threads that have not exited.
     threads_running: usize,

@@ -79,7 +79,8 @@ impl Outbound {
         &self.progress
     }
 
-    /// Queues a frame. Returns its position, or 0 for a message of the handshake.
+    /// Queues a frame. Returns the position of its message: messages are numbered from 1 in the order in which they are
+    /// queued. Returns 0 for [`MessageKind::Handshake`], which has no position.
     pub fn push(
         &self,
         command: Command,
@@ -101,8 +102,8 @@ impl Outbound {
         }
         let accepts = match queue.stage {
             Stage::Accepting => true,
-            // Automatic answers are still queued, because a remote that gets no pong could disconnect before the queue
-            // is written.
+            // Announcements and automatic answers are still queued. A remote that gets no pong could disconnect before
+            // the queue is written.
             Stage::Draining => kind != MessageKind::Ordinary,
             Stage::Finishing(_) | Stage::Closed => false,
         };
@@ -119,7 +120,7 @@ impl Outbound {
         if queue.bytes < self.high_water_mark {
             queue.waiting.wake_first();
         }
-        let wake_up = queue.take_wake_up(kind);
+        let wake_up = queue.wake_up_if_idle(kind);
         drop(queue);
         wake(wake_up);
         Ok(position)
@@ -139,9 +140,9 @@ impl Outbound {
             }
     }
 
-    /// `true` if an `inv` of the trickle timer can be queued. If not, its items stay in the trickle queue. The size of
-    /// the `inv` is not part of the check, so announcements can exceed the byte limit of the outbound queue by at most
-    /// one `inv`.
+    /// `true` if an `inv` with collected announcements can be queued. Announcements are collected in the trickle queue
+    /// until the trickle timer fires. If the `inv` cannot be queued, its items stay there. The size of the `inv` is not
+    /// part of the check, so announcements can exceed the byte limit of the outbound queue by at most one `inv`.
     pub fn has_room_for_announcements(&self) -> bool {
         let queue = self.queue.lock();
         queue.bytes < self.limit
@@ -152,15 +153,16 @@ impl Outbound {
         matches!(self.queue.lock().stage, Stage::Accepting)
     }
 
-    /// Moves the held frames to the batches that the writer takes. Called when our `verack` is queued. If another
-    /// thread called `push_last` or `decide` after our `verack` was queued and before this call, the held frames stay
-    /// where they are and are never written, because nothing may follow the last frame.
-    pub fn open(&self) {
+    /// Moves the frames that were held until our `verack` was queued, [`Queue::held`], to the batches that the writer
+    /// takes. Called when our `verack` is queued. If another thread has called `push_last` or `decide_reason` just
+    /// before, this method does nothing, and the held frames are never written: nothing may follow the last frame, and
+    /// after `decide` the connection is about to end.
+    pub fn release_held(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Finishing(_)) {
             return;
         }
-        queue.open = true;
+        queue.verack_queued = true;
         let mut held = mem::take(&mut queue.held);
         queue.batches.append(&mut held);
         let wake_up = queue.wake_writer.clone();
@@ -168,14 +170,16 @@ impl Outbound {
         wake(wake_up);
     }
 
-    /// Wakes the writer to check the announcements, which are not in the queue.
+    /// Wakes the writer, so that it checks when the announcements in the trickle queue are due. Adding an announcement
+    /// to the trickle queue does not wake the writer by itself.
     pub fn wake_writer(&self) {
         let wake_up = self.queue.lock().wake_writer.clone();
         wake(wake_up);
     }
 
-    pub fn is_open(&self) -> bool {
-        self.queue.lock().open
+    /// `true` if our `verack` is queued. From then on, frames are no longer held.
+    pub fn is_verack_queued(&self) -> bool {
+        self.queue.lock().verack_queued
     }
 
     /// Queues the last frame of the connection. Frames that are still held for the handshake are never written. Every
@@ -211,7 +215,7 @@ impl Outbound {
     /// Decides the reason for which the connection ends, and refuses every frame from now on. Returns `reason`, unless
     /// [`push_last`](Self::push_last) or an earlier call has decided another. `Shared::end` calls this method, then
     /// sets the reason for the end, then calls [`close`](Self::close).
-    pub fn decide(&self, reason: DisconnectReason) -> DisconnectReason {
+    pub fn decide_reason(&self, reason: DisconnectReason) -> DisconnectReason {
         let mut queue = self.queue.lock();
         match &queue.stage {
             Stage::Accepting | Stage::Draining => queue.stage = Stage::Finishing(Box::new(reason.clone())),
@@ -222,7 +226,7 @@ impl Outbound {
     }
 
     /// The reason for which the connection is about to end. `None` if none is decided.
-    pub fn finishing(&self) -> Option<DisconnectReason> {
+    pub fn decided_reason(&self) -> Option<DisconnectReason> {
         match &self.queue.lock().stage {
             Stage::Finishing(reason) => Some((**reason).clone()),
             _ => None,
@@ -292,8 +296,8 @@ impl Outbound {
         }
     }
 
-    /// Refuses every frame from now on and wakes the waiting senders. Returns the queued batches, which the caller
-    /// drops outside the lock.
+    /// Refuses every frame from now on and wakes the waiting senders. Returns the queued batches. The queue is no
+    /// longer locked then, so the caller can drop them without delaying other threads.
     pub fn close(&self) -> [VecDeque<Batch>; 2] {
         let mut queue = self.queue.lock();
         queue.stage = Stage::Closed;

@@ -196,7 +196,7 @@ impl Shared {
         // A reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         // Decided under the lock of the queue, so that a sender that is refused from now on sees the same reason.
-        let reason = self.outbound().decide(reason);
+        let reason = self.outbound().decide_reason(reason);
         if !self.lifecycle().end(reason) {
             return;
         }
@@ -224,7 +224,8 @@ impl Shared {
     /// true.
     pub fn end_reason(&self) -> DisconnectReason {
         // `ended` is called twice, because the connection may end between the first call and `finishing`.
-        let reason = self.ended().cloned().or_else(|| self.outbound().finishing()).or_else(|| self.ended().cloned());
+        let reason =
+            self.ended().cloned().or_else(|| self.outbound().decided_reason()).or_else(|| self.ended().cloned());
         reason.unwrap_or(DisconnectReason::Local)
     }
 

@@ -41,7 +41,7 @@ impl Shared {
         if let Some(reason) = self.ended() {
             return Err(QueueError::Closed(reason.clone()));
         }
-        if !self.outbound().is_open() {
+        if !self.outbound().is_verack_queued() {
             // The original also drops inventory that is queued before the handshake.
             debug!(target: SENT, "{self}: inventory before the handshake is dropped");
             return Ok(());

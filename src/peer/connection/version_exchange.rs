@@ -28,7 +28,7 @@ impl Shared {
             self.answer(MessageKind::Handshake, &self.version())?;
         }
         self.answer(MessageKind::Handshake, &VerAck)?;
-        self.outbound().open();
+        self.outbound().release_held();
         Ok(())
     }
 

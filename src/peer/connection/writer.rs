@@ -49,9 +49,9 @@ pub(in crate::peer) fn run(
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
-    // `begin_write` marks a write as running. A receipt, with which a program waits until its message is written, waits
-    // until `end_write` is called for that write. After a panic in the stream's `write`, that call is missing, so it is
-    // made here.
+    // If the connection ends during a write, the receipts of unwritten messages resolve only after `end_write`, because
+    // the running write may still succeed. If the stream's `write` has panicked, nothing has called `end_write`, so
+    // this call does.
     shared.outbound().progress().end_write(0);
 }
 
@@ -181,8 +181,9 @@ impl Writer<'_> {
     }
 
     /// Writes whole frames. After each write, handles the frames that are completely written: starts the deadlines of
-    /// requests, counts the frames, resolves their receipts, and calls the listener. Frames are counted before their
-    /// receipts resolve, so that a program that sees a resolved receipt also finds the message in the statistics.
+    /// the answers to requests, counts the frames, resolves their receipts, and calls the listener callback `on_write`.
+    /// Frames are counted before their receipts resolve, so that a program that sees a resolved receipt also finds the
+    /// message in the statistics.
     fn write_all(&mut self, bytes: &[u8], frames: &FrameList, has_positions: bool) -> Result<(), Done> {
         let has_timed_requests = self.note_requests(bytes, frames);
         let mut written = 0;
@@ -203,9 +204,9 @@ impl Writer<'_> {
                 self.start_deadlines(whole.clone());
                 // The remote may already answer the completely written requests while the rest of the batch is still
                 // being written. A stall rule limits how long the remote may take to answer a request. `about_to_write`
-                // marks the rule of a request as pending. `start_deadlines` and an early answer remove that mark, even
-                // if this batch contains a later request of the same rule that is not yet written. So the remaining
-                // requests are marked again.
+                // marks that a request of the rule is being written. `start_deadlines` and an early answer remove that
+                // mark, even if this batch contains a later request of the same rule that is not yet written. So the
+                // remaining requests are marked again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);
@@ -289,7 +290,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Counts frames that are written, resolves their receipts, and calls the listener.
+    /// Counts frames that are written, resolves their receipts, and calls the listener callback `on_write`.
     fn report_written(&self, frames: Frames<'_>, has_positions: bool) {
         self.shared.sent.add_all(frames.clone().counts(), Stamp::of(SystemTime::now()));
         if has_positions {

@@ -70,9 +70,9 @@ pub(in crate::peer) struct Deadlines {
 /// A deadline that passes if the remote is silent, and that callbacks and a late pinger extend.
 #[derive(Debug, Clone, Copy)]
 struct ExtendableDeadline {
-    /// The time at which the deadline was set. Only the time in callbacks after that extends it.
+    /// The time at which the deadline was set. Only the time that callbacks take after this time extends the deadline.
     from: Instant,
-    /// The deadline, with all extensions by callbacks that have ended.
+    /// The deadline, with all extensions by a late pinger and by callbacks that have ended.
     at: Instant,
     /// The part of the allowance for callbacks that is left: the deadline can still be extended by this much.
     credit: Duration,
@@ -119,7 +119,7 @@ impl ExtendableDeadline {
 #[derive(Debug, Clone, Copy, Default)]
 struct RuleState {
     /// The writer is writing a request of this rule.
-    pending: bool,
+    being_written: bool,
     /// The deadline of the answer to the last request that was completely written.
     answer_deadline: Option<ExtendableDeadline>,
 }
@@ -163,7 +163,7 @@ impl Deadlines {
     /// `written` is called, `written` starts no deadline.
     pub fn about_to_write(&mut self, request: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
-            state.pending |= rule.request == request;
+            state.being_written |= rule.request == request;
         }
     }
 
@@ -171,8 +171,8 @@ impl Deadlines {
     /// it again.
     pub fn written(&mut self, request: Command, now: Instant) {
         for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
-            if rule.request == request && (state.pending || state.answer_deadline.is_some()) {
-                *state = RuleState { pending: false, answer_deadline: ExtendableDeadline::new(now, rule.limit) };
+            if rule.request == request && (state.being_written || state.answer_deadline.is_some()) {
+                *state = RuleState { being_written: false, answer_deadline: ExtendableDeadline::new(now, rule.limit) };
             }
         }
     }
@@ -182,7 +182,7 @@ impl Deadlines {
     pub fn answered(&mut self, answer: Command) {
         for (rule, state) in self.rules.iter().zip(&mut self.rule_states) {
             if rule.answers.contains(&answer) && state.answer_deadline.take().is_none() {
-                state.pending = false;
+                state.being_written = false;
             }
         }
     }
@@ -190,7 +190,7 @@ impl Deadlines {
     /// The commands of the messages that would answer a request that is being written or has been written.
     pub fn awaited(&self) -> Commands {
         let waiting = self.rules.iter().zip(&self.rule_states);
-        let waiting = waiting.filter(|(_, state)| state.pending || state.answer_deadline.is_some());
+        let waiting = waiting.filter(|(_, state)| state.being_written || state.answer_deadline.is_some());
         waiting.flat_map(|(rule, _)| rule.answers.iter().copied()).collect()
     }
 
@@ -236,10 +236,10 @@ impl Deadlines {
     ///
     /// If it woke up much too late, the process was stopped or the machine is overloaded, and the reader has not
     /// handled the bytes that arrived in that time either. So the idle, frame and stall deadlines are extended by the
-    /// lateness, and by a second in which the reader can catch up. If the pinger is late several times, the seconds
-    /// added to one deadline total at most its timeout. The lateness needs no bound, because it only gives back time in
-    /// which nothing was handled. The added seconds need a bound: on a machine on which the pinger is always late, they
-    /// would keep a silent remote connected.
+    /// lateness, and by a second in which the reader can catch up. The catch-up time that is added to one deadline is
+    /// at most the timeout of that deadline in total, even if the pinger is late several times. The lateness needs no
+    /// bound, because it only gives back time in which nothing was handled. The catch-up time needs a bound: on a
+    /// machine on which the pinger is always late, they would keep a silent remote connected.
     pub fn pinger_woke(&mut self, planned: Instant, now: Instant) {
         let late = now.saturating_duration_since(planned);
         if late <= TOLERATED_LATENESS {

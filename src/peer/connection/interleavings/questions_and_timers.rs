@@ -29,7 +29,7 @@ fn every_question_gets_one_answer_or_none() {
 fn questions_are_answered_in_the_order_in_which_their_requests_leave() {
     in_many_orders(|| {
         let (shared, _ends, _) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         let asking = [1_u8, 2].map(|number| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -82,7 +82,7 @@ fn the_writer_never_sleeps_past_announcements() {
     let item = |number| Inventory::tx(Hash::from_bytes([number; 32]));
     in_many_orders(move || {
         let (shared, wake_ups, _) = peer(1000);
-        shared.outbound().open();
+        shared.outbound().release_held();
         wake_ups.writer.try_iter().for_each(drop);
         let announcers = [1, 2].map(|number| {
             let shared = Arc::clone(&shared);

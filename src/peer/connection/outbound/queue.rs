@@ -16,7 +16,7 @@ pub(super) struct Queue {
     /// The program's messages and automatic answers that wait until our `verack` is queued.
     pub held: VecDeque<Batch>,
     /// Our `verack` is queued. From then on no frame is added to `held`.
-    pub open: bool,
+    pub verack_queued: bool,
     pub stage: Stage,
     /// The bytes of the frames that are queued or that the writer is writing.
     pub bytes: usize,
@@ -42,9 +42,10 @@ pub(super) enum Stage {
     /// New messages of the program, and pings, are refused. Automatic answers are still accepted, and queued frames are
     /// still written.
     Draining,
-    /// Every new frame is refused. The field is the reason for the end. [`Outbound::decide`](super::Outbound::decide)
-    /// sets this stage just before the end. [`Outbound::push_last`](super::Outbound::push_last) sets it too: the
-    /// connection then ends when the writer thread has written all batches.
+    /// Every new frame is refused. The field is the reason for the end.
+    /// [`Outbound::decide_reason`](super::Outbound::decide_reason) sets this stage just before the end.
+    /// [`Outbound::push_last`](super::Outbound::push_last) sets it too: the connection then ends when the writer thread
+    /// has written all batches.
     Finishing(Box<DisconnectReason>),
     Closed,
 }
@@ -68,7 +69,8 @@ impl Queue {
         self.bytes += frame.len();
         self.messages += 1;
         self.answer_bytes += answer_bytes;
-        let batches = if self.open || kind == MessageKind::Handshake { &mut self.batches } else { &mut self.held };
+        let batches =
+            if self.verack_queued || kind == MessageKind::Handshake { &mut self.batches } else { &mut self.held };
         match frame {
             EncodedFrame::Small(frame) => {
                 if !batches.back_mut().is_some_and(|batch| batch.append(command, frame, has_position)) {
@@ -92,8 +94,8 @@ impl Queue {
 
     /// The wake-up channel of the writer, if the writer must be woken for a frame of this kind. A writer that is not
     /// idle checks the queue again by itself.
-    pub fn take_wake_up(&mut self, kind: MessageKind) -> Option<Sender<()>> {
-        let wakes = (self.open || kind == MessageKind::Handshake) && mem::take(&mut self.writer_idle);
+    pub fn wake_up_if_idle(&mut self, kind: MessageKind) -> Option<Sender<()>> {
+        let wakes = (self.verack_queued || kind == MessageKind::Handshake) && mem::take(&mut self.writer_idle);
         if wakes { self.wake_writer.clone() } else { None }
     }
 }
@@ -104,7 +106,8 @@ pub(in crate::peer) enum EncodedFrame<'a> {
     Small(&'a [u8]),
     /// A large frame, which is kept as it is.
     Large(Vec<u8>),
-    /// A large frame that other peers may send too.
+    /// A large frame whose bytes belong to a `Frame` of the program. Several peers of the program can queue it without
+    /// copying the bytes.
     Shared(Bytes),
 }
 

@@ -10,7 +10,7 @@ const FOREVER: Wait = Wait::AtMost(Duration::MAX);
 
 fn queue(limit: usize, high_water_mark: usize) -> (Outbound, Receiver<()>) {
     let (queue, woken) = Outbound::new(limit, high_water_mark);
-    queue.open();
+    queue.release_held();
     woken.try_iter().for_each(drop);
     (queue, woken)
 }
@@ -213,16 +213,16 @@ fn before_our_verack_only_messages_of_the_handshake_are_written() {
     assert!(woken.is_empty() && queue.pop().is_none());
     assert_eq!(queue.push(Command::VerAck, EncodedFrame::Small(b"verack"), MessageKind::Handshake, Wait::No), Ok(0));
     assert_eq!(woken.len(), 1);
-    queue.open();
+    queue.release_held();
     assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>().concat(), b"verackearly");
 }
 
 #[test]
-fn a_writer_that_sleeps_when_the_queue_is_opened_is_woken_for_the_held_messages() {
+fn a_writer_that_sleeps_when_held_messages_are_released_is_woken() {
     let (queue, woken) = Outbound::new(100, 100);
     push(&queue, b"early").unwrap();
     assert!(queue.pop_or_idle().is_err() && woken.is_empty());
-    queue.open();
+    queue.release_held();
     assert_eq!(woken.len(), 1);
 }
 
@@ -275,11 +275,11 @@ fn the_last_frame_goes_ahead_of_held_frames_and_the_writer_gets_its_reason_when_
 fn a_message_that_is_refused_before_the_reason_is_set_finds_the_reason() {
     let (queue, _woken) = queue(1000, 1000);
     let idle = DisconnectReason::Idle { limit: Duration::ZERO };
-    assert_eq!(queue.decide(idle.clone()), idle);
+    assert_eq!(queue.decide_reason(idle.clone()), idle);
     assert_eq!(queue.push_last(Command::Reject, b"reject", DisconnectReason::Local), Err(Refused::Closed));
     assert_eq!(push(&queue, b"late"), Err(Refused::Closed));
-    assert_eq!(queue.finishing(), Some(idle.clone()));
-    assert_eq!(queue.decide(DisconnectReason::Local), idle, "the first reason wins");
+    assert_eq!(queue.decided_reason(), Some(idle.clone()));
+    assert_eq!(queue.decide_reason(DisconnectReason::Local), idle, "the first reason wins");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn held_messages_never_follow_the_last_frame() {
     push(&queue, b"held").unwrap();
     // Another thread ends the connection after the reader has queued our `verack`, and before it opens the queue.
     queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
-    queue.open();
+    queue.release_held();
     assert_eq!(take_all(&queue).iter().map(Batch::bytes).collect::<Vec<_>>(), [b"reject"]);
 }
 

@@ -30,7 +30,8 @@ impl WaitingSenders {
 /// Waits until it is this sender's turn and `ready` is true. When it returns, the caller holds the lock, and the sender
 /// is no longer among the waiting senders. `senders` returns the waiting senders of the queue.
 ///
-/// Returns `false` if `deadline` passes first. If `ready` is true then, the next sender is woken.
+/// Returns `false` if `deadline` passes first. If `ready` is true at that time, it is another sender's turn, and this
+/// function wakes that sender.
 pub(super) fn wait<Q>(
     queue: &mut MutexGuard<'_, Q>,
     senders: impl Fn(&mut Q) -> &mut WaitingSenders,
