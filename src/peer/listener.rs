@@ -89,6 +89,11 @@ macro_rules! listener {
 
             /// A frame was read. `frame` is the command of the frame, or the error if the frame is malformed. `bytes`
             /// is the size of the frame. Called before the methods for its message.
+            ///
+            /// If the connection ends in the middle of a frame that is refused, `bytes` is the size of the part that
+            /// was read. For a frame that is [skipped](crate::OversizeFrames::Skip), this method is called when the
+            /// whole frame has arrived. The sum of `bytes` is the number of received bytes in the
+            /// [statistics](Peer::stats).
             fn on_read(&self, peer: &Peer, bytes: usize, frame: Result<Command, &FrameError>) {}
 
             /// A frame was written, or, if `error` is `Some`, writing the frame failed. `bytes` is the size of the

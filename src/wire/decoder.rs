@@ -361,12 +361,18 @@ impl FrameDecoder {
         }
     }
 
-    /// How many bytes of a refused frame have not arrived yet.
-    pub(super) fn bytes_to_skip(&self) -> usize {
+    /// How many bytes of a refused frame the next calls of [`next_frame`](Self::next_frame) skip. Includes bytes that
+    /// have not arrived yet.
+    pub(crate) fn left_to_skip(&self) -> usize {
         match self.state {
-            State::Skip(left) => left.saturating_sub(self.buffer.len()),
+            State::Skip(left) => left,
             _ => 0,
         }
+    }
+
+    /// How many bytes of a refused frame have not arrived yet.
+    pub(super) fn bytes_to_skip(&self) -> usize {
+        self.left_to_skip().saturating_sub(self.buffer.len())
     }
 
     /// `true` if bytes have arrived that [`next_frame`](Self::next_frame) has not returned: usually a part of a frame

@@ -4,7 +4,7 @@ use crate::common::frames::message_of_size;
 use crate::common::local::{Local, end_reason, new_peer};
 use crate::common::{builder, version, wait_until};
 use kaspa_peer::testing::{ScriptedRemote, TestFrame};
-use kaspa_peer::wire::{Command, FrameError, Message, Network};
+use kaspa_peer::wire::{Command, FrameError, HEADER_SIZE, Message, Network};
 use kaspa_peer::{Direction, DisconnectReason, HandshakeError};
 
 /// The header of a frame that claims a payload of this size.
@@ -27,6 +27,9 @@ fn a_header_of_another_message_is_enough_to_be_rejected() {
         let reason = DisconnectReason::Handshake(HandshakeError::NotVersion { command });
         assert_eq!(end_reason(&local.peer), reason);
         assert_eq!(local.recorder.commands(), [""; 0]);
+        // The header was received, and the statistics say so.
+        let received = local.peer.stats().received;
+        assert_eq!((received.of(command).messages, received.total().bytes), (1, HEADER_SIZE as u64));
     }
 }
 

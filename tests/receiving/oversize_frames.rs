@@ -3,9 +3,11 @@
 use kaspa_peer::peer::OversizeFrames;
 use kaspa_peer::testing::{End, MemoryStream, ScriptedRemote, connect_remote};
 use kaspa_peer::wire::{
-    Command, FeeFilter, FrameError, Hash, Inv, Inventory, Network, PayloadLimits, Reject, SendHeaders,
+    Command, FeeFilter, Frame, FrameError, HEADER_SIZE, Hash, Inv, Inventory, Network, PayloadLimits, Reject,
+    SendHeaders,
 };
-use kaspa_peer::{Config, Direction, DisconnectReason, Inbox, Peer};
+use kaspa_peer::{Config, Direction, DisconnectReason, Inbox, Listener, Peer};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -47,6 +49,44 @@ fn they_are_skipped_and_counted_if_so_configured() {
     let received = peer.stats().received;
     assert_eq!((received.of(Command::Inv).messages, received.malformed().messages), (1, 2));
     assert_eq!(peer.disconnect_reason(), None);
+}
+
+/// Records the size of each frame that was read.
+#[derive(Default)]
+struct Sizes(Mutex<Vec<usize>>);
+
+impl Listener for Sizes {
+    fn on_read(&self, _: &Peer, bytes: usize, _: Result<Command, &FrameError>) {
+        self.0.lock().unwrap().push(bytes);
+    }
+}
+
+#[test]
+fn on_read_reports_a_skipped_frame_with_its_whole_size() {
+    let sizes = Arc::new(Sizes::default());
+    let limits = PayloadLimits::protocol().command(Command::Inv, LIMIT);
+    let builder = Config::builder(Network::Simnet).payload_limits(limits).oversize_frames(OversizeFrames::Skip);
+    let config = builder.listener(sizes.clone()).build().unwrap();
+    let (peer, mut remote) = connect_remote(Direction::Inbound, &config).unwrap();
+    remote.shake_hands().unwrap();
+    peer.wait_for_handshake().unwrap();
+    remote.sync_with_ping().unwrap();
+    sizes.0.lock().unwrap().clear();
+    let before = peer.stats().received.total().bytes;
+    let large = |items| Frame::encode(&inv(items), Network::Simnet).unwrap();
+    let frames = [large(3), large(100_000), large(4), large(2)];
+    frames.iter().for_each(|frame| remote.send_bytes(frame.as_bytes()).unwrap());
+    remote.sync_with_ping().unwrap();
+    // The rest of a skipped frame may never come.
+    let part = 50;
+    remote.send_bytes(&large(5).as_bytes()[..part]).unwrap();
+    remote.close();
+    peer.wait_for_disconnect_timeout(DEADLINE).unwrap();
+    let ping = HEADER_SIZE + 8;
+    let expected: Vec<usize> = frames.iter().map(|frame| frame.as_bytes().len()).chain([ping, part]).collect();
+    let read = sizes.0.lock().unwrap().clone();
+    assert_eq!(read, expected);
+    assert_eq!(read.iter().sum::<usize>() as u64, peer.stats().received.total().bytes - before);
 }
 
 #[test]

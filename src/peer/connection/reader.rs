@@ -14,7 +14,8 @@ use crate::peer::rules::rate_limit::{Pace, Pacer};
 use crate::peer::settings::{CustomCommands, OversizeFrames};
 use crate::peer::stream::{self, ReadHalf};
 use crate::wire::{
-    Command, Encode, FrameDecoder, FrameError, Message, Network, Pong, Reject, RejectCode, SelectedTip, Services,
+    Command, Encode, FrameDecoder, FrameError, HEADER_SIZE, Message, Network, Pong, Reject, RejectCode, SelectedTip,
+    Services,
 };
 use crossbeam_channel::RecvTimeoutError;
 use log::{debug, info, warn};
@@ -42,9 +43,14 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, sour
         pacer: shared.settings().rate_limit().map(|limit| Pacer::new(limit, Instant::now())),
         has_version: false,
         handshake_done: false,
+        skipped: None,
         now: Instant::now(),
     };
-    let reason = catch_panic(|| reader.read());
+    let reason = catch_panic(|| {
+        let reason = reader.read();
+        reader.report_skipped();
+        reason
+    });
     if shared.is_ending_with_reject() {
         let _ = shared.lifecycle().quit_channel().recv_timeout(LAST_REJECT);
     }
@@ -61,6 +67,8 @@ struct Reader<'a> {
     has_version: bool,
     /// `true` if the handshake is done.
     handshake_done: bool,
+    /// The refused frame whose payload is being skipped: its error, and how many of its bytes have been read.
+    skipped: Option<(FrameError, usize)>,
     /// The time at which the bytes that are being handled arrived.
     now: Instant,
 }
@@ -162,11 +170,12 @@ impl Reader<'_> {
             if self.shared.is_ending_with_reject() {
                 return Err(self.shared.end_reason());
             }
-            self.check_announced()?;
+            self.check_announced(clock)?;
             let before = self.decoder.position();
+            let to_skip = self.decoder.left_to_skip();
             match self.decoder.next_frame() {
                 Ok(None) => {
-                    self.count_skipped(self.passed(before));
+                    self.count_skipped(before, to_skip);
                     return Ok(frames);
                 }
                 Ok(Some(frame)) => {
@@ -178,8 +187,7 @@ impl Reader<'_> {
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
                     let decoded = frame.decode();
-                    // Before it returned this frame, the decoder may have skipped the rest of a refused one.
-                    self.count_skipped(self.passed(before).saturating_sub(size));
+                    self.count_skipped(before, to_skip);
                     // `handle` borrows the message instead of moving it. Moving it here costs more than everything else
                     // that the reader does for a small message.
                     let then = match &decoded {
@@ -206,7 +214,8 @@ impl Reader<'_> {
                 Err(error) => {
                     *completed = true;
                     frames += 1;
-                    self.refuse(self.passed(before), error, clock)?;
+                    let size = self.count_skipped(before, to_skip);
+                    self.refuse(size, error, clock)?;
                 }
             }
         }
@@ -215,26 +224,44 @@ impl Reader<'_> {
     /// Refuses a frame as soon as its header has arrived, if the handshake does not allow its command yet. The payload
     /// is then never read.
     #[inline]
-    fn check_announced(&self) -> ReadResult {
+    fn check_announced(&self, clock: Stamp) -> ReadResult {
         if self.has_version {
             return Ok(());
         }
         let Some((command, _)) = self.decoder.announced() else { return Ok(()) };
         let Some((reject, reason)) = self.shared.state.lock().handshake.refuses(command) else { return Ok(()) };
+        self.shared.received.add(command, HEADER_SIZE, clock);
         self.shared.capture(Entry::Refused(&reason.to_string()));
+        self.callbacks.on_read(HEADER_SIZE, Ok(command));
         self.last_reject(&reject, &reason);
         Err(reason)
     }
 
-    /// How many bytes the decoder has advanced since it was at the position `before`.
-    fn passed(&self, before: u64) -> usize {
-        usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX)
+    /// Counts the bytes of a refused frame that the last call of `next_frame` skipped. Reports the frame to the listener
+    /// when all of its bytes are skipped.
+    ///
+    /// `before` and `to_skip` are the position of the decoder and the number of bytes to skip before that call. Returns
+    /// the number of bytes that the decoder has advanced after the skipped ones.
+    fn count_skipped(&mut self, before: u64, to_skip: usize) -> usize {
+        let passed = usize::try_from(self.decoder.position() - before).unwrap_or(usize::MAX);
+        if to_skip == 0 {
+            return passed;
+        }
+        let count = passed.min(to_skip);
+        self.shared.received.add_skipped(count);
+        if let Some((_, bytes)) = &mut self.skipped {
+            *bytes += count;
+        }
+        if count == to_skip {
+            self.report_skipped();
+        }
+        passed - count
     }
 
-    /// Counts bytes of a refused frame that the decoder skipped. They belong to no message, but they were received.
-    fn count_skipped(&self, skipped: usize) {
-        if skipped > 0 {
-            self.shared.received.add_skipped(skipped);
+    /// Reports the refused frame that was skipped, or the part of it that has arrived, to the listener.
+    fn report_skipped(&mut self) {
+        if let Some((error, bytes)) = self.skipped.take() {
+            self.callbacks.on_read(bytes, Err(&error));
         }
     }
 
@@ -353,28 +380,41 @@ impl Reader<'_> {
         Ok(Then::Deliver)
     }
 
-    /// Handles a frame that could not be decoded.
+    /// Handles a frame that could not be decoded. `size` is the number of its bytes that have been read.
     fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> ReadResult {
         self.shared.received.add_malformed(size, clock);
         self.shared.capture(Entry::Refused(&error.to_string()));
+        if self.handshake_done && self.tolerates(&error) {
+            self.skipped = Some((error, size));
+            if self.decoder.left_to_skip() == 0 {
+                self.report_skipped();
+            }
+            return Ok(());
+        }
         self.callbacks.on_read(size, Err(&error));
         if !self.handshake_done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
-        }
-        if let (FrameError::OverLimit { .. }, OversizeFrames::Skip) = (&error, self.shared.settings().oversize_frames())
-        {
-            debug!(target: RECEIVED, "{}: skipped: {error}", self.shared);
-            return Ok(());
-        }
-        let local = self.shared.settings().network() == Network::Regtest && self.shared.address.is_loopback();
-        if local && error.in_step() {
-            warn!(target: RECEIVED, "{}: malformed message tolerated: {error}", self.shared);
-            return Ok(());
         }
         let text = error.to_string();
         let reason = DisconnectReason::Malformed(error);
         self.last_reject(&self.malformed(&text), &reason);
         Err(reason)
+    }
+
+    /// `true` if the connection continues after a frame with this error.
+    fn tolerates(&self, error: &FrameError) -> bool {
+        if matches!(error, FrameError::OverLimit { .. })
+            && self.shared.settings().oversize_frames() == OversizeFrames::Skip
+        {
+            debug!(target: RECEIVED, "{}: skipped: {error}", self.shared);
+            return true;
+        }
+        let local = self.shared.settings().network() == Network::Regtest && self.shared.address.is_loopback();
+        if local && error.in_step() {
+            warn!(target: RECEIVED, "{}: malformed message tolerated: {error}", self.shared);
+            return true;
+        }
+        false
     }
 
     fn malformed(&self, error: &str) -> Reject {
