@@ -71,8 +71,10 @@ const MOST_EVENTS: usize = 1 << 16;
 /// `capacity` limits how many events exist at a time: the events in the channel, and the events that the program has
 /// received and not dropped. A capacity below 1 is raised to 1, and a capacity above 65536 is lowered to 65536. While
 /// the limit is reached, a peer that has another event waits and reads nothing. There are two exceptions.
-/// `Disconnected` events need no capacity. If the channel is empty because the program keeps all events, a peer sends
-/// one more event after 50 ms, because the program may need it to go on.
+/// `Disconnected` events need no capacity. If the channel is empty because the program keeps all events, each peer
+/// still sends one event every 50 ms, because the program may need it to go on. The number of events is then not
+/// limited: a program that passes events on to slow threads must limit them itself, and drop those that it does not
+/// need.
 ///
 /// The capacity is a number of events, not of bytes, and one message can have 32 MiB. If that is too much, lower the
 /// [payload limits](super::ConfigBuilder::payload_limits). If the program drops the receiver, the peers go on, and drop
