@@ -17,8 +17,9 @@
 //!
 //! # The threads of a peer
 //!
-//! Each [`Peer`] has three threads, which sleep until there is something to do. A peer without traffic takes some 50
-//! KiB of memory and no processor time.
+//! A *peer* is this side of one connection, and the *remote* is the node at the other end. Each [`Peer`] has three
+//! threads, which sleep until there is something to do. A peer without traffic takes some 50 KiB of memory and no
+//! processor time.
 //!
 //! ```text
 //!             ┌──────────────┐ messages  ┌──────────┐
@@ -240,9 +241,9 @@
 //!
 //! The methods [`push_addresses`](Peer::push_addresses), [`push_get_block_invs`](Peer::push_get_block_invs),
 //! [`push_get_headers`](Peer::push_get_headers), [`push_get_locator`](Peer::push_get_locator),
-//! [`push_locator`](Peer::push_locator) and [`push_reject`](Peer::push_reject) queue other common messages, with
-//! kaspad's filters. For example, they do not repeat the last request, and they cut a long list of addresses down to a
-//! random selection.
+//! [`push_locator`](Peer::push_locator) and [`push_reject`](Peer::push_reject) queue other common messages. As in
+//! kaspad, the methods for `getblockinvs` and `getheaders` do not repeat their last request, and `push_addresses` cuts
+//! a long list of addresses down to a random selection.
 //!
 //! ## Observe
 //!
@@ -274,8 +275,8 @@
 //! | target | `info` | `debug` | `trace` | `warn`, `error` |
 //! |---|---|---|---|---|
 //! | `kaspa_peer::life` | connected, handshake done, the reason the connection ended | the negotiated protocol version | | a panic in `on_disconnect` |
-//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | malformed messages that do not disconnect, because the network is `Regtest` and the remote has a loopback address |
-//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a `reject` of a block or transaction that your program sends without the hash of that block or transaction |
+//! | `kaspa_peer::received` | | each message in one line; ignored messages; pauses for the rate limit | the content of each message | a malformed message after which the peer stays connected (only on `Regtest`, with a remote that has a loopback address) |
+//! | `kaspa_peer::sent` | | each message in one line; messages that could not be sent | the content of each message | a call of `push_reject` for a block or transaction without its hash |
 //! | `kaspa_peer::capture` | | | | a capture that stopped or dropped records |
 //!
 //! ## End
@@ -463,8 +464,8 @@
 //!
 //! # Examples
 //!
-//! The directory `examples` of the repository has seven programs of about a hundred lines. The README lists them. Run one
-//! with `cargo run --example NAME`, for example `two_peers`.
+//! The directory `examples` of the repository has seven programs of about a hundred lines. The README lists them. Run
+//! one with `cargo run --example NAME`, for example `two_peers`.
 //!
 //! The package `examples/kpeer` is a command line tool for real networks: it serves, downloads, crawls, relays,
 //! inspects and measures.
@@ -487,8 +488,8 @@ pub use peer::{
     ScoreLimit, Settings, StallRule, StartError, Stats, WaitError, WaitedFor, events,
 };
 
-/// A re-export of `crossbeam_channel`. [`events()`] and [`Receipt::receiver`] return channels of this crate, and its
-/// macro `select!` waits for several channels at once.
+/// A re-export of `crossbeam_channel`. [`events()`] and [`Receipt::receiver`] return channels of `crossbeam_channel`.
+/// Its macro `select!` waits for several channels at once.
 pub use crossbeam_channel;
 
 #[doc = include_str!("../README.md")]

@@ -13,9 +13,10 @@ use std::{fmt, ops::Deref, sync::Arc};
 ///
 /// Build one configuration for each node of the process, and use it for all connections of this node. If a connection
 /// needs another listener or other stall rules, use [`with_listener`](Self::with_listener) or
-/// [`with_stall_rules`](Self::with_stall_rules), which return a configuration of the same node. These configurations
-/// share the peer ids, and the nonces by which the node detects a connection to itself. A second configuration from a
-/// builder describes a second node. The two nodes can connect to each other.
+/// [`with_stall_rules`](Self::with_stall_rules), which return a configuration of the same node. The peers of all these
+/// configurations get their ids from one counter. The configurations also share the nonces by which the node detects a
+/// connection to itself. A second configuration from a builder describes a second node. The two nodes can connect to
+/// each other.
 ///
 /// A configuration dereferences to its [`Settings`], whose methods return the values of the settings.
 ///
@@ -42,7 +43,8 @@ impl Config {
     /// Returns a configuration of the same node with another listener, for a connection whose callbacks need data of
     /// their own.
     ///
-    /// All configurations of a node share its peer ids, and detect a connection of the node to itself.
+    /// The peers of all configurations of a node get their ids from one counter. The node detects a connection to
+    /// itself, whichever of its configurations the two peers use.
     ///
     /// ```
     /// use kaspa_peer::wire::{FeeFilter, Network};

@@ -259,7 +259,7 @@ impl Peer {
         Ok(self.shared.end_reason())
     }
 
-    /// The first handle, which [`Shared::handles`] counts from the start.
+    /// The first handle of a peer. [`Shared::handles`] starts at 1, so this handle is counted already.
     pub(super) fn first(shared: Arc<Shared>) -> Self {
         Self { shared, counted: true }
     }

@@ -17,16 +17,16 @@ macro_rules! listener {
         /// its writer thread, possibly while another callback runs on the reader thread. The peer calls
         /// [`on_disconnect`](Self::on_disconnect) last, after all other callbacks have returned.
         ///
-        /// While a callback runs on the reader thread, the remote is not to blame for the silence. Therefore the time
-        /// in callbacks extends the idle timeout, the frame timeout and the timeouts for answers
-        /// ([stall rules](super::StallRule)). In total, callbacks can at most double each of these timeouts. They do
-        /// not extend the handshake timeout and the write timeout.
+        /// While a callback runs on the reader thread, the peer reads nothing, even if the remote sends. Therefore the
+        /// time in callbacks extends the idle timeout, the frame timeout and the timeouts for answers ([stall
+        /// rules](super::StallRule)). In total, callbacks can at most double each of these timeouts. They do not extend
+        /// the handshake timeout and the write timeout.
         ///
-        /// A callback may queue messages, disconnect, and keep clones of the peer. A call that would wait for the
-        /// callback's own peer returns an error. The library does not detect two mistakes:
+        /// A callback may queue messages, disconnect, and clone the peer. A call that would wait for the callback's own
+        /// peer returns an error. The library does not detect two mistakes:
         ///
-        /// - A listener may store a clone of its own `Peer`. The clone keeps the connection open, as every handle does.
-        ///   If the program drops all other handles, the peer stays connected.
+        /// - A listener that stores a clone of a peer that it serves keeps the connection of this peer open, even if
+        ///   the program drops all other handles.
         /// - If a callback of one peer waits for a second peer, and a callback of the second peer waits for the first,
         ///   both wait for ever.
         ///

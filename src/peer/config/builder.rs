@@ -189,9 +189,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Matters if the node does not offer [`Services::BLOOM`] and a remote sends a bloom filter command. The peer
-    /// disconnects if the negotiated protocol version is at least `version`, and otherwise ignores the command.
-    /// Default: 1.
+    /// The lowest negotiated protocol version at which peers disconnect if the remote sends a bloom filter command and
+    /// the node does not offer [`Services::BLOOM`]. At lower versions, peers ignore the command. Default: 1.
     pub fn bloom_version(mut self, version: i32) -> Self {
         self.values.bloom_version = version;
         self
@@ -220,8 +219,8 @@ impl ConfigBuilder {
     }
 
     /// How long a write may make no progress before the peer disconnects. A slow remote that accepts some bytes stays
-    /// connected. `None` turns the timeout off. At least 1 ms. A timeout of less than a few seconds may disconnect a
-    /// remote that is only busy. Default: 30 s.
+    /// connected. The peer can disconnect up to a fifth of the timeout late. `None` turns the timeout off. At least 1
+    /// ms. A timeout of less than a few seconds may disconnect a remote that is only busy. Default: 30 s.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.values.write_timeout = timeout.into();
         self

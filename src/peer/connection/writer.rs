@@ -29,8 +29,10 @@ use std::{
 const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 
 /// How many times a blocked write is attempted within the write timeout. Linux wakes a blocked writer only when about a
-/// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free.
-const ATTEMPTS: u32 = 4;
+/// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free. An
+/// attempt that succeeds does not say when the remote accepted the bytes, so the peer can disconnect one attempt too
+/// late.
+const ATTEMPTS: u32 = 10;
 
 /// The pause between two attempts. Without it, a stream that returns at once instead of blocking would occupy a core.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);

@@ -19,8 +19,8 @@ impl Peer {
     ///
     /// The messages of the protocol have no numbers that connect an answer with its request. This method therefore
     /// takes the next message of the answer's type as the answer. If several calls wait for the same type, they get
-    /// these messages in the order in which their requests were queued. If the remote sends a message of this type
-    /// without a request, such as an `inv`, this method takes it as the answer.
+    /// these messages in the order in which their requests were queued. If the remote sends such a message without a
+    /// request (an `inv`, for example), this method takes it as the answer.
     ///
     /// If the request has a [stall rule](crate::StallRule) and the answer does not arrive within the limit of the rule,
     /// the peer disconnects.
@@ -60,7 +60,8 @@ impl Peer {
     /// Requests a block with `getdata` and waits for it, at most `timeout`.
     ///
     /// Other blocks that arrive meanwhile are not taken as the answer, nor is a `notfound` that does not name this
-    /// block. The listener receives the block too, so this method returns a copy of it.
+    /// block. The listener receives the block too, so this method returns a copy of it. The hash of a block is that of
+    /// its header. This method does not check that the transactions of the block belong to the header.
     ///
     /// # Errors
     ///
@@ -71,7 +72,8 @@ impl Peer {
         self.answer(message, Command::GetData, timeout)
     }
 
-    /// Requests a transaction by its id with `getdata` and waits for it, at most `timeout`.
+    /// Requests a transaction by its id with `getdata` and waits for it, at most `timeout`. The id of a transaction
+    /// does not cover its signature scripts and its payload. This method does not check them.
     ///
     /// # Errors
     ///

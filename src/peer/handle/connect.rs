@@ -19,7 +19,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address does not parse, see [`PeerAddress`], or is none of the internet.
+    /// The address does not parse, see [`PeerAddress`], or is the path of a Unix socket.
     #[error(transparent)]
     Address(ParseError),
     /// The address has no port, and the network has no default port, because it is a custom network.
@@ -71,7 +71,8 @@ pub enum AttemptError {
     Handshake(WaitError),
 }
 
-/// The host and the attempts in one line. An only attempt is shown without the host if its address says the same.
+/// The host and the attempts in one line. The host is left out if it is an IP address and there was one attempt,
+/// because the attempt shows that address.
 struct Attempts<'a>(&'a str, &'a [(SocketAddr, AttemptError)]);
 
 impl fmt::Display for Attempts<'_> {
@@ -91,7 +92,8 @@ impl fmt::Display for Attempts<'_> {
     }
 }
 
-/// Says once that the handshake failed, and why.
+/// Displays the error of a handshake. Adds "handshake failed" only if the text of the error does not mention the
+/// handshake already.
 struct HandshakeFailure<'a>(&'a WaitError);
 
 impl fmt::Display for HandshakeFailure<'_> {
@@ -108,14 +110,16 @@ impl Peer {
     /// Dials a node and waits until the handshake is done.
     ///
     /// `address` is text, a [`SocketAddr`] or a [`PeerAddress`], and is read as a `PeerAddress`: `host`, `host:port`,
-    /// an IP address, or an IP address with a port. Without a port, or with port 0, it uses the default port of the
-    /// network; a custom network has none. A host name is resolved, and its addresses are tried one after the other.
+    /// an IP address, or an IP address with a port. Without a port, or with port 0, this method uses the default port
+    /// of the network; a custom network has none. A host name is resolved, and its addresses are tried one after the
+    /// other.
     ///
-    /// `timeout` limits resolving, connecting and the handshake together. The call cannot be cancelled before: a
-    /// program that must be able to stop soon passes a short timeout, or calls this on a thread of its own.
+    /// `timeout` limits resolving, connecting and the handshake together. The call cannot be cancelled. A program that
+    /// must be able to stop soon passes a short timeout, or calls this method on a thread of its own.
     ///
-    /// Each attempt whose TCP connection was made is a peer, also if its handshake fails. The listener then gets
-    /// [`on_disconnect`](crate::Listener::on_disconnect) for it, in addition to the error that this method returns.
+    /// For each address that accepts the TCP connection, this method starts a peer. If the handshake of that peer
+    /// fails, the listener gets [`on_disconnect`](crate::Listener::on_disconnect) for it, in addition to the error that
+    /// this method returns.
     ///
     /// Use [`outbound`](Self::outbound) for a proxy, for a stream of your own, or to use the peer before the handshake
     /// is done.
@@ -172,7 +176,8 @@ impl Peer {
 }
 
 impl AttemptError {
-    /// Replaces the part of the timeout that was left for the handshake with the timeout of the call.
+    /// Puts the timeout of the call into the error of a handshake. The error then no longer shows the shorter time that
+    /// was left for the handshake.
     fn with_timeout(self, timeout: Duration) -> Self {
         match self {
             Self::Handshake(error) => Self::Handshake(error.with_timeout(timeout)),

@@ -69,9 +69,9 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// As [`wait_for`](Self::wait_for). [`WaitError::CustomPayload`] if the payload does not decode; the message is
-    /// taken from the inbox then, too. [`WaitError::CustomCommand`] if [`T::COMMAND`](CustomPayload::COMMAND) is not a
-    /// custom command.
+    /// As [`wait_for`](Self::wait_for). [`WaitError::CustomPayload`] if the payload does not decode. The inbox no
+    /// longer has the message after this error. [`WaitError::CustomCommand`] if [`T::COMMAND`](CustomPayload::COMMAND)
+    /// is not a custom command.
     pub fn wait_for_custom<T: CustomPayload>(&self, timeout: Duration) -> Result<T, WaitError> {
         let command: CustomCommand = T::COMMAND.parse().map_err(WaitError::CustomCommand)?;
         let message = self.wait_for_command(Command::Custom(command), timeout)?;

@@ -12,8 +12,9 @@ use log::warn;
 use std::time::Duration;
 
 impl Peer {
-    /// Queues an `addr` with addresses of nodes of `subnetwork`, or of full nodes for `None`. Returns the addresses in
-    /// it.
+    /// Queues an `addr` with `addresses`, and returns the addresses that it contains. `subnetwork` says whose addresses
+    /// they are: those of nodes of this subnetwork, or, if it is `None`, those of full nodes. The method does not check
+    /// this.
     ///
     /// An empty list is not sent. If there are more than [`Addr::MAX`] addresses, a random selection of them is sent.
     ///

@@ -81,7 +81,8 @@ impl Peer {
             .map(|position| self.receipt(position))
     }
 
-    /// Queues with `queue`, which returns a position. In a callback of this peer, `queue` does not wait for room.
+    /// Calls `queue`, which queues one message and returns its position among all messages of the peer. In a callback
+    /// of this peer, passes [`Wait::No`], so that `queue` does not wait for room.
     fn wait_for_room(
         &self,
         timeout: Duration,

@@ -34,7 +34,8 @@ pub enum CustomCommands {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OversizeFrames {
-    /// Answers with a `reject` and disconnects, as for every malformed frame.
+    /// Treats the frame as a malformed frame: answers with a `reject` and disconnects. On Regtest, a peer whose remote
+    /// has a loopback address skips the frame instead.
     #[default]
     Disconnect,
     /// Skips the frame without keeping its payload. The peer counts the frame as malformed and reports it to
