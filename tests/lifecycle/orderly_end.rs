@@ -4,11 +4,14 @@ use crate::common::blocking::Gate;
 use crate::common::frames::{frame_of_size, message_of_size};
 use crate::common::local::{connected_peer, end_reason};
 use crate::common::{BOTH, DEADLINE, builder, version};
+use kaspa_peer::crossbeam_channel::{Sender, unbounded};
 use kaspa_peer::testing::connect_remote_over_tcp;
-use kaspa_peer::wire::{FeeFilter, Hash, Inventory, Message, Network, Ping, Pong, Reject, RejectCode, Version};
+use kaspa_peer::wire::{
+    Command, FeeFilter, Hash, Inv, Inventory, Message, Network, Ping, Pong, Reject, RejectCode, Version,
+};
 use kaspa_peer::{CloseError, Direction, DisconnectReason, Listener, Peer, QueueError};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 fn banned() -> Reject {
     Reject::new("version", RejectCode::OBSOLETE, "banned")
@@ -165,4 +168,76 @@ fn closing_in_a_callback_of_the_same_peer_is_an_error_and_changes_nothing() {
     gate.pass();
     remote.sync_with_ping().unwrap();
     assert!(peer.is_connected());
+}
+
+#[test]
+fn closing_sends_announcements_even_if_the_queue_limit_is_0() {
+    let hour = Duration::from_secs(3600);
+    let (local, mut remote) = connected_peer(builder().trickle_interval(hour).queue_limit(0).high_water_mark(0));
+    let item = Inventory::tx(Hash::of(b"tx"));
+    local.peer.queue_inventory(item).unwrap();
+    let reader = thread::spawn(move || remote.read_until_end().unwrap());
+    assert_eq!(local.peer.close(DEADLINE), Ok(()));
+    assert_eq!(reader.join().unwrap(), [Message::from(Inv { items: vec![item] })]);
+}
+
+#[test]
+fn closing_ends_at_its_timeout_while_on_write_blocks() {
+    /// Blocks the writer thread after it has written a custom message.
+    struct BlocksWriter(Gate, Sender<()>);
+    impl Listener for BlocksWriter {
+        fn on_write(&self, _: &Peer, command: Command, _: usize, _: Option<&io::Error>) {
+            if matches!(command, Command::Custom(_)) {
+                self.1.send(()).unwrap();
+                self.0.pass();
+            }
+        }
+    }
+    let (gate, (blocked, is_blocked)) = (Gate::default(), unbounded());
+    let builder = builder().trickle_interval(Duration::from_secs(3600)).queue_limit(1 << 20);
+    let config = builder.listener(BlocksWriter(gate.clone(), blocked)).build().unwrap();
+    let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &config).unwrap();
+    remote.shake_hands().unwrap();
+    peer.wait_for_handshake().unwrap();
+    // The message is over the limit, so the announcement has no room until `on_write` returns.
+    peer.queue_frame(&frame_of_size(2 << 20, Network::Simnet)).unwrap();
+    let reader = thread::spawn(move || remote.read_until_end().unwrap());
+    is_blocked.recv_timeout(DEADLINE).unwrap();
+    peer.queue_inventory(Inventory::tx(Hash::of(b"tx"))).unwrap();
+    let (done, result) = unbounded();
+    let closing = peer.clone();
+    thread::spawn(move || done.send(closing.close(Duration::from_millis(50))));
+    let result = result.recv_timeout(DEADLINE);
+    gate.open();
+    assert!(matches!(result, Ok(Err(CloseError::NotSent { announcements: 1, .. }))), "{result:?}");
+    assert_eq!(reader.join().unwrap().len(), 1, "the large message");
+}
+
+#[test]
+fn closing_after_disconnect_with_waits_until_the_reject_is_written() {
+    for _ in 0..50 {
+        let (peer, mut remote) = connect_remote_over_tcp(Direction::Inbound, &builder().build().unwrap()).unwrap();
+        remote.shake_hands().unwrap();
+        peer.wait_for_handshake().unwrap();
+        peer.disconnect_with(&banned()).unwrap();
+        assert_eq!(peer.close(DEADLINE), Ok(()));
+        assert_eq!(remote.read_until_end().unwrap(), [Message::from(banned())]);
+    }
+}
+
+#[test]
+fn closing_after_disconnect_with_reports_announcements_that_are_not_sent() {
+    let (local, _remote) = connected_peer(builder().trickle_interval(Duration::from_secs(3600)));
+    local.peer.queue_inventory(Inventory::tx(Hash::of(b"tx"))).unwrap();
+    local.peer.disconnect_with(&banned()).unwrap();
+    assert_eq!(local.peer.close(DEADLINE), Err(CloseError::Closed(DisconnectReason::Local)));
+}
+
+#[test]
+fn closing_after_another_end_returns_the_reason_of_that_end() {
+    let (local, remote) = connected_peer(builder().trickle_interval(Duration::from_secs(3600)));
+    local.peer.queue_inventory(Inventory::tx(Hash::of(b"tx"))).unwrap();
+    remote.close();
+    let reason = local.end_reason();
+    assert_eq!(local.peer.close(DEADLINE), Err(CloseError::Closed(reason)));
 }

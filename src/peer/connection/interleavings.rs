@@ -342,6 +342,25 @@ fn a_last_message_that_is_refused_has_the_final_reason() {
 }
 
 #[test]
+fn a_sender_that_is_refused_because_of_the_last_reject_sees_that_it_is_queued() {
+    in_many_orders(|| {
+        let (shared, _ends, _) = peer(1_000_000);
+        shared.outbound().release_held();
+        let rejecting = {
+            let shared = Arc::clone(&shared);
+            let reject = Reject::new("ping", RejectCode::INVALID, "");
+            thread::spawn(move || shared.end_with(&reject, DisconnectReason::Local).unwrap())
+        };
+        while queue(&shared, 1, Wait::No).is_ok() {
+            yield_now();
+        }
+        // Otherwise the reader, whose pong is refused, would end the connection before the reject is written.
+        assert!(shared.is_ending_with_reject());
+        rejecting.join().unwrap();
+    });
+}
+
+#[test]
 fn all_threads_and_handles_have_the_first_reason() {
     in_many_orders(|| {
         let (shared, _ends, shut_down) = peer(1000);

@@ -122,6 +122,16 @@ impl Lifecycle {
         quitting.unwrap_or_else(|| bounded(0).1)
     }
 
+    /// Waits until the connection has ended, or until `deadline`. With `None` it waits without a deadline.
+    pub fn wait_for_end(&self, deadline: Option<Instant>) {
+        let quit = self.quit_channel();
+        // Nothing is ever sent on this channel. The end of the connection disconnects it.
+        match deadline {
+            Some(deadline) => drop(quit.recv_deadline(deadline)),
+            None => drop(quit.recv()),
+        }
+    }
+
     /// Records that the handshake is done: both sides have sent `version` and `verack`.
     pub fn set_handshake_done(&self) {
         self.state.lock().handshake_done = true;

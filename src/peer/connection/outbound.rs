@@ -14,13 +14,14 @@ pub(in crate::peer) use queue::{EncodedFrame, MessageKind, Refused};
 use super::batch::{Batch, SMALL_BATCH};
 use super::send_progress::SendProgress;
 use crate::peer::disconnect::DisconnectReason;
-use crate::peer::locks::Mutex;
+use crate::peer::locks::{Condvar, Mutex};
 use crate::wire::Command;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use queue::{Queue, Stage};
 use std::{
     collections::VecDeque,
     mem,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -40,6 +41,11 @@ const SPARE_BUFFERS: usize = 3;
 pub(in crate::peer) struct Outbound {
     queue: Mutex<Queue>,
     progress: SendProgress,
+    /// Notified when a batch is written, and when no more frames are accepted.
+    room_freed: Condvar,
+    /// `true` if the last frame of the connection is queued, see [`push_last`](Self::push_last). Set under the lock, so
+    /// that a sender that is refused because of the last frame finds it set.
+    last_is_queued: AtomicBool,
     limit: usize,
     high_water_mark: usize,
 }
@@ -69,6 +75,8 @@ impl Outbound {
         let queue = Self {
             queue: Mutex::new(Queue { writer_idle: true, wake_writer: Some(wake_writer), ..Queue::default() }),
             progress: SendProgress::default(),
+            room_freed: Condvar::new(),
+            last_is_queued: AtomicBool::new(false),
             limit,
             high_water_mark: high_water_mark.max(1),
         };
@@ -128,11 +136,11 @@ impl Outbound {
 
     /// `true` if a frame of `length` bytes may be queued by a sender that does not wait.
     fn has_room(&self, queue: &Queue, length: usize, kind: MessageKind) -> bool {
-        // When almost nothing waits, a frame of any size is accepted. If only an empty queue accepted it, a frame
-        // larger than the limit could be refused every time on a busy connection, where some small message is always
-        // queued.
+        // When almost nothing waits, a frame of any size is accepted. If this check required an empty queue, a
+        // frame larger than the limit could be refused every time on a busy connection, where some small message is
+        // always queued.
         queue.bytes + length <= self.limit
-            || queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
+            || self.is_almost_empty(queue)
             || match kind {
                 MessageKind::Handshake | MessageKind::Announcement => true,
                 MessageKind::Answer => queue.answer_bytes + length <= ANSWER_ROOM,
@@ -143,9 +151,39 @@ impl Outbound {
     /// `true` if an `inv` with collected announcements can be queued. Announcements are collected in the trickle queue
     /// until the trickle timer fires. If the `inv` cannot be queued, its items stay there. The size of the `inv` is not
     /// part of the check, so announcements can exceed the byte limit of the outbound queue by at most one `inv`.
+    /// `false` also if the queue accepts no more announcements, because the connection is ending.
     pub fn has_room_for_announcements(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.bytes < self.limit
+        self.announcement_room(&self.queue.lock()) == Some(true)
+    }
+
+    /// Waits until [`has_room_for_announcements`](Self::has_room_for_announcements) is `true`. Returns `false` if
+    /// `deadline` passes first, or if the connection is ending.
+    pub fn wait_for_announcement_room(&self, deadline: Option<Instant>) -> bool {
+        let mut queue = self.queue.lock();
+        let mut timed_out = false;
+        loop {
+            match self.announcement_room(&queue) {
+                Some(false) if !timed_out => {}
+                room => return room == Some(true),
+            }
+            match deadline {
+                Some(deadline) => timed_out = self.room_freed.wait_until(&mut queue, deadline).timed_out(),
+                None => self.room_freed.wait(&mut queue),
+            }
+        }
+    }
+
+    /// `None` if no announcement can be queued any more. An almost empty queue has room even if the limit is 0, see
+    /// [`has_room`](Self::has_room).
+    fn announcement_room(&self, queue: &Queue) -> Option<bool> {
+        match queue.stage {
+            Stage::Accepting | Stage::Draining => Some(queue.bytes < self.limit || self.is_almost_empty(queue)),
+            Stage::Finishing(_) | Stage::Closed => None,
+        }
+    }
+
+    fn is_almost_empty(&self, queue: &Queue) -> bool {
+        queue.bytes <= (self.limit / 2).min(SMALL_BATCH)
     }
 
     /// `true` if the program can still queue messages.
@@ -155,8 +193,8 @@ impl Outbound {
 
     /// Moves the frames that were held until our `verack` was queued, [`Queue::held`], to the batches that the writer
     /// takes. Called when our `verack` is queued. If another thread has called `push_last` or `decide_reason` just
-    /// before, this method does nothing, and the held frames are never written: nothing may follow the last frame, and
-    /// after `decide` the connection is about to end.
+    /// before, this method does nothing, and the held frames are never written. No frame may follow the last frame, and
+    /// after `decide_reason` the connection is about to end.
     pub fn release_held(&self) {
         let mut queue = self.queue.lock();
         if matches!(queue.stage, Stage::Finishing(_)) {
@@ -191,11 +229,18 @@ impl Outbound {
         }
         queue.append(command, EncodedFrame::Small(frame), MessageKind::Handshake);
         queue.stage = Stage::Finishing(Box::new(reason));
+        self.last_is_queued.store(true, Ordering::Release);
         queue.waiting.wake_first();
         let wake_up = queue.wake_writer.clone();
         drop(queue);
+        self.room_freed.notify_all();
         wake(wake_up);
         Ok(())
+    }
+
+    /// `true` if [`push_last`](Self::push_last) has queued the last frame. Takes no lock.
+    pub fn last_is_queued(&self) -> bool {
+        self.last_is_queued.load(Ordering::Acquire)
     }
 
     /// Refuses new messages of the program, and pings, from now on. Queued frames are still written.
@@ -222,6 +267,8 @@ impl Outbound {
             Stage::Finishing(decided) => return (**decided).clone(),
             Stage::Closed => {}
         }
+        drop(queue);
+        self.room_freed.notify_all();
         reason
     }
 
@@ -283,6 +330,7 @@ impl Outbound {
             queue.wake_waiting_sender(self.high_water_mark);
         }
         drop(queue);
+        self.room_freed.notify_all();
         drop(unused);
     }
 
@@ -300,6 +348,9 @@ impl Outbound {
     /// longer locked then, so the caller can drop them without delaying other threads.
     pub fn close(&self) -> [VecDeque<Batch>; 2] {
         let mut queue = self.queue.lock();
+        if !matches!(queue.stage, Stage::Closed) {
+            queue.unwritten = (queue.bytes, queue.messages);
+        }
         queue.stage = Stage::Closed;
         (queue.bytes, queue.messages, queue.answer_bytes) = (0, 0, 0);
         let garbage = [mem::take(&mut queue.batches), mem::take(&mut queue.held)];
@@ -308,8 +359,14 @@ impl Outbound {
         let wake_up = queue.wake_writer.take();
         drop(queue);
         drop((spare, wake_up));
+        self.room_freed.notify_all();
         self.progress.close();
         garbage
+    }
+
+    /// How many bytes and messages were not written when the connection ended. `(0, 0)` before the end.
+    pub fn unwritten(&self) -> (usize, usize) {
+        self.queue.lock().unwritten
     }
 
     /// How many bytes and messages are queued or being written.

@@ -237,8 +237,8 @@ impl Reader<'_> {
         Err(reason)
     }
 
-    /// Counts the bytes of a refused frame that the last call of `next_frame` skipped. Reports the frame to the listener
-    /// when all of its bytes are skipped.
+    /// Counts the bytes of a refused frame that the last call of `next_frame` skipped. Reports the frame to the
+    /// listener when all of its bytes are skipped.
     ///
     /// `before` and `to_skip` are the position of the decoder and the number of bytes to skip before that call. Returns
     /// the number of bytes that the decoder has advanced after the skipped ones.

@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::info;
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -62,8 +62,6 @@ pub(in crate::peer) struct Shared {
     pub handles: AtomicUsize,
     kept: Arc<KeptByReceipts>,
     pub questions: Questions,
-    /// A last `reject` is queued, and the connection ends when it is written. Set by `end_with`.
-    ending_with_reject: AtomicBool,
     /// The last `getblockinvs` and `getheaders`, which are not queued twice in a row.
     pub last_requests: Mutex<LastRequests>,
     pub announcements: Mutex<Announcing>,
@@ -148,7 +146,6 @@ impl Shared {
             handles: AtomicUsize::new(1),
             kept: Arc::new(KeptByReceipts { lifecycle: Lifecycle::new(), outbound }),
             questions: Questions::default(),
-            ending_with_reject: AtomicBool::new(false),
             last_requests: Mutex::default(),
             announcements: Mutex::new(Announcing::Open(Box::new(announcements))),
             received: Counters::default(),
@@ -190,15 +187,15 @@ impl Shared {
     }
 
     /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
-    /// panics, because it runs in destructors.
-    pub fn end(&self, reason: DisconnectReason) {
+    /// panics, because it runs in destructors. Returns `true` if this call has ended the connection.
+    pub fn end(&self, reason: DisconnectReason) -> bool {
         // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.
         // A reset frees them at once.
         let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         // Decided under the lock of the queue, so that a sender that is refused from now on sees the same reason.
         let reason = self.outbound().decide_reason(reason);
         if !self.lifecycle().end(reason) {
-            return;
+            return false;
         }
         let shutdown = self.shutdown.lock().take();
         // The program's stream, and its logger below, may panic. A panic must not skip the other steps. The closure is
@@ -213,6 +210,7 @@ impl Shared {
         if let Some(reason) = self.lifecycle().reason() {
             let _ = catch_panic(|| info!(target: LIFE, "{self}: {reason}"));
         }
+        true
     }
 
     /// The reason for the end, or `None` if the connection has not ended.
@@ -237,7 +235,6 @@ impl Shared {
         self.outbound()
             .push_last(Command::Reject, &frame, reason.clone())
             .map_err(|_| QueueError::Closed(self.end_reason()))?;
-        self.ending_with_reject.store(true, Ordering::Release);
         let deadline = Instant::now() + LAST_REJECT;
         self.with_deadlines(|deadlines| deadlines.end_at(deadline, reason));
         Ok(())
@@ -245,7 +242,7 @@ impl Shared {
 
     /// `true` if a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
     pub fn is_ending_with_reject(&self) -> bool {
-        self.ending_with_reject.load(Ordering::Acquire)
+        self.outbound().last_is_queued()
     }
 
     /// Queues a message of the program. Returns its position.

@@ -40,8 +40,12 @@ pub(in crate::peer) fn start(
     // The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback does.
     match catch_panic(|| shared.send_first_version()) {
         Ok(Ok(())) => {}
-        Ok(Err(reason)) => shared.end(reason),
-        Err(message) => shared.end(DisconnectReason::CallbackPanicked { message }),
+        Ok(Err(reason)) => {
+            shared.end(reason);
+        }
+        Err(message) => {
+            shared.end(DisconnectReason::CallbackPanicked { message });
+        }
     }
     let wake_pinger = wake_ups.pinger.clone();
     let bodies: [(&'static str, &str, Body); THREADS] = [

@@ -2,7 +2,6 @@
 //! fires.
 
 use super::outbound::{EncodedFrame, MessageKind, Wait};
-use super::send_progress::Outcome;
 use super::shared::Shared;
 use crate::peer::error::QueueError;
 use crate::peer::locks::unlock_fair;
@@ -91,7 +90,8 @@ impl Shared {
         let Announcing::Open(announcements) = &mut *guard else { return None };
         match announcements.due() {
             Some(due) if due > now => Some(due),
-            // If there is no room, the writer has something to write, and looks again after that.
+            // If there is no room, the writer has something to write, and looks again after that, or the connection
+            // ends.
             Some(_) if self.outbound().has_room_for_announcements() => {
                 self.queue_batch(announcements);
                 None
@@ -115,26 +115,28 @@ impl Shared {
                 continue;
             }
             drop(guard);
-            let last = self.outbound().last_position();
-            if self.outbound().progress().wait(last, deadline) != Outcome::Written {
+            if !self.outbound().wait_for_announcement_room(deadline) {
                 return left;
             }
         }
     }
 
     fn queue_batch(&self, announcements: &mut Announcements) {
-        let batch = announcements.next_batch();
-        debug_assert!(batch.len() <= TRICKLE_BATCH);
-        if batch.is_empty() {
+        let batch = Inv::from(announcements.next_batch());
+        debug_assert!(batch.items.len() <= TRICKLE_BATCH);
+        if batch.items.is_empty() {
             return;
         }
         let mut frame = Vec::new();
         // Cannot fail: a batch has at most a thousand items, and an `inv` may have 50 000.
-        if let Err(error) = encode_frame(&Inv::from(batch), self.settings().network(), &mut frame) {
+        if let Err(error) = encode_frame(&batch, self.settings().network(), &mut frame) {
             error!(target: SENT, "{self}: a batch of announcements cannot be sent: {error}");
             return;
         }
         // Refused only if the connection ends.
-        let _ = self.outbound().push(Command::Inv, EncodedFrame::Large(frame), MessageKind::Announcement, Wait::No);
+        let frame = EncodedFrame::Large(frame);
+        if self.outbound().push(Command::Inv, frame, MessageKind::Announcement, Wait::No).is_err() {
+            announcements.put_back(batch.items);
+        }
     }
 }

@@ -42,7 +42,9 @@ impl Peer {
     /// If messages are still not written after `timeout`, disconnects all the same, and the error says how many were
     /// not sent. Messages that wait for the handshake are written after this node's `verack`. Announcements that wait
     /// for the trickle interval are sent without waiting for it. Until the peer disconnects, it reads and delivers the
-    /// messages of the remote. The connection ends with the reason [`DisconnectReason::Local`].
+    /// messages of the remote. The connection ends with the reason [`DisconnectReason::Local`], unless it ends for
+    /// another reason before that. If a last `reject` is queued already, see
+    /// [`disconnect_with`](Self::disconnect_with), this method waits until the `reject` is written.
     ///
     /// # Errors
     ///
@@ -53,19 +55,25 @@ impl Peer {
             return Err(CloseError::InCallback);
         }
         let deadline = Instant::now().checked_add(timeout);
-        shared.outbound().drain();
+        let outbound = shared.outbound();
+        outbound.drain();
         let announcements = shared.flush_announcements(deadline);
-        let last = shared.outbound().last_position();
-        let waited_for = shared.outbound().progress().wait(last, deadline);
-        let (bytes, messages) = shared.outbound().size();
-        shared.end(DisconnectReason::Local);
-        // After a timeout, the last message may still be written, or the connection end, before the size is read.
-        match (shared.outbound().progress().outcome(last), waited_for) {
-            (Outcome::Written, _) if announcements == 0 => Ok(()),
-            (_, Outcome::Waiting | Outcome::Written) if messages > 0 || announcements > 0 => {
-                Err(CloseError::NotSent { waited: timeout, messages, bytes, announcements })
-            }
-            _ => Err(CloseError::Closed(shared.end_reason())),
+        let last = outbound.last_position();
+        outbound.progress().wait(last, deadline);
+        // A last `reject` has no position. The writer thread ends the connection when the `reject` is written.
+        if outbound.last_is_queued() {
+            shared.lifecycle().wait_for_end(deadline);
+        }
+        let ended_here = shared.end(DisconnectReason::Local);
+        // Another thread that ends the connection may not have closed the queue yet.
+        drop(outbound.close());
+        let (bytes, messages) = outbound.unwritten();
+        let all_written =
+            messages == 0 || (outbound.progress().outcome(last) == Outcome::Written && !outbound.last_is_queued());
+        match (all_written && announcements == 0, ended_here) {
+            (true, _) => Ok(()),
+            (false, true) => Err(CloseError::NotSent { waited: timeout, messages, bytes, announcements }),
+            (false, false) => Err(CloseError::Closed(shared.end_reason())),
         }
     }
 

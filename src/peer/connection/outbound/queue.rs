@@ -21,6 +21,8 @@ pub(super) struct Queue {
     /// The bytes of the frames that are queued or that the writer is writing.
     pub bytes: usize,
     pub messages: usize,
+    /// `bytes` and `messages` when the connection ended.
+    pub unwritten: (usize, usize),
     /// How many of the bytes belong to automatic answers, see [`MessageKind::Answer`].
     pub answer_bytes: usize,
     /// The position of the last message. Messages are numbered from 1 in the order in which they are queued. Messages
@@ -62,7 +64,7 @@ impl Queue {
         }
     }
 
-    /// Adds a frame. Returns its position.
+    /// Adds a frame. Returns its position, or 0 for [`MessageKind::Handshake`].
     pub fn append(&mut self, command: Command, frame: EncodedFrame<'_>, kind: MessageKind) -> u64 {
         let answer_bytes = if kind == MessageKind::Answer { frame.len() } else { 0 };
         let has_position = kind != MessageKind::Handshake;
