@@ -24,8 +24,8 @@ use std::{
 const SMALL_PAYLOAD: usize = 16 * 1024;
 
 /// The most memory, in bytes, that the decoder reserves when a header announces a payload. It reserves an announced
-/// length at once only if the last large payload was at least as long. So a remote cannot make the decoder reserve more
-/// than it has sent before.
+/// length at once only if the last large payload was at least as long. A remote can therefore make the decoder reserve
+/// the memory of a long payload at once only after it has sent a payload that was at least as long.
 const MAX_RESERVE: usize = 4 * 1024 * 1024;
 
 /// Splits bytes that arrive in pieces of any size into frames.
@@ -112,7 +112,7 @@ impl FrameDecoder {
                 // One spare byte prevents that here.
                 self.make_room(bytes.len() + 1);
             }
-            // Cannot fail, because reading from a slice cannot.
+            // A read from a slice cannot fail, so this never returns early.
             if !self.read_from(&mut bytes).is_ok_and(|count| count > 0) {
                 return;
             }
@@ -265,8 +265,8 @@ impl FrameDecoder {
     /// Creates a buffer for a large payload, and moves the bytes that have arrived to it.
     #[cold]
     fn begin_large(&mut self, command: Command, header: Header) {
-        let begin = self.buffer.take(usize::MAX).get(HEADER_SIZE..).unwrap_or_default();
-        let payload = LargePayload::new(header.length as usize, begin, self.reserve_limit);
+        let first_bytes = self.buffer.take(usize::MAX).get(HEADER_SIZE..).unwrap_or_default();
+        let payload = LargePayload::new(header.length as usize, first_bytes, self.reserve_limit);
         self.state = State::Payload { command, checksum: header.checksum, payload };
     }
 
@@ -307,7 +307,7 @@ impl FrameDecoder {
     /// ```
     #[must_use]
     pub fn announced(&self) -> Option<(Command, u32)> {
-        let skipped = match &self.state {
+        let to_skip = match &self.state {
             State::Header => 0,
             // The buffer begins with the rest of the refused payload. The next header follows that rest, if it has
             // arrived.
@@ -315,7 +315,7 @@ impl FrameDecoder {
             State::Payload { command, payload, .. } => return Some((*command, u32::try_from(payload.length()).ok()?)),
             State::OutOfStep(_) => return None,
         };
-        let header = Header::read(self.buffer.bytes().get(skipped..)?.first_chunk()?).ok()?;
+        let header = Header::read(self.buffer.bytes().get(to_skip..)?.first_chunk()?).ok()?;
         let command = Command::from_field(&header.command)?;
         (header.magic == self.network.magic()).then_some((command, header.length))
     }
@@ -371,7 +371,7 @@ impl FrameDecoder {
     }
 
     /// How many bytes of a refused frame have not arrived yet.
-    pub(super) fn bytes_to_skip(&self) -> usize {
+    pub(super) fn missing_bytes_to_skip(&self) -> usize {
         self.left_to_skip().saturating_sub(self.buffer.len())
     }
 

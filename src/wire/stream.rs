@@ -105,7 +105,7 @@ pub fn read_message<R: Read + ?Sized>(source: &mut R, network: Network) -> Resul
             Ok(None) => {}
             Err(error) => {
                 // Skip the rest of the frame, which may be cut short.
-                io::copy(&mut source.take(decoder.bytes_to_skip() as u64), &mut io::sink())?;
+                io::copy(&mut source.take(decoder.missing_bytes_to_skip() as u64), &mut io::sink())?;
                 return Err(error.into());
             }
         }

@@ -16,14 +16,14 @@ use std::{convert::Infallible, sync::OnceLock, time::Instant};
 pub(in crate::peer) const THREADS: usize = 3;
 
 /// The state of one connection, from its start to its end. Shared by the threads of the peer, by the program's `Peer`
-/// handles, and by its receipts, with which a program waits until a message is written.
+/// handles, and by receipts, with which a program waits until a message is written.
 #[derive(Debug)]
 pub(in crate::peer) struct Lifecycle {
     identity: PeerIdentity,
     /// The reason for the end, set once. It is outside the lock, because the reader thread reads it for every message.
     reason: OnceLock<DisconnectReason>,
     state: Mutex<State>,
-    /// Notified when `state` or `reason` changes.
+    /// Notified when a change of `state` or `reason` may end a wait.
     changed: Condvar,
 }
 

@@ -29,9 +29,9 @@ use std::{
 const READ_AFTER_WRITE_ERROR: Duration = Duration::from_millis(500);
 
 /// How many times a blocked write is attempted within the write timeout. Linux wakes a blocked writer only when about a
-/// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free. An
-/// attempt that succeeds does not say when the remote accepted the bytes, so the peer can disconnect one attempt too
-/// late.
+/// third of the send buffer is free. A new attempt can succeed earlier, because it uses whatever space is free. The
+/// write timeout is measured anew after each attempt that wrote something. The remote may have accepted those bytes at
+/// the start of that attempt, so the peer can disconnect one attempt too late.
 const ATTEMPTS: u32 = 10;
 
 /// The pause between two attempts. Without it, a stream that returns at once instead of blocking would occupy a core.
@@ -204,11 +204,11 @@ impl Writer<'_> {
             let whole = unreported.take_within(written);
             if has_timed_requests {
                 self.start_deadlines(whole.clone());
-                // The remote may already answer the completely written requests while the rest of the batch is still
-                // being written. A stall rule limits how long the remote may take to answer a request. `about_to_write`
-                // marks that a request of the rule is being written. `start_deadlines` and an early answer remove that
-                // mark, even if this batch contains a later request of the same rule that is not yet written. So the
-                // remaining requests are marked again.
+                // A stall rule limits how long the remote may take to answer a request. `about_to_write` marks that a
+                // request of the rule is being written. The remote may already answer the completely written requests
+                // while the rest of the batch is still being written. Each stall rule has only one mark.
+                // `start_deadlines` and an early answer clear it, even if a later request of the same rule in this
+                // batch is not written yet. So the remaining requests are marked again.
                 self.about_to_write(unreported.clone().counts().map(|(command, _)| command));
             }
             self.report_written(whole, has_positions);

@@ -67,10 +67,11 @@ pub(in crate::peer) struct Deadlines {
     last_check: Instant,
 }
 
-/// A deadline that passes if the remote is silent, and that callbacks and a late pinger extend.
+/// A deadline that passes if the remote is silent. Callbacks and late wake-ups of the pinger extend it.
 #[derive(Debug, Clone, Copy)]
 struct ExtendableDeadline {
-    /// The time at which the deadline was set. Only the time that callbacks take after this time extends the deadline.
+    /// The time at which the deadline was set. Callbacks extend the deadline only by the time that they take after this
+    /// point.
     from: Instant,
     /// The deadline, with all extensions by a late pinger and by callbacks that have ended.
     at: Instant,
@@ -90,15 +91,16 @@ impl ExtendableDeadline {
         now.saturating_duration_since(busy_since.max(self.from)).min(self.credit)
     }
 
-    /// Extends the deadline by the time in callbacks that have ended. `None` if the result does not fit an [`Instant`].
+    /// Extends the deadline by the time that the ended callbacks took. `None` if the result does not fit an
+    /// [`Instant`].
     fn extended(self, busy_since: Instant, now: Instant) -> Option<Self> {
-        let moved = self.extension_at(busy_since, now);
-        Some(Self { at: self.at.checked_add(moved)?, credit: self.credit - moved, ..self })
+        let extension = self.extension_at(busy_since, now);
+        Some(Self { at: self.at.checked_add(extension)?, credit: self.credit - extension, ..self })
     }
 
     fn is_over(&self, busy_since: Option<Instant>, now: Instant) -> bool {
-        let moved = busy_since.map_or(Duration::ZERO, |since| self.extension_at(since, now));
-        self.at.checked_add(moved).is_some_and(|at| at <= now)
+        let extension = busy_since.map_or(Duration::ZERO, |since| self.extension_at(since, now));
+        self.at.checked_add(extension).is_some_and(|at| at <= now)
     }
 
     /// The time at which the pinger must check this deadline next. `last_check` is the time of its last check.
@@ -239,7 +241,7 @@ impl Deadlines {
     /// lateness, and by a second in which the reader can catch up. The catch-up time that is added to one deadline is
     /// at most the timeout of that deadline in total, even if the pinger is late several times. The lateness needs no
     /// bound, because it only gives back time in which nothing was handled. The catch-up time needs a bound: on a
-    /// machine on which the pinger is always late, they would keep a silent remote connected.
+    /// machine on which the pinger is always late, unbounded catch-up time would keep a silent remote connected.
     pub fn pinger_woke(&mut self, planned: Instant, now: Instant) {
         let late = now.saturating_duration_since(planned);
         if late <= TOLERATED_LATENESS {
@@ -257,7 +259,7 @@ impl Deadlines {
 
     /// The answer deadlines that apply now. While a frame that would answer a request is arriving, the frame deadline
     /// replaces the answer deadline, if there is a frame deadline.
-    fn answers(&self) -> impl Iterator<Item = (&StallRule, &ExtendableDeadline)> {
+    fn answer_deadlines(&self) -> impl Iterator<Item = (&StallRule, &ExtendableDeadline)> {
         let arriving = self.arriving.filter(|_| self.frame.is_some());
         let all = self
             .rules
@@ -269,7 +271,7 @@ impl Deadlines {
 
     /// The time at which the pinger must check the deadlines next. `None` if none is set.
     pub fn next(&self) -> Option<Instant> {
-        let answers = self.answers().map(|(_, answer)| answer);
+        let answers = self.answer_deadlines().map(|(_, answer)| answer);
         let frame = self.frame.as_ref().map(|(frame, _)| frame);
         let deadlines = self.idle.as_ref().into_iter().chain(frame).chain(answers);
         deadlines
@@ -299,7 +301,7 @@ impl Deadlines {
         {
             return Some(Due::End(DisconnectReason::FrameTimeout { limit }));
         }
-        if let Some((rule, _)) = self.answers().find(|(_, answer)| answer.is_over(self.busy_since, now)) {
+        if let Some((rule, _)) = self.answer_deadlines().find(|(_, answer)| answer.is_over(self.busy_since, now)) {
             return Some(Due::End(DisconnectReason::Stalled { request: rule.request, limit: rule.limit }));
         }
         if self.ping.is_some_and(|ping| ping <= now) {

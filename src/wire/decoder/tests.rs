@@ -75,7 +75,7 @@ fn position_and_state_are_right_for_pieces_of_any_size() {
             assert_eq!(decoder.frame_under_way(), (there > 0).then_some(start as u64), "{context}");
             let missing = if there < HEADER_SIZE { HEADER_SIZE - there } else { left };
             assert_eq!(decoder.missing_bytes(), missing, "{context}");
-            assert_eq!(decoder.bytes_to_skip(), if skipping { left } else { 0 }, "{context}");
+            assert_eq!(decoder.missing_bytes_to_skip(), if skipping { left } else { 0 }, "{context}");
             let ended = decoder.finish();
             match there {
                 _ if there == 0 || skipping => assert_eq!(ended, Ok(()), "{context}"),

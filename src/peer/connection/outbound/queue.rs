@@ -132,13 +132,15 @@ pub(in crate::peer) enum MessageKind {
     /// queue is full, and has no position.
     Handshake,
     /// An automatic answer: a reply that the library sends by itself, such as a `pong`. It waits for the handshake. It
-    /// is accepted even if the queue is full, as long as all automatic answers in the queue have at most
-    /// [`ANSWER_ROOM`](super::ANSWER_ROOM) bytes together. The peer can therefore answer a remote even if the program
-    /// has filled the queue.
+    /// is accepted even if the queue is full, as long as all automatic answers in the queue, this one included, have at
+    /// most [`ANSWER_ROOM`](super::ANSWER_ROOM) bytes together. The peer can therefore answer a remote even if the
+    /// program has filled the queue.
     Answer,
-    /// An `inv` whose items were collected until the trickle timer fired. It is accepted while the queue drains, too.
-    /// `push` does not check the limit for it. Instead, its sender calls
-    /// [`has_room_for_announcements`](super::Outbound::has_room_for_announcements) before each `inv`.
+    /// An `inv` with collected announcements, see
+    /// [`Outbound::has_room_for_announcements`](super::Outbound::has_room_for_announcements). It is accepted while the
+    /// queue drains, too. [`Outbound::push`](super::Outbound::push) accepts it even if the queue has reached its byte
+    /// limit. Instead, its sender calls [`has_room_for_announcements`](super::Outbound::has_room_for_announcements)
+    /// before each `inv`.
     Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
     Ordinary,
