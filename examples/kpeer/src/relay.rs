@@ -3,6 +3,7 @@
 mod answers;
 mod hub;
 mod store;
+mod wanted;
 
 use crate::accept::{self, Peers};
 use crate::dial::{self, DialOptions};

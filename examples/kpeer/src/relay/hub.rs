@@ -2,18 +2,16 @@
 
 use super::answers::{Answer, Answers};
 use super::store::{Key, Store};
+use super::wanted::{Waiting, Wanted};
 use crate::output::{Output, Record};
 use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DisconnectReason, Listener, Peer};
 use log::debug;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a peer may take to send an item. Then the next peer that announced it is asked.
-const ITEM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer waits for an item that it asked for and the relay lacks, before it gets `notfound`. Nodes disconnect a
 /// relay that has not answered after 30 seconds.
@@ -22,35 +20,11 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many items may be wanted at a time. The oldest are given up.
 const MAX_WANTED: usize = 20_000;
 
-/// How many peers may be remembered as sources of one item.
-const MAX_SOURCES: usize = 8;
-
 /// How many items that the relay lacks are fetched for one peer at a time. Further ones are not found.
 const MAX_FETCHED_FOR_PEER: usize = 100;
 
 /// By convention, nodes ask for at most this many blocks in one message.
 const BATCH: usize = 50;
-
-/// An item that was announced, or that a peer asked for, and that has not arrived.
-#[derive(Default)]
-struct Wanted {
-    /// The peer that was asked, and until when it may answer.
-    asked: Option<(u64, Instant)>,
-    /// Other peers that can be asked.
-    sources: VecDeque<u64>,
-    /// The peers that asked for it.
-    waiting: Vec<Waiting>,
-    /// `true` if a peer announced it. The relay announces only such items.
-    announced: bool,
-}
-
-/// A peer that asked for an item that the relay lacks.
-struct Waiting {
-    peer: u64,
-    /// The item as the peer asked for it.
-    item: Inventory,
-    until: Instant,
-}
 
 /// A peer after its `version`.
 struct Member {
@@ -92,10 +66,10 @@ impl Hub {
         for Waiting { peer, item, .. } in waiting.collect::<Vec<_>>() {
             self.end_fetch(peer, Answer::NotFound(vec![item]));
         }
-        let late = |wanted: &Wanted| wanted.asked.is_some_and(|(_, deadline)| deadline <= now);
+        let late = |wanted: &Wanted| wanted.is_late(now) || wanted.is_over(now);
         let late: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| late(wanted)).map(|(key, _)| *key).collect();
         for key in late {
-            self.ask_next(key);
+            self.ask_next(key, now);
         }
     }
 
@@ -127,6 +101,7 @@ impl Hub {
 
     /// Fetches what a peer announced and the relay lacks.
     fn announced(&mut self, peer: &Peer, items: &[Inventory]) {
+        let now = Instant::now();
         let mut new = Vec::new();
         for item in items {
             let Some(key) = Key::of(item) else { continue };
@@ -135,14 +110,11 @@ impl Hub {
             }
             let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
             wanted.announced = true;
-            if wanted.asked.is_none() {
-                wanted.asked = Some((peer.id(), Instant::now() + ITEM_TIMEOUT));
+            if wanted.asked().is_none() {
+                wanted.set_asked(peer.id(), now);
                 new.push(*item);
-            } else if wanted.asked.is_none_or(|(id, _)| id != peer.id())
-                && !wanted.sources.contains(&peer.id())
-                && wanted.sources.len() < MAX_SOURCES
-            {
-                wanted.sources.push_back(peer.id());
+            } else {
+                wanted.add_source(peer.id());
             }
         }
         for batch in new.chunks(BATCH) {
@@ -153,11 +125,10 @@ impl Hub {
 
     /// Fetches an item that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
     fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
-        let others = self.members.keys().copied().filter(|id| *id != peer.id());
-        let others: VecDeque<u64> = others.take(MAX_SOURCES).collect();
+        let now = Instant::now();
+        let others: Vec<u64> = self.members.keys().copied().filter(|id| *id != peer.id()).collect();
         let Some(member) = self.members.get_mut(&peer.id()) else { return false };
-        let is_new = !self.wanted.contains_key(&key);
-        if member.fetching >= MAX_FETCHED_FOR_PEER || (is_new && others.is_empty()) {
+        if member.fetching >= MAX_FETCHED_FOR_PEER || others.is_empty() {
             return false;
         }
         let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
@@ -165,33 +136,33 @@ impl Hub {
             return true;
         }
         member.fetching += 1;
-        wanted.waiting.push(Waiting { peer: peer.id(), item, until: Instant::now() + FETCH_TIMEOUT });
-        if is_new {
-            wanted.sources = others;
-            self.ask_next(key);
+        wanted.waiting.push(Waiting { peer: peer.id(), item, until: now + FETCH_TIMEOUT });
+        others.into_iter().for_each(|id| wanted.add_source(id));
+        if wanted.asked().is_none() {
+            self.ask_next(key, now);
             self.forget_oldest();
         }
         true
     }
 
-    /// Asks the next source for an item, or gives the item up if no source is left.
-    fn ask_next(&mut self, key: Key) {
+    /// Asks the next source for an item. Gives the item up if no source can send it.
+    fn ask_next(&mut self, key: Key, now: Instant) {
         let Some(wanted) = self.wanted.get_mut(&key) else { return };
-        wanted.asked = None;
+        wanted.end_asked();
         let item = wanted.waiting.first().map_or_else(|| key.announcement(), |waiting| waiting.item);
-        if wanted.waiting.is_empty() && !wanted.announced {
-            // No peer wants it any more.
-            wanted.sources.clear();
-        }
-        while let Some(id) = wanted.sources.pop_front() {
+        let is_needed = wanted.announced || !wanted.waiting.is_empty();
+        while is_needed && let Some(id) = wanted.next_source() {
             if let Some(source) = self.members.get(&id)
                 && ask(&source.peer, vec![item])
             {
-                wanted.asked = Some((id, Instant::now() + ITEM_TIMEOUT));
-                return;
+                return wanted.set_asked(id, now);
             }
+            wanted.remove_source(id);
         }
-        if let Some(wanted) = self.wanted.remove(&key) {
+        // A source that was asked before can still send the item.
+        if (!is_needed || !wanted.has_sources() || wanted.is_over(now))
+            && let Some(wanted) = self.wanted.remove(&key)
+        {
             self.give_up(wanted);
         }
     }
@@ -220,21 +191,30 @@ impl Hub {
     /// Asks others for an item that this peer was asked for, because it does not have it or is gone.
     fn source_lacks(&mut self, peer: &Peer, key: Key) {
         let Some(wanted) = self.wanted.get_mut(&key) else { return };
-        wanted.sources.retain(|id| *id != peer.id());
-        if wanted.asked.is_some_and(|(id, _)| id == peer.id()) {
-            self.ask_next(key);
+        wanted.remove_source(peer.id());
+        if wanted.asked().is_none_or(|id| id == peer.id()) {
+            self.ask_next(key, Instant::now());
         }
     }
 
     /// Keeps an item that arrived, sends it to the peers that asked for it, and announces it to the others.
+    ///
+    /// Accepts it only from a peer that was asked for it. The body of a block is not part of its hash, so any peer can make
+    /// a wrong block with the hash of a right one.
     fn arrived<M: Encode>(&mut self, from: &Peer, key: Key, message: &M) {
-        let wanted = self.wanted.remove(&key);
+        if self.wanted.get(&key).is_none_or(|wanted| !wanted.was_asked(from.id())) {
+            return debug!("{from}: sent what it was not asked for: {key:?}");
+        }
+        // Some messages that decode do not encode. No peer accepts them.
         let frame = match Frame::encode(message, from.settings().network()) {
             Ok(frame) => frame,
-            Err(error) => return debug!("{from}: not relayed: {error}"),
+            Err(error) => {
+                debug!("{from}: not relayed: {error}");
+                return self.source_lacks(from, key);
+            }
         };
+        let Some(Wanted { waiting, announced, .. }) = self.wanted.remove(&key) else { return };
         let is_new = self.store.lock().insert(key, frame);
-        let (waiting, announced) = wanted.map_or((Vec::new(), true), |wanted| (wanted.waiting, wanted.announced));
         if is_new {
             self.relayed += 1;
             for member in self.members.values().filter(|_| announced) {
@@ -334,7 +314,7 @@ mod tests {
         }
         assert_eq!(asker.expect::<NotFound>().unwrap().items, [missing]);
         // Nobody waits for it any more, so no other peer is asked.
-        let wanted = |hub: &Hub| hub.wanted.values().filter(|wanted| wanted.asked.is_some()).count();
+        let wanted = |hub: &Hub| hub.wanted.values().filter(|wanted| wanted.asked().is_some()).count();
         let later = asked + Duration::from_secs(60);
         hub.0.lock().check_deadlines(later);
         assert_eq!(wanted(&hub.0.lock()), 0);
