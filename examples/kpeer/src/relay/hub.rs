@@ -2,7 +2,7 @@
 
 use super::answers::{Answer, Answers};
 use super::store::{Key, Store};
-use super::wanted::{Waiting, Wanted};
+use super::wanted::{Standing, Waiting, Wanted};
 use crate::output::{Output, Record};
 use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
@@ -32,6 +32,7 @@ struct Member {
     answers: Answers,
     /// How many wanted items have this peer in their `waiting`.
     fetching: usize,
+    standing: Standing,
 }
 
 /// The state that all peers of a relay share.
@@ -69,6 +70,9 @@ impl Hub {
         let late = |wanted: &Wanted| wanted.is_late(now) || wanted.is_over(now);
         let late: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| late(wanted)).map(|(key, _)| *key).collect();
         for key in late {
+            if let Some(id) = self.wanted.get(&key).and_then(Wanted::asked) {
+                self.set_standing(id, Standing::Failed);
+            }
             self.ask_next(key, now);
         }
     }
@@ -77,7 +81,8 @@ impl Hub {
         self.output.version(peer, version);
         match Answers::start(peer, &self.store) {
             Ok(answers) => {
-                self.members.insert(peer.id(), Member { peer: peer.clone(), answers, fetching: 0 });
+                self.members
+                    .insert(peer.id(), Member { peer: peer.clone(), answers, fetching: 0, standing: Standing::New });
             }
             Err(error) => {
                 self.output.warn("relay", format_args!("{peer}: {error}"));
@@ -110,11 +115,14 @@ impl Hub {
             }
             let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
             wanted.announced = true;
-            if wanted.asked().is_none() {
+            let standing = |id| standing(&self.members, id);
+            // An announcer that failed before does not make the others wait for its deadline.
+            let has_failed = |id| standing(id) <= Some(Standing::Failed);
+            if wanted.asked().is_none_or(|id| has_failed(id) && !has_failed(peer.id())) {
                 wanted.set_asked(peer.id(), now);
                 new.push(*item);
             } else {
-                wanted.add_source(peer.id());
+                wanted.add_source(peer.id(), standing);
             }
         }
         for batch in new.chunks(BATCH) {
@@ -137,7 +145,7 @@ impl Hub {
         }
         member.fetching += 1;
         wanted.waiting.push(Waiting { peer: peer.id(), item, until: now + FETCH_TIMEOUT });
-        others.into_iter().for_each(|id| wanted.add_source(id));
+        others.into_iter().for_each(|id| wanted.add_source(id, |id| standing(&self.members, id)));
         if wanted.asked().is_none() {
             self.ask_next(key, now);
             self.forget_oldest();
@@ -151,7 +159,7 @@ impl Hub {
         wanted.end_asked();
         let item = wanted.waiting.first().map_or_else(|| key.announcement(), |waiting| waiting.item);
         let is_needed = wanted.announced || !wanted.waiting.is_empty();
-        while is_needed && let Some(id) = wanted.next_source() {
+        while is_needed && let Some(id) = wanted.next_source(|id| standing(&self.members, id)) {
             if let Some(source) = self.members.get(&id)
                 && ask(&source.peer, vec![item])
             {
@@ -210,10 +218,12 @@ impl Hub {
             Ok(frame) => frame,
             Err(error) => {
                 debug!("{from}: not relayed: {error}");
+                self.set_standing(from.id(), Standing::Failed);
                 return self.source_lacks(from, key);
             }
         };
         let Some(Wanted { waiting, announced, .. }) = self.wanted.remove(&key) else { return };
+        self.set_standing(from.id(), Standing::Delivered);
         let is_new = self.store.lock().insert(key, frame);
         if is_new {
             self.relayed += 1;
@@ -244,6 +254,12 @@ impl Hub {
         }
     }
 
+    fn set_standing(&mut self, id: u64, standing: Standing) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.standing = standing;
+        }
+    }
+
     fn answer(&mut self, id: u64, answer: Answer) {
         let Some(member) = self.members.get(&id) else { return };
         if !member.answers.push(answer) && member.peer.disconnect_reason().is_none() {
@@ -251,6 +267,11 @@ impl Hub {
             member.peer.disconnect();
         }
     }
+}
+
+/// Returns `None` if the peer has disconnected.
+fn standing(members: &HashMap<u64, Member>, id: u64) -> Option<Standing> {
+    members.get(&id).map(|member| member.standing)
 }
 
 /// Asks a peer for items. Returns false if the request cannot be queued.
@@ -285,25 +306,82 @@ impl Listener for Shared {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::output::Detail;
-    use kaspa_peer::testing::connect_remote;
+    use kaspa_peer::testing::{MemoryStream, ScriptedRemote, connect_remote};
     use kaspa_peer::{Config, Direction};
 
-    #[test]
-    fn a_peer_is_answered_in_time_though_others_are_silent() {
+    type Remote = ScriptedRemote<MemoryStream>;
+
+    /// A hub and peers that are connected to it.
+    fn connect(peers: usize) -> (Arc<Shared>, Vec<(Peer, Remote)>) {
         let hub = Hub::new(Output::new(false).with(Detail::Little));
         let hub = Arc::new(Shared(Mutex::new(hub)));
         let config = Config::builder(Network::Simnet).listener(Arc::clone(&hub)).build().unwrap();
-        let connected = (0..5).map(|_| {
+        let connected = (0..peers).map(|_| {
             let (peer, mut remote) = connect_remote(Direction::Inbound, &config).unwrap();
             remote.shake_hands().unwrap();
             peer.wait_for_handshake().unwrap();
             (peer, remote)
         });
-        let mut connected: Vec<_> = connected.collect();
+        let connected = connected.collect();
+        (hub, connected)
+    }
+
+    fn announce(remote: &mut Remote, item: Inventory) -> Vec<Message> {
+        remote.send(&Inv { items: vec![item] }).unwrap();
+        remote.sync_with_ping().unwrap()
+    }
+
+    fn tx(lock_time: u64) -> (Inventory, Transaction) {
+        let tx = Transaction::new(&TxFields { lock_time, ..TxFields::default() }).unwrap();
+        (Inventory::tx(tx.id()), tx)
+    }
+
+    #[test]
+    fn peers_that_announce_first_and_send_nothing_do_not_keep_an_item_from_the_others() {
+        let (hub, mut connected) = connect(21);
+        let (item, tx) = tx(1);
+        for (_, silent) in &mut connected[..20] {
+            announce(silent, item);
+        }
+        let (_, owner) = connected.last_mut().unwrap();
+        assert_eq!(announce(owner, item), []);
+        let start = Instant::now();
+        for round in 1..=20 {
+            hub.0.lock().check_deadlines(start + Duration::from_secs(11 * round));
+        }
+        assert_eq!(owner.expect::<GetData>().unwrap().items, [item]);
+        owner.send(&tx).unwrap();
+        owner.sync_with_ping().unwrap();
+        assert_eq!(hub.0.lock().relayed, 1);
+    }
+
+    #[test]
+    fn a_peer_that_missed_a_deadline_is_asked_last_until_it_sends_an_item() {
+        let (hub, mut connected) = connect(2);
+        let [(_, failed), (_, other)] = &mut connected[..] else { unreachable!() };
+        let (withheld, withheld_tx) = tx(0);
+        let request = |item| [Message::from(GetData::from(vec![item]))];
+        assert_eq!(announce(failed, withheld), request(withheld));
+        hub.0.lock().check_deadlines(Instant::now() + Duration::from_secs(11));
+        let (item, _) = tx(1);
+        assert_eq!(announce(failed, item), request(item));
+        assert_eq!(announce(other, item), request(item));
+        // The relay accepts the first item late.
+        failed.send(&withheld_tx).unwrap();
+        failed.sync_with_ping().unwrap();
+        assert_eq!(hub.0.lock().relayed, 1);
+        let (next, _) = tx(2);
+        assert_eq!(announce(failed, next), request(next));
+        assert!(!announce(other, next).iter().any(|message| matches!(message, Message::GetData(_))));
+    }
+
+    #[test]
+    fn a_peer_is_answered_in_time_though_others_are_silent() {
+        let (hub, mut connected) = connect(5);
         let missing = Inventory::tx(Hash::of(b"missing"));
         let (_, asker) = connected.first_mut().unwrap();
         asker.send(&GetData::from(vec![missing])).unwrap();

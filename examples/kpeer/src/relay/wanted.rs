@@ -10,15 +10,27 @@ const ITEM_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`ITEM_TIMEOUT`] for a large block.
 const LATE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many peers may be remembered as sources of one item.
-const MAX_SOURCES: usize = 8;
+/// An item with this many sources loses those that have disconnected. The sources are not limited otherwise: the number of
+/// connections is, and with a limit of its own, a few peers that announce first could keep all others from being asked.
+const MANY_SOURCES: usize = 128;
+
+/// What a peer has done when the relay asked it for items. A source of higher standing is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It missed a deadline, or sent an unusable item, and has sent no item since.
+    Failed,
+    /// It has neither failed nor sent an item.
+    New,
+    /// It has sent an item, and has not failed since.
+    Delivered,
+}
 
 /// An item that was announced, or that a peer asked for, and that has not arrived.
 #[derive(Default)]
 pub struct Wanted {
     /// The peer that is asked now, and until when it may answer.
     asked: Option<Asked>,
-    /// The peers that may have the item, in the order in which they are asked.
+    /// The peers that may have the item.
     sources: Vec<Source>,
     /// When the relay forgets the item, if it asks no other source before.
     forget: Option<Instant>,
@@ -48,11 +60,15 @@ pub struct Waiting {
 }
 
 impl Wanted {
-    /// Adds a peer that may have the item.
-    pub fn add_source(&mut self, peer: u64) {
-        if self.sources.iter().all(|source| source.peer != peer) && self.sources.len() < MAX_SOURCES {
-            self.sources.push(Source { peer, asked: false });
+    /// Adds a peer that may have the item. `standing` returns `None` for a peer that has disconnected.
+    pub fn add_source(&mut self, peer: u64, standing: impl Fn(u64) -> Option<Standing>) {
+        if self.sources.iter().any(|source| source.peer == peer) {
+            return;
         }
+        if self.sources.len() >= MANY_SOURCES {
+            self.sources.retain(|source| standing(source.peer).is_some());
+        }
+        self.sources.push(Source { peer, asked: false });
     }
 
     /// Removes a peer that does not have the item.
@@ -60,9 +76,11 @@ impl Wanted {
         self.sources.retain(|source| source.peer != peer);
     }
 
-    /// The next source that the relay has not asked yet.
-    pub fn next_source(&self) -> Option<u64> {
-        self.sources.iter().find(|source| !source.asked).map(|source| source.peer)
+    /// The source to ask next: one of the highest standing among those that the relay has not asked yet, chosen at random.
+    /// So it is of no use to announce an item before the others do.
+    pub fn next_source(&self, standing: impl Fn(u64) -> Option<Standing>) -> Option<u64> {
+        let candidates = self.sources.iter().filter(|source| !source.asked);
+        candidates.max_by_key(|source| (standing(source.peer), rand::random::<u32>())).map(|source| source.peer)
     }
 
     /// Notes that a peer is asked for the item, in place of the one that was asked before.
@@ -101,5 +119,32 @@ impl Wanted {
     /// Whether any source is left.
     pub fn has_sources(&self) -> bool {
         !self.sources.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_source_of_highest_standing_is_asked_first() {
+        let standing = |peer| Some(if peer == 7 { Standing::Delivered } else { Standing::New });
+        let mut wanted = Wanted::default();
+        (0..100).for_each(|peer| wanted.add_source(peer, standing));
+        assert_eq!(wanted.next_source(standing), Some(7));
+        wanted.set_asked(7, Instant::now());
+        let next: HashSet<_> = (0..100).map(|_| wanted.next_source(standing)).collect();
+        assert!(next.len() > 10 && !next.contains(&None) && !next.contains(&Some(7)), "{next:?}");
+    }
+
+    #[test]
+    fn sources_that_have_disconnected_do_not_accumulate() {
+        let mut wanted = Wanted::default();
+        for peer in 0..10_000 {
+            wanted.add_source(peer, |other| (other % 1000 == 0).then_some(Standing::New));
+        }
+        assert!(wanted.sources.len() <= MANY_SOURCES, "{}", wanted.sources.len());
+        assert!((0..10_000).step_by(1000).all(|peer| wanted.sources.iter().any(|source| source.peer == peer)));
     }
 }
