@@ -386,7 +386,7 @@ fn a_peer_that_reads_may_ask_for_more_than_fits_into_its_queue() {
     let (mut owner, mut reader) = (connect(&address), connect(&address));
     let large = TxFields {
         version: 1,
-        payload: Some(vec![7; 9 << 20]),
+        payload: Some(vec![7; 4 << 20]),
         subnetwork: SubnetworkId::from_bytes([9; 20]),
         ..TxFields::default()
     };

@@ -93,3 +93,54 @@ fn an_item_from_a_peer_that_was_not_asked_is_ignored() {
     owner.send(&block);
     assert_eq!(asker.expect::<Block>(), block);
 }
+
+/// A transaction of this length.
+fn large_tx(length: usize) -> Transaction {
+    let make = |bytes| {
+        let outputs = vec![TxOutput { value: 1, script: vec![0x51; bytes] }];
+        Transaction::new(&TxFields { version: 1, outputs, ..TxFields::default() }).unwrap()
+    };
+    let rest = make(length / 2).encoded_len() - length / 2;
+    make(length - rest)
+}
+
+/// A block of this length.
+fn large_block(length: usize) -> Block {
+    let rest = block(length / 2).1.encoded_len() - length / 2;
+    block(length - rest).1
+}
+
+/// Whether the relay disconnects a node that sends this.
+fn is_refused(address: &str, message: &impl Encode) -> bool {
+    let mut node = connect(address);
+    node.send(message);
+    node.send(&Ping { nonce: 8 });
+    loop {
+        match node.next() {
+            Some(Message::Pong(_)) => return false,
+            Some(_) => {}
+            None => return true,
+        }
+    }
+}
+
+#[test]
+fn the_relay_takes_transactions_of_five_mebibytes_and_blocks_of_ten() {
+    const MIB: usize = 1 << 20;
+    let (_relay, address) = relay();
+    let (tx, block) = (large_tx(5 * MIB), large_block(10 * MIB));
+    assert_eq!((tx.encoded_len(), block.encoded_len()), (5 * MIB, 10 * MIB));
+    let (mut owner, mut other) = (connect(&address), connect(&address));
+    for item in [Inventory::tx(tx.id()), Inventory::block(block.hash())] {
+        announce(&mut owner, &[item]);
+        expect_request(&mut owner, item);
+    }
+    owner.send(&tx);
+    owner.send(&block);
+    assert_eq!(before_pong(&mut owner), []);
+    other.send(&GetData::from(vec![Inventory::tx(tx.id()), Inventory::block(block.hash())]));
+    assert_eq!((other.expect::<Transaction>(), other.expect::<Block>()), (tx, block));
+
+    assert!(is_refused(&address, &large_tx(5 * MIB + 1)));
+    assert!(is_refused(&address, &large_block(10 * MIB + 1)));
+}
