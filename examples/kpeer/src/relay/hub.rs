@@ -132,19 +132,24 @@ impl Hub {
     /// Fetches an item that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
     fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
         let now = Instant::now();
+        if self.members.get(&peer.id()).is_none_or(|member| member.fetching >= MAX_FETCHED_FOR_PEER) {
+            return false;
+        }
         let others: Vec<u64> = self.members.keys().copied().filter(|id| *id != peer.id()).collect();
-        let Some(member) = self.members.get_mut(&peer.id()) else { return false };
-        if member.fetching >= MAX_FETCHED_FOR_PEER || others.is_empty() {
+        if others.is_empty() {
             return false;
         }
         let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
         if wanted.waiting.iter().any(|waiting| waiting.peer == peer.id()) {
             return true;
         }
-        member.fetching += 1;
         wanted.waiting.push(Waiting { peer: peer.id(), item, until: now + FETCH_TIMEOUT });
         others.into_iter().for_each(|id| wanted.add_source(id, |id| standing(&self.members, id)));
-        if wanted.asked().is_none() {
+        let is_idle = wanted.asked().is_none();
+        if let Some(member) = self.members.get_mut(&peer.id()) {
+            member.fetching += 1;
+        }
+        if is_idle {
             self.ask_next(key, now);
             self.forget_oldest();
         }
