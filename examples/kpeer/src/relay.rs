@@ -3,6 +3,7 @@
 mod answers;
 mod hub;
 mod store;
+mod wanted;
 
 use crate::accept::{self, Peers};
 use crate::dial::{self, DialOptions};
@@ -14,7 +15,7 @@ use clap::Args;
 use crossbeam_channel::RecvTimeoutError;
 use hub::{Hub, Shared};
 use kaspa_peer::Peer;
-use kaspa_peer::wire::Services;
+use kaspa_peer::wire::{Command, PayloadLimits, Services};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread;
@@ -24,7 +25,10 @@ const HELP: &str = "\
 Offers no services and names no tip unless told otherwise, because it has no
 DAG to serve. Checks nothing, keeps 64 MiB of transactions and blocks, and
 accepts 125 peers at a time. When a peer requests an item that it lacks, it asks
-its other peers. SIGINT (Ctrl-C) or SIGTERM ends it.
+its other peers. Takes items only from peers that it has asked, and disconnects
+a peer that sends a block of more than 10 MiB or a transaction (or any other
+message) of more than 5 MiB: kaspad allows 10 000 000 and 5 000 000 bytes.
+SIGINT (Ctrl-C) or SIGTERM ends it.
 
 The objects of --json are connected, version, disconnected and failed as of
 `listen`, and
@@ -59,11 +63,23 @@ pub struct Options {
 /// How often the deadlines of items are checked.
 const DEADLINE_CHECKS: Duration = Duration::from_millis(500);
 
+/// kaspad allows a mass of 10 000 000 for the transactions of a block, and each byte has a mass of at least 1. The header
+/// has at most 9 kB.
+const MAX_BLOCK: u32 = 10 << 20;
+
+/// kaspad allows half the mass of a block for a transaction. No other message that a relay handles is longer.
+const MAX_TX: u32 = 5 << 20;
+
+/// The library's own default.
+const MAX_CUSTOM: u32 = 1 << 20;
+
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) -> Result<bool, Failure> {
     let hub = Arc::new(Shared(Mutex::new(Hub::new(output.clone()))));
-    let builder = node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone());
+    let limits = PayloadLimits::protocol().at_most(MAX_TX).command(Command::Block, MAX_BLOCK).custom(MAX_CUSTOM);
+    let builder =
+        node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone()).payload_limits(limits);
     let config = dial.configure(builder).build()?;
     let interrupted = interrupt::channel()?;
     let mut dialled = Vec::new();

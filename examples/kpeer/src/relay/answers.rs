@@ -5,7 +5,7 @@
 
 use super::store::{Key, Store};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kaspa_peer::wire::{Inventory, MAX_INVENTORY, NotFound, SelectedTip};
+use kaspa_peer::wire::{Frame, Inventory, MAX_INVENTORY, NotFound, SelectedTip};
 use kaspa_peer::{Peer, QueueError};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ pub const SLOW: Duration = Duration::from_secs(20);
 
 /// How many items may wait to be sent to one peer: one request of the maximum length, and a few more.
 const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
+
+/// The relay waits until a frame above this size is written before it takes the next one from the store. So a peer that
+/// does not read holds the memory of one large frame, and not also of the next.
+const LARGE: usize = 1 << 20;
 
 /// One answer.
 pub enum Answer {
@@ -73,7 +77,7 @@ fn run(peer: &Peer, answers: &Receiver<Answer>, store: &Mutex<Store>, waiting: &
             Answer::Item(item) => {
                 let frame = Key::of(&item).and_then(|key| store.lock().get(&key));
                 match frame {
-                    Some(frame) => send(|| peer.send_frame(&frame, SLOW).map(drop)),
+                    Some(frame) => send_item(peer, &frame),
                     None => send(|| peer.send_message(&NotFound::from(vec![item]), SLOW).map(drop)),
                 }
             }
@@ -90,13 +94,60 @@ fn run(peer: &Peer, answers: &Receiver<Answer>, store: &Mutex<Store>, waiting: &
     }
 }
 
+fn send_item(peer: &Peer, frame: &Frame) -> Result<(), QueueError> {
+    let receipt = send(|| peer.send_frame(frame, SLOW))?;
+    if frame.as_bytes().len() > LARGE {
+        // Fails if the connection ends. Then the next answer cannot be sent.
+        let _ = receipt.wait();
+    }
+    Ok(())
+}
+
 /// Repeats sending until there is room. A peer that takes its bytes slowly gets all of them; the write timeout ends one that
 /// takes none.
-fn send(mut send: impl FnMut() -> Result<(), QueueError>) -> Result<(), QueueError> {
+fn send<T>(mut send: impl FnMut() -> Result<T, QueueError>) -> Result<T, QueueError> {
     loop {
         match send() {
             Err(QueueError::Timeout { .. }) => {}
             result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use kaspa_peer::testing::connect_remote;
+    use kaspa_peer::wire::{Network, Transaction, TxFields, TxOutput};
+    use kaspa_peer::{Config, Direction};
+
+    #[test]
+    fn a_peer_that_does_not_read_holds_one_large_frame() {
+        let config = Config::builder(Network::Simnet).build().unwrap();
+        let (peer, mut remote) = connect_remote(Direction::Inbound, &config).unwrap();
+        remote.shake_hands().unwrap();
+        peer.wait_for_handshake().unwrap();
+        let store = Arc::new(Mutex::new(Store::default()));
+        let answers = Answers::start(&peer, &store).unwrap();
+        let large = [1, 2].map(|value| {
+            let outputs = vec![TxOutput { value, script: vec![0x51; 2 * LARGE] }];
+            Transaction::new(&TxFields { outputs, ..TxFields::default() }).unwrap()
+        });
+        let [first, second] = &large;
+        let insert = |tx: &Transaction| {
+            let frame = Frame::encode(tx, Network::Simnet).unwrap();
+            store.lock().insert(Key::Tx(tx.id()), frame);
+        };
+        insert(first);
+        for tx in &large {
+            assert!(answers.push(Answer::Item(Inventory::tx(tx.id()))));
+        }
+        // A thread that did not wait would look for the second transaction now, and not find it.
+        thread::sleep(Duration::from_millis(300));
+        insert(second);
+        for tx in &large {
+            assert_eq!(remote.expect::<Transaction>().unwrap(), *tx);
         }
     }
 }

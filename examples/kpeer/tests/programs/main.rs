@@ -17,6 +17,7 @@ mod inspect_replay;
 mod listen;
 mod proxy;
 mod relay;
+mod relay_hostile;
 #[cfg(unix)]
 mod signals;
 mod soak;

@@ -7,14 +7,14 @@ use std::net::{Shutdown, TcpListener};
 
 const SIMNET: [&str; 3] = ["--network", "simnet", "--json"];
 
-fn relay() -> (Running, String) {
+pub fn relay() -> (Running, String) {
     let relay = Running::start("relay", &SIMNET);
     let address = relay.event("listening", |_| true)["address"].as_str().unwrap().to_owned();
     (relay, address)
 }
 
 /// A node whose handshake with the relay is done.
-fn connect(address: &str) -> Played {
+pub fn connect(address: &str) -> Played {
     let mut node = Played::dial(address, Network::Simnet);
     node.send(&support::version());
     node.expect::<VerAck>();
@@ -24,7 +24,7 @@ fn connect(address: &str) -> Played {
 }
 
 /// The messages that the relay sends until it has read everything that it was sent.
-fn before_pong(node: &mut Played) -> Vec<Message> {
+pub fn before_pong(node: &mut Played) -> Vec<Message> {
     node.send(&Ping { nonce: 7 });
     let mut before = Vec::new();
     loop {
@@ -35,12 +35,19 @@ fn before_pong(node: &mut Played) -> Vec<Message> {
     }
 }
 
-fn announce(node: &mut Played, items: &[Inventory]) {
+pub fn announce(node: &mut Played, items: &[Inventory]) {
     node.send(&Inv::from(items.to_vec()));
 }
 
-fn expect_request(node: &mut Played, item: Inventory) {
+pub fn expect_request(node: &mut Played, item: Inventory) {
     assert_eq!(node.expect::<GetData>().items, [item]);
+}
+
+/// Announces an item, and sends it once it is requested.
+fn send_announced(node: &mut Played, item: Inventory, message: &impl Encode) {
+    announce(node, &[item]);
+    expect_request(node, item);
+    node.send(message);
 }
 
 fn expect_announcement(node: &mut Played, item: Inventory) {
@@ -48,13 +55,13 @@ fn expect_announcement(node: &mut Played, item: Inventory) {
 }
 
 /// A transaction, and the item that announces it.
-fn tx(lock_time: u64) -> (Inventory, Transaction) {
+pub fn tx(lock_time: u64) -> (Inventory, Transaction) {
     let tx = Transaction::new(&TxFields { version: 1, lock_time, ..TxFields::default() }).unwrap();
     (Inventory::tx(tx.id()), tx)
 }
 
 /// A block with a script of this length, and the item that announces it.
-fn block(bytes: usize) -> (Inventory, Block) {
+pub fn block(bytes: usize) -> (Inventory, Block) {
     let outputs = vec![TxOutput { value: 1, script: vec![0x51; bytes] }];
     let tx = Transaction::new(&TxFields { version: 1, outputs, ..TxFields::default() }).unwrap();
     let block = Block::new(BlockHeader::default(), [&tx]).unwrap();
@@ -70,8 +77,7 @@ fn an_item_that_one_peer_announces_is_announced_to_the_others_once() {
     announce(&mut owner, &[tx_item]);
     expect_request(&mut owner, tx_item);
     owner.send(&tx);
-    // A block that was not requested is relayed, too.
-    owner.send(&block);
+    send_announced(&mut owner, block_item, &block);
     for other in &mut others {
         let mut announced = [other.expect::<Inv>().items, other.expect::<Inv>().items].concat();
         // A block is announced at once, a transaction with others.
@@ -380,7 +386,7 @@ fn a_peer_that_reads_may_ask_for_more_than_fits_into_its_queue() {
     let (mut owner, mut reader) = (connect(&address), connect(&address));
     let large = TxFields {
         version: 1,
-        payload: Some(vec![7; 9 << 20]),
+        payload: Some(vec![7; 4 << 20]),
         subnetwork: SubnetworkId::from_bytes([9; 20]),
         ..TxFields::default()
     };
@@ -388,11 +394,12 @@ fn a_peer_that_reads_may_ask_for_more_than_fits_into_its_queue() {
     let mut items: Vec<Inventory> = Vec::new();
     for number in 0..60 {
         let (item, tx) = tx(number);
-        owner.send(&tx);
+        send_announced(&mut owner, item, &tx);
         items.push(item);
     }
-    owner.send(&large);
-    items.insert(30, Inventory::tx(large.id()));
+    let item = Inventory::tx(large.id());
+    send_announced(&mut owner, item, &large);
+    items.insert(30, item);
     assert_eq!(before_pong(&mut owner), []);
     // More than the outbound queue holds.
     let request: Vec<Inventory> = (0..3).flat_map(|_| items.clone()).collect();
