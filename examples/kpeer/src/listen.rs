@@ -59,7 +59,7 @@ pub struct Options {
     /// Where to listen: an address, with the network's port if none is given; port 0 takes any free port, which is printed first
     #[arg(value_name = "ADDR", value_parser = dial::address)]
     address: String,
-    /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip
+    /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip. Each block needs up to 250 bytes of memory and each of its parents 4; more than 100 million parents are refused
     #[arg(long, value_name = "FILE")]
     dag: Option<PathBuf>,
     /// Make and announce a new block each time this many seconds have passed, at least 0.1; all blocks stay in memory

@@ -54,7 +54,7 @@ pub struct Options {
     /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad whose user agent is newer, v0.5.0
     #[arg(long, value_name = "HASH")]
     genesis: Option<Hash>,
-    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs some 50 bytes of memory
+    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs up to 120 bytes of memory, whatever it contains
     #[arg(long, value_name = "N", default_value_t = 10_000_000, allow_negative_numbers = true)]
     max_blocks: usize,
     /// Stop when FILE would become longer

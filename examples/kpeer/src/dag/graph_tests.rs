@@ -18,8 +18,10 @@ fn hashes(numbers: impl IntoIterator<Item = usize>) -> Vec<Hash> {
 /// A graph whose block `number` has the parents `parents[number]`.
 fn graph(parents: &[Vec<usize>]) -> Graph {
     let mut graph = Graph::new(hash(0));
-    let blocks = parents.iter().enumerate().skip(1);
-    graph.extend(blocks.map(|(number, parents)| (hash(number), hashes(parents.iter().copied())))).unwrap();
+    for (number, parents) in parents.iter().enumerate().skip(1) {
+        graph.append(hash(number), &hashes(parents.iter().copied())).unwrap();
+    }
+    graph.rebuild_order();
     graph
 }
 
@@ -188,4 +190,16 @@ fn the_work_for_a_request_does_not_grow_with_the_dag() {
             assert!(between < 100, "50 blocks of {height} take {between}");
         }
     }
+}
+
+#[test]
+fn the_number_of_all_parents_together_is_limited() {
+    let mut graph = graph(&[vec![], vec![0], vec![1, 0]]);
+    graph.max_parents = 5;
+    let error = graph.append(hash(3), &hashes([2, 1, 0])).unwrap_err().to_string();
+    assert_eq!(error, "the blocks have more than 5 parents together");
+    assert!(graph.append(hash(3), &hashes([2, 9])).is_err(), "an unknown parent");
+    // What was refused left nothing behind.
+    assert_eq!(graph.append(hash(3), &hashes([2, 1])).unwrap(), 3);
+    assert_eq!((graph.parent_count(2), graph.parent_count(3)), (2, 2));
 }
