@@ -5,6 +5,7 @@ mod graph;
 use crate::dag_file::{BlockReader, BlockStore};
 use crate::genesis;
 use crate::options::Failure;
+pub use graph::Between;
 use graph::Graph;
 use kaspa_peer::wire::{Block, BlockHeader, Frame, Hash, Network, Payload, Transaction};
 use std::collections::HashMap;
@@ -144,7 +145,7 @@ impl Dag {
     }
 
     /// See [`Graph::between`].
-    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Vec<Hash>> {
+    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Between> {
         self.graph.between(low, high, max)
     }
 
@@ -197,7 +198,7 @@ mod tests {
         let (made, _) = generated_dag::dag(network).unwrap();
         let path = std::env::temp_dir().join(format!("kpeer-transactions-{}", std::process::id()));
         let mut blocks = Vec::new();
-        for hash in made.between(&Hash::ZERO, &made.selected_tip(), usize::MAX).unwrap() {
+        for hash in made.between(&Hash::ZERO, &made.selected_tip(), usize::MAX).unwrap().blocks {
             blocks.push(made.block(&hash).unwrap().unwrap());
         }
         std::fs::write(&path, blocks.iter().flat_map(|frame| frame.as_bytes().to_vec()).collect::<Vec<u8>>()).unwrap();

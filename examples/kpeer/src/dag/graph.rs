@@ -34,6 +34,15 @@ struct Node {
     position: Option<u32>,
 }
 
+/// The answer of [`Graph::between`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Between {
+    /// Parents come before children.
+    pub blocks: Vec<Hash>,
+    /// How many blocks of the order were looked at. It can be many more than there are in the answer.
+    pub looked_at: usize,
+}
+
 /// Blocks, of which parents come before children. The first is the genesis block, the last the selected tip. The first
 /// parent of a block counts as its selected parent.
 pub struct Graph {
@@ -154,8 +163,8 @@ impl Graph {
     /// With more than `max`, it returns those that the selected chain merges first, so `max` must be larger than what
     /// one block merges. An unknown `low` is the genesis block. Of a `low` beside the selected chain, only the past
     /// that it shares with the selected chain is left out. Up to the selected tip there are all blocks, so that other
-    /// tips come with it.
-    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Vec<Hash>> {
+    /// tips come with it. It looks at no more than `max` blocks.
+    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Between> {
         let high = self.index(high)?;
         let low = self.node(self.index(low).unwrap_or(0))?.on_selected_chain;
         let start = self.node(low)?.position? as usize + 1;
@@ -163,9 +172,11 @@ impl Graph {
         let end = self.node(high)?.position.map_or(last, |position| position as usize);
         let merged = self.order.get(start..=end).unwrap_or_default().iter();
         let unmerged = if end == last { self.unmerged.as_slice() } else { &[] };
+        let looked_at = max.min(merged.len() + unmerged.len());
         let mut found: Vec<Index> = merged.chain(unmerged).take(max).copied().filter(|index| *index <= high).collect();
         found.sort_unstable();
-        found.into_iter().map(|index| self.node(index).map(|node| node.hash)).collect()
+        let blocks = found.into_iter().map(|index| self.node(index).map(|node| node.hash)).collect::<Option<_>>()?;
+        Some(Between { blocks, looked_at })
     }
 
     /// The height of `low` if it is on the chain of first parents below `high`.
