@@ -25,3 +25,5 @@ mod soak;
 mod support;
 mod sync;
 mod unread_output;
+#[cfg(target_os = "linux")]
+mod unused_messages;
