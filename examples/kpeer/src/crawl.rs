@@ -15,7 +15,8 @@ use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use frontier::{Frontier, Source};
 use kaspa_peer::Config;
-use kaspa_peer::wire::Services;
+use kaspa_peer::peer::OversizeFrames;
+use kaspa_peer::wire::{PayloadLimits, Services};
 use public::is_public;
 use report::Visits;
 use std::fs::File;
@@ -26,6 +27,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use visit::{AddressListener, Visit, visit};
+
+/// Larger payloads are skipped: of all that a node sends, a crawl needs only small messages, of which `addr` is the largest,
+/// with 30 KB.
+const MAX_PAYLOAD: u32 = 64 << 10;
 
 const HELP: &str = "\
 Offers no services unless told otherwise. The nodes that name addresses take
@@ -98,6 +103,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         .dial
         .configure(options.node.builder("crawl", Services::empty())?)
         .handshake_timeout(options.timeout)
+        .payload_limits(PayloadLimits::protocol().all(MAX_PAYLOAD))
+        .oversize_frames(OversizeFrames::Skip)
         .listener(Arc::clone(&listener))
         .build()?;
     let visits = crawl(seeds, &options, &config, &listener, &interrupt::channel()?, output)?;

@@ -2,9 +2,10 @@
 
 mod graph;
 
-use crate::dag_file::{self, BlockStore};
+use crate::dag_file::{BlockReader, BlockStore};
 use crate::genesis;
 use crate::options::Failure;
+pub use graph::Between;
 use graph::Graph;
 use kaspa_peer::wire::{Block, BlockHeader, Frame, Hash, Network, Payload, Transaction};
 use std::collections::HashMap;
@@ -12,6 +13,9 @@ use std::path::Path;
 
 /// The transactions of this many of the last blocks of a file can be asked for by id.
 const RECENT: usize = 1000;
+
+/// Fewer blocks are indexed if they have more transactions than this. A block of 32 MiB can have half a million.
+const MAX_TRANSACTIONS: usize = 1_000_000;
 
 const CHANGED: &str = "the file changed while it was served";
 
@@ -28,12 +32,10 @@ pub struct Dag {
 enum Source {
     /// Only the hash is known: the genesis block of a file whose network is not a public one.
     Unknown,
-    Memory(Block),
+    /// Boxed, so that the place of a block in a file takes little memory.
+    Memory(Box<Block>),
     /// A frame in the file.
-    File {
-        offset: u64,
-        len: usize,
-    },
+    File { offset: u64, len: usize },
 }
 
 /// Where a transaction is: in the encoding of which block. So looking one up reads no other part of the block.
@@ -46,7 +48,7 @@ struct TxPlace {
 impl Dag {
     /// A DAG of nothing but a genesis block.
     pub fn new(genesis: Block, network: Network) -> Self {
-        Self::above(genesis.hash(), Source::Memory(genesis), network)
+        Self::above(genesis.hash(), Source::Memory(Box::new(genesis)), network)
     }
 
     fn above(genesis: Hash, source: Source, network: Network) -> Self {
@@ -54,28 +56,49 @@ impl Dag {
         Self { network, graph, blocks: vec![source], transactions: HashMap::new(), store: None }
     }
 
-    /// The DAG in a file, see [`dag_file`]. The blocks stay there.
+    /// The DAG in a file, see [`dag_file`](crate::dag_file). The blocks stay there.
     pub fn open(path: &Path, network: Network) -> Result<Self, Failure> {
-        let file = dag_file::read(path, network)?;
-        if file.cut > 0 {
+        let mut reader = BlockReader::open(path, network)?;
+        let mut dag: Option<Self> = None;
+        while let Some(block) = reader.next_block(|hash| dag.as_ref().is_some_and(|dag| dag.contains(hash)))? {
+            let dag = match (&mut dag, reader.root()) {
+                (Some(dag), _) => dag,
+                (none, root) => none.insert(Self::above_root(root.unwrap_or_default(), network)),
+            };
+            let add = |error| format!("{}: at byte {}: {error}", path.display(), block.offset);
+            dag.graph.append(block.hash, &block.parents).map_err(add)?;
+            dag.blocks.push(Source::File { offset: block.offset, len: block.len });
+        }
+        if reader.cut() > 0 {
             return Err(format!("{}: the last block is cut short; `sync` can go on with it", path.display()).into());
         }
-        let Some(root) = file.root else { return Err(format!("{}: no blocks", path.display()).into()) };
-        let mut dag = match genesis::block(network) {
-            Ok(block) if block.hash() == root => Self::new(block, network),
-            _ => Self::above(root, Source::Unknown, network),
-        };
+        let Some(mut dag) = dag else { return Err(format!("{}: no blocks", path.display()).into()) };
+        dag.graph.rebuild_order();
         let store = BlockStore::open(path, network)?;
-        dag.blocks.extend(file.blocks.iter().map(|block| Source::File { offset: block.offset, len: block.len }));
-        let recent = file.blocks.len().saturating_sub(RECENT);
-        for (number, block) in file.blocks.iter().enumerate().skip(recent) {
-            if let Some(block) = store.block(block.offset, block.len)? {
-                dag.index_transactions(&block, number + 1);
-            }
-        }
-        dag.graph.extend(file.blocks.into_iter().map(|block| (block.hash, block.parents)))?;
+        dag.index_recent(&store, MAX_TRANSACTIONS)?;
         dag.store = Some(store);
         Ok(dag)
+    }
+
+    /// A DAG of nothing but a genesis block with this hash.
+    fn above_root(root: Hash, network: Network) -> Self {
+        match genesis::block(network) {
+            Ok(block) if block.hash() == root => Self::new(block, network),
+            _ => Self::above(root, Source::Unknown, network),
+        }
+    }
+
+    /// Indexes at most `max` transactions of the last blocks of the file.
+    fn index_recent(&mut self, store: &BlockStore, max: usize) -> Result<(), Failure> {
+        for index in (0..self.blocks.len()).rev().take(RECENT) {
+            let Some(Source::File { offset, len }) = self.blocks.get(index) else { return Ok(()) };
+            let Some(block) = store.block(*offset, *len)? else { continue };
+            if self.transactions.len() + block.transactions().len() > max {
+                return Ok(());
+            }
+            self.index_transactions(&block, index);
+        }
+        Ok(())
     }
 
     /// Adds a block, whose parents must be there. It becomes the selected tip.
@@ -83,7 +106,7 @@ impl Dag {
         let hash = block.hash();
         let index = self.graph.push(hash, &block.header().parents)?;
         self.index_transactions(&block, index);
-        self.blocks.push(Source::Memory(block));
+        self.blocks.push(Source::Memory(Box::new(block)));
         Ok(hash)
     }
 
@@ -122,14 +145,14 @@ impl Dag {
     }
 
     /// See [`Graph::between`].
-    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Vec<Hash>> {
+    pub fn between(&self, low: &Hash, high: &Hash, max: usize) -> Option<Between> {
         self.graph.between(low, high, max)
     }
 
     /// The frame of a block.
     pub fn block(&self, hash: &Hash) -> Result<Option<Frame>, Failure> {
         match (self.graph.find(hash).and_then(|index| self.blocks.get(index)), &self.store) {
-            (Some(Source::Memory(block)), _) => Ok(Some(Frame::encode(block, self.network)?)),
+            (Some(Source::Memory(block)), _) => Ok(Some(Frame::encode(block.as_ref(), self.network)?)),
             (Some(Source::File { offset, len }), Some(store)) => Ok(Some(store.frame(*offset, *len)?)),
             _ => Ok(None),
         }
@@ -175,7 +198,7 @@ mod tests {
         let (made, _) = generated_dag::dag(network).unwrap();
         let path = std::env::temp_dir().join(format!("kpeer-transactions-{}", std::process::id()));
         let mut blocks = Vec::new();
-        for hash in made.between(&Hash::ZERO, &made.selected_tip(), usize::MAX).unwrap() {
+        for hash in made.between(&Hash::ZERO, &made.selected_tip(), usize::MAX).unwrap().blocks {
             blocks.push(made.block(&hash).unwrap().unwrap());
         }
         std::fs::write(&path, blocks.iter().flat_map(|frame| frame.as_bytes().to_vec()).collect::<Vec<u8>>()).unwrap();
@@ -195,6 +218,14 @@ mod tests {
         let (before, len) = (read(&stored), stored.transactions.get(&id).unwrap().len as u64);
         stored.transaction(&id).unwrap();
         assert_eq!(read(&stored) - before, len, "more was read than the transaction");
+
+        let mut few = Dag::open(&path, network).unwrap();
+        few.transactions.clear();
+        few.index_recent(&BlockStore::open(&path, network).unwrap(), 10).unwrap();
+        let oldest = few.transactions.values().map(|place| place.block).min().unwrap();
+        assert!((7..=10).contains(&few.transactions.len()), "{}", few.transactions.len());
+        let newest = stored.transactions.iter().filter(|(_, place)| place.block >= oldest);
+        assert!(newest.map(|(id, _)| id).all(|id| few.transactions.contains_key(id)));
         std::fs::remove_file(&path).unwrap();
     }
 }

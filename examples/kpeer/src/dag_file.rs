@@ -3,29 +3,34 @@
 //! Such a file consists of `block` messages as they go over the wire, with header and checksum, one after the other,
 //! parents before children. The genesis block is not in it: it is the only parent that the file does not contain.
 //! `inspect` reads such files, too.
+//!
+//! A node can make `sync` write a file of any content, so reading one keeps a single block in memory. The caller
+//! decides what it remembers of each block.
 
 use crate::options::Failure;
 use kaspa_peer::wire::{Block, BlockHeader, Frame, FrameDecoder, HEADER_SIZE, Hash, Message, Network};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The content of a file.
-#[derive(Default)]
-pub struct DagFile {
-    /// The hash of the genesis block: the parent of the first block. `None` if there is no block.
-    pub root: Option<Hash>,
-    pub blocks: Vec<StoredBlock>,
-    /// The position after the last complete block.
-    pub len: u64,
-    /// The number of bytes after that, of an unfinished block.
-    pub cut: u64,
+/// Reads the blocks of a file, one after the other, and checks them.
+pub struct BlockReader<'a> {
+    source: File,
+    /// For error messages.
+    path: &'a Path,
+    network: Network,
+    decoder: FrameDecoder,
+    root: Option<Hash>,
+    len: u64,
+    cut: u64,
 }
 
+/// A block of a file.
 pub struct StoredBlock {
     pub hash: Hash,
+    /// At least one, and at most 255.
     pub parents: Vec<Hash>,
     /// The position of its frame.
     pub offset: u64,
@@ -33,52 +38,77 @@ pub struct StoredBlock {
     pub len: usize,
 }
 
-/// Reads and checks a file. Keeps one block at a time in memory.
-pub fn read(path: &Path, network: Network) -> Result<DagFile, Failure> {
-    let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    read_from(source, path, network)
-}
+impl<'a> BlockReader<'a> {
+    pub fn open(path: &'a Path, network: Network) -> Result<Self, Failure> {
+        let source = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self::new(source, path, network))
+    }
 
-/// Like [`read`], for a file that is open and at its start. `path` is for error messages.
-pub fn read_from(mut source: File, path: &Path, network: Network) -> Result<DagFile, Failure> {
-    let mut decoder = FrameDecoder::new(network);
-    let mut file = DagFile::default();
-    let mut known = HashSet::new();
-    loop {
-        let bad = |what: &dyn std::fmt::Display| format!("{}: at byte {}: {what}", path.display(), file.len);
-        let frame = decoder.next_frame().map_err(|error| bad(&error))?;
-        let Some(frame) = frame else {
-            if decoder.read_from(&mut source)? > 0 {
-                continue;
+    /// Reads a file that is open and at its start. `path` is for error messages.
+    pub fn new(source: File, path: &'a Path, network: Network) -> Self {
+        Self { source, path, network, decoder: FrameDecoder::new(network), root: None, len: 0, cut: 0 }
+    }
+
+    /// The hash of the genesis block: the parent of the first block. `None` before the first block.
+    pub fn root(&self) -> Option<Hash> {
+        self.root
+    }
+
+    /// The position after the last complete block that was read.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The number of bytes of an unfinished block at the end. Known when the end was reached.
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// Returns the next block, or `None` at the end. `is_known` returns whether a block is among those that were
+    /// returned before.
+    ///
+    /// # Errors
+    /// The file is not a file of blocks, a block is there twice, or it comes before one of its parents.
+    pub fn next_block(&mut self, is_known: impl Fn(&Hash) -> bool) -> Result<Option<StoredBlock>, Failure> {
+        let frame = loop {
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => break frame,
+                Ok(None) => {}
+                Err(error) => return Err(self.bad(error)),
             }
-            file.cut = source.metadata()?.len().saturating_sub(file.len);
-            if !is_block_begun(&mut source, file.len, network)? {
-                return Err(bad(&"this is not the start of a block").into());
+            if self.decoder.read_from(&mut self.source)? == 0 {
+                self.cut = self.source.metadata()?.len().saturating_sub(self.len);
+                if !is_block_begun(&mut self.source, self.len, self.network)? {
+                    return Err(self.bad("this is not the start of a block"));
+                }
+                return Ok(None);
             }
-            return Ok(file);
         };
         let command = frame.command();
-        let Message::Block(block) = frame.decode().map_err(|error| bad(&error))? else {
-            return Err(bad(&format_args!("{command} instead of a block")).into());
+        let Message::Block(block) = frame.decode().map_err(|error| self.bad(error))? else {
+            return Err(self.bad(format_args!("{command} instead of a block")));
         };
         let hash = block.hash();
         let parents = block.header().parents.clone();
         let Some(first) = parents.first() else {
-            return Err(bad(&"a block without parents: the genesis block does not belong here").into());
+            return Err(self.bad("a block without parents: the genesis block does not belong here"));
         };
-        let root = file.root.unwrap_or(*first);
-        known.insert(root);
-        if let Some(unknown) = parents.iter().find(|parent| !known.contains(*parent)) {
-            return Err(bad(&format_args!("block {hash} comes before its parent {unknown}")).into());
+        let root = self.root.unwrap_or(*first);
+        let is_known = |hash: &Hash| *hash == root || is_known(hash);
+        if let Some(unknown) = parents.iter().find(|parent| !is_known(parent)) {
+            return Err(self.bad(format_args!("block {hash} comes before its parent {unknown}")));
         }
-        if !known.insert(hash) {
-            return Err(bad(&format_args!("block {hash} is there twice")).into());
+        if is_known(&hash) {
+            return Err(self.bad(format_args!("block {hash} is there twice")));
         }
-        let end = decoder.position();
-        let len = usize::try_from(end - file.len)?;
-        file.blocks.push(StoredBlock { hash, parents, offset: file.len, len });
-        file.root = Some(root);
-        file.len = end;
+        let (offset, end) = (self.len, self.decoder.position());
+        self.root = Some(root);
+        self.len = end;
+        Ok(Some(StoredBlock { hash, parents, offset, len: usize::try_from(end - offset)? }))
+    }
+
+    fn bad(&self, what: impl Display) -> Failure {
+        format!("{}: at byte {}: {what}", self.path.display(), self.len).into()
     }
 }
 

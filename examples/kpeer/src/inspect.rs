@@ -1,13 +1,14 @@
 //! `kpeer inspect`: prints the frames in a file or on standard input.
 //!
 //! `frames` reads the frames of a stream, `capture` the records of a capture. `json` and `text` print them, `replay` sends them
-//! again, `export` and `pcapng` write them for Wireshark. `packets`, `tcp`, `stream` and `connections` make records from the
-//! packets of a pcapng or pcap file.
+//! again, `export` and `pcapng` write them for Wireshark. `packets`, `tcp`, `stream`, `held` and `connections` make records
+//! from the packets of a pcapng or pcap file.
 
 mod capture;
 mod connections;
 mod export;
 mod frames;
+mod held;
 mod json;
 mod packets;
 mod pcapng;

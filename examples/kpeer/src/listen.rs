@@ -17,7 +17,8 @@ use crate::{dial, interrupt, wrong_usage};
 use address_book::AddressBook;
 use clap::Args;
 use crossbeam_channel::{bounded, select};
-use kaspa_peer::wire::{Hash, Services};
+use kaspa_peer::peer::OversizeFrames;
+use kaspa_peer::wire::{Command, Hash, PayloadLimits, Services};
 use node::{Node, View};
 use parking_lot::RwLock;
 use std::net::SocketAddr;
@@ -50,7 +51,7 @@ wrongly.
 
 /// Accepts peers and behaves as a small kaspa node
 ///
-/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It accepts bloom filters and does not apply them. It accepts 125 peers at a time, and sends each at most 64 MiB of answers per second.
+/// The node serves a block DAG: answers getaddr, getdata (blocks, recent transactions, notfound), getheaders, getblockinvs, getlocator and getseltip, requests what others announce, and keeps none of it. It skips blocks and other messages of more than 1 MiB, except getdata. It accepts bloom filters and does not apply them. It accepts 125 peers at a time, and sends each at most 64 MiB of answers per second.
 ///
 /// The DAG is generated, the same one each time: 300 blocks with transactions and two tips, on top of the network's genesis block. No work was done for the blocks, so a real node refuses them; serve real blocks with --dag.
 #[derive(Args, Debug)]
@@ -59,7 +60,7 @@ pub struct Options {
     /// Where to listen: an address, with the network's port if none is given; port 0 takes any free port, which is printed first
     #[arg(value_name = "ADDR", value_parser = dial::address)]
     address: String,
-    /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip
+    /// Serve the blocks that `sync --out FILE` wrote; a block's first parent is taken as its selected parent, and the last block as the tip. Each block needs up to 250 bytes of memory and each of its parents 4; more than 100 million parents are refused
     #[arg(long, value_name = "FILE")]
     dag: Option<PathBuf>,
     /// Make and announce a new block each time this many seconds have passed, at least 0.1; all blocks stay in memory
@@ -102,6 +103,8 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         .builder("listen", Services::NETWORK | Services::BLOOM)?
         .dag(View(Arc::clone(&dag)))
         .listener(Arc::clone(&node))
+        .payload_limits(payload_limits())
+        .oversize_frames(OversizeFrames::Skip)
         .build()?;
     let interrupted = interrupt::channel()?;
     let list: Vec<String> = tips.iter().map(ToString::to_string).collect();
@@ -138,6 +141,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
             Ok(true)
         }
     }
+}
+
+/// The node keeps nothing that its peers send, and many may be connected. Their requests of blocks may have any length.
+fn payload_limits() -> PayloadLimits {
+    PayloadLimits::protocol().all(1 << 20).command(Command::GetData, Command::GetData.payload_limit())
 }
 
 /// Makes a block at each interval, and announces it to all peers.

@@ -12,8 +12,8 @@ use crate::output::{Detail, Output, Record};
 use crate::{genesis, interrupt};
 use clap::Args;
 use download::Download;
-use kaspa_peer::peer::StallRule;
-use kaspa_peer::wire::{Command, Hash, Services};
+use kaspa_peer::peer::{OversizeFrames, StallRule};
+use kaspa_peer::wire::{Command, Hash, PayloadLimits, Services};
 use kaspa_peer::{Peer, WaitError};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub struct Options {
     /// The network's genesis block, where it is not that of kaspad v0.1.1 to v0.4.1 or, for a kaspad whose user agent is newer, v0.5.0
     #[arg(long, value_name = "HASH")]
     genesis: Option<Hash>,
-    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs some 50 bytes of memory
+    /// Stop when there are N blocks and more to come: a node can make up blocks without end, and each needs up to 120 bytes of memory, whatever it contains
     #[arg(long, value_name = "N", default_value_t = 10_000_000, allow_negative_numbers = true)]
     max_blocks: usize,
     /// Stop when FILE would become longer
@@ -88,7 +88,9 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
         .builder("sync", Services::empty())?
         .dag(OnlyTip(default_genesis))
         .listener(client)
-        .stall_rules(rules);
+        .stall_rules(rules)
+        .payload_limits(payload_limits())
+        .oversize_frames(OversizeFrames::Skip);
     let config = options.dial.configure(builder).build()?;
 
     // After a signal the download ends as if the node had gone: complete blocks stay in the file.
@@ -146,4 +148,11 @@ pub fn run(options: Options, output: &Output) -> Result<bool, Failure> {
             Ok(false)
         }
     }
+}
+
+/// The limits of the protocol for the answers that a download uses, and 64 KiB for all other messages.
+fn payload_limits() -> PayloadLimits {
+    let used = [Command::Block, Command::Inv, Command::Locator, Command::NotFound];
+    let limits = PayloadLimits::protocol().all(64 << 10);
+    used.into_iter().fold(limits, |limits, command| limits.command(command, command.payload_limit()))
 }

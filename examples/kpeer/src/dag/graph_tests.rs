@@ -18,8 +18,10 @@ fn hashes(numbers: impl IntoIterator<Item = usize>) -> Vec<Hash> {
 /// A graph whose block `number` has the parents `parents[number]`.
 fn graph(parents: &[Vec<usize>]) -> Graph {
     let mut graph = Graph::new(hash(0));
-    let blocks = parents.iter().enumerate().skip(1);
-    graph.extend(blocks.map(|(number, parents)| (hash(number), hashes(parents.iter().copied())))).unwrap();
+    for (number, parents) in parents.iter().enumerate().skip(1) {
+        graph.append(hash(number), &hashes(parents.iter().copied())).unwrap();
+    }
+    graph.rebuild_order();
     graph
 }
 
@@ -106,11 +108,11 @@ fn all_blocks_above_a_block_of_the_selected_chain_are_found() {
         let chain = std::iter::successors(Some(199), |at| parents[*at].first().copied());
         let pasts: Vec<(usize, BTreeSet<usize>)> = chain.map(|number| (number, with_past(&parents, number))).collect();
         for (low, known) in pasts.iter().step_by(3) {
-            let found = graph.between(&hash(*low), &hash(199), usize::MAX).unwrap();
+            let found = graph.between(&hash(*low), &hash(199), usize::MAX).unwrap().blocks;
             // The selected tip brings the blocks that it does not merge.
             assert_eq!(found, hashes((0..200).filter(|number| !known.contains(number))), "seed {seed}, low {low}");
             for (high, past) in pasts.iter().skip(1).step_by(5) {
-                let found = graph.between(&hash(*low), &hash(*high), usize::MAX).unwrap();
+                let found = graph.between(&hash(*low), &hash(*high), usize::MAX).unwrap().blocks;
                 assert_eq!(found, hashes(past.difference(known).copied()), "seed {seed}, {low} to {high}");
             }
         }
@@ -124,7 +126,7 @@ fn any_two_blocks_have_an_answer_that_lacks_no_parent() {
         let graph = graph(&parents);
         for (low, high, max) in (0..200).flat_map(|low| [(low, 199, 10), (199 - low, low, usize::MAX), (low, 150, 3)]) {
             let mut known: BTreeSet<Hash> = with_past(&parents, low).into_iter().map(hash).collect();
-            let found = graph.between(&hash(low), &hash(high), max).unwrap();
+            let found = graph.between(&hash(low), &hash(high), max).unwrap().blocks;
             assert!(found.len() <= max);
             for block in found {
                 let parents = &parents[graph.find(&block).unwrap()];
@@ -146,10 +148,10 @@ fn a_node_that_asks_again_above_what_it_has_gets_everything() {
         while !known.contains(&hash(199)) {
             let low = chain.iter().find(|number| known.contains(&hash(**number))).unwrap();
             let before = known.len();
-            known.extend(graph.between(&hash(*low), &hash(199), max).unwrap());
+            known.extend(graph.between(&hash(*low), &hash(199), max).unwrap().blocks);
             assert!(known.len() > before, "seed {seed}: no progress with {before} blocks");
         }
-        let unmerged = graph.between(&hash(199), &hash(199), usize::MAX).unwrap();
+        let unmerged = graph.between(&hash(199), &hash(199), usize::MAX).unwrap().blocks;
         assert_eq!(known.len() + unmerged.iter().filter(|hash| !known.contains(*hash)).count(), 200);
     }
 }
@@ -167,6 +169,17 @@ fn blocks_that_are_pushed_are_ordered_like_blocks_that_were_there() {
         let chains = |graph: &Graph| graph.nodes.iter().map(|node| node.on_selected_chain).collect::<Vec<_>>();
         assert_eq!(chains(&grown), chains(&whole), "seed {seed}");
     }
+}
+
+#[test]
+fn blocks_that_an_answer_leaves_out_count_as_looked_at() {
+    // Block 1 is beside a chain that was added after it, so all blocks of the chain are above it in the order.
+    let chain = (2..1000).map(|number| vec![if number == 2 { 0 } else { number - 1 }]);
+    let graph = graph(&[vec![], vec![0]].into_iter().chain(chain).collect::<Vec<_>>());
+    let between = |high, max| graph.between(&hash(0), &hash(high), max).unwrap();
+    assert_eq!(between(1, usize::MAX), Between { blocks: hashes([1]), looked_at: 999 });
+    assert_eq!(between(1, 50), Between { blocks: vec![], looked_at: 50 });
+    assert_eq!(between(2, usize::MAX), Between { blocks: hashes([2]), looked_at: 1 });
 }
 
 /// How many blocks a request makes the graph look at.
@@ -188,4 +201,16 @@ fn the_work_for_a_request_does_not_grow_with_the_dag() {
             assert!(between < 100, "50 blocks of {height} take {between}");
         }
     }
+}
+
+#[test]
+fn the_number_of_all_parents_together_is_limited() {
+    let mut graph = graph(&[vec![], vec![0], vec![1, 0]]);
+    graph.max_parents = 5;
+    let error = graph.append(hash(3), &hashes([2, 1, 0])).unwrap_err().to_string();
+    assert_eq!(error, "the blocks have more than 5 parents together");
+    assert!(graph.append(hash(3), &hashes([2, 9])).is_err(), "an unknown parent");
+    // What was refused left nothing behind.
+    assert_eq!(graph.append(hash(3), &hashes([2, 1])).unwrap(), 3);
+    assert_eq!((graph.parent_count(2), graph.parent_count(3)), (2, 2));
 }

@@ -1,6 +1,7 @@
 //! The connections in a pcapng or pcap file, as the records of a capture.
 
 use super::capture::{Record, What};
+use super::held::Held;
 use super::packets::{Direction, Segment, Segments, Skipped};
 use super::stream::{Found, FrameStream};
 use super::tcp::{self, Piece};
@@ -18,6 +19,9 @@ const MAX_OPEN: usize = 65_536;
 /// How many connections that have ended are remembered. Then all of them are forgotten at once: to search for one each time
 /// would cost more than everything else, if a machine is flooded with connections.
 const MAX_ENDED: usize = MAX_OPEN / 4;
+
+/// The addresses of both ends of a connection, the lower one first.
+type Key = [SocketAddr; 2];
 
 /// The most bytes that incomplete frames, and bytes after gaps, may take in all connections together. Beyond it, the
 /// connection that holds the most bytes drops them.
@@ -61,12 +65,16 @@ pub struct Connections {
     segments: Segments,
     network: Option<Network>,
     /// By the addresses of both ends. Connections that have ended stay, so that segments sent again do not begin new ones.
-    connections: HashMap<[SocketAddr; 2], Connection>,
+    connections: HashMap<Key, Connection>,
     /// How many of them have ended.
     ended: usize,
     records: VecDeque<Record>,
     next_id: u64,
-    held: usize,
+    held: Held<Key>,
+    max_held: usize,
+    /// After the last packet: the connections whose end is still to be shown. They end one by one, because the records of all
+    /// of them together need several times the memory of what they hold.
+    ending: Option<std::vec::IntoIter<Key>>,
     at_end: bool,
     /// The error in the rest of the file.
     error: Option<io::Error>,
@@ -110,7 +118,9 @@ impl Connections {
             ended: 0,
             records: VecDeque::new(),
             next_id: 1,
-            held: 0,
+            held: Held::new(),
+            max_held: MAX_HELD,
+            ending: None,
             at_end: false,
             error: None,
             summary: Summary::default(),
@@ -127,6 +137,13 @@ impl Connections {
     /// Returns the next record, or `None` at the end of the file.
     pub fn next_record(&mut self) -> io::Result<Option<Record>> {
         while self.records.is_empty() && !self.at_end {
+            if let Some(ending) = &mut self.ending {
+                match ending.next() {
+                    Some(key) => self.end_with_file(key),
+                    None => self.at_end = true,
+                }
+                continue;
+            }
             match self.segments.next_segment() {
                 Ok(Some(segment)) => self.add(segment),
                 Ok(None) => self.finish(),
@@ -173,7 +190,7 @@ impl Connections {
         let before = connection.held();
         let (time, rst) = (segment.time, segment.rst);
         let records = connection.add(segment);
-        self.held = self.held + connection.held() - before;
+        self.held.change(key, before, connection.held());
         let how = connection.has_ended().then_some("").or(rst.then_some("reset"));
         let how = how.map(|how| match (how, connection.closed_by) {
             ("reset", _) => format!("reset by {source}"),
@@ -185,7 +202,7 @@ impl Connections {
         if let Some(how) = how {
             self.end(key, &how);
         }
-        if self.held > MAX_HELD {
+        if self.held.total() > self.max_held {
             self.give_up_the_largest();
         }
     }
@@ -200,7 +217,7 @@ impl Connections {
     }
 
     /// Adds a record, after that of the beginning of its connection.
-    fn record(&mut self, key: [SocketAddr; 2], time: SystemTime, what: What, network: Option<Network>) {
+    fn record(&mut self, key: Key, time: SystemTime, what: What, network: Option<Network>) {
         let Some(connection) = self.connections.get_mut(&key) else { return };
         connection.network = network.or(connection.network);
         // Without a frame it is not known whether this is a connection of kaspa nodes.
@@ -221,9 +238,9 @@ impl Connections {
     }
 
     /// Ends a connection: shows what waits, and how it ended.
-    fn end(&mut self, key: [SocketAddr; 2], how: &str) {
+    fn end(&mut self, key: Key, how: &str) {
         let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.is_over) else { return };
-        self.held -= connection.held();
+        self.held.change(key, connection.held(), 0);
         connection.is_over = true;
         self.ended += 1;
         let (time, records) = (connection.last, connection.finish());
@@ -245,28 +262,29 @@ impl Connections {
         }
     }
 
+    /// The file has no more packets: all connections end, those that began first before the others.
     fn finish(&mut self) {
-        self.at_end = true;
         let mut keys: Vec<_> = self.connections.iter().map(|(key, connection)| (connection.begun, *key)).collect();
         keys.sort_unstable();
-        for (_, key) in keys {
-            let closed_by = self.connections.get(&key).and_then(|connection| connection.closed_by);
-            self.end(key, &closed_by.map(|by| format!("closed by {by}")).unwrap_or_default());
-        }
+        let keys: Vec<Key> = keys.into_iter().map(|(_, key)| key).collect();
+        self.ending = Some(keys.into_iter());
+    }
+
+    fn end_with_file(&mut self, key: Key) {
+        let closed_by = self.connections.get(&key).and_then(|connection| connection.closed_by);
+        self.end(key, &closed_by.map(|by| format!("closed by {by}")).unwrap_or_default());
     }
 
     fn give_up_the_largest(&mut self) {
-        let largest = self.connections.iter().max_by_key(|(_, connection)| connection.held());
-        let Some(key) = largest.map(|(key, _)| *key) else { return };
+        let Some((held, key)) = self.held.largest() else { return };
         let Some(connection) = self.connections.get_mut(&key) else { return };
-        let held = connection.held();
         for end in &mut connection.ends {
             end.bytes.finish();
             end.frames.gap();
         }
         let time = connection.last;
-        self.held -= held;
-        let what = What::Missing(format!("{held} bytes given up: more than {MAX_HELD} bytes wait for others"));
+        self.held.change(key, held, connection.held());
+        let what = What::Missing(format!("{held} bytes given up: more than {} bytes wait for others", self.max_held));
         self.record(key, time, what, None);
     }
 }
@@ -318,6 +336,8 @@ impl Connection {
     }
 
     fn held(&self) -> usize {
+        #[cfg(test)]
+        tests::MEASURED.with(|measured| measured.set(measured.get() + 1));
         self.ends.iter().map(|end| end.bytes.waiting_bytes() + end.frames.held()).sum()
     }
 
@@ -395,55 +415,5 @@ impl End {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// A segment without bytes between one of many diallers and a listener.
-    fn segment(number: usize, syn: bool, acknowledged: Option<u32>, rst: bool) -> Segment {
-        let number = u32::try_from(number).unwrap();
-        let [dialler, listener] = [SocketAddr::from((number.to_be_bytes(), 50_000)), ([11, 0, 0, 1], 16111).into()];
-        let (source, destination) = if acknowledged.is_some() { (listener, dialler) } else { (dialler, listener) };
-        let (time, payload) = (SystemTime::UNIX_EPOCH, Vec::new());
-        let (direction, sequence, fin) = (None, 7, false);
-        Segment { time, direction, source, destination, sequence, acknowledged, syn, fin, rst, payload }
-    }
-
-    fn connections() -> Connections {
-        let mut header = vec![0; 24];
-        header[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
-        Connections::new(Segments::new(&header, io::empty()).unwrap(), None)
-    }
-
-    #[test]
-    fn a_flood_of_connections_is_counted_and_costs_no_search() {
-        let mut flooded = connections();
-        for number in 0..MAX_OPEN + 1000 {
-            flooded.add(segment(number, true, None, false));
-            flooded.add(segment(number, true, Some(8), false));
-        }
-        assert_eq!((flooded.connections.len(), flooded.summary.ignored, flooded.searches), (MAX_OPEN, 1000, 0));
-    }
-
-    #[test]
-    fn connections_that_end_make_room_and_are_searched_for_rarely() {
-        let mut flooded = connections();
-        // As many as there may be, but one.
-        (1..MAX_OPEN).for_each(|number| flooded.add(segment(number, true, None, false)));
-        for number in 0..3 * MAX_ENDED {
-            flooded.add(segment(MAX_OPEN + number, true, None, false));
-            flooded.add(segment(MAX_OPEN + number, false, Some(8), true));
-        }
-        assert_eq!((flooded.summary.ignored, flooded.summary.others), (0, 3 * MAX_ENDED as u64));
-        assert_eq!(flooded.searches, 2);
-        assert!(flooded.connections.len() < MAX_OPEN + MAX_ENDED);
-        // The same ports again.
-        let number = 4 * MAX_OPEN;
-        for sequence in 0..3 {
-            flooded.add(Segment { sequence, ..segment(number, true, None, false) });
-            flooded.add(segment(number, false, Some(8), true));
-        }
-        assert_eq!(flooded.summary.others, 3 * MAX_ENDED as u64 + 3);
-        let ended = flooded.connections.values().filter(|connection| connection.is_over).count();
-        assert_eq!(flooded.ended, ended);
-    }
-}
+#[path = "connections_tests.rs"]
+mod tests;

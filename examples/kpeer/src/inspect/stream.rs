@@ -11,6 +11,9 @@ pub enum Found {
     Skipped(u64),
 }
 
+/// How many bytes may stay allocated besides twice those that wait.
+const SPARE: usize = 4096;
+
 /// Puts frames together. After a gap or a wrong header it searches for the next header.
 pub struct FrameStream {
     /// The network that the user asked for.
@@ -33,7 +36,7 @@ impl FrameStream {
 
     /// How much memory it holds.
     pub fn held(&self) -> usize {
-        self.bytes.len()
+        self.bytes.capacity()
     }
 
     /// The incomplete frame at the end: its command, and its size.
@@ -83,6 +86,10 @@ impl FrameStream {
         if self.start > 64 * 1024 || self.start == self.bytes.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
+            // A large frame leaves a large buffer.
+            if self.bytes.capacity() > 2 * self.bytes.len() + SPARE {
+                self.bytes.shrink_to_fit();
+            }
         }
         if self.bytes.is_empty() {
             // An idle connection holds nothing.
@@ -170,6 +177,19 @@ mod tests {
         let found = stream.add(&[ping.clone(), wrong.clone(), pong.clone()].concat());
         let expected = [ping, wrong, pong].map(|frame| Found::Frame(Network::Simnet, frame));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_memory_of_a_large_frame_is_freed_when_the_next_one_begins() {
+        let large =
+            Frame::encode(&kaspa_peer::wire::CustomMessage::new("large", vec![1; 1 << 20]).unwrap(), Network::Simnet);
+        let (large, [ping, _]) = (large.unwrap(), frames());
+        let mut stream = FrameStream::new(None);
+        stream.add(&large.as_bytes()[..1 << 19]);
+        assert!(stream.held() >= 1 << 19);
+        stream.add(&[&large.as_bytes()[1 << 19..], &ping[..10]].concat());
+        assert_eq!(stream.held(), stream.bytes.capacity());
+        assert!(stream.held() < 10_000, "{}", stream.held());
     }
 
     #[test]

@@ -12,24 +12,50 @@ const PER_SECOND: u64 = 64 << 20;
 /// and to check as this many bytes of a block take to read and to hash.
 const LOOKUP: u64 = 4 << 10;
 
+/// The cost of a block that the search for an answer looks at: as much as its item in an `inv`, whether or not the answer
+/// has one for it.
+const LOOK: u64 = 36;
+
 /// The work that a peer may still cause. It refills with time.
 pub struct Budget {
     left: u64,
     refilled: Instant,
 }
 
+/// The work for an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work {
+    pub lookups: usize,
+    /// The blocks that the search looked at before any lookup.
+    pub looked_at: usize,
+    /// The size of the answer.
+    pub bytes: usize,
+}
+
+impl Work {
+    fn cost(self) -> u64 {
+        let lookups = (self.lookups as u64).saturating_mul(LOOKUP);
+        let looks = (self.looked_at as u64).saturating_mul(LOOK);
+        lookups.saturating_add(looks).saturating_add(self.bytes as u64)
+    }
+}
+
 impl Budget {
+    #[cfg(test)]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     pub fn new(now: Instant) -> Self {
         Self { left: BURST, refilled: now }
     }
 
-    /// Takes the cost of an answer that was found with `lookups` lookups and has `bytes` bytes. Returns how long the
-    /// peer must wait before the next one.
-    pub fn charge(&mut self, lookups: usize, bytes: usize, now: Instant) -> Duration {
+    /// Takes the cost of an answer. Returns how long the peer must wait before the next one.
+    pub fn charge(&mut self, work: Work, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.refilled);
         let refill = (passed.as_secs_f64() * PER_SECOND as f64) as u64;
         let available = self.left.saturating_add(refill).min(BURST);
-        let cost = (lookups as u64).saturating_mul(LOOKUP).saturating_add(bytes as u64);
+        let cost = work.cost();
         self.left = available.saturating_sub(cost);
         let missing = cost.saturating_sub(available);
         let wait = Duration::from_secs_f64(missing as f64 / PER_SECOND as f64);
@@ -44,11 +70,11 @@ mod tests {
     use super::*;
 
     /// How many answers a peer gets in `time`, when it always waits as long as it must. Stops after `most`.
-    fn answers(lookups: usize, bytes: usize, time: Duration, most: u64) -> u64 {
+    fn answers(work: Work, time: Duration, most: u64) -> u64 {
         let start = Instant::now();
         let (mut budget, mut now, mut answers) = (Budget::new(start), start, 0);
         while now <= start + time && answers < most {
-            now += budget.charge(lookups, bytes, now);
+            now += budget.charge(work, now);
             answers += 1;
         }
         answers
@@ -58,14 +84,23 @@ mod tests {
     fn a_flood_of_requests_causes_no_more_work_than_the_budget_allows() {
         let time = Duration::from_secs(10);
         let allowed = BURST + 10 * PER_SECOND;
-        // getheaders that are answered with 2000 headers of 250 bytes, and getdata for unknown items.
-        for (lookups, bytes) in [(2000, 500_000), (1, 36), (131_072, 36 * 131_072)] {
-            let cost = lookups as u64 * LOOKUP + bytes as u64;
+        // getheaders that are answered with 2000 headers of 250 bytes, getdata for unknown items, and getblockinvs that
+        // find one block, after others or at once.
+        let (lookups, looked_at, bytes) = (2000, 2000, 500_000);
+        let works = [
+            Work { lookups, looked_at, bytes },
+            Work { lookups: 1, looked_at: 0, bytes: 36 },
+            Work { lookups: 131_072, looked_at: 0, bytes: 36 * 131_072 },
+            Work { lookups: 1, looked_at: 131_072, bytes: 37 },
+            Work { lookups: 1, looked_at: 1, bytes: 37 },
+        ];
+        for work in works {
+            let cost = work.lookups as u64 * LOOKUP + work.looked_at as u64 * 36 + work.bytes as u64;
             // The last answer may exceed the budget: it is charged when its size is known.
             let most = allowed / cost + 2;
-            let answers = answers(lookups, bytes, time, most + 1);
-            assert!(answers <= most, "{lookups} lookups, {bytes} bytes: {answers} of {most}");
-            assert!(answers >= allowed / cost, "{lookups} lookups, {bytes} bytes: {answers} of {most}");
+            let answers = answers(work, time, most + 1);
+            assert!(answers <= most, "{work:?}: {answers} of {most}");
+            assert!(answers >= allowed / cost, "{work:?}: {answers} of {most}");
         }
     }
 
@@ -73,10 +108,11 @@ mod tests {
     fn a_peer_that_waited_for_its_answers_has_the_whole_budget_again() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        assert_eq!(budget.charge(0, BURST as usize, start), Duration::ZERO);
-        assert_eq!(budget.charge(0, PER_SECOND as usize / 2, start), Duration::from_millis(500));
+        let bytes = |bytes| Work { bytes, ..Work::default() };
+        assert_eq!(budget.charge(bytes(BURST as usize), start), Duration::ZERO);
+        assert_eq!(budget.charge(bytes(PER_SECOND as usize / 2), start), Duration::from_millis(500));
         let later = start + Duration::from_secs(3600);
-        assert_eq!(budget.charge(0, BURST as usize, later), Duration::ZERO);
-        assert!(budget.charge(1, 0, later) > Duration::ZERO);
+        assert_eq!(budget.charge(bytes(BURST as usize), later), Duration::ZERO);
+        assert!(budget.charge(Work { lookups: 1, ..Work::default() }, later) > Duration::ZERO);
     }
 }

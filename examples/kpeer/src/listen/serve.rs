@@ -6,8 +6,8 @@
 //! for, and the work by a [`Budget`].
 
 use super::address_book::AddressBook;
-use super::budget::Budget;
-use crate::dag::Dag;
+use super::budget::{Budget, Work};
+use crate::dag::{Between, Dag};
 use crate::options::Failure;
 use crate::output::Output;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -25,6 +25,9 @@ const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
 /// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that, though a write
 /// of which the remote took a part may wait twice as long.
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The work for an answer that is found with one lookup.
+const LOOKUP: Work = Work { lookups: 1, looked_at: 0, bytes: 0 };
 
 /// A request to be answered.
 pub enum Request {
@@ -123,21 +126,27 @@ impl Server<'_> {
         match request {
             Request::Addresses(request) => self.addresses(request.scope),
             Request::Data(request) => self.data(request.items),
-            Request::Headers(GetHeaders { low, high }) => match self.headers(&low, &high)? {
-                Some(headers) => self.send(headers.len(), &Headers { headers }),
-                None => self.reject(Command::GetHeaders),
-            },
+            Request::Headers(GetHeaders { low, high }) => {
+                let found = self.dag.read().between(&low, &high, Headers::MAX);
+                match found {
+                    Some(found) => self.headers(&found),
+                    None => self.reject(Command::GetHeaders),
+                }
+            }
             Request::BlockInvs(GetBlockInvs { low, high }) => {
-                let blocks = self.dag.read().between(&low, &high, MAX_INVENTORY);
-                match blocks {
-                    Some(blocks) => self.send(1, &blocks.into_iter().map(Inventory::sync_block).collect::<Inv>()),
+                let found = self.dag.read().between(&low, &high, MAX_INVENTORY);
+                match found {
+                    Some(Between { blocks, looked_at }) => {
+                        let inv: Inv = blocks.into_iter().map(Inventory::sync_block).collect();
+                        self.send(Work { looked_at, ..LOOKUP }, &inv)
+                    }
                     None => self.reject(Command::GetBlockInvs),
                 }
             }
             Request::Locator(GetLocator { low, high }) => {
                 let locator = self.dag.read().locator(&high, &low);
                 match locator {
-                    Some(hashes) => self.send(1, &Locator { hashes }),
+                    Some(hashes) => self.send(LOOKUP, &Locator { hashes }),
                     None => self.reject(Command::GetLocator),
                 }
             }
@@ -151,7 +160,7 @@ impl Server<'_> {
             _ => AddressScope::FullNodes,
         };
         let addresses = self.addresses.addresses(self.peer.settings().services());
-        self.send(1, &Addr { scope, addresses })
+        self.send(LOOKUP, &Addr { scope, addresses })
     }
 
     fn data(&mut self, items: Vec<Inventory>) -> Result<(), Failure> {
@@ -161,7 +170,7 @@ impl Server<'_> {
                 InventoryType::TX => {
                     let tx = self.dag.read().transaction(&item.hash)?;
                     if let Some(tx) = tx {
-                        self.send(1, &tx)?;
+                        self.send(LOOKUP, &tx)?;
                         continue;
                     }
                 }
@@ -169,42 +178,85 @@ impl Server<'_> {
                     let frame = self.dag.read().block(&item.hash)?;
                     if let Some(frame) = frame {
                         let _ = self.peer.send_frame(&frame, SEND_TIMEOUT)?;
-                        self.charge(1, frame.as_bytes().len())?;
+                        self.charge(Work { bytes: frame.as_bytes().len(), ..LOOKUP })?;
                         continue;
                     }
                 }
                 _ => {}
             }
             missing.push(item);
-            self.charge(1, 0)?;
+            self.charge(LOOKUP)?;
         }
-        if missing.is_empty() { Ok(()) } else { self.send(0, &NotFound::from(missing)) }
+        if missing.is_empty() { Ok(()) } else { self.send(Work::default(), &NotFound::from(missing)) }
     }
 
-    fn headers(&self, low: &Hash, high: &Hash) -> Result<Option<Vec<BlockHeader>>, Failure> {
-        let Some(blocks) = self.dag.read().between(low, high, Headers::MAX) else { return Ok(None) };
-        let headers = blocks.iter().map(|block| self.dag.read().header(block)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(headers.into_iter().flatten().collect()))
+    fn headers(&mut self, found: &Between) -> Result<(), Failure> {
+        let headers = found.blocks.iter().map(|block| self.dag.read().header(block)).collect::<Result<Vec<_>, _>>()?;
+        let headers: Vec<BlockHeader> = headers.into_iter().flatten().collect();
+        let work = Work { lookups: headers.len(), looked_at: found.looked_at, ..Work::default() };
+        self.send(work, &Headers { headers })
     }
 
     fn reject(&mut self, command: Command) -> Result<(), Failure> {
-        self.send(1, &Reject::new(command.name(), RejectCode::INVALID, "the high hash is unknown"))
+        self.send(LOOKUP, &Reject::new(command.name(), RejectCode::INVALID, "the high hash is unknown"))
     }
 
-    /// Sends an answer that was found with `lookups` lookups.
-    fn send<M: Encode>(&mut self, lookups: usize, message: &M) -> Result<(), Failure> {
+    /// Sends an answer, and charges its size and the work for it.
+    fn send<M: Encode>(&mut self, work: Work, message: &M) -> Result<(), Failure> {
         let _ = self.peer.send_message(message, SEND_TIMEOUT)?;
-        self.charge(lookups, message.encoded_len())
+        self.charge(Work { bytes: message.encoded_len(), ..work })
     }
 
     /// Waits as long as the budget requires.
-    fn charge(&mut self, lookups: usize, bytes: usize) -> Result<(), Failure> {
-        let wait = self.budget.charge(lookups, bytes, Instant::now());
+    fn charge(&mut self, work: Work) -> Result<(), Failure> {
+        let wait = self.budget.charge(work, Instant::now());
         if !wait.is_zero()
             && let Ok(reason) = self.peer.wait_for_disconnect_timeout(wait)
         {
             return Err(QueueError::Closed(reason).into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use kaspa_peer::testing::connect_remote;
+    use kaspa_peer::{Config, Direction};
+    use std::net::SocketAddr;
+
+    fn block(parent: Hash, nonce: u64) -> Block {
+        Block::new(BlockHeader { parents: vec![parent], nonce, ..BlockHeader::default() }, []).unwrap()
+    }
+
+    #[test]
+    fn requests_are_charged_for_the_blocks_that_their_answers_leave_out() {
+        const CHAIN: u64 = 1000;
+        let network = Network::Simnet;
+        let genesis = crate::genesis::block(network).unwrap();
+        let (low, side) = (genesis.hash(), block(genesis.hash(), u64::MAX));
+        let high = side.hash();
+        let mut dag = Dag::new(genesis, network);
+        dag.push(side).unwrap();
+        let mut tip = low;
+        for nonce in 0..CHAIN {
+            tip = dag.push(block(tip, nonce)).unwrap();
+        }
+
+        let (dag, output) = (RwLock::new(dag), Output::new(false));
+        let config = Config::builder(network).build().unwrap();
+        let (peer, _remote) = connect_remote(Direction::Inbound, &config).unwrap();
+        let addresses = AddressBook::new(SocketAddr::from(([127, 0, 0, 1], 1)), Vec::new());
+        for request in [Request::BlockInvs(GetBlockInvs { low, high }), Request::Headers(GetHeaders { low, high })] {
+            let budget = Budget::new(Instant::now());
+            let before = budget.left();
+            let mut server = Server { peer: &peer, dag: &dag, addresses: &addresses, output: &output, budget };
+            server.answer(request).unwrap();
+            // The answer has one block, and the search looks at the whole chain.
+            let cost = before - server.budget.left();
+            assert!((36 * CHAIN..36 * CHAIN + 10_000).contains(&cost), "{cost}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Stores the downloaded blocks: their hashes in memory, and the blocks in a file if there is one.
 
-use crate::dag_file;
+use crate::dag_file::BlockReader;
 use crate::options::Failure;
 use fs4::TryLockError;
 use kaspa_peer::wire::{Block, Frame, Hash, Network};
@@ -49,13 +49,15 @@ impl Store {
         })?;
         if file.metadata()?.len() > 0 {
             // Windows refuses other handles of a locked file.
-            let found = dag_file::read_from(file.try_clone()?, path, network)?;
-            store.known.extend(found.blocks.iter().map(|block| block.hash));
-            store.root = found.root;
-            store.resumed = Some(found.cut);
-            store.len = found.len;
-            file.set_len(found.len)?;
-            file.seek(SeekFrom::Start(found.len))?;
+            let mut stored = BlockReader::new(file.try_clone()?, path, network);
+            while let Some(block) = stored.next_block(|hash| store.known.contains(hash))? {
+                store.known.insert(block.hash);
+            }
+            store.root = stored.root();
+            store.resumed = Some(stored.cut());
+            store.len = stored.len();
+            file.set_len(store.len)?;
+            file.seek(SeekFrom::Start(store.len))?;
         }
         store.file = Some(BufWriter::new(file));
         Ok(store)

@@ -3,22 +3,14 @@
 
 use crate::support;
 use crate::support::kpeer;
+use crate::support::memory::{MIB, peak};
 use crate::support::running::Played;
 use kaspa_peer::wire::*;
-use std::fs;
 use std::net::{Shutdown, TcpListener};
 use std::process::Stdio;
 
-/// The most memory that a process has used so far, in bytes.
-fn peak(process: u32) -> usize {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
-}
-
 #[test]
 fn the_rejects_of_a_node_are_not_collected() {
-    const MIB: usize = 1 << 20;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut connect = kpeer("connect")
         .args([&listener.local_addr().unwrap().to_string(), "--network", "simnet", "--exercise", "--wait", "60"])

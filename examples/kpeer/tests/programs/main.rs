@@ -7,6 +7,8 @@ mod connect;
 mod connect_memory;
 mod crawl;
 mod crawl_limits;
+#[cfg(target_os = "linux")]
+mod dag_memory;
 mod exercise;
 mod help;
 mod hostile_text;
@@ -24,3 +26,5 @@ mod soak;
 mod support;
 mod sync;
 mod unread_output;
+#[cfg(target_os = "linux")]
+mod unused_messages;

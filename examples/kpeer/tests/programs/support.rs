@@ -1,5 +1,7 @@
 //! Shared by the tests: `kpeer` as a process, nodes that a test plays, a proxy, and files.
 
+#[cfg(target_os = "linux")]
+pub mod memory;
 pub mod proxy;
 pub mod running;
 pub mod scratch;

@@ -93,6 +93,12 @@ impl Running {
         })
     }
 
+    /// The id of the process.
+    #[cfg(target_os = "linux")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it has ended without help.
     pub fn end(mut self) -> Ended {
         self.wait("the end", |lines| (lines.ended == 2).then_some(()));
