@@ -19,6 +19,14 @@ pub(super) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Drops a value of the program, whose destructor may panic. The panic is lost.
+///
+/// A thread that holds several such values drops each with a call of its own: if a second destructor panics while the
+/// panic of the first one unwinds, the process aborts.
+pub(super) fn drop_caught<T>(value: T) {
+    let _ = catch_panic(|| drop(value));
+}
+
 /// The message of a panic, from the payload that `catch_unwind` returns. At most 512 bytes of it.
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
     kept_text(match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
