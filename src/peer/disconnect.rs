@@ -1,5 +1,6 @@
 //! The reason a connection ended.
 
+use super::panic::take_error;
 use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, WireString, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
@@ -122,8 +123,13 @@ impl DisconnectReason {
         }
     }
 
-    pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
-        Self::Io { operation, kind: error.kind(), message: kept_text(&error.to_string()) }
+    /// Reading or writing failed with `error`, which is dropped here. If its `Display` panics, the reason is
+    /// [`CallbackPanicked`](Self::CallbackPanicked).
+    pub(crate) fn io(operation: IoOperation, error: io::Error) -> Self {
+        match take_error(error) {
+            (kind, Ok(text)) => Self::Io { operation, kind, message: kept_text(&text) },
+            (_, Err(message)) => Self::CallbackPanicked { message },
+        }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -309,7 +315,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let text = "ä€".repeat(1000);
-        let reason = DisconnectReason::io(IoOperation::Read, &io::Error::other(text.clone()));
+        let reason = DisconnectReason::io(IoOperation::Read, io::Error::other(text.clone()));
         let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
         for kept in [message, kept_text(&text)] {
             assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());

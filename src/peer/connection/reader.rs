@@ -110,7 +110,8 @@ impl Reader<'_> {
                     }
                 }
                 Err(error) => {
-                    return self.rejected().unwrap_or_else(|| DisconnectReason::io(IoOperation::Read, &error));
+                    let failed = DisconnectReason::io(IoOperation::Read, error);
+                    return self.rejected().unwrap_or(failed);
                 }
             }
             self.now = Instant::now();

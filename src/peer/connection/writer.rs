@@ -216,12 +216,14 @@ impl Writer<'_> {
                 break Ok(());
             }
         };
-        result.map_err(|error| {
+        let Err(error) = result else { return Ok(()) };
+        // The panic of a callback is caught before the error is dropped, see `take_error`.
+        let reported = catch_panic(|| {
             for (command, frame) in unreported {
                 self.callbacks.on_write(command, frame.len(), Some(&error));
             }
-            self.failed(&error)
-        })
+        });
+        Err(self.failed(error, reported))
     }
 
     /// Writes and flushes at least one byte. Returns the number of bytes written.
@@ -308,20 +310,25 @@ impl Writer<'_> {
         }
     }
 
-    fn failed(&self, error: &io::Error) -> Done {
-        match self.shared.settings().write_timeout() {
-            // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
-            // already ended, the call of `end` below has no effect.
-            Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
-                self.shared.end(DisconnectReason::WriteStalled { limit });
-            }
-            _ if self.shared.ended().is_none() => {
-                debug!(target: SENT, "{}: writing failed: {error}", self.shared);
-                let reason = DisconnectReason::io(IoOperation::Write, error);
-                let until = Instant::now() + READ_AFTER_WRITE_ERROR;
-                self.shared.with_deadlines(|deadlines| deadlines.end_at(until, reason));
-            }
-            _ => {}
+    /// Ends the connection after a write failed with `error`, now or a moment later. `reported` has the message of the
+    /// panic if `on_write` panicked when it was called with the error.
+    fn failed(&self, error: io::Error, reported: Result<(), String>) -> Done {
+        let limit = self.shared.settings().write_timeout();
+        // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has already
+        // ended, the calls of `end` below have no effect.
+        let stalled = limit.filter(|limit| stream::can_be_repeated(&error, *limit, Some(*limit)));
+        let failed = DisconnectReason::io(IoOperation::Write, error);
+        let reason = match (reported, stalled) {
+            (Err(message), _) => DisconnectReason::CallbackPanicked { message },
+            (Ok(()), Some(limit)) => DisconnectReason::WriteStalled { limit },
+            (Ok(()), None) => failed,
+        };
+        if !matches!(reason, DisconnectReason::Io { .. }) {
+            self.shared.end(reason);
+        } else if self.shared.ended().is_none() {
+            debug!(target: SENT, "{}: {reason}", self.shared);
+            let until = Instant::now() + READ_AFTER_WRITE_ERROR;
+            self.shared.with_deadlines(|deadlines| deadlines.end_at(until, reason));
         }
         Done
     }
