@@ -37,8 +37,15 @@ pub(in crate::peer) fn start(
     callbacks: impl FnOnce(&Arc<Shared>) -> Arc<dyn Callbacks>,
 ) -> Result<Arc<Shared>, StartError> {
     let attempt = writer::attempt_timeout(settings.write_timeout());
-    let local_addr = stream.local_addr();
-    let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
+    let local_addr = match catch_panic(|| stream.local_addr()) {
+        Ok(address) => address,
+        Err(message) => {
+            drop_caught(stream);
+            return Err(stream_panicked(&message));
+        }
+    };
+    let halves = catch_panic(|| stream.split(attempt)).map_err(|message| stream_panicked(&message))?;
+    let Halves { reader: source, writer: out, shutdown } = halves.map_err(StartError::Stream)?;
     let (mut shared, wake_ups) = Shared::new(Arc::clone(settings), direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
@@ -74,6 +81,10 @@ pub(in crate::peer) fn start(
     let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
     shared.lifecycle().start();
     Ok(shared)
+}
+
+fn stream_panicked(message: &str) -> StartError {
+    StartError::Stream(io::Error::other(format!("the stream panicked: {message}")))
 }
 
 /// The outermost function of each of the three threads.
