@@ -1,6 +1,5 @@
 //! The reason a connection ended.
 
-use super::panic::take_error;
 use crate::wire::{Command, FrameError, Reject, Sanitised, SubnetworkId, WireString, padded};
 use std::{error::Error, fmt, io, time::Duration};
 use thiserror::Error as ThisError;
@@ -123,10 +122,10 @@ impl DisconnectReason {
         }
     }
 
-    /// Reading or writing failed with `error`, which is dropped here. If its `Display` panics, the reason is
+    /// Reading or writing failed. `error` is the result of `take_error`. If it has the message of a panic, the reason is
     /// [`CallbackPanicked`](Self::CallbackPanicked).
-    pub(crate) fn io(operation: IoOperation, error: io::Error) -> Self {
-        match take_error(error) {
+    pub(crate) fn io(operation: IoOperation, error: (io::ErrorKind, Result<String, String>)) -> Self {
+        match error {
             (kind, Ok(text)) => Self::Io { operation, kind, message: kept_text(&text) },
             (_, Err(message)) => Self::CallbackPanicked { message },
         }
@@ -315,7 +314,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let text = "ä€".repeat(1000);
-        let reason = DisconnectReason::io(IoOperation::Read, io::Error::other(text.clone()));
+        let reason = DisconnectReason::io(IoOperation::Read, (ErrorKind::Other, Ok(text.clone())));
         let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
         for kept in [message, kept_text(&text)] {
             assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());

@@ -1,7 +1,7 @@
 //! Starts the three threads of a peer, or none of them, and runs the last callback.
 
-use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
+use super::program::Program;
 use super::shared::Shared;
 use super::{pinger, reader, writer};
 use crate::peer::address::{Direction, PeerAddress};
@@ -16,14 +16,14 @@ use crate::peer::stream::{Halves, Stream};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 
-type Body = Box<dyn FnOnce(&Arc<Shared>, &dyn Callbacks) + Send>;
+type Body = Box<dyn FnOnce(&Arc<Shared>, &Program) + Send>;
 
 /// Holds the body of a thread until the thread takes it out. A body holds a half of the program's stream, whose
 /// destructor may panic. `thread::Builder::spawn` drops its closure if it fails. So the closure holds only a reference to
 /// this, and `start` drops the body where it can catch the panic.
 type BodySlot = Arc<Mutex<Option<Body>>>;
 
-/// Starts the threads on a stream. `callbacks` makes the callbacks, which each thread holds until it exits.
+/// Starts the threads on a stream. `program` makes the parts of the program that each thread holds until it exits.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub(in crate::peer) fn start(
     address: PeerAddress,
     direction: Direction,
     settings: &Arc<Settings>,
-    callbacks: impl FnOnce(&Arc<Shared>) -> Arc<dyn Callbacks>,
+    program: impl FnOnce(&Arc<Shared>) -> Program,
 ) -> Result<Arc<Shared>, StartError> {
     let attempt = writer::attempt_timeout(settings.write_timeout());
     let local_addr = match catch_panic(|| stream.local_addr()) {
@@ -49,9 +49,10 @@ pub(in crate::peer) fn start(
     let (mut shared, wake_ups) = Shared::new(Arc::clone(settings), direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
-    let callbacks = callbacks(&shared);
+    let program = Arc::new(program(&shared));
+    shared.dag.set(program.dag.clone());
     // The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback does.
-    match catch_panic(|| shared.send_first_version()) {
+    match catch_panic(|| shared.send_first_version(&program)) {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => shared.end(reason),
         Err(message) => shared.end(DisconnectReason::CallbackPanicked { message }),
@@ -60,25 +61,29 @@ pub(in crate::peer) fn start(
     let slot = |body: Body| -> BodySlot { Arc::new(Mutex::new(Some(body))) };
     let bodies: [(&'static str, &str, BodySlot); THREADS] = [
         ("pinger", "ping", slot(Box::new(move |shared, _| pinger::run(shared, &wake_pinger)))),
-        ("writer", "write", slot(Box::new(move |shared, callbacks| writer::run(shared, callbacks, out, &wake_ups)))),
-        ("reader", "read", slot(Box::new(move |shared, callbacks| reader::run(shared, callbacks, source)))),
+        ("writer", "write", slot(Box::new(move |shared, program| writer::run(shared, program, out, &wake_ups)))),
+        ("reader", "read", slot(Box::new(move |shared, program| reader::run(shared, program, source)))),
     ];
     for (started, (name, short, body)) in bodies.iter().enumerate() {
         let thread =
             thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(settings.stack_size());
-        let of_thread = (Arc::clone(&shared), Arc::clone(&callbacks), Arc::clone(body));
+        let of_thread = (Arc::clone(&shared), Arc::clone(&program), Arc::clone(body));
         if let Err(error) = spawn(thread, move || run(of_thread.0, of_thread.1, &of_thread.2)) {
             shared.lifecycle().cancel(THREADS - started);
             shared.end(DisconnectReason::Local);
             for (_, _, body) in bodies.iter().skip(started) {
                 drop_body(body);
             }
+            shared.dag.clear();
+            Program::release(program);
             shared.lifecycle().wait_until_finished(None);
             return Err(StartError::Thread { thread: name, error });
         }
     }
     let _ = catch_panic(|| info!(target: LIFE, "{shared}: connected"));
-    let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
+    let _ = catch_panic(|| program.record(shared.id, Entry::Connected(&shared.to_string())));
+    // Released before the threads begin, so that the last of them drops the parts.
+    Program::release(program);
     shared.lifecycle().start();
     Ok(shared)
 }
@@ -88,29 +93,27 @@ fn stream_panicked(message: &str) -> StartError {
 }
 
 /// The outermost function of each of the three threads.
-fn run(shared: Arc<Shared>, callbacks: Arc<dyn Callbacks>, body: &Mutex<Option<Body>>) {
+fn run(shared: Arc<Shared>, program: Arc<Program>, body: &Mutex<Option<Body>>) {
     let kept = Arc::clone(shared.kept_by_receipts());
     let lifecycle = &kept.lifecycle;
     lifecycle.identity().adopt_thread();
     if lifecycle.wait_for_start() {
         let body = body.lock().take();
         // The body drops its half of the program's stream, whose destructor may panic.
-        if let Err(message) = catch_panic(|| body.map(|body| body(&shared, &*callbacks))) {
+        if let Err(message) = catch_panic(|| body.map(|body| body(&shared, &program))) {
             shared.end(DisconnectReason::CallbackPanicked { message });
         }
     } else {
         drop_body(body);
     }
     if lifecycle.finish_callbacks() {
-        last_callback(&shared, &*callbacks);
+        last_callback(&shared, &program);
+        shared.dag.clear();
     }
-    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one:
-    // two panics of destructors at once abort the process. All of them are dropped before `thread_exits`, so that
-    // nothing of the program is left when `wait_until_finished` returns.
-    let dag = shared.settings().dag_pointer();
-    drop_caught(callbacks);
+    // Everything is dropped before `thread_exits`, so that nothing of the program is left when `wait_until_finished`
+    // returns.
+    Program::release(program);
     drop_caught(shared);
-    drop_caught(dag);
     lifecycle.thread_exits();
 }
 
@@ -121,13 +124,13 @@ fn drop_body(body: &Mutex<Option<Body>>) {
 }
 
 /// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.
-fn last_callback(shared: &Shared, callbacks: &dyn Callbacks) {
+fn last_callback(shared: &Shared, program: &Program) {
     // A thread of the program that ends the connection may not have come that far yet. The program must not find a
     // receipt without an outcome, or queue a message, after the last callback has begun.
     drop(shared.outbound().close());
     let reason = shared.end_reason();
-    let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
-    if let Err(message) = catch_panic(|| callbacks.on_disconnect(&reason)) {
+    let _ = catch_panic(|| program.record(shared.id, Entry::Gone(&reason.to_string())));
+    if let Err(message) = catch_panic(|| program.callbacks.on_disconnect(&reason)) {
         let _ = catch_panic(|| warn!(target: LIFE, "{shared}: on_disconnect panicked: {message}"));
     }
 }

@@ -8,12 +8,13 @@ use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::frame_sizes::{FrameList, Frames};
 use super::outbound::Idle;
+use super::program::Program;
 use super::shared::{Shared, WakeUps};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::{DisconnectReason, IoOperation};
 use crate::peer::locks::yield_now;
 use crate::peer::logging::{self, SENT};
-use crate::peer::panic::catch_panic;
+use crate::peer::panic::{catch_panic, take_error};
 use crate::peer::stream;
 use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
@@ -41,13 +42,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(in crate::peer) fn run(
-    shared: &Arc<Shared>,
-    callbacks: &dyn Callbacks,
-    out: Box<dyn Write + Send>,
-    wake_ups: &WakeUps,
-) {
-    let mut writer = Writer { shared, callbacks, out };
+pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
+    let mut writer = Writer { shared, program, callbacks: &*program.callbacks, out };
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
@@ -75,11 +71,11 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
 #[cfg(all(test, shuttle))]
 pub(in crate::peer) fn run_scheduled(
     shared: &Arc<Shared>,
-    callbacks: &dyn Callbacks,
+    program: &Program,
     out: Box<dyn Write + Send>,
     wake_ups: &WakeUps,
 ) {
-    let mut writer = Writer { shared, callbacks, out };
+    let mut writer = Writer { shared, program, callbacks: &*program.callbacks, out };
     writer.serve(|_| {
         loop {
             if shared.ended().is_some() {
@@ -96,6 +92,7 @@ pub(in crate::peer) fn run_scheduled(
 
 struct Writer<'a> {
     shared: &'a Arc<Shared>,
+    program: &'a Program,
     callbacks: &'a dyn Callbacks,
     out: Box<dyn Write + Send>,
 }
@@ -305,7 +302,7 @@ impl Writer<'_> {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
             }
-            self.shared.capture(Entry::Sent(frame));
+            self.program.record(self.shared.id, Entry::Sent(frame));
             self.callbacks.on_write(command, frame.len(), None);
         }
     }
@@ -317,7 +314,7 @@ impl Writer<'_> {
         // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has already
         // ended, the calls of `end` below have no effect.
         let stalled = limit.filter(|limit| stream::can_be_repeated(&error, *limit, Some(*limit)));
-        let failed = DisconnectReason::io(IoOperation::Write, error);
+        let failed = DisconnectReason::io(IoOperation::Write, take_error(error));
         let reason = match (reported, stalled) {
             (Err(message), _) => DisconnectReason::CallbackPanicked { message },
             (Ok(()), Some(limit)) => DisconnectReason::WriteStalled { limit },

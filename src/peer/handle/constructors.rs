@@ -2,7 +2,7 @@
 
 use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::config::Config;
-use crate::peer::connection::{self, callbacks::Callbacks, shared::Shared};
+use crate::peer::connection::{self, callbacks::Callbacks, program::Program, shared::Shared};
 use crate::peer::disconnect::DisconnectReason;
 use crate::peer::error::StartError;
 use crate::peer::handle::Peer;
@@ -75,11 +75,12 @@ fn start(
             return Err(StartError::Address(error));
         }
     };
-    let callbacks = |shared: &Arc<Shared>| -> Arc<dyn Callbacks> {
+    let program = |shared: &Arc<Shared>| {
         let (listener, peer) = (Arc::clone(config.listener_pointer()), Peer::uncounted(Arc::clone(shared)));
-        Arc::new(ListenerOfPeer { listener, peer })
+        let callbacks = Box::new(ListenerOfPeer { listener, peer });
+        Program { callbacks, dag: config.dag_pointer().cloned(), capture: config.capture().cloned() }
     };
-    connection::start::start(stream, address, direction, config.settings(), callbacks).map(Peer::first)
+    connection::start::start(stream, address, direction, config.settings(), program).map(Peer::first)
 }
 
 /// A listener, and the handle that its callbacks get.
