@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let text = "ä€".repeat(1000);
-        let reason = DisconnectReason::io(IoOperation::Read, (ErrorKind::Other, Ok(text.clone())));
+        let reason = DisconnectReason::io(IoOperation::Read, (io::ErrorKind::Other, Ok(text.clone())));
         let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
         for kept in [message, kept_text(&text)] {
             assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());
