@@ -39,9 +39,13 @@ use std::{
 ///   output, and [`dropped`](Self::dropped) counts the records.
 ///
 /// The output may use the capture that writes to it, for example to rotate files with [`written`](Self::written) and
-/// [`continue_in`](Self::continue_in). An output that keeps a clone of its own capture is never dropped.
+/// [`continue_in`](Self::continue_in). An output that keeps a clone of its own capture is never dropped. An output that
+/// stores a handle of a peer keeps the connection of this peer open until it ends for another reason, even if the
+/// program drops all other handles.
 ///
-/// Dropping the last clone writes what is still in the buffer, and waits for at most 10 s for that. It reports no
+/// A [`Config`](super::Config) has a clone of its capture, and so has each peer until it ends. Dropping the last clone
+/// writes what is still in the buffer, and waits for at most 10 s for that. If a thread of a peer drops the last clone,
+/// [`Peer::wait_for_disconnect`](super::Peer::wait_for_disconnect) waits for that too. Dropping the last clone reports no
 /// error. To learn of errors, call [`flush`](Self::flush) first. A process that ends without dropping the last clone,
 /// or that is killed, loses up to a second of records.
 ///

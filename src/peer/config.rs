@@ -2,6 +2,8 @@
 
 pub(super) mod builder;
 
+use super::capture::Capture;
+use super::dag_view::DagView;
 use super::error::ConfigError;
 use super::listener::Listener;
 use super::rules::stall_rule::StallRule;
@@ -37,6 +39,8 @@ use std::{fmt, ops::Deref, sync::Arc};
 pub struct Config {
     settings: Arc<Settings>,
     listener: Arc<dyn Listener>,
+    dag: Option<Arc<dyn DagView>>,
+    capture: Option<Capture>,
 }
 
 impl Config {
@@ -72,7 +76,7 @@ impl Config {
     /// ```
     #[must_use]
     pub fn with_listener(&self, listener: impl Listener) -> Self {
-        Self { settings: Arc::clone(&self.settings), listener: Arc::new(listener) }
+        Self { listener: Arc::new(listener), ..self.clone() }
     }
 
     /// Returns a configuration of the same node with other stall rules, see
@@ -83,7 +87,7 @@ impl Config {
     /// [`ConfigError`] if a rule cannot be used.
     pub fn with_stall_rules(&self, rules: impl IntoIterator<Item = StallRule>) -> Result<Self, ConfigError> {
         let settings = self.settings.with_stall_rules(rules.into_iter().collect())?;
-        Ok(Self { settings: Arc::new(settings), listener: Arc::clone(&self.listener) })
+        Ok(Self { settings: Arc::new(settings), ..self.clone() })
     }
 
     /// The listener, see [`ConfigBuilder::listener`](crate::ConfigBuilder::listener).
@@ -94,6 +98,22 @@ impl Config {
 
     pub(super) fn listener_pointer(&self) -> &Arc<dyn Listener> {
         &self.listener
+    }
+
+    /// The view of the program's block DAG, if there is one, see [`ConfigBuilder::dag`](crate::ConfigBuilder::dag).
+    #[must_use]
+    pub fn dag(&self) -> Option<&dyn DagView> {
+        self.dag.as_deref()
+    }
+
+    pub(super) fn dag_pointer(&self) -> Option<&Arc<dyn DagView>> {
+        self.dag.as_ref()
+    }
+
+    /// The capture, see [`ConfigBuilder::capture`](crate::ConfigBuilder::capture).
+    #[must_use]
+    pub fn capture(&self) -> Option<&Capture> {
+        self.capture.as_ref()
     }
 
     pub(super) fn settings(&self) -> &Arc<Settings> {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 ///
 /// Peers call these methods on their own threads. A view that the rest of the program also uses can be an `Arc`.
 ///
+/// A peer drops its reference to the view when it ends, after the last callback. A view that stores a handle of a peer
+/// that uses it keeps the connection of this peer open until then, even if the program drops all other handles.
+///
 /// ```
 /// use kaspa_peer::wire::{Hash, Network};
 /// use kaspa_peer::{Config, DagView, Peer};

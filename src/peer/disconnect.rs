@@ -122,8 +122,13 @@ impl DisconnectReason {
         }
     }
 
-    pub(crate) fn io(operation: IoOperation, error: &io::Error) -> Self {
-        Self::Io { operation, kind: error.kind(), message: kept_text(&error.to_string()) }
+    /// Reading or writing failed. `error` is the result of `take_error`. If it has the message of a panic, the reason is
+    /// [`CallbackPanicked`](Self::CallbackPanicked).
+    pub(crate) fn io(operation: IoOperation, error: (io::ErrorKind, Result<String, String>)) -> Self {
+        match error {
+            (kind, Ok(text)) => Self::Io { operation, kind, message: kept_text(&text) },
+            (_, Err(message)) => Self::CallbackPanicked { message },
+        }
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -309,7 +314,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let text = "ä€".repeat(1000);
-        let reason = DisconnectReason::io(IoOperation::Read, &io::Error::other(text.clone()));
+        let reason = DisconnectReason::io(IoOperation::Read, (io::ErrorKind::Other, Ok(text.clone())));
         let DisconnectReason::Io { message, .. } = reason else { panic!("{reason}") };
         for kept in [message, kept_text(&text)] {
             assert!(kept.len() <= KEPT && kept.len() > KEPT - 4 && text.starts_with(&kept), "{}", kept.len());

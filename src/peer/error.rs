@@ -315,7 +315,8 @@ pub enum StartError {
     /// The address is a text that does not parse, see [`PeerAddress`](super::PeerAddress).
     #[error(transparent)]
     Address(#[from] ParseError),
-    /// The stream could not be set up.
+    /// The stream could not be set up: [`Stream::split`](super::Stream::split) returned this error, or a method of the
+    /// stream panicked. After a panic, the error has the message of the panic.
     #[error("the connection could not be set up: {0}")]
     Stream(io::Error),
     /// A thread could not be started: the process has too many threads, or too little memory for another stack.

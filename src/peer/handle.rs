@@ -155,11 +155,11 @@ impl Peer {
     }
 
     /// Returns whether the remote's selected tip is in our [`DagView`](crate::DagView). Returns `false` before the
-    /// remote's `version` has arrived.
+    /// remote's `version` has arrived. Also returns `false` after [`on_disconnect`](crate::Listener::on_disconnect) has
+    /// returned, because the peer does not keep the view any longer.
     #[must_use]
     pub fn is_selected_tip_known(&self) -> bool {
-        let tip = self.remote().map(|remote| remote.selected_tip);
-        tip.zip(self.settings().dag()).is_some_and(|(tip, dag)| dag.is_known(&tip))
+        self.remote().is_some_and(|remote| self.shared.dag.is_known(&remote.selected_tip))
     }
 
     /// Records what the remote's selected tip is, for [`Remote::selected_tip`](super::Remote::selected_tip). Nothing is

@@ -2,8 +2,8 @@
 
 use super::disconnect::kept_text;
 use std::any::Any;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{io, mem};
 
 /// Runs code of the program. Returns the message if it panics.
 ///
@@ -19,6 +19,26 @@ pub(super) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Drops a value of the program, whose destructor may panic. The panic is lost.
+///
+/// A thread that holds several such values drops each with a call of its own: if a second destructor panics while the
+/// panic of the first one unwinds, the process aborts.
+pub(super) fn drop_caught<T>(value: T) {
+    let _ = catch_panic(|| drop(value));
+}
+
+/// Returns the kind and the text of an error of a stream or an output of the program, and drops the error.
+///
+/// The text is `Err` with the message of the panic if the `Display` of the error panics. The error is dropped after
+/// that, because its destructor may panic too, and two panics at once abort the process. Therefore no other code of the
+/// program may run while the caller owns such an error, unless the caller catches its panics.
+pub(super) fn take_error(error: io::Error) -> (io::ErrorKind, Result<String, String>) {
+    let kind = error.kind();
+    let text = catch_panic(|| error.to_string());
+    drop_caught(error);
+    (kind, text)
+}
+
 /// The message of a panic, from the payload that `catch_unwind` returns. At most 512 bytes of it.
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
     kept_text(match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
@@ -32,6 +52,7 @@ pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use std::panic::panic_any;
+    use std::{error::Error, fmt};
 
     /// Panics when it is dropped, with a payload that does the same.
     struct PanicsOnDrop;
@@ -47,6 +68,34 @@ mod tests {
         assert_eq!(catch_panic(|| 7), Ok(7));
         assert_eq!(catch_panic(|| panic!("once")), Err::<(), _>("once".to_owned()));
         assert_eq!(catch_panic(|| panic!("{} times", 2)), Err::<(), _>("2 times".to_owned()));
+    }
+
+    /// An error whose text and whose destructor may panic.
+    #[derive(Debug)]
+    struct PanickingError {
+        display: bool,
+    }
+
+    impl fmt::Display for PanickingError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            assert!(!self.display, "displayed");
+            f.write_str("failed")
+        }
+    }
+
+    impl Error for PanickingError {}
+
+    impl Drop for PanickingError {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[test]
+    fn an_error_whose_text_and_destructor_panic_is_caught() {
+        let take = |display| take_error(io::Error::new(io::ErrorKind::BrokenPipe, PanickingError { display }));
+        assert_eq!(take(false), (io::ErrorKind::BrokenPipe, Ok("failed".to_owned())));
+        assert_eq!(take(true), (io::ErrorKind::BrokenPipe, Err("displayed".to_owned())));
     }
 
     #[test]

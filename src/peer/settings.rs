@@ -7,17 +7,16 @@ pub(super) use node::{Node, UserAgentPart};
 pub(super) use values::Values;
 pub use values::{CustomCommands, OversizeFrames};
 
-use super::capture::Capture;
-use super::dag_view::DagView;
 use super::error::ConfigError;
 use super::rules::deadlines::Timeouts;
 use super::rules::rate_limit::RateLimit;
 use super::rules::score::ScoreLimit;
 use super::rules::stall_rule::StallRule;
-use crate::wire::{Hash, Network, PayloadLimits, Services, SubnetworkId, UserAgent};
+use crate::wire::{Network, PayloadLimits, Services, SubnetworkId, UserAgent};
 use std::{fmt, sync::Arc, time::Duration};
 
-/// The settings of a node and of its peers: everything in a [`Config`](crate::Config) but the listener.
+/// The settings of a node and of its peers: everything in a [`Config`](crate::Config) but the listener, the view of the
+/// block DAG and the capture, which a peer does not keep after its end.
 ///
 /// A `Config` dereferences to its settings, and [`Peer::settings`](crate::Peer::settings) returns the settings with
 /// which a peer was started. Each method returns the value of one setting.
@@ -84,18 +83,9 @@ impl Settings {
         &self.values
     }
 
-    pub(super) fn dag_pointer(&self) -> Option<Arc<dyn DagView>> {
-        self.values.dag.clone()
-    }
-
     /// The timeouts that the deadlines of a peer need.
     pub(super) fn timeouts(&self) -> Timeouts {
         self.values.timeouts()
-    }
-
-    /// The selected tip of the program's block DAG; [`Hash::ZERO`] if there is no view of it.
-    pub(super) fn selected_tip(&self) -> Hash {
-        self.dag().map_or(Hash::ZERO, DagView::selected_tip)
     }
 
     /// The network of the node.
@@ -116,12 +106,6 @@ impl Settings {
         self.values.proxy.as_deref()
     }
 
-    /// The view of the program's block DAG, if there is one, see [`ConfigBuilder::dag`](crate::ConfigBuilder::dag).
-    #[must_use]
-    pub fn dag(&self) -> Option<&dyn DagView> {
-        self.values.dag.as_deref()
-    }
-
     /// The largest payload of each command, see
     /// [`ConfigBuilder::payload_limits`](crate::ConfigBuilder::payload_limits).
     #[must_use]
@@ -133,12 +117,6 @@ impl Settings {
     #[must_use]
     pub fn stall_rules(&self) -> &[StallRule] {
         &self.values.stall_rules
-    }
-
-    /// The capture, see [`ConfigBuilder::capture`](crate::ConfigBuilder::capture).
-    #[must_use]
-    pub fn capture(&self) -> Option<&Capture> {
-        self.values.capture.as_ref()
     }
 }
 

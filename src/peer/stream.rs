@@ -64,7 +64,9 @@ pub trait Stream {
     ///
     /// # Errors
     ///
-    /// If the stream cannot be split or set up. The peer is not started then.
+    /// If the stream cannot be split or set up. The peer is not started then, and its constructor returns
+    /// [`StartError::Stream`](super::StartError::Stream). The same happens if this method or
+    /// [`local_addr`](Self::local_addr) panics.
     fn split(self, write_timeout: Option<Duration>) -> io::Result<Halves>;
 
     /// The IP address and port of this side of the connection, which [`Peer::local_addr`](super::Peer::local_addr)

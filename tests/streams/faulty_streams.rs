@@ -3,14 +3,14 @@
 use crate::common::frames::message_of_size;
 use crate::common::local::{end_reason, is_callback_panic};
 use crate::common::recorder::Recorder;
-use crate::common::{DEADLINE, builder, version, wait_until};
+use crate::common::{BOTH, DEADLINE, builder, version, wait_until};
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use kaspa_peer::peer::{Halves, IoOperation, Stream};
 use kaspa_peer::testing::{ScriptedRemote, tcp_pair};
 use kaspa_peer::wire::{Command, FeeFilter, Frame, Network, VerAck};
-use kaspa_peer::{Config, DisconnectReason, Listener, Peer, StartError, WaitError};
+use kaspa_peer::{Config, Direction, DisconnectReason, Listener, Peer, StartError, WaitError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +45,58 @@ fn a_stream_that_cannot_be_split_is_closed_without_a_callback() {
         recorder.look(|record| {
             assert!(record.messages.is_empty() && record.written.is_empty() && record.disconnects.is_empty())
         });
+    }
+}
+
+/// The methods of a stream that panic, including its destructor.
+#[derive(Clone, Copy, PartialEq)]
+enum Panics {
+    LocalAddr,
+    Split,
+    Drop,
+}
+
+/// A stream that panics in one of its methods.
+struct PanickingStream(Panics);
+
+impl Stream for PanickingStream {
+    fn split(self, _: Option<Duration>) -> io::Result<Halves> {
+        let panics = self.0;
+        std::mem::forget(self);
+        assert!(panics != Panics::Split, "not split");
+        Ok(Halves::new(io::empty(), io::sink(), || {}))
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        assert!(self.0 != Panics::LocalAddr, "no address");
+        None
+    }
+}
+
+impl Drop for PanickingStream {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn a_panic_of_a_stream_becomes_the_error_of_the_constructor() {
+    let config = config(());
+    for (panics, address, expected) in [
+        (Panics::LocalAddr, "memory", "the connection could not be set up: the stream panicked: no address"),
+        (Panics::Split, "memory", "the connection could not be set up: the stream panicked: not split"),
+        (Panics::Drop, "127.0.0.1:99999", "127.0.0.1:99999"),
+    ] {
+        for direction in BOTH {
+            let stream = PanickingStream(panics);
+            let result = match direction {
+                Direction::Inbound => Peer::inbound(stream, address, &config),
+                Direction::Outbound => Peer::outbound(stream, address, &config),
+            };
+            let error = result.unwrap_err();
+            assert_eq!(matches!(error, StartError::Address(_)), panics == Panics::Drop, "{error:?}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod errors_that_panic;
 mod faulty_streams;
 mod memory_streams;
 mod resets;

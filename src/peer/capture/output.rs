@@ -3,7 +3,7 @@
 //! No lock is held while the thread writes, because the program's writer may be slow, block, or use the capture.
 
 use crate::peer::logging::CAPTURE;
-use crate::peer::panic::catch_panic;
+use crate::peer::panic::{catch_panic, drop_caught, take_error};
 use log::warn;
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -246,7 +246,7 @@ impl Shared {
                 batch = Vec::new();
             }
         }
-        let _ = catch_panic(|| drop(out));
+        drop_caught(out);
         self.state.lock().finished = true;
         self.progress.notify_all();
     }
@@ -285,10 +285,10 @@ impl Shared {
     }
 
     fn fail(&self, error: io::Error) {
-        // The text and the destructor are code of the program: they may panic, and may use the capture.
-        let kind = error.kind();
-        let text = catch_panic(|| error.to_string()).unwrap_or_else(|message| format!("its error panicked: {message}"));
-        let _ = catch_panic(|| drop(error));
+        // This runs the text and the destructor of the error, which are code of the program and may use the capture. So
+        // the state is not locked yet.
+        let (kind, text) = take_error(error);
+        let text = text.unwrap_or_else(|message| format!("its error panicked: {message}"));
         let mut state = self.state.lock();
         state.stopped = true;
         state.error = Some((kind, text.clone()));

@@ -36,6 +36,8 @@ pub struct ConfigBuilder {
     values: Values,
     user_agent: Vec<UserAgentPart>,
     listener: Arc<dyn Listener>,
+    dag: Option<Arc<dyn DagView>>,
+    capture: Option<Capture>,
 }
 
 impl fmt::Debug for ConfigBuilder {
@@ -47,7 +49,13 @@ impl fmt::Debug for ConfigBuilder {
 impl Config {
     /// Starts the configuration of a node of `network`.
     pub fn builder(network: Network) -> ConfigBuilder {
-        ConfigBuilder { values: Values::new(network), user_agent: Vec::new(), listener: Arc::new(()) }
+        ConfigBuilder {
+            values: Values::new(network),
+            user_agent: Vec::new(),
+            listener: Arc::new(()),
+            dag: None,
+            capture: None,
+        }
     }
 
     /// Returns a builder with the settings of this configuration. The builder describes another node: its peer ids
@@ -57,6 +65,8 @@ impl Config {
             values: self.settings.values().clone(),
             user_agent: self.settings.node().parts.clone(),
             listener: Arc::clone(&self.listener),
+            dag: self.dag.clone(),
+            capture: self.capture.clone(),
         }
     }
 }
@@ -131,7 +141,7 @@ impl ConfigBuilder {
     /// [`answer_selected_tip`](Self::answer_selected_tip). The listener must then not answer `getseltip` too: kaspad
     /// disconnects when it receives a second `selectedtip`.
     pub fn dag(mut self, dag: impl DagView) -> Self {
-        self.values.dag = Some(Arc::new(dag));
+        self.dag = Some(Arc::new(dag));
         self
     }
 
@@ -292,7 +302,7 @@ impl ConfigBuilder {
     /// The capture that records the traffic of the peers. The capture must be for the network of this node. Default:
     /// `None`.
     pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
-        self.values.capture = capture.into();
+        self.capture = capture.into();
         self
     }
 
@@ -315,7 +325,12 @@ impl ConfigBuilder {
     ///
     /// [`ConfigError`] for the first setting that cannot be used.
     pub fn build(self) -> Result<Config, ConfigError> {
-        let settings = Arc::new(Settings::new(self.values, self.user_agent)?);
-        Ok(Config { settings, listener: self.listener })
+        let Self { values, user_agent, listener, dag, capture } = self;
+        let settings = Arc::new(Settings::new(values, user_agent)?);
+        let node = settings.network();
+        if let Some(capture) = capture.as_ref().map(Capture::network).filter(|capture| *capture != node) {
+            return Err(ConfigError::CaptureNetwork { capture, node });
+        }
+        Ok(Config { settings, listener, dag, capture })
     }
 }

@@ -4,8 +4,8 @@ use crate::peer::disconnect::DisconnectReason;
 use crate::wire::{Command, FrameError, Message};
 use std::io;
 
-/// The callbacks of the program, as the threads of a connection call them. Each thread holds a reference, and nothing
-/// else of the connection does. So the callbacks, and the listener behind them, are dropped when the last thread exits.
+/// The callbacks of the program, as the threads of a connection call them. They are a part of
+/// [`Program`](super::program::Program), which is dropped when the last thread exits.
 ///
 /// The methods are those of `Listener`, which documents when they are called, on which thread, and in which order.
 pub(in crate::peer) trait Callbacks: Send + Sync {

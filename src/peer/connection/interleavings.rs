@@ -10,6 +10,7 @@
 use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
 use super::outbound::{MessageKind, Refused, Wait};
+use super::program::Program;
 use super::questions::Awaited;
 use super::shared::{Shared, WakeUps};
 use super::writer;
@@ -102,8 +103,9 @@ impl Callbacks for NoCallbacks {
 /// The real writer.
 fn start_writer(shared: &Arc<Shared>, wake_ups: WakeUps, socket: &Socket) -> JoinHandle<()> {
     let (shared, socket) = (Arc::clone(shared), socket.clone());
+    let program = Program { callbacks: Box::new(NoCallbacks), dag: None, capture: None };
     thread::spawn(move || {
-        writer::run_scheduled(&shared, &NoCallbacks, Box::new(socket), &wake_ups);
+        writer::run_scheduled(&shared, &program, Box::new(socket), &wake_ups);
         // After a write fails, the pinger ends the connection a moment later.
         shared.end(DisconnectReason::Local);
     })

@@ -4,11 +4,12 @@
 use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::outbound::MessageKind;
+use super::program::Program;
 use super::shared::{LAST_REJECT, Shared};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::{DisconnectReason, HandshakeError, IoOperation};
 use crate::peer::logging::{self, LIFE, RECEIVED, SENT};
-use crate::peer::panic::catch_panic;
+use crate::peer::panic::{catch_panic, take_error};
 use crate::peer::rules::handshake::Step;
 use crate::peer::rules::rate_limit::{Pace, Pacer};
 use crate::peer::settings::{CustomCommands, OversizeFrames};
@@ -33,10 +34,11 @@ const HANDSHAKE_PAYLOAD: u32 = 64 * 1024;
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads until the stream ends or fails, or the connection must end. Then ends the connection.
-pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, source: ReadHalf) {
+pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, source: ReadHalf) {
     let mut reader = Reader {
         shared,
-        callbacks,
+        program,
+        callbacks: &*program.callbacks,
         decoder: FrameDecoder::new(shared.settings().network())
             .with_limits(shared.settings().payload_limits().clone().at_most(HANDSHAKE_PAYLOAD)),
         source,
@@ -59,6 +61,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, callbacks: &dyn Callbacks, sour
 
 struct Reader<'a> {
     shared: &'a Arc<Shared>,
+    program: &'a Program,
     callbacks: &'a dyn Callbacks,
     decoder: FrameDecoder,
     source: ReadHalf,
@@ -110,7 +113,8 @@ impl Reader<'_> {
                     }
                 }
                 Err(error) => {
-                    return self.rejected().unwrap_or_else(|| DisconnectReason::io(IoOperation::Read, &error));
+                    let failed = DisconnectReason::io(IoOperation::Read, take_error(error));
+                    return self.rejected().unwrap_or(failed);
                 }
             }
             self.now = Instant::now();
@@ -182,7 +186,7 @@ impl Reader<'_> {
                     *completed = true;
                     frames += 1;
                     let (command, size) = (frame.command(), frame.size());
-                    if let Some(capture) = self.shared.settings().capture() {
+                    if let Some(capture) = &self.program.capture {
                         let header = frame.header(self.shared.settings().network());
                         capture.record(self.shared.id, Entry::Received(&header, frame.payload()));
                     }
@@ -206,7 +210,7 @@ impl Reader<'_> {
                         }
                         (Then::AnswerVersion { send_version }, Ok(message)) => {
                             self.callbacks.deliver(message);
-                            self.shared.answer_version(send_version)?;
+                            self.shared.answer_version(send_version, self.program)?;
                         }
                         (Then::Ignore, Ok(_)) => {}
                     }
@@ -231,7 +235,7 @@ impl Reader<'_> {
         let Some((command, _)) = self.decoder.announced() else { return Ok(()) };
         let Some((reject, reason)) = self.shared.state.lock().handshake.refuses(command) else { return Ok(()) };
         self.shared.received.add(command, HEADER_SIZE, clock);
-        self.shared.capture(Entry::Refused(&reason.to_string()));
+        self.program.record(self.shared.id, Entry::Refused(&reason.to_string()));
         self.callbacks.on_read(HEADER_SIZE, Ok(command));
         self.last_reject(&reject, &reason);
         Err(reason)
@@ -353,8 +357,10 @@ impl Reader<'_> {
             Message::Ping(ping) if self.shared.settings().automatic_pongs() => {
                 self.shared.answer(MessageKind::Answer, &Pong { nonce: ping.nonce })?;
             }
-            Message::GetSelectedTip(_) if self.shared.answers_selected_tip() => {
-                let hash = self.shared.settings().selected_tip();
+            Message::GetSelectedTip(_)
+                if self.program.dag.is_some() && self.shared.settings().answer_selected_tip() =>
+            {
+                let hash = self.program.selected_tip();
                 self.shared.answer(MessageKind::Answer, &SelectedTip { hash })?;
             }
             Message::Inv(inv) => self.shared.note_announced(&inv.items),
@@ -383,7 +389,7 @@ impl Reader<'_> {
     /// Handles a frame that could not be decoded. `size` is the number of its bytes that have been read.
     fn refuse(&mut self, size: usize, error: FrameError, clock: Stamp) -> ReadResult {
         self.shared.received.add_malformed(size, clock);
-        self.shared.capture(Entry::Refused(&error.to_string()));
+        self.program.record(self.shared.id, Entry::Refused(&error.to_string()));
         if self.handshake_done && self.tolerates(&error) {
             self.skipped = Some((error, size));
             if self.decoder.left_to_skip() == 0 {

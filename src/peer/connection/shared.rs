@@ -6,9 +6,9 @@
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
 use super::outbound::{EncodedFrame, MessageKind, Outbound, Refused, SMALL_FRAME, Wait};
+use super::program::DagOfHandles;
 use super::questions::Questions;
 use crate::peer::address::{Direction, PeerAddress};
-use crate::peer::capture::Entry;
 use crate::peer::disconnect::DisconnectReason;
 use crate::peer::error::QueueError;
 use crate::peer::locks::Mutex;
@@ -71,6 +71,7 @@ pub(in crate::peer) struct Shared {
     pub sent: Counters,
     pub state: Mutex<State>,
     pub score: Mutex<Score>,
+    pub dag: DagOfHandles,
     /// `None` after the end, so that a handle of an ended peer keeps little memory.
     clock: Mutex<Option<Box<Clock>>>,
     /// Called and dropped when the connection ends, so that a handle of an ended peer keeps no file descriptor open.
@@ -152,6 +153,7 @@ impl Shared {
             sent: Counters::default(),
             state: Mutex::new(state),
             score: Mutex::new(Score::new(half_life, Instant::now())),
+            dag: DagOfHandles::default(),
             clock: Mutex::new(Some(Box::new(Clock {
                 deadlines: Deadlines::new(settings.timeouts(), Instant::now()),
                 wake_at: None,
@@ -173,13 +175,6 @@ impl Shared {
 
     pub fn kept_by_receipts(&self) -> &Arc<KeptByReceipts> {
         &self.kept
-    }
-
-    /// Adds a record to the capture, if there is one.
-    pub fn capture(&self, entry: Entry<'_>) {
-        if let Some(capture) = self.settings().capture() {
-            capture.record(self.id, entry);
-        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -382,11 +377,6 @@ impl Shared {
         if let Some(remote) = &mut self.state.lock().remote {
             remote.selected_tip = tip;
         }
-    }
-
-    /// `true` if the library answers `getseltip` for the program.
-    pub fn answers_selected_tip(&self) -> bool {
-        self.settings().dag().is_some() && self.settings().answer_selected_tip()
     }
 
     pub fn offers(&self, services: Services) -> bool {

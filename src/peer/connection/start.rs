@@ -1,23 +1,29 @@
 //! Starts the three threads of a peer, or none of them, and runs the last callback.
 
-use super::callbacks::Callbacks;
 use super::lifecycle::THREADS;
+use super::program::Program;
 use super::shared::Shared;
 use super::{pinger, reader, writer};
 use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::DisconnectReason;
 use crate::peer::error::StartError;
+use crate::peer::locks::Mutex;
 use crate::peer::logging::LIFE;
-use crate::peer::panic::catch_panic;
+use crate::peer::panic::{catch_panic, drop_caught};
 use crate::peer::settings::Settings;
 use crate::peer::stream::{Halves, Stream};
 use log::{info, warn};
 use std::{io, sync::Arc, thread};
 
-type Body = Box<dyn FnOnce(&Arc<Shared>, &dyn Callbacks) + Send>;
+type Body = Box<dyn FnOnce(&Arc<Shared>, &Program) + Send>;
 
-/// Starts the threads on a stream. `callbacks` makes the callbacks, which each thread holds until it exits.
+/// Holds the body of a thread until the thread takes it out. A body holds a half of the program's stream, whose
+/// destructor may panic. `thread::Builder::spawn` drops its closure if it fails. So the closure holds only a reference to
+/// this, and `start` drops the body where it can catch the panic.
+type BodySlot = Arc<Mutex<Option<Body>>>;
+
+/// Starts the threads on a stream. `program` makes the parts of the program that each thread holds until it exits.
 ///
 /// # Errors
 ///
@@ -28,17 +34,25 @@ pub(in crate::peer) fn start(
     address: PeerAddress,
     direction: Direction,
     settings: &Arc<Settings>,
-    callbacks: impl FnOnce(&Arc<Shared>) -> Arc<dyn Callbacks>,
+    program: impl FnOnce(&Arc<Shared>) -> Program,
 ) -> Result<Arc<Shared>, StartError> {
     let attempt = writer::attempt_timeout(settings.write_timeout());
-    let local_addr = stream.local_addr();
-    let Halves { reader: source, writer: out, shutdown } = stream.split(attempt).map_err(StartError::Stream)?;
+    let local_addr = match catch_panic(|| stream.local_addr()) {
+        Ok(address) => address,
+        Err(message) => {
+            drop_caught(stream);
+            return Err(stream_panicked(&message));
+        }
+    };
+    let halves = catch_panic(|| stream.split(attempt)).map_err(|message| stream_panicked(&message))?;
+    let Halves { reader: source, writer: out, shutdown } = halves.map_err(StartError::Stream)?;
     let (mut shared, wake_ups) = Shared::new(Arc::clone(settings), direction, address, shutdown);
     shared.local_addr = local_addr;
     let shared = Arc::new(shared);
-    let callbacks = callbacks(&shared);
+    let program = Arc::new(program(&shared));
+    shared.dag.set(program.dag.clone());
     // The program's `DagView` runs here. A panic in it ends the connection, as a panic in a callback does.
-    match catch_panic(|| shared.send_first_version()) {
+    match catch_panic(|| shared.send_first_version(&program)) {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => {
             shared.end(reason);
@@ -48,61 +62,79 @@ pub(in crate::peer) fn start(
         }
     }
     let wake_pinger = wake_ups.pinger.clone();
-    let bodies: [(&'static str, &str, Body); THREADS] = [
-        ("pinger", "ping", Box::new(move |shared, _| pinger::run(shared, &wake_pinger))),
-        ("writer", "write", Box::new(move |shared, callbacks| writer::run(shared, callbacks, out, &wake_ups))),
-        ("reader", "read", Box::new(move |shared, callbacks| reader::run(shared, callbacks, source))),
+    let slot = |body: Body| -> BodySlot { Arc::new(Mutex::new(Some(body))) };
+    let bodies: [(&'static str, &str, BodySlot); THREADS] = [
+        ("pinger", "ping", slot(Box::new(move |shared, _| pinger::run(shared, &wake_pinger)))),
+        ("writer", "write", slot(Box::new(move |shared, program| writer::run(shared, program, out, &wake_ups)))),
+        ("reader", "read", slot(Box::new(move |shared, program| reader::run(shared, program, source)))),
     ];
-    for (started, (name, short, body)) in bodies.into_iter().enumerate() {
+    for (started, (name, short, body)) in bodies.iter().enumerate() {
         let thread =
             thread::Builder::new().name(format!("kpeer-{}-{short}", shared.id)).stack_size(settings.stack_size());
-        let of_thread = (Arc::clone(&shared), Arc::clone(&callbacks));
-        // A thread that cannot be started drops a half of the program's stream here, whose destructor may panic.
-        let spawned = catch_panic(|| spawn(thread, move || run(of_thread.0, of_thread.1, body)));
-        if let Err(error) = spawned.unwrap_or_else(|message| Err(io::Error::other(message))) {
+        let of_thread = (Arc::clone(&shared), Arc::clone(&program), Arc::clone(body));
+        if let Err(error) = spawn(thread, move || run(of_thread.0, of_thread.1, &of_thread.2)) {
             shared.lifecycle().cancel(THREADS - started);
             shared.end(DisconnectReason::Local);
+            for (_, _, body) in bodies.iter().skip(started) {
+                drop_body(body);
+            }
+            shared.dag.clear();
+            Program::release(program);
             shared.lifecycle().wait_until_finished(None);
             return Err(StartError::Thread { thread: name, error });
         }
     }
     let _ = catch_panic(|| info!(target: LIFE, "{shared}: connected"));
-    let _ = catch_panic(|| shared.capture(Entry::Connected(&shared.to_string())));
+    let _ = catch_panic(|| program.record(shared.id, Entry::Connected(&shared.to_string())));
+    // Released before the threads begin, so that the last of them drops the parts.
+    Program::release(program);
     shared.lifecycle().start();
     Ok(shared)
 }
 
+fn stream_panicked(message: &str) -> StartError {
+    StartError::Stream(io::Error::other(format!("the stream panicked: {message}")))
+}
+
 /// The outermost function of each of the three threads.
-fn run(shared: Arc<Shared>, callbacks: Arc<dyn Callbacks>, body: Body) {
+fn run(shared: Arc<Shared>, program: Arc<Program>, body: &Mutex<Option<Body>>) {
     let kept = Arc::clone(shared.kept_by_receipts());
     let lifecycle = &kept.lifecycle;
     lifecycle.identity().adopt_thread();
-    // The body drops its half of the program's stream, whose destructor may panic.
-    if lifecycle.wait_for_start()
-        && let Err(message) = catch_panic(|| body(&shared, &*callbacks))
-    {
-        shared.end(DisconnectReason::CallbackPanicked { message });
+    if lifecycle.wait_for_start() {
+        let body = body.lock().take();
+        // The body drops its half of the program's stream, whose destructor may panic.
+        if let Err(message) = catch_panic(|| body.map(|body| body(&shared, &program))) {
+            shared.end(DisconnectReason::CallbackPanicked { message });
+        }
+    } else {
+        drop_body(body);
     }
     if lifecycle.finish_callbacks() {
-        last_callback(&shared, &*callbacks);
+        last_callback(&shared, &program);
+        shared.dag.clear();
     }
-    // This may drop the program's listener and its `DagView`, whose destructors may panic. They are dropped one by one:
-    // two panics of destructors at once abort the process.
-    let dag = shared.settings().dag_pointer();
-    let _ = catch_panic(|| drop(callbacks));
-    let _ = catch_panic(|| drop(shared));
-    let _ = catch_panic(|| drop(dag));
+    // Everything is dropped before `thread_exits`, so that nothing of the program is left when `wait_until_finished`
+    // returns.
+    Program::release(program);
+    drop_caught(shared);
     lifecycle.thread_exits();
 }
 
+/// Drops the body of a thread that will not run it.
+fn drop_body(body: &Mutex<Option<Body>>) {
+    let body = body.lock().take();
+    drop_caught(body);
+}
+
 /// Calls `on_disconnect`. Runs on the last of the three threads, after all other callbacks.
-fn last_callback(shared: &Shared, callbacks: &dyn Callbacks) {
+fn last_callback(shared: &Shared, program: &Program) {
     // A thread of the program that ends the connection may not have come that far yet. The program must not find a
     // receipt without an outcome, or queue a message, after the last callback has begun.
     drop(shared.outbound().close());
     let reason = shared.end_reason();
-    let _ = catch_panic(|| shared.capture(Entry::Gone(&reason.to_string())));
-    if let Err(message) = catch_panic(|| callbacks.on_disconnect(&reason)) {
+    let _ = catch_panic(|| program.record(shared.id, Entry::Gone(&reason.to_string())));
+    if let Err(message) = catch_panic(|| program.callbacks.on_disconnect(&reason)) {
         let _ = catch_panic(|| warn!(target: LIFE, "{shared}: on_disconnect panicked: {message}"));
     }
 }
@@ -122,6 +154,7 @@ mod tests {
     use std::cell::Cell;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::panic::panic_any;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -154,12 +187,27 @@ mod tests {
         }
     }
 
-    /// A half of a stream that ends at once and panics when it is dropped.
-    struct PanicsOnDrop;
+    /// A half of a stream that ends at once, and whose destructor takes a while and panics. So does the destructor of the
+    /// value with which it panics. The counter, if any, is the number of halves that are dropped.
+    #[derive(Default)]
+    struct PanicsOnDrop(Option<Arc<AtomicUsize>>);
 
     impl Drop for PanicsOnDrop {
         fn drop(&mut self) {
-            panic!("dropped");
+            // A constructor that does not wait for this destructor returns meanwhile.
+            thread::sleep(Duration::from_millis(50));
+            if let Some(dropped) = self.0.take() {
+                dropped.fetch_add(1, Ordering::SeqCst);
+            }
+            panic_any(PayloadPanics);
+        }
+    }
+
+    struct PayloadPanics;
+
+    impl Drop for PayloadPanics {
+        fn drop(&mut self) {
+            panic!("the payload of a panic is dropped");
         }
     }
 
@@ -183,11 +231,32 @@ mod tests {
     fn a_stream_whose_halves_panic_when_they_are_dropped_does_not_keep_the_peer() {
         let calls = Arc::new(Calls::default());
         let config = Config::builder(Network::Simnet).listener(calls.clone()).build().unwrap();
-        let peer = Peer::outbound(Halves::new(PanicsOnDrop, PanicsOnDrop, || {}), "memory", &config).unwrap();
+        let peer =
+            Peer::outbound(Halves::new(PanicsOnDrop::default(), PanicsOnDrop::default(), || {}), "memory", &config)
+                .unwrap();
         let reason = peer.wait_for_disconnect_timeout(Duration::from_secs(60)).unwrap();
         let expected = HandshakeError::RemoteClosed { inside_frame: false };
         assert_eq!(reason, DisconnectReason::Handshake(expected));
         assert_eq!(calls.0.load(Ordering::SeqCst), 1, "on_disconnect");
+    }
+
+    #[test]
+    fn if_a_thread_cannot_be_started_both_halves_are_dropped_and_their_panics_do_not_hide_the_error_of_the_system() {
+        for left in 0..THREADS {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let half = || PanicsOnDrop(Some(Arc::clone(&dropped)));
+            let config = Config::builder(Network::Simnet).build().unwrap();
+            THREADS_LEFT.set(left);
+            let result = Peer::inbound(Halves::new(half(), half(), || {}), "memory", &config);
+            THREADS_LEFT.set(usize::MAX);
+            let Err(StartError::Thread { error, .. }) = result else { panic!("{result:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+            assert_eq!(
+                dropped.load(Ordering::SeqCst),
+                2,
+                "halves dropped when the constructor returns, {left} threads"
+            );
+        }
     }
 
     /// A reader that never waits.

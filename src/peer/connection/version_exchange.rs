@@ -3,29 +3,30 @@
 //! `rules::handshake` decides which messages the remote may send, and when.
 
 use super::outbound::MessageKind;
+use super::program::Program;
 use super::shared::{Shared, State};
 use crate::peer::address::Direction;
 use crate::peer::disconnect::DisconnectReason;
 use crate::peer::stats::Remote;
-use crate::wire::{NetAddress, VerAck, Version};
+use crate::wire::{Hash, NetAddress, VerAck, Version};
 use std::net::Ipv6Addr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Shared {
     /// Sends our `version` if this side dialled. Called before any thread starts, so that nothing can be sent before
     /// it.
-    pub fn send_first_version(&self) -> Result<(), DisconnectReason> {
+    pub fn send_first_version(&self, program: &Program) -> Result<(), DisconnectReason> {
         match self.direction {
-            Direction::Outbound => self.answer(MessageKind::Handshake, &self.version()),
+            Direction::Outbound => self.answer(MessageKind::Handshake, &self.version(program.selected_tip())),
             Direction::Inbound => Ok(()),
         }
     }
 
     /// Answers the remote's `version`: queues our `version` if it was not sent yet, and our `verack`, and releases the
     /// messages that wait for the handshake.
-    pub fn answer_version(&self, send_version: bool) -> Result<(), DisconnectReason> {
+    pub fn answer_version(&self, send_version: bool, program: &Program) -> Result<(), DisconnectReason> {
         if send_version {
-            self.answer(MessageKind::Handshake, &self.version())?;
+            self.answer(MessageKind::Handshake, &self.version(program.selected_tip()))?;
         }
         self.answer(MessageKind::Handshake, &VerAck)?;
         self.outbound().release_held();
@@ -33,7 +34,7 @@ impl Shared {
     }
 
     /// Our `version` message, with a new nonce by which this node detects a connection to itself.
-    fn version(&self) -> Version {
+    fn version(&self, selected_tip: Hash) -> Version {
         let settings = self.settings();
         Version {
             protocol_version: settings.protocol_version(),
@@ -44,7 +45,7 @@ impl Shared {
             sender: NetAddress { services: settings.services(), ip: Ipv6Addr::UNSPECIFIED, port: 0 },
             nonce: settings.node().new_nonce(),
             user_agent: settings.user_agent().clone(),
-            selected_tip: settings.selected_tip(),
+            selected_tip,
             relay_transactions: settings.relay_transactions(),
         }
     }

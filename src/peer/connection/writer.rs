@@ -8,12 +8,13 @@ use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::frame_sizes::{FrameList, Frames};
 use super::outbound::Idle;
+use super::program::Program;
 use super::shared::{Shared, WakeUps};
 use crate::peer::capture::Entry;
 use crate::peer::disconnect::{DisconnectReason, IoOperation};
 use crate::peer::locks::yield_now;
 use crate::peer::logging::{self, SENT};
-use crate::peer::panic::catch_panic;
+use crate::peer::panic::{catch_panic, take_error};
 use crate::peer::stream;
 use crate::wire::{Command, HEADER_SIZE};
 use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select};
@@ -41,13 +42,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Writes until the connection ends.
-pub(in crate::peer) fn run(
-    shared: &Arc<Shared>,
-    callbacks: &dyn Callbacks,
-    out: Box<dyn Write + Send>,
-    wake_ups: &WakeUps,
-) {
-    let mut writer = Writer { shared, callbacks, out };
+pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, out: Box<dyn Write + Send>, wake_ups: &WakeUps) {
+    let mut writer = Writer { shared, program, callbacks: &*program.callbacks, out };
     if let Err(message) = catch_panic(|| writer.serve(|timers| wait(shared, wake_ups, timers))) {
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
@@ -75,11 +71,11 @@ fn wait(shared: &Shared, wake_ups: &WakeUps, Timers { trickle, release }: Timers
 #[cfg(all(test, shuttle))]
 pub(in crate::peer) fn run_scheduled(
     shared: &Arc<Shared>,
-    callbacks: &dyn Callbacks,
+    program: &Program,
     out: Box<dyn Write + Send>,
     wake_ups: &WakeUps,
 ) {
-    let mut writer = Writer { shared, callbacks, out };
+    let mut writer = Writer { shared, program, callbacks: &*program.callbacks, out };
     writer.serve(|_| {
         loop {
             if shared.ended().is_some() {
@@ -96,6 +92,7 @@ pub(in crate::peer) fn run_scheduled(
 
 struct Writer<'a> {
     shared: &'a Arc<Shared>,
+    program: &'a Program,
     callbacks: &'a dyn Callbacks,
     out: Box<dyn Write + Send>,
 }
@@ -216,12 +213,14 @@ impl Writer<'_> {
                 break Ok(());
             }
         };
-        result.map_err(|error| {
+        let Err(error) = result else { return Ok(()) };
+        // The panic of a callback is caught before the error is dropped, see `take_error`.
+        let reported = catch_panic(|| {
             for (command, frame) in unreported {
                 self.callbacks.on_write(command, frame.len(), Some(&error));
             }
-            self.failed(&error)
-        })
+        });
+        Err(self.failed(error, reported))
     }
 
     /// Writes and flushes at least one byte. Returns the number of bytes written.
@@ -303,25 +302,30 @@ impl Writer<'_> {
             if logging::messages() {
                 logging::sent(&**self.shared, command, frame);
             }
-            self.shared.capture(Entry::Sent(frame));
+            self.program.record(self.shared.id, Entry::Sent(frame));
             self.callbacks.on_write(command, frame.len(), None);
         }
     }
 
-    fn failed(&self, error: &io::Error) -> Done {
-        match self.shared.settings().write_timeout() {
-            // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
-            // already ended, the call of `end` below has no effect.
-            Some(limit) if stream::can_be_repeated(error, limit, Some(limit)) => {
-                self.shared.end(DisconnectReason::WriteStalled { limit });
-            }
-            _ if self.shared.ended().is_none() => {
-                debug!(target: SENT, "{}: writing failed: {error}", self.shared);
-                let reason = DisconnectReason::io(IoOperation::Write, error);
-                let until = Instant::now() + READ_AFTER_WRITE_ERROR;
-                self.shared.with_deadlines(|deadlines| deadlines.end_at(until, reason));
-            }
-            _ => {}
+    /// Ends the connection after a write failed with `error`, now or a moment later. `reported` has the message of the
+    /// panic if `on_write` panicked when it was called with the error.
+    fn failed(&self, error: io::Error, reported: Result<(), String>) -> Done {
+        let limit = self.shared.settings().write_timeout();
+        // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has already
+        // ended, the calls of `end` below have no effect.
+        let stalled = limit.filter(|limit| stream::can_be_repeated(&error, *limit, Some(*limit)));
+        let failed = DisconnectReason::io(IoOperation::Write, take_error(error));
+        let reason = match (reported, stalled) {
+            (Err(message), _) => DisconnectReason::CallbackPanicked { message },
+            (Ok(()), Some(limit)) => DisconnectReason::WriteStalled { limit },
+            (Ok(()), None) => failed,
+        };
+        if !matches!(reason, DisconnectReason::Io { .. }) {
+            self.shared.end(reason);
+        } else if self.shared.ended().is_none() {
+            debug!(target: SENT, "{}: {reason}", self.shared);
+            let until = Instant::now() + READ_AFTER_WRITE_ERROR;
+            self.shared.with_deadlines(|deadlines| deadlines.end_at(until, reason));
         }
         Done
     }

@@ -2,11 +2,12 @@
 
 use crate::peer::address::{Direction, PeerAddress};
 use crate::peer::config::Config;
-use crate::peer::connection::{self, callbacks::Callbacks, shared::Shared};
+use crate::peer::connection::{self, callbacks::Callbacks, program::Program, shared::Shared};
 use crate::peer::disconnect::DisconnectReason;
 use crate::peer::error::StartError;
 use crate::peer::handle::Peer;
 use crate::peer::listener::Listener;
+use crate::peer::panic::drop_caught;
 use crate::peer::stream::Stream;
 use crate::wire::{Command, FrameError, Message, ParseError};
 use std::{io, sync::Arc};
@@ -39,7 +40,7 @@ impl Peer {
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
         config: &Config,
     ) -> Result<Self, StartError> {
-        start(stream, address.try_into().map_err(Into::into)?, Direction::Inbound, config)
+        start(stream, address.try_into().map_err(Into::into), Direction::Inbound, config)
     }
 
     /// Starts a peer on a connection that this side made, for example through a proxy. To dial directly, use
@@ -57,16 +58,29 @@ impl Peer {
         address: impl TryInto<PeerAddress, Error: Into<ParseError>>,
         config: &Config,
     ) -> Result<Self, StartError> {
-        start(stream, address.try_into().map_err(Into::into)?, Direction::Outbound, config)
+        start(stream, address.try_into().map_err(Into::into), Direction::Outbound, config)
     }
 }
 
-fn start(stream: impl Stream, address: PeerAddress, direction: Direction, config: &Config) -> Result<Peer, StartError> {
-    let callbacks = |shared: &Arc<Shared>| -> Arc<dyn Callbacks> {
-        let (listener, peer) = (Arc::clone(config.listener_pointer()), Peer::uncounted(Arc::clone(shared)));
-        Arc::new(ListenerOfPeer { listener, peer })
+fn start(
+    stream: impl Stream,
+    address: Result<PeerAddress, ParseError>,
+    direction: Direction,
+    config: &Config,
+) -> Result<Peer, StartError> {
+    let address = match address {
+        Ok(address) => address,
+        Err(error) => {
+            drop_caught(stream);
+            return Err(StartError::Address(error));
+        }
     };
-    connection::start::start(stream, address, direction, config.settings(), callbacks).map(Peer::first)
+    let program = |shared: &Arc<Shared>| {
+        let (listener, peer) = (Arc::clone(config.listener_pointer()), Peer::uncounted(Arc::clone(shared)));
+        let callbacks = Box::new(ListenerOfPeer { listener, peer });
+        Program { callbacks, dag: config.dag_pointer().cloned(), capture: config.capture().cloned() }
+    };
+    connection::start::start(stream, address, direction, config.settings(), program).map(Peer::first)
 }
 
 /// A listener, and the handle that its callbacks get.

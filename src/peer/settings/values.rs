@@ -1,8 +1,6 @@
 //! The values of the settings: their defaults, and the check that they can be used.
 
 use crate::peer::address::proxy_host;
-use crate::peer::capture::Capture;
-use crate::peer::dag_view::DagView;
 use crate::peer::error::ConfigError;
 use crate::peer::rules::deadlines::Timeouts;
 use crate::peer::rules::rate_limit::RateLimit;
@@ -52,7 +50,6 @@ pub(in crate::peer) struct Values {
     pub protocol_version: i32,
     pub relay_transactions: bool,
     pub proxy: Option<String>,
-    pub dag: Option<Arc<dyn DagView>>,
     pub automatic_pongs: bool,
     pub answer_selected_tip: bool,
     pub custom_commands: CustomCommands,
@@ -71,7 +68,6 @@ pub(in crate::peer) struct Values {
     pub known_inventory: usize,
     pub inventory_queue: usize,
     pub stack_size: usize,
-    pub capture: Option<Capture>,
     pub rate_limit: Option<RateLimit>,
     pub score_limit: Option<ScoreLimit>,
 }
@@ -86,7 +82,6 @@ impl Values {
             protocol_version: PROTOCOL_VERSION,
             relay_transactions: true,
             proxy: None,
-            dag: None,
             automatic_pongs: true,
             answer_selected_tip: true,
             custom_commands: CustomCommands::default(),
@@ -105,7 +100,6 @@ impl Values {
             known_inventory: 1000,
             inventory_queue: 500_000,
             stack_size: 256 * 1024,
-            capture: None,
             rate_limit: None,
             score_limit: None,
         }
@@ -170,9 +164,6 @@ impl Values {
         }
         if self.score_limit.is_some_and(|limit| limit.threshold == 0) {
             return Err(ConfigError::ZeroLimit("a score limit's threshold"));
-        }
-        if let Some(capture) = self.capture.as_ref().map(Capture::network).filter(|capture| *capture != self.network) {
-            return Err(ConfigError::CaptureNetwork { capture, node: self.network });
         }
         Ok(())
     }
