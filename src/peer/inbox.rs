@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Snapshot, State};
 use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 use std::{fmt, io, sync::Arc};
 
@@ -49,6 +50,11 @@ const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
 pub struct Inbox {
     shared: Arc<Shared>,
 }
+
+/// A panic in the program's code cannot leave an inbox in an inconsistent state, because the inbox holds no lock while
+/// it runs code of the program.
+impl UnwindSafe for Inbox {}
+impl RefUnwindSafe for Inbox {}
 
 struct Shared {
     state: Mutex<State>,
