@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::{
     fmt,
     io::{self, Write},
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -110,6 +111,11 @@ use std::{
 pub struct Capture {
     inner: Arc<Inner>,
 }
+
+/// A panic in the program's code cannot leave a capture in an inconsistent state. The library holds no lock of the
+/// capture while it runs code of the program, and a capture whose output panics stops.
+impl UnwindSafe for Capture {}
+impl RefUnwindSafe for Capture {}
 
 struct Inner {
     network: Network,

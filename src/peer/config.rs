@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::listener::Listener;
 use super::rules::stall_rule::StallRule;
 use super::settings::Settings;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{fmt, ops::Deref, sync::Arc};
 
 /// The configuration of a node: its `version` message, its listener, and the settings of its peers. Cloning is cheap,
@@ -42,6 +43,11 @@ pub struct Config {
     dag: Option<Arc<dyn DagView>>,
     capture: Option<Capture>,
 }
+
+/// A panic in the program's code cannot leave a configuration in an inconsistent state, because the library holds
+/// none of its locks while it runs code of the program.
+impl UnwindSafe for Config {}
+impl RefUnwindSafe for Config {}
 
 impl Config {
     /// Returns a configuration of the same node with another listener, for a connection whose callbacks need data of

@@ -2,6 +2,7 @@
 
 mod state;
 
+use super::connection::thread_identity::PeerIdentity;
 use super::disconnect::DisconnectReason;
 use super::error::{WaitError, WaitedFor};
 use super::handle::Peer;
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use state::{Snapshot, State};
 use std::collections::{VecDeque, vec_deque};
 use std::iter::FusedIterator;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 use std::{fmt, io, sync::Arc};
 
@@ -48,6 +50,11 @@ const DEFAULT_LIMIT: usize = 32 * 1024 * 1024;
 pub struct Inbox {
     shared: Arc<Shared>,
 }
+
+/// A panic in the program's code cannot leave an inbox in an inconsistent state, because the inbox holds no lock while
+/// it runs code of the program.
+impl UnwindSafe for Inbox {}
+impl RefUnwindSafe for Inbox {}
 
 struct Shared {
     state: Mutex<State>,
@@ -122,7 +129,8 @@ impl Inbox {
     /// # Errors
     ///
     /// [`WaitError::Timeout`] after `timeout`; [`WaitError::Closed`] once the connection has ended and the inbox holds
-    /// no such message; [`WaitError::InCallback`] in a callback of the peer.
+    /// no such message; [`WaitError::InCallback`] in a callback of the peer. Before the first message has arrived, the
+    /// inbox may not know its peer, so a wait in a callback of any peer returns `InCallback`.
     pub fn wait_for<M: Payload>(&self, timeout: Duration) -> Result<M, WaitError> {
         let message = self.wait_for_command(M::COMMAND, timeout)?;
         // Only a message of another type is an error, and this is none.
@@ -254,8 +262,12 @@ impl Inbox {
 
     fn lock_to_wait(&self) -> Result<MutexGuard<'_, State>, WaitError> {
         let state = self.shared.state.lock();
-        if let Some(peer) = state.peer {
-            peer.check_not_current()?;
+        match state.peer {
+            Some(peer) => peer.check_not_current()?,
+            // A listener of the program that contains this inbox may wait before it has passed on a message. The inbox
+            // does not know its peer then, so it refuses to wait on the threads of all peers.
+            None if state.ended.is_none() => PeerIdentity::check_none_is_current()?,
+            None => {}
         }
         Ok(state)
     }

@@ -94,9 +94,13 @@ impl Receipt {
     /// Returns a channel for `select!`. The channel receives `()` when the message is written, and is disconnected when
     /// it is certain that the message will not be written.
     ///
-    /// Each call makes a new channel of capacity 1. Do not wait for the channel in a callback of the same peer, because
-    /// the message may not be written before the callback returns. [`wait`](Self::wait) returns an error in this case,
-    /// but a channel cannot.
+    /// Each receiver gets one value. The first 16 calls for a message that is not written yet make a new channel each.
+    /// Later calls return receivers of shared channels, so that a program can call this method for each `select!` of a
+    /// loop. A receiver of a shared channel that takes a second value takes it from another one, so take one value from
+    /// a receiver.
+    ///
+    /// Do not wait for the channel in a callback of the same peer, because the message may not be written before the
+    /// callback returns. [`wait`](Self::wait) returns an error in this case, but a channel cannot.
     #[must_use]
     pub fn receiver(&self) -> Receiver<()> {
         self.progress().channel(self.position)

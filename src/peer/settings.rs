@@ -13,6 +13,7 @@ use super::rules::rate_limit::RateLimit;
 use super::rules::score::ScoreLimit;
 use super::rules::stall_rule::StallRule;
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId, UserAgent};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// The settings of a node and of its peers: everything in a [`Config`](crate::Config) but the listener, the view of the
@@ -52,6 +53,11 @@ pub struct Settings {
     node: Arc<Node>,
     values: Values,
 }
+
+/// A panic in the program's code cannot leave settings in an inconsistent state, because the library holds none of
+/// their locks while it runs code of the program.
+impl UnwindSafe for Settings {}
+impl RefUnwindSafe for Settings {}
 
 impl Settings {
     /// The settings of a new node.

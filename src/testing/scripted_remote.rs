@@ -6,6 +6,8 @@ mod sending;
 use super::frame_buffer::FrameBuffer;
 use super::{RemoteStream, ScriptError};
 use crate::wire::{Network, UserAgent, VerAck, Version};
+use rand::TryRng;
+use rand::rngs::SysRng;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread;
@@ -114,7 +116,9 @@ impl ScriptedRemote<TcpStream> {
     /// a new nonce and the current time. Change it with struct update syntax.
     #[must_use]
     pub fn version() -> Version {
-        Version { user_agent: UserAgent::from_bytes("/scripted-remote:1.0/"), ..Version::new(rand::random()) }
+        // If the system has no random number, any nonce but that of the node is as good.
+        let nonce = SysRng.try_next_u64().unwrap_or(0x5c41_97ed);
+        Version { user_agent: UserAgent::from_bytes("/scripted-remote:1.0/"), ..Version::new(nonce) }
     }
 }
 

@@ -165,6 +165,12 @@ fn handles_can_be_used_after_a_caught_panic() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
     safe::<Peer>();
     safe::<Receipt>();
+    safe::<Config>();
+    safe::<ConfigBuilder>();
+    safe::<Settings>();
+    safe::<Inbox>();
+    safe::<Capture>();
+    safe::<Event>();
 }
 
 #[test]

@@ -77,6 +77,35 @@ fn an_inbox_refuses_to_wait_in_every_callback_of_its_peer() {
 }
 
 #[test]
+fn a_listener_that_contains_an_inbox_cannot_wait_before_it_passes_on_a_message() {
+    let listener = Waits::default();
+    assert!(listener.inbox.set(Inbox::new()).is_ok());
+    let (peer, mut remote) =
+        connect_remote(Direction::Inbound, &builder().listener(listener.clone()).build().unwrap()).unwrap();
+    remote.shake_hands().unwrap();
+    peer.wait_for_handshake().unwrap();
+    peer.disconnect();
+    end_reason(&peer);
+    let results = listener.results.lock().clone();
+    assert!(results.len() == 5 && results.values().all(|result| *result == Err(WaitError::InCallback)), "{results:?}");
+}
+
+#[test]
+fn a_callback_can_use_the_inbox_of_another_peer() {
+    let inbox = Inbox::new();
+    let (_other, mut sender) = connected_peer_with(inbox.clone(), builder());
+    // After this message, the inbox knows its peer.
+    sender.send(&SendHeaders).unwrap();
+    inbox.wait_for::<SendHeaders>(DEADLINE).unwrap();
+    let (result, results) = bounded(1);
+    let listener = on_fee_filter(move |_| result.send(inbox.wait_for::<FeeFilter>(DEADLINE)).unwrap());
+    let (_peer, mut remote) = connected_peer_with(listener, builder());
+    remote.send(&FEE_FILTER).unwrap();
+    sender.send(&FEE_FILTER).unwrap();
+    assert_eq!(results.recv_timeout(DEADLINE).unwrap(), Ok(FEE_FILTER));
+}
+
+#[test]
 fn a_call_that_would_queue_and_wait_queues_nothing_in_a_callback() {
     let (sender, results) = bounded(2);
     let listener = on_fee_filter(move |peer| {

@@ -2,8 +2,9 @@
 
 use crate::common::local::connected_peer;
 use crate::common::{DEADLINE, builder};
-use kaspa_peer::Peer;
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::{Frame, GetAddr, GetSelectedTip, Network, Ping, Pong, SendHeaders, TimedAddress};
+use kaspa_peer::{Config, Peer};
 use std::cell::RefCell;
 use std::thread;
 
@@ -19,6 +20,8 @@ impl Drop for CallsOnDrop {
         peer.ping_timeout(DEADLINE).unwrap();
         assert!(peer.ask(&GetSelectedTip, std::time::Duration::ZERO).is_err());
         assert!(peer.stats().handshake_done);
+        Config::builder(Network::Simnet).build().unwrap();
+        let _ = ScriptedRemote::version();
         peer.disconnect();
         peer.wait_for_disconnect().unwrap();
     }
@@ -34,8 +37,11 @@ fn a_peer_can_be_used_in_the_destructor_of_a_thread_local_value() {
     let peer = local.peer.clone();
     let thread = thread::spawn(move || {
         VALUE.with_borrow_mut(|value| value.0 = Some(peer.clone()));
-        // Makes this library's own thread-local values after the one above, so that they are destroyed before it.
+        // Makes the thread-local values of this library and of `rand` after the one above, so that they are destroyed
+        // before it.
         peer.queue_message(&GetAddr::all()).unwrap();
+        Config::builder(Network::Simnet).build().unwrap();
+        let _ = ScriptedRemote::version();
     });
     loop {
         if let kaspa_peer::wire::Message::Ping(Ping { nonce }) = remote.next_message().unwrap() {

@@ -10,6 +10,7 @@ use crate::peer::rules::score::ScoreLimit;
 use crate::peer::rules::stall_rule::StallRule;
 use crate::peer::settings::{CustomCommands, OversizeFrames, Settings, UserAgentPart, Values};
 use crate::wire::{Network, PayloadLimits, Services, SubnetworkId};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// Collects the settings of a [`Config`]. Every setting has a default, given in the documentation of its method.
@@ -39,6 +40,11 @@ pub struct ConfigBuilder {
     dag: Option<Arc<dyn DagView>>,
     capture: Option<Capture>,
 }
+
+/// A panic in the program's code cannot leave a builder in an inconsistent state, because the library holds none of its
+/// locks while it runs code of the program.
+impl UnwindSafe for ConfigBuilder {}
+impl RefUnwindSafe for ConfigBuilder {}
 
 impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,9 +5,13 @@
 //! connection has ended and the final count is below its position. The count only grows and does not change after the
 //! end, so every receipt has one outcome.
 
+mod channels;
+
 use crate::peer::locks::{Condvar, Mutex, MutexGuard};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use channels::Channels;
+use crossbeam_channel::{Receiver, bounded};
 use std::{
+    mem,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -38,7 +42,7 @@ struct State {
     closed: bool,
     /// The lowest position that a thread waits for; 0 if none does. The writer wakes nobody before it is reached.
     wake_at: u64,
-    channels: Vec<(u64, Sender<()>)>,
+    channels: Channels,
 }
 
 impl State {
@@ -99,19 +103,9 @@ impl SendProgress {
             return;
         }
         let written = state.written;
-        state.wake_at = 0;
-        let mut lost = Vec::new();
-        for (position, channel) in std::mem::take(&mut state.channels) {
-            if position <= written {
-                // The channel has capacity 1 and only one value is ever sent, so this cannot fail for lack of room.
-                let _ = channel.try_send(());
-            } else if is_final {
-                lost.push(channel);
-            } else {
-                state.wake_at(position);
-                state.channels.push((position, channel));
-            }
-        }
+        state.channels.send_written(written);
+        let lost = if is_final { mem::take(&mut state.channels) } else { Channels::default() };
+        state.wake_at = state.channels.lowest().unwrap_or(0);
         drop(state);
         // Dropping the senders disconnects the channels, outside the lock.
         drop(lost);
@@ -146,17 +140,17 @@ impl SendProgress {
     /// A channel that receives `()` when the message at `position` is written. If the message will never be written,
     /// the channel is disconnected.
     pub fn channel(&self, position: u64) -> Receiver<()> {
-        let (sender, receiver) = bounded(1);
         let mut state = self.state.lock();
-        match state.outcome(position) {
-            Outcome::Waiting => {
-                state.wake_at(position);
-                state.channels.push((position, sender));
-            }
-            Outcome::Written => {
-                let _ = sender.try_send(());
-            }
-            Outcome::NotWritten => {}
+        let outcome = state.outcome(position);
+        if outcome == Outcome::Waiting {
+            state.wake_at(position);
+            return state.channels.receiver(position);
+        }
+        drop(state);
+        let (sender, receiver) = bounded(1);
+        if outcome == Outcome::Written {
+            // The channel has room for one value, so this cannot fail.
+            let _ = sender.try_send(());
         }
         receiver
     }

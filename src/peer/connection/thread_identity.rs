@@ -31,6 +31,11 @@ impl PeerIdentity {
         CURRENT.get() == Some(self)
     }
 
+    /// Returns an error if this thread is a thread of any peer.
+    pub fn check_none_is_current() -> Result<(), WaitError> {
+        if CURRENT.get().is_some() { Err(WaitError::InCallback) } else { Ok(()) }
+    }
+
     pub fn check_not_current(self) -> Result<(), WaitError> {
         if self.is_current() { Err(WaitError::InCallback) } else { Ok(()) }
     }

@@ -1,7 +1,11 @@
 //! The nonces of a node's `version` messages, by which it detects a connection to itself.
 
-use rand::{Rng, rngs::StdRng};
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// How many nonces are remembered, as in the original.
 const REMEMBERED: usize = 50;
@@ -16,7 +20,10 @@ pub(in crate::peer) struct Nonces {
 
 impl Nonces {
     pub fn new() -> Self {
-        Self { rng: rand::make_rng(), sent: VecDeque::with_capacity(REMEMBERED) }
+        // The seed comes from the operating system. The generator that `rand` keeps for each thread panics in the
+        // destructor of a thread-local value.
+        let rng = StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(seed_without_system()));
+        Self { rng, sent: VecDeque::with_capacity(REMEMBERED) }
     }
 
     /// Returns a new nonce for a `version`, and remembers it.
@@ -45,9 +52,24 @@ impl Nonces {
     }
 }
 
+/// A seed for a system that cannot generate random numbers. It is different at each call and in each process, but can be
+/// guessed.
+fn seed_without_system() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let mut hasher = DefaultHasher::new();
+    (SystemTime::now(), std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds_are_different_without_the_system_too() {
+        let seeds: std::collections::HashSet<u64> = (0..1000).map(|_| seed_without_system()).collect();
+        assert_eq!(seeds.len(), 1000);
+    }
 
     #[test]
     fn the_last_fifty_nonces_are_remembered() {

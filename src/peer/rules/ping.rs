@@ -30,6 +30,14 @@ impl Pings {
     /// Forgets the caller that waits for this nonce.
     pub fn forget(&mut self, nonce: u64) {
         self.waiting.retain(|waiting| waiting.nonce != nonce);
+        self.free_if_empty();
+    }
+
+    /// Frees the memory of the list if no caller waits. The handles of an ended peer would keep it.
+    fn free_if_empty(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = Vec::new();
+        }
     }
 
     /// Records that a ping is about to be written.
@@ -50,6 +58,7 @@ impl Pings {
         }
         if let Some(index) = self.waiting.iter().position(|waiting| waiting.nonce == nonce && waiting.sent.is_some()) {
             let waiting = self.waiting.swap_remove(index);
+            self.free_if_empty();
             let rtt = waiting.sent.map(|sent| now.saturating_duration_since(sent)).unwrap_or_default();
             // Fails if the caller has stopped waiting, which is fine.
             let _ = waiting.answer.try_send(rtt);

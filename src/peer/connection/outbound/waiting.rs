@@ -25,6 +25,18 @@ impl WaitingSenders {
             first.notify_all();
         }
     }
+
+    /// Removes a sender.
+    fn remove(&mut self, sender: &Arc<Condvar>) {
+        match self.0.front() {
+            Some(first) if Arc::ptr_eq(first, sender) => drop(self.0.pop_front()),
+            _ => self.0.retain(|waiting| !Arc::ptr_eq(waiting, sender)),
+        }
+        if self.0.is_empty() {
+            // Frees the memory, which the handles of an ended peer would keep.
+            self.0 = VecDeque::new();
+        }
+    }
 }
 
 /// Waits until it is this sender's turn and `ready` is true. When it returns, the caller holds the lock, and the sender
@@ -44,12 +56,12 @@ pub(super) fn wait<Q>(
     loop {
         let first = senders(queue).0.front().is_some_and(|first| Arc::ptr_eq(first, &own));
         if first && ready(queue) {
-            senders(queue).0.pop_front();
+            senders(queue).remove(&own);
             return true;
         }
         // This check comes after the one above, so that a sender still takes room that became free at the last moment.
         if timed_out {
-            senders(queue).0.retain(|waiting| !Arc::ptr_eq(waiting, &own));
+            senders(queue).remove(&own);
             if ready(queue) {
                 senders(queue).wake_first();
             }
@@ -61,3 +73,6 @@ pub(super) fn wait<Q>(
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;
