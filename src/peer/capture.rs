@@ -46,9 +46,9 @@ use std::{
 ///
 /// A [`Config`](super::Config) has a clone of its capture, and so has each peer until it ends. Dropping the last clone
 /// writes what is still in the buffer, and waits for at most 10 s for that. If a thread of a peer drops the last clone,
-/// [`Peer::wait_for_disconnect`](super::Peer::wait_for_disconnect) waits for that too. Dropping the last clone reports no
-/// error. To learn of errors, call [`flush`](Self::flush) first. A process that ends without dropping the last clone,
-/// or that is killed, loses up to a second of records.
+/// [`Peer::wait_for_disconnect`](super::Peer::wait_for_disconnect) waits for that too. Dropping the last clone reports
+/// no error. To learn of errors, call [`flush`](Self::flush) first. A process that ends without dropping the last
+/// clone, or that is killed, loses up to a second of records.
 ///
 /// ```no_run
 /// use kaspa_peer::{Config, peer::Capture, wire::Network};

@@ -122,8 +122,8 @@ impl DisconnectReason {
         }
     }
 
-    /// Reading or writing failed. `error` is the result of `take_error`. If it has the message of a panic, the reason is
-    /// [`CallbackPanicked`](Self::CallbackPanicked).
+    /// Reading or writing failed. `error` is the result of `take_error`. If it has the message of a panic, the reason
+    /// is [`CallbackPanicked`](Self::CallbackPanicked).
     pub(crate) fn io(operation: IoOperation, error: (io::ErrorKind, Result<String, String>)) -> Self {
         match error {
             (kind, Ok(text)) => Self::Io { operation, kind, message: kept_text(&text) },

@@ -190,9 +190,9 @@ fn unless_closed(result: io::Result<()>) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const KEEP_UNSENT: Duration = Duration::from_secs(30);
 
-/// Limits how long the system keeps unsent bytes of a connection that is about to be closed. Without a limit, Linux keeps
-/// up to 4 MB for each connection for five to ten minutes, if the remote does not read. The other systems have no such
-/// option, or none that `socket2` offers.
+/// Limits how long the system keeps unsent bytes of a connection that is about to be closed. Without a limit, Linux
+/// keeps up to 4 MB for each connection for five to ten minutes, if the remote does not read. The other systems have no
+/// such option, or none that `socket2` offers.
 fn limit_unsent(stream: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     drop(SockRef::from(stream).set_tcp_user_timeout(Some(KEEP_UNSENT)));

@@ -1,4 +1,5 @@
-//! The parts of the program that a connection uses while it lives: the callbacks, the view of the block DAG, the capture.
+//! The parts of the program that a connection uses while it lives: the callbacks, the view of the block DAG, the
+//! capture.
 
 use super::callbacks::Callbacks;
 use crate::peer::capture::{Capture, Entry};
@@ -31,8 +32,8 @@ impl Program {
         self.dag.as_ref().map_or(Hash::ZERO, DagView::selected_tip)
     }
 
-    /// Drops a reference. The last one drops the parts, whose destructors may panic. They are dropped one by one, because
-    /// two panics of destructors at once abort the process.
+    /// Drops a reference. The last one drops the parts, whose destructors may panic. They are dropped one by one,
+    /// because two panics of destructors at once abort the process.
     pub fn release(program: Arc<Self>) {
         if let Some(Self { callbacks, dag, capture }) = Arc::into_inner(program) {
             drop_caught(callbacks);

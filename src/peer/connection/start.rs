@@ -19,8 +19,8 @@ use std::{io, sync::Arc, thread};
 type Body = Box<dyn FnOnce(&Arc<Shared>, &Program) + Send>;
 
 /// Holds the body of a thread until the thread takes it out. A body holds a half of the program's stream, whose
-/// destructor may panic. `thread::Builder::spawn` drops its closure if it fails. So the closure holds only a reference to
-/// this, and `start` drops the body where it can catch the panic.
+/// destructor may panic. `thread::Builder::spawn` drops its closure if it fails. So the closure holds only a reference
+/// to this, and `start` drops the body where it can catch the panic.
 type BodySlot = Arc<Mutex<Option<Body>>>;
 
 /// Starts the threads on a stream. `program` makes the parts of the program that each thread holds until it exits.
@@ -187,8 +187,8 @@ mod tests {
         }
     }
 
-    /// A half of a stream that ends at once, and whose destructor takes a while and panics. So does the destructor of the
-    /// value with which it panics. The counter, if any, is the number of halves that are dropped.
+    /// A half of a stream that ends at once, and whose destructor takes a while and panics. So does the destructor of
+    /// the value with which it panics. The counter, if any, is the number of halves that are dropped.
     #[derive(Default)]
     struct PanicsOnDrop(Option<Arc<AtomicUsize>>);
 

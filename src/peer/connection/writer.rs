@@ -311,8 +311,8 @@ impl Writer<'_> {
     /// panic if `on_write` panicked when it was called with the error.
     fn failed(&self, error: io::Error, reported: Result<(), String>) -> Done {
         let limit = self.shared.settings().write_timeout();
-        // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has already
-        // ended, the calls of `end` below have no effect.
+        // `retry` returns a repeatable error only after the write timeout or after the end. If the connection has
+        // already ended, the calls of `end` below have no effect.
         let stalled = limit.filter(|limit| stream::can_be_repeated(&error, *limit, Some(*limit)));
         let failed = DisconnectReason::io(IoOperation::Write, take_error(error));
         let reason = match (reported, stalled) {

@@ -83,8 +83,8 @@ impl Announcements {
         batch
     }
 
-    /// Puts back a batch that could not be queued because the connection ends. The items count as waiting again, and are
-    /// not announced any more.
+    /// Puts back a batch that could not be queued because the connection ends. The items count as waiting again, and
+    /// are not announced any more.
     pub fn put_back(&mut self, batch: Vec<Inventory>) {
         self.waiting.extend(batch);
     }

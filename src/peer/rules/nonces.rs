@@ -52,8 +52,8 @@ impl Nonces {
     }
 }
 
-/// A seed for a system that cannot generate random numbers. It is different at each call and in each process, but can be
-/// guessed.
+/// A seed for a system that cannot generate random numbers. It is different at each call and in each process, but can
+/// be guessed.
 fn seed_without_system() -> u64 {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let mut hasher = DefaultHasher::new();
