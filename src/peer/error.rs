@@ -105,7 +105,8 @@ pub enum WaitError {
     /// The message whose effect the call waits for could not be queued.
     Queue(QueueError),
     /// The call was made in a callback of the same peer, where waiting would last for ever: the peer's thread continues
-    /// only when the callback returns.
+    /// only when the callback returns. An [`Inbox`](crate::Inbox) that does not know its peer yet returns this error in
+    /// the callbacks of every peer.
     InCallback,
     /// The [`COMMAND`](crate::wire::CustomPayload::COMMAND) of the payload type is not a custom command, so that no
     /// message of the type can arrive.
