@@ -319,26 +319,34 @@ fn the_timeout_does_not_run_before_the_request_is_wholly_written() {
 
 #[test]
 fn a_large_answer_that_is_arriving_is_not_stalled() {
-    let (local, mut remote) = connected_peer(builder().stall_rules(rules(SHORT)));
-    local.peer.queue_message(&GetData::default()).unwrap();
-    remote.expect::<GetData>().unwrap();
     let output = TxOutput { value: 1, script: vec![0; 200_000] };
     let tx = Transaction::new(&TxFields { outputs: vec![output], ..TxFields::default() }).unwrap();
-    // Twenty pieces, so that the answer takes at least twice as long as the timeout.
-    for piece in TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes().chunks(10_000) {
-        remote.send_bytes(piece).unwrap();
-        std::thread::sleep(SHORT / 8);
-    }
-    let answers = || local.peer.stats().received.of(Command::Tx).messages;
-    wait_until("the answer is read", || answers() > 0 || local.peer.disconnect_reason().is_some());
-    assert_eq!(local.peer.disconnect_reason(), None);
+    retry_if_late(growing(SHORT), |limit, watch| {
+        let (local, mut remote) = connected_peer(builder().stall_rules(rules(limit)));
+        watch.tick();
+        local.peer.queue_message(&GetData::default()).unwrap();
+        remote.expect::<GetData>().unwrap();
+        // Twenty pieces, so that the answer takes at least twice as long as the timeout.
+        for piece in TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes().chunks(10_000) {
+            remote.send_bytes(piece).unwrap();
+            watch.sleep(limit / 8);
+        }
+        watch.rest();
+        let answers = || local.peer.stats().received.of(Command::Tx).messages;
+        wait_until("the answer is read", || answers() > 0 || local.peer.disconnect_reason().is_some());
+        assert_eq!(local.peer.disconnect_reason(), None);
+    });
     // An answer whose rest never arrives is up to the frame timeout.
-    let config = builder().stall_rules(rules(SHORT)).frame_timeout(3 * SHORT);
-    let (local, mut remote) = connected_peer(config);
-    local.peer.queue_message(&GetData::default()).unwrap();
-    remote.expect::<GetData>().unwrap();
-    remote.send_bytes(&TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes()[..1000]).unwrap();
-    assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * SHORT });
+    retry_if_late(growing(SHORT), |limit, watch| {
+        let config = builder().stall_rules(rules(limit)).frame_timeout(3 * limit);
+        let (local, mut remote) = connected_peer(config);
+        watch.tick();
+        local.peer.queue_message(&GetData::default()).unwrap();
+        remote.expect::<GetData>().unwrap();
+        remote.send_bytes(&TestFrame::of(&tx, Network::Simnet).unwrap().to_bytes()[..1000]).unwrap();
+        watch.rest();
+        assert_eq!(end_reason(&local.peer), DisconnectReason::FrameTimeout { limit: 3 * limit });
+    });
 }
 
 /// The answer to the first request is there before the second is written. A remote that then answers no more has
