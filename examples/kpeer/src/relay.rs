@@ -80,6 +80,8 @@ pub fn run(Options { listen, connect, dial, node }: Options, output: &Output) ->
     let limits = PayloadLimits::protocol().at_most(MAX_TX).command(Command::Block, MAX_BLOCK).custom(MAX_CUSTOM);
     let builder =
         node.builder("relay", Services::empty())?.write_timeout(SLOW).listener(hub.clone()).payload_limits(limits);
+    // Requests and announcements fit beside a block of the largest size.
+    let builder = builder.queue_limit(2 * MAX_BLOCK as usize);
     let config = dial.configure(builder).build()?;
     let interrupted = interrupt::channel()?;
     let mut dialled = Vec::new();

@@ -10,8 +10,9 @@ use crate::wire::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-/// The parts of the program that the threads of a connection use. Each thread holds a reference, and nothing else does.
-/// So the parts are dropped when the last thread exits, even if handles of the peer remain. Each part may hold such a
+/// The parts of the program that the threads of a connection use. Each thread holds a reference. Only the view of the
+/// block DAG is also in [`DagOfHandles`], which the last thread clears. So the parts are dropped when the last thread
+/// exits, even if handles of the peer remain. Each part may hold such a
 /// handle itself.
 pub(in crate::peer) struct Program {
     pub callbacks: Box<dyn Callbacks>,

@@ -1,7 +1,7 @@
 //! The state that the threads and the handles of one peer share.
 //!
-//! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`]. No lock is held
-//! while a callback or other code of the program runs.
+//! A thread holds one of these locks at a time, or takes them in the order of the fields of [`Shared`], those in `kept`
+//! last. No lock is held while a callback or other code of the program runs.
 
 use super::counters::Counters;
 use super::lifecycle::Lifecycle;
@@ -112,7 +112,7 @@ struct Clock {
     wake_pinger: Sender<()>,
 }
 
-/// The receivers of the wake-up channels: `work` for the writer thread, `pinger` for the pinger thread.
+/// The receivers of the wake-up channels of the writer thread and of the pinger thread.
 pub(in crate::peer) struct WakeUps {
     pub writer: Receiver<()>,
     pub pinger: Receiver<()>,
@@ -184,11 +184,11 @@ impl Shared {
     /// Ends the connection for `reason`, unless it has ended already: the first reason wins. Never blocks and never
     /// panics, because it runs in destructors. Returns `true` if this call has ended the connection.
     pub fn end(&self, reason: DisconnectReason) -> bool {
-        // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for minutes.
-        // A reset frees them at once.
-        let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         // Decided under the lock of the queue, so that a sender that is refused from now on sees the same reason.
         let reason = self.outbound().decide_reason(reason);
+        // The remote has stopped reading. After a close, the system would keep up to 4 MB of unsent bytes for a while.
+        // A reset frees them at once.
+        let reset = matches!(reason, DisconnectReason::WriteStalled { .. } | DisconnectReason::QueueFull { .. });
         if !self.lifecycle().end(reason) {
             return false;
         }
@@ -216,7 +216,7 @@ impl Shared {
     /// The reason for which the connection has ended or is about to end. The caller must know that one of the two is
     /// true.
     pub fn end_reason(&self) -> DisconnectReason {
-        // `ended` is called twice, because the connection may end between the first call and `finishing`.
+        // `ended` is called twice, because the connection may end between the first call and `decided_reason`.
         let reason =
             self.ended().cloned().or_else(|| self.outbound().decided_reason()).or_else(|| self.ended().cloned());
         reason.unwrap_or(DisconnectReason::Local)

@@ -21,7 +21,8 @@ pub enum CloseError {
     NotSent {
         /// The timeout.
         waited: Duration,
-        /// How many messages were not written.
+        /// How many messages were not written. Includes all messages of the batch that was being written, even those
+        /// that were written already.
         messages: usize,
         /// How many bytes these messages have.
         bytes: usize,

@@ -228,10 +228,12 @@ impl Deadlines {
         };
     }
 
-    /// Makes the connection end at `deadline` for `reason`. Called when a last `reject` is queued and when writing
-    /// failed.
+    /// Makes the connection end at `deadline` for `reason`, unless it ends earlier. Called when a last `reject` is
+    /// queued and when writing failed.
     pub fn end_at(&mut self, deadline: Instant, reason: DisconnectReason) {
-        self.ending = Some((deadline, reason));
+        if self.ending.as_ref().is_none_or(|(earlier, _)| deadline < *earlier) {
+            self.ending = Some((deadline, reason));
+        }
     }
 
     /// Extends the deadlines if the pinger woke up late: at `now`, though it was to sleep only until `planned`.

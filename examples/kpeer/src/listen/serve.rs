@@ -22,8 +22,7 @@ use std::time::{Duration, Instant};
 /// How many items may be requested and not answered yet: one request of the maximum length, and a few others.
 const MAX_WAITING: usize = MAX_INVENTORY + MAX_INVENTORY / 10;
 
-/// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that, though a write
-/// of which the remote took a part may wait twice as long.
+/// How long an answer may wait for room. The write timeout ends a remote that takes nothing before that.
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The work for an answer that is found with one lookup.

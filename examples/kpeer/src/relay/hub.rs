@@ -124,7 +124,16 @@ impl Hub {
             }
         }
         for batch in new.chunks(BATCH) {
-            ask(peer, batch.to_vec());
+            if ask(peer, batch.to_vec()) {
+                continue;
+            }
+            // The peer's queue is full, so the peer was not asked and has not failed.
+            for key in batch.iter().filter_map(Key::of) {
+                if let Some(wanted) = self.wanted.get_mut(&key) {
+                    wanted.remove_source(peer.id());
+                }
+                self.ask_next(key, now);
+            }
         }
         self.forget_oldest();
     }

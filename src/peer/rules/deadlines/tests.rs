@@ -160,6 +160,21 @@ fn an_end_that_was_set_comes_at_its_time_for_its_reason_even_during_callbacks() 
 }
 
 #[test]
+fn of_two_ends_that_were_set_the_earlier_one_comes() {
+    let start = Instant::now();
+    let other = DisconnectReason::Misbehaved { score: 1, what: "test".into() };
+    for earlier_first in [true, false] {
+        let mut it = introduced(start, |builder| builder);
+        let mut ends = [(start + SEC, DisconnectReason::Local), (start + 2 * SEC, other.clone())];
+        if !earlier_first {
+            ends.reverse();
+        }
+        ends.into_iter().for_each(|(deadline, reason)| it.end_at(deadline, reason));
+        assert_eq!(due_at(&mut it, start + SEC), Some(Due::End(DisconnectReason::Local)));
+    }
+}
+
+#[test]
 fn a_timeout_that_is_turned_off_never_passes() {
     let now = Instant::now();
     let mut it = introduced(now, |builder| builder);
