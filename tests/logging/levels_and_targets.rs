@@ -17,6 +17,9 @@ fn conversation(session: &Session, level: LevelFilter) -> Vec<Line> {
     out.peer.queue_message(&Reject::new("\x1b[2J", RejectCode::INVALID, "a\nb")).unwrap();
     out.peer.ping().unwrap();
     out.peer.disconnect();
+    // The writer logs a message after it has written it, so the answer to a message can arrive earlier.
+    out.peer.wait_for_disconnect().unwrap();
+    inb.peer.wait_for_disconnect().unwrap();
     let lines = || {
         let peers = [&out, &inb].map(|local| format!("{}: ", local.peer));
         let of_these = |line: &Line| peers.iter().any(|peer| line.text.starts_with(peer));
