@@ -1,18 +1,29 @@
 //! A logger that panics, as one does that prints to a closed pipe, ends peers and nothing else.
 
-use super::logger::start;
+use super::logger::{Session, start};
 use crate::common::blocking::fill_queue;
-use crate::common::builder;
-use crate::common::local::{connected_peer, end_reason, is_callback_panic};
+use crate::common::local::{Local, connected_peer, end_reason, is_callback_panic};
+use crate::common::{builder, wait_until};
 use kaspa_peer::DisconnectReason;
+use kaspa_peer::testing::ScriptedRemote;
 use kaspa_peer::wire::Ping;
 use log::LevelFilter;
 use std::time::Duration;
 
+/// A peer whose threads have logged everything about its handshake.
+fn quiet_peer(session: &Session) -> (Local, ScriptedRemote) {
+    let (local, remote) = connected_peer(builder());
+    for last in ["handshake done", "sent VerAck(VerAck)"] {
+        let text = format!("{}: {last}", local.peer);
+        wait_until(last, || session.lines().iter().any(|line| line.text == text));
+    }
+    (local, remote)
+}
+
 #[test]
 fn disconnect_works_while_the_logger_panics() {
     let session = start(LevelFilter::Trace);
-    let (local, mut remote) = connected_peer(builder());
+    let (local, mut remote) = quiet_peer(&session);
     session.while_logging_panics(|| {
         local.peer.disconnect();
         assert_eq!(end_reason(&local.peer), DisconnectReason::Local);
@@ -23,7 +34,7 @@ fn disconnect_works_while_the_logger_panics() {
 #[test]
 fn dropping_the_last_handle_works_while_the_logger_panics() {
     let session = start(LevelFilter::Trace);
-    let (local, mut remote) = connected_peer(builder());
+    let (local, mut remote) = quiet_peer(&session);
     session.while_logging_panics(|| drop(local.peer));
     assert_eq!(remote.read_until_end().unwrap(), []);
     local.recorder.wait("on_disconnect", |record| (record.disconnects == [DisconnectReason::Local]).then_some(()));
