@@ -52,7 +52,6 @@ pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use std::panic::panic_any;
-    use std::{error::Error, fmt};
 
     /// Panics when it is dropped, with a payload that does the same.
     struct PanicsOnDrop;
@@ -68,34 +67,6 @@ mod tests {
         assert_eq!(catch_panic(|| 7), Ok(7));
         assert_eq!(catch_panic(|| panic!("once")), Err::<(), _>("once".to_owned()));
         assert_eq!(catch_panic(|| panic!("{} times", 2)), Err::<(), _>("2 times".to_owned()));
-    }
-
-    /// An error whose text and whose destructor may panic.
-    #[derive(Debug)]
-    struct PanickingError {
-        display: bool,
-    }
-
-    impl fmt::Display for PanickingError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            assert!(!self.display, "displayed");
-            f.write_str("failed")
-        }
-    }
-
-    impl Error for PanickingError {}
-
-    impl Drop for PanickingError {
-        fn drop(&mut self) {
-            panic!("dropped");
-        }
-    }
-
-    #[test]
-    fn an_error_whose_text_and_destructor_panic_is_caught() {
-        let take = |display| take_error(io::Error::new(io::ErrorKind::BrokenPipe, PanickingError { display }));
-        assert_eq!(take(false), (io::ErrorKind::BrokenPipe, Ok("failed".to_owned())));
-        assert_eq!(take(true), (io::ErrorKind::BrokenPipe, Err("displayed".to_owned())));
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn a_sender_that_is_refused_because_of_the_last_reject_sees_that_it_is_queued() 
             yield_now();
         }
         // Otherwise the reader, whose pong is refused, would end the connection before the reject is written.
-        assert!(shared.is_ending_with_reject());
+        assert!(shared.outbound().last_is_queued());
         rejecting.join().unwrap();
     });
 }

@@ -1,7 +1,6 @@
 //! The reader thread: reads bytes, decodes frames, applies each message to the state of the peer, and calls the
 //! listener.
 
-use super::callbacks::Callbacks;
 use super::counters::Stamp;
 use super::outbound::MessageKind;
 use super::program::Program;
@@ -38,7 +37,6 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, source: Read
     let mut reader = Reader {
         shared,
         program,
-        callbacks: &*program.callbacks,
         decoder: FrameDecoder::new(shared.settings().network())
             .with_limits(shared.settings().payload_limits().clone().at_most(HANDSHAKE_PAYLOAD)),
         source,
@@ -53,7 +51,7 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, source: Read
         reader.report_skipped();
         reason
     });
-    if shared.is_ending_with_reject() {
+    if shared.outbound().last_is_queued() {
         let _ = shared.lifecycle().quit_channel().recv_timeout(LAST_REJECT);
     }
     shared.end(reason.unwrap_or_else(|message| DisconnectReason::CallbackPanicked { message }));
@@ -62,7 +60,6 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, source: Read
 struct Reader<'a> {
     shared: &'a Arc<Shared>,
     program: &'a Program,
-    callbacks: &'a dyn Callbacks,
     decoder: FrameDecoder,
     source: ReadHalf,
     pacer: Option<Pacer>,
@@ -171,7 +168,7 @@ impl Reader<'_> {
             if let Some(reason) = self.shared.ended() {
                 return Err(reason.clone());
             }
-            if self.shared.is_ending_with_reject() {
+            if self.shared.outbound().last_is_queued() {
                 return Err(self.shared.end_reason());
             }
             self.check_announced(clock)?;
@@ -202,14 +199,14 @@ impl Reader<'_> {
                         (_, Err(error)) => self.refuse(size, error, clock)?,
                         (Then::Deliver, Ok(message)) => {
                             let is_verack = matches!(message, Message::VerAck(_));
-                            self.callbacks.deliver(message);
+                            self.program.callbacks.deliver(message);
                             // A second `verack` ends the connection, so this runs once.
                             if is_verack {
-                                self.callbacks.on_handshake();
+                                self.program.callbacks.on_handshake();
                             }
                         }
                         (Then::AnswerVersion { send_version }, Ok(message)) => {
-                            self.callbacks.deliver(message);
+                            self.program.callbacks.deliver(message);
                             self.shared.answer_version(send_version, self.program)?;
                         }
                         (Then::Ignore, Ok(_)) => {}
@@ -236,7 +233,7 @@ impl Reader<'_> {
         let Some((reject, reason)) = self.shared.state.lock().handshake.refuses(command) else { return Ok(()) };
         self.shared.received.add(command, HEADER_SIZE, clock);
         self.program.record(self.shared.id, Entry::Refused(&reason.to_string()));
-        self.callbacks.on_read(HEADER_SIZE, Ok(command));
+        self.program.callbacks.on_read(HEADER_SIZE, Ok(command));
         self.last_reject(&reject, &reason);
         Err(reason)
     }
@@ -265,7 +262,7 @@ impl Reader<'_> {
     /// Reports the refused frame that was skipped, or the part of it that has arrived, to the listener.
     fn report_skipped(&mut self) {
         if let Some((error, bytes)) = self.skipped.take() {
-            self.callbacks.on_read(bytes, Err(&error));
+            self.program.callbacks.on_read(bytes, Err(&error));
         }
     }
 
@@ -286,7 +283,7 @@ impl Reader<'_> {
             self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
             self.shared.lifecycle().set_handshake_done();
         }
-        self.callbacks.on_read(size, Ok(command));
+        self.program.callbacks.on_read(size, Ok(command));
         match step {
             Step::Deliver => self.deliver(message),
             Step::Skip => self.deliver(message).map(|_| Then::Ignore),
@@ -397,7 +394,7 @@ impl Reader<'_> {
             }
             return Ok(());
         }
-        self.callbacks.on_read(size, Err(&error));
+        self.program.callbacks.on_read(size, Err(&error));
         if !self.handshake_done {
             return Err(DisconnectReason::Handshake(HandshakeError::Malformed(error)));
         }

@@ -235,11 +235,6 @@ impl Shared {
         Ok(())
     }
 
-    /// `true` if a last `reject` is queued. The reader checks this before each frame, and then handles no more frames.
-    pub fn is_ending_with_reject(&self) -> bool {
-        self.outbound().last_is_queued()
-    }
-
     /// Queues a message of the program. Returns its position.
     pub fn queue<M: Encode + ?Sized>(&self, message: &M, wait: Wait) -> Result<u64, QueueError> {
         self.queue_in(MessageKind::Ordinary, message, wait)
