@@ -106,7 +106,7 @@ impl Config {
         &self.listener
     }
 
-    /// The view of the program's block DAG, if there is one, see [`ConfigBuilder::dag`](crate::ConfigBuilder::dag).
+    /// The [`DagView`] of the node, if there is one, see [`ConfigBuilder::dag`](crate::ConfigBuilder::dag).
     #[must_use]
     pub fn dag(&self) -> Option<&dyn DagView> {
         self.dag.as_deref()

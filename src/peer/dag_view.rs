@@ -3,8 +3,8 @@
 use crate::wire::Hash;
 use std::sync::Arc;
 
-/// A view of the program's block DAG, see [`ConfigBuilder::dag`](super::ConfigBuilder::dag). The default methods
-/// describe an empty DAG.
+/// A view of the block DAG that the program keeps, see [`ConfigBuilder::dag`](super::ConfigBuilder::dag). The default
+/// methods describe an empty DAG.
 ///
 /// Peers call these methods on their own threads. A view that the rest of the program also uses can be an `Arc`.
 ///

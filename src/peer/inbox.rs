@@ -244,8 +244,8 @@ impl Inbox {
         let mut snapshot = Snapshot::default();
         let mut state = self.lock_to_wait()?;
         loop {
-            // After the deadline there is one last look. A remote that always sends another message would cause more of
-            // them without end.
+            // After the deadline the inbox looks once more, and not again. A remote that keeps sending messages could
+            // otherwise prolong the wait for ever.
             let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             snapshot.update(&state);
             drop(state);

@@ -18,7 +18,7 @@ use std::path::Path;
 /// Reads the blocks of a file, one after the other, and checks them.
 pub struct BlockReader<'a> {
     source: File,
-    /// For error messages.
+    /// The path of the file, for error messages.
     path: &'a Path,
     network: Network,
     decoder: FrameDecoder,

@@ -63,14 +63,14 @@ pub struct Options {
 /// How often the deadlines of items are checked.
 const DEADLINE_CHECKS: Duration = Duration::from_millis(500);
 
-/// kaspad allows a mass of 10 000 000 for the transactions of a block, and each byte has a mass of at least 1. The header
-/// has at most 9 kB.
+/// kaspad allows a mass of 10 000 000 for the transactions of a block, and each byte has a mass of at least 1. The
+/// header has at most 9 kB.
 const MAX_BLOCK: u32 = 10 << 20;
 
 /// kaspad allows half the mass of a block for a transaction. No other message that a relay handles is longer.
 const MAX_TX: u32 = 5 << 20;
 
-/// The library's own default.
+/// The default of the library.
 const MAX_CUSTOM: u32 = 1 << 20;
 
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);

@@ -141,7 +141,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The view of the program's block DAG. Default: a view that knows no block and has no selected tip.
+    /// The view of the block DAG that the program keeps. Default: a view that knows no block and has no selected tip.
     ///
     /// If a view is set, peers answer `getseltip` automatically, see
     /// [`answer_selected_tip`](Self::answer_selected_tip). The listener must then not answer `getseltip` too: kaspad

@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 /// The parts of the program that the threads of a connection use. Each thread holds a reference. Only the view of the
 /// block DAG is also in [`DagOfHandles`], which the last thread clears. So the parts are dropped when the last thread
-/// exits, even if handles of the peer remain. Each part may hold such a
-/// handle itself.
+/// exits, even if handles of the peer remain. Each part may hold such a handle itself.
 pub(in crate::peer) struct Program {
     pub callbacks: Box<dyn Callbacks>,
     pub dag: Option<Arc<dyn DagView>>,
@@ -28,7 +27,7 @@ impl Program {
         }
     }
 
-    /// The selected tip of the program's block DAG; [`Hash::ZERO`] if there is no view of it.
+    /// The selected tip that the [`DagView`] names. [`Hash::ZERO`] if there is no view.
     pub fn selected_tip(&self) -> Hash {
         self.dag.as_ref().map_or(Hash::ZERO, DagView::selected_tip)
     }

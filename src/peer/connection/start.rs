@@ -18,9 +18,9 @@ use std::{io, sync::Arc, thread};
 
 type Body = Box<dyn FnOnce(&Arc<Shared>, &Program) + Send>;
 
-/// Holds the body of a thread until the thread takes it out. A body holds a half of the program's stream, whose
+/// Holds the body of a thread until the thread takes it out. A body owns the reader or the writer of a stream, whose
 /// destructor may panic. `thread::Builder::spawn` drops its closure if it fails. So the closure holds only a reference
-/// to this, and `start` drops the body where it can catch the panic.
+/// to this slot, and `start` drops the body where it can catch the panic.
 type BodySlot = Arc<Mutex<Option<Body>>>;
 
 /// Starts the threads on a stream. `program` makes the parts of the program that each thread holds until it exits.
@@ -103,7 +103,7 @@ fn run(shared: Arc<Shared>, program: Arc<Program>, body: &Mutex<Option<Body>>) {
     lifecycle.identity().adopt_thread();
     if lifecycle.wait_for_start() {
         let body = body.lock().take();
-        // The body drops its half of the program's stream, whose destructor may panic.
+        // The body drops the reader or the writer of the stream, whose destructor may panic.
         if let Err(message) = catch_panic(|| body.map(|body| body(&shared, &program))) {
             shared.end(DisconnectReason::CallbackPanicked { message });
         }

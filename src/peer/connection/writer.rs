@@ -48,8 +48,8 @@ pub(in crate::peer) fn run(shared: &Arc<Shared>, program: &Program, out: Box<dyn
         shared.end(DisconnectReason::CallbackPanicked { message });
     }
     // If the connection ends during a write, the receipts of unwritten messages resolve only after `end_write`, because
-    // the running write may still succeed. If the stream's `write` has panicked, nothing has called `end_write`, so
-    // this call does.
+    // the running write may still succeed. If the stream's `write` has panicked, nothing has called `end_write`, so it
+    // is called here.
     shared.outbound().progress().end_write(0);
 }
 

@@ -33,7 +33,7 @@ impl Pings {
         self.free_if_empty();
     }
 
-    /// Frees the memory of the list if no caller waits. The handles of an ended peer would keep it.
+    /// Frees the memory of the list if no caller waits. Otherwise the handles of an ended peer would keep this memory.
     fn free_if_empty(&mut self) {
         if self.waiting.is_empty() {
             self.waiting = Vec::new();

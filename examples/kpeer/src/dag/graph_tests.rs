@@ -210,7 +210,7 @@ fn the_number_of_all_parents_together_is_limited() {
     let error = graph.append(hash(3), &hashes([2, 1, 0])).unwrap_err().to_string();
     assert_eq!(error, "the blocks have more than 5 parents together");
     assert!(graph.append(hash(3), &hashes([2, 9])).is_err(), "an unknown parent");
-    // What was refused left nothing behind.
+    // The refused block left nothing behind.
     assert_eq!(graph.append(hash(3), &hashes([2, 1])).unwrap(), 3);
     assert_eq!((graph.parent_count(2), graph.parent_count(3)), (2, 2));
 }

@@ -38,7 +38,7 @@ fn a_flood_of_connections_is_counted_and_costs_no_search() {
 #[test]
 fn connections_that_end_make_room_and_are_searched_for_rarely() {
     let mut flooded = connections();
-    // As many as there may be, but one.
+    // One connection fewer than may be open.
     (1..MAX_OPEN).for_each(|number| flooded.add(segment(number, true, None, false)));
     for number in 0..3 * MAX_ENDED {
         flooded.add(segment(MAX_OPEN + number, true, None, false));
@@ -58,7 +58,8 @@ fn connections_that_end_make_room_and_are_searched_for_rarely() {
     assert_eq!(flooded.ended, ended);
 }
 
-/// The bytes of a connection's dialler, some of which are missing before them if `sequence` is above 8.
+/// A segment with bytes of the dialler of a connection. The stream begins at 8, so bytes are missing before the segment
+/// if `sequence` is higher.
 fn payload(number: usize, sequence: u32, payload: Vec<u8>) -> Segment {
     Segment { sequence, payload, ..segment(number, false, None, false) }
 }

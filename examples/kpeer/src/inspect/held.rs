@@ -18,7 +18,7 @@ impl<K: Copy + Ord> Held<K> {
         self.total
     }
 
-    /// Takes that a connection held `before` bytes until now, and holds `after` bytes from now on.
+    /// Records that a connection held `before` bytes until now, and holds `after` bytes from now on.
     pub fn change(&mut self, key: K, before: usize, after: usize) {
         if before == after {
             return;

@@ -10,11 +10,13 @@ const ITEM_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`ITEM_TIMEOUT`] for a large block.
 const LATE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An item with this many sources loses those that have disconnected. The sources are not limited otherwise: the number of
-/// connections is, and with a limit of its own, a few peers that announce first could keep all others from being asked.
+/// An item with this many sources loses those that have disconnected. The sources are not limited otherwise: the number
+/// of connections is, and with a limit of its own, a few peers that announce first could keep all others from being
+/// asked.
 const MANY_SOURCES: usize = 128;
 
-/// What a peer has done when the relay asked it for items. A source of higher standing is asked first.
+/// The standing of a peer: it follows from the items that the peer has sent, or not sent, when the relay asked for
+/// them. The relay asks a source of higher standing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It missed a deadline, or sent an unusable item, and has sent no item since.
@@ -76,8 +78,8 @@ impl Wanted {
         self.sources.retain(|source| source.peer != peer);
     }
 
-    /// The source to ask next: one of the highest standing among those that the relay has not asked yet, chosen at random.
-    /// So it is of no use to announce an item before the others do.
+    /// The source to ask next. Among the sources that the relay has not asked yet, it is one of the highest standing,
+    /// chosen at random. So a peer gains nothing if it announces an item before the others do.
     pub fn next_source(&self, standing: impl Fn(u64) -> Option<Standing>) -> Option<u64> {
         let candidates = self.sources.iter().filter(|source| !source.asked);
         candidates.max_by_key(|source| (standing(source.peer), rand::random::<u32>())).map(|source| source.peer)
@@ -101,22 +103,22 @@ impl Wanted {
         self.asked.as_ref().map(|asked| asked.peer)
     }
 
-    /// Whether the relay has ever asked this peer for the item, and the peer has not denied that it has the item.
+    /// `true` if the relay has asked this peer for the item, and the peer has not answered that it lacks the item.
     pub fn was_asked(&self, peer: u64) -> bool {
         self.sources.iter().any(|source| source.peer == peer && source.asked)
     }
 
-    /// Whether the peer that is asked now has missed its deadline.
+    /// `true` if the peer that is asked now has missed its deadline.
     pub fn is_late(&self, now: Instant) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.deadline <= now)
     }
 
-    /// Whether no peer is asked now, and the time is over in which a source that was asked can still send the item.
+    /// `true` if no peer is asked now, and it is too late for an answer of a source that was asked before.
     pub fn is_over(&self, now: Instant) -> bool {
         self.asked.is_none() && self.forget.is_none_or(|forget| forget <= now)
     }
 
-    /// Whether any source is left.
+    /// `true` if there is a source.
     pub fn has_sources(&self) -> bool {
         !self.sources.is_empty()
     }

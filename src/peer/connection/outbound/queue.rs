@@ -139,7 +139,7 @@ pub(in crate::peer) enum MessageKind {
     /// An `inv` with collected announcements, see
     /// [`Outbound::has_room_for_announcements`](super::Outbound::has_room_for_announcements). It is accepted while the
     /// queue drains, too. [`Outbound::push`](super::Outbound::push) accepts it even if the queue has reached its byte
-    /// limit. Instead, its sender calls [`has_room_for_announcements`](super::Outbound::has_room_for_announcements)
+    /// limit, so its sender calls [`has_room_for_announcements`](super::Outbound::has_room_for_announcements)
     /// before each `inv`.
     Announcement,
     /// A message of the program, or a ping. It waits for the handshake.
