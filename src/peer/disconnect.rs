@@ -200,7 +200,8 @@ pub enum ProtocolViolation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The remote is this node: the nonce in its `version` is one that this node sent.
+    /// The remote is this node: its `version` has a nonce that this node sent to one of the last 50 peers
+    /// that it dialled.
     #[error("connected to self")]
     SelfConnection,
     /// The remote's protocol version is too low.

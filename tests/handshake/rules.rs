@@ -125,7 +125,22 @@ fn two_nodes_in_one_process_are_no_self_connection() {
 }
 
 #[test]
-fn the_last_fifty_nonces_are_remembered() {
+fn inbound_connections_do_not_hide_a_self_connection() {
+    let node = builder().build().unwrap();
+    let (_dialled, mut remote) = connect_remote_over_tcp(Direction::Outbound, &node).unwrap();
+    let ours: Version = remote.expect().unwrap();
+    for _ in 0..60 {
+        let (_inbound, mut stranger) = connect_remote_over_tcp(Direction::Inbound, &node).unwrap();
+        stranger.send(&version()).unwrap();
+        stranger.expect::<Version>().unwrap();
+    }
+    let (accepted, mut remote) = connect_remote_over_tcp(Direction::Inbound, &node).unwrap();
+    remote.send(&ours).unwrap();
+    assert_eq!(accepted.wait_for_disconnect(), Ok(refused(HandshakeError::SelfConnection)));
+}
+
+#[test]
+fn the_last_fifty_nonces_of_dialled_peers_are_remembered() {
     let node = builder().build().unwrap();
     let dialled_nonce =
         || connect_remote_over_tcp(Direction::Outbound, &node).unwrap().1.expect::<Version>().unwrap().nonce;

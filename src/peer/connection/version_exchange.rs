@@ -33,7 +33,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Our `version` message, with a new nonce by which this node detects a connection to itself.
+    /// Our `version` message, with a new nonce. By the nonces of dialled peers the node detects a connection to itself.
     fn version(&self, selected_tip: Hash) -> Version {
         let settings = self.settings();
         Version {
@@ -43,7 +43,7 @@ impl Shared {
             subnetwork: settings.subnetwork(),
             receiver: self.address.as_receiver(settings.proxy()),
             sender: NetAddress { services: settings.services(), ip: Ipv6Addr::UNSPECIFIED, port: 0 },
-            nonce: settings.node().new_nonce(),
+            nonce: settings.node().version_nonce(self.direction),
             user_agent: settings.user_agent().clone(),
             selected_tip,
             relay_transactions: settings.relay_transactions(),

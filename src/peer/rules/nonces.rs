@@ -1,4 +1,4 @@
-//! The nonces of a node's `version` messages, by which it detects a connection to itself.
+//! The nonces of the `version` messages of peers that a node dials, by which it detects a connection to itself.
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
@@ -10,12 +10,12 @@ use std::time::SystemTime;
 /// How many nonces are remembered, as in the original.
 const REMEMBERED: usize = 50;
 
-/// The last nonces that one node sent, and the node's random number generator.
+/// The last nonces that one node sent to peers that it dialled, and the node's random number generator.
 pub(in crate::peer) struct Nonces {
     /// The node has one generator instead of one for each thread. Each peer starts new threads, and seeding a generator
     /// takes longer than building a `version`.
     rng: StdRng,
-    sent: VecDeque<u64>,
+    dialled: VecDeque<u64>,
 }
 
 impl Nonces {
@@ -23,21 +23,25 @@ impl Nonces {
         // The seed comes from the operating system. The generator that `rand` keeps for each thread panics in the
         // destructor of a thread-local value.
         let rng = StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(seed_without_system()));
-        Self { rng, sent: VecDeque::with_capacity(REMEMBERED) }
+        Self { rng, dialled: VecDeque::with_capacity(REMEMBERED) }
     }
 
-    /// Returns a new nonce for a `version`, and remembers it.
-    pub fn fresh(&mut self) -> u64 {
-        if self.sent.len() == REMEMBERED {
-            self.sent.pop_front();
+    /// Returns a random nonce for the `version` of a peer that the node dials, and remembers it.
+    pub fn for_dialled_peer(&mut self) -> u64 {
+        if self.dialled.len() == REMEMBERED {
+            self.dialled.pop_front();
         }
         let nonce = self.rng.next_u64();
-        self.sent.push_back(nonce);
+        self.dialled.push_back(nonce);
         nonce
     }
 
-    /// Returns a random nonce for a ping. It is not 0 and is not remembered.
-    pub fn ping(&mut self) -> u64 {
+    /// Returns a random nonce for a ping, or for the `version` of an inbound peer. It is not 0 and is not remembered.
+    ///
+    /// The inbound end of a connection to itself has nothing to remember: it sends its `version` only if the remote's
+    /// `version` has another nonce. If it did remember its nonces, fifty inbound connections would make the node forget
+    /// those of the peers that it is dialling.
+    pub fn random(&mut self) -> u64 {
         self.rng.next_u64().max(1)
     }
 
@@ -48,7 +52,7 @@ impl Nonces {
 
     /// `true` if a nonce is remembered.
     pub fn contains(&self, nonce: u64) -> bool {
-        self.sent.contains(&nonce)
+        self.dialled.contains(&nonce)
     }
 }
 
@@ -74,7 +78,7 @@ mod tests {
     #[test]
     fn the_last_fifty_nonces_are_remembered() {
         let mut nonces = Nonces::new();
-        let sent: Vec<u64> = (0..120).map(|_| nonces.fresh()).collect();
+        let sent: Vec<u64> = (0..120).map(|_| nonces.for_dialled_peer()).collect();
         for (number, nonce) in sent.iter().enumerate() {
             assert_eq!(nonces.contains(*nonce), number >= 70, "{number}");
         }
@@ -83,8 +87,8 @@ mod tests {
     #[test]
     fn each_node_has_its_own_nonces() {
         let [mut first, mut second] = [Nonces::new(), Nonces::new()];
-        let nonce = first.fresh();
+        let nonce = first.for_dialled_peer();
         assert!(!second.contains(nonce));
-        assert_ne!(second.fresh(), nonce);
+        assert_ne!(second.for_dialled_peer(), nonce);
     }
 }

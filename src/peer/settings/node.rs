@@ -1,5 +1,6 @@
 //! The data that all peers of a node share: the user agent, the peer ids and the nonces.
 
+use crate::peer::address::Direction;
 use crate::peer::rules::nonces::Nonces;
 use crate::wire::{UserAgent, UserAgentError};
 use parking_lot::Mutex;
@@ -35,15 +36,19 @@ impl Node {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns a new nonce for a `version` message, and stores it to detect a connection to itself.
-    pub fn new_nonce(&self) -> u64 {
-        self.nonces.lock().fresh()
+    /// Returns a nonce for the `version` of a peer in this direction. Stores the nonce of a dialled peer, by which the
+    /// node detects a connection to itself.
+    pub fn version_nonce(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::Outbound => self.nonces.lock().for_dialled_peer(),
+            Direction::Inbound => self.nonces.lock().random(),
+        }
     }
 
     /// A nonce for a ping, not 0. Uses the random number generator of the node: the generator of the thread may no
     /// longer exist when the program pings in the destructor of a thread-local value.
     pub fn ping_nonce(&self) -> u64 {
-        self.nonces.lock().ping()
+        self.nonces.lock().random()
     }
 
     /// Puts items in random order.
@@ -51,7 +56,7 @@ impl Node {
         items.shuffle(self.nonces.lock().rng());
     }
 
-    /// `true` if this node sent the nonce in a `version`.
+    /// `true` if this node sent the nonce in a `version` to a peer that it dialled.
     pub fn sent_nonce(&self, nonce: u64) -> bool {
         self.nonces.lock().contains(nonce)
     }
