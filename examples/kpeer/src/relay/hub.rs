@@ -4,12 +4,11 @@ use super::answers::{Answer, Answers};
 use super::store::{Key, Store};
 use super::wanted::{Standing, Waiting, Wanted};
 use crate::output::{Output, Record};
-use hashlink::LinkedHashMap;
 use kaspa_peer::wire::*;
 use kaspa_peer::{DisconnectReason, Listener, Peer};
 use log::debug;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,9 @@ use std::time::{Duration, Instant};
 /// a relay that has not answered after 30 seconds.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many items may be wanted at a time. The oldest are given up.
-const MAX_WANTED: usize = 20_000;
+/// How many items of one peer's announcements may be wanted at a time. The relay ignores further announcements of this
+/// peer. The limit is for each peer, so that a peer that announces without end takes nothing from the others.
+const MAX_ANNOUNCED_BY_PEER: usize = 2000;
 
 /// How many items that the relay lacks are fetched for one peer at a time. Further ones are not found.
 const MAX_FETCHED_FOR_PEER: usize = 100;
@@ -30,8 +30,10 @@ const BATCH: usize = 50;
 struct Member {
     peer: Peer,
     answers: Answers,
-    /// How many wanted items have this peer in their `waiting`.
-    fetching: usize,
+    /// The wanted items that this peer has announced, unless it lacks them.
+    announced: HashSet<Key>,
+    /// The wanted items that have this peer in their `waiting`.
+    fetching: HashSet<Key>,
     standing: Standing,
 }
 
@@ -40,7 +42,7 @@ struct Member {
 pub struct Hub {
     output: Output,
     members: HashMap<u64, Member>,
-    wanted: LinkedHashMap<Key, Wanted>,
+    wanted: HashMap<Key, Wanted>,
     store: Arc<Mutex<Store>>,
     relayed: u64,
     dropped: u64,
@@ -64,10 +66,10 @@ impl Hub {
     /// Answers the peers that have waited too long, and asks the next source for every item whose source has missed its
     /// deadline or has disconnected.
     pub fn check_deadlines(&mut self, now: Instant) {
-        let is_over = |waiting: &mut Waiting| waiting.until <= now || !self.members.contains_key(&waiting.peer);
+        let is_over = |waiting: &mut Waiting| waiting.until <= now;
         let waiting = self.wanted.values_mut().flat_map(|wanted| wanted.waiting.extract_if(.., is_over));
-        for Waiting { peer, item, .. } in waiting.collect::<Vec<_>>() {
-            self.end_fetch(peer, Answer::NotFound(vec![item]));
+        for waiting in waiting.collect::<Vec<_>>() {
+            self.end_fetch(&waiting, Answer::NotFound(vec![waiting.item]));
         }
         let is_gone = |id| !self.members.contains_key(&id);
         let late = |wanted: &Wanted| wanted.is_late(now) || wanted.is_over(now) || wanted.asked().is_some_and(is_gone);
@@ -84,8 +86,9 @@ impl Hub {
         self.output.version(peer, version);
         match Answers::start(peer, &self.store) {
             Ok(answers) => {
-                self.members
-                    .insert(peer.id(), Member { peer: peer.clone(), answers, fetching: 0, standing: Standing::New });
+                let (announced, fetching) = (HashSet::new(), HashSet::new());
+                let member = Member { peer: peer.clone(), answers, announced, fetching, standing: Standing::New };
+                self.members.insert(peer.id(), member);
             }
             Err(error) => {
                 self.output.warn("relay", format_args!("{peer}: {error}"));
@@ -94,12 +97,22 @@ impl Hub {
         }
     }
 
-    /// Leaves the peer in the wanted items, where [`check_deadlines`](Self::check_deadlines) finds it. Otherwise, every
-    /// connection that ends would need a search through all of them.
+    /// Removes a peer and what only this peer has announced or asked for. So peers that connect again and again do not
+    /// leave wanted items behind. Other wanted items are not searched.
     fn remove(&mut self, peer: &Peer, reason: &DisconnectReason) {
-        self.members.remove(&peer.id());
         self.dropped += u64::from(matches!(reason, DisconnectReason::WriteStalled { .. }));
         self.output.disconnected(peer, reason);
+        let Some(Member { announced, fetching, .. }) = self.members.remove(&peer.id()) else { return };
+        for key in fetching {
+            let Some(wanted) = self.wanted.get_mut(&key) else { continue };
+            wanted.waiting.retain(|waiting| waiting.peer != peer.id());
+            if !wanted.is_needed() {
+                self.give_up(key);
+            }
+        }
+        for key in announced {
+            self.source_lacks(peer, key);
+        }
     }
 
     /// Fetches what a peer announced and the relay lacks.
@@ -111,6 +124,12 @@ impl Hub {
             if self.store.lock().contains(&key) {
                 continue;
             }
+            let Some(member) = self.members.get_mut(&peer.id()) else { return };
+            if member.announced.len() >= MAX_ANNOUNCED_BY_PEER && !member.announced.contains(&key) {
+                debug!("{peer}: announces more than it sends, ignored: {key:?}");
+                continue;
+            }
+            member.announced.insert(key);
             let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
             wanted.announced = true;
             let standing = |id| standing(&self.members, id);
@@ -129,19 +148,16 @@ impl Hub {
             }
             // The peer's queue is full, so the peer was not asked and has not failed.
             for key in batch.iter().filter_map(Key::of) {
-                if let Some(wanted) = self.wanted.get_mut(&key) {
-                    wanted.remove_source(peer.id());
-                }
+                self.remove_source(key, peer.id());
                 self.ask_next(key, now);
             }
         }
-        self.forget_oldest();
     }
 
     /// Fetches an item that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
     fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
         let now = Instant::now();
-        if self.members.get(&peer.id()).is_none_or(|member| member.fetching >= MAX_FETCHED_FOR_PEER) {
+        if self.members.get(&peer.id()).is_none_or(|member| member.fetching.len() >= MAX_FETCHED_FOR_PEER) {
             return false;
         }
         let others: Vec<u64> = self.members.keys().copied().filter(|id| *id != peer.id()).collect();
@@ -156,11 +172,10 @@ impl Hub {
         others.into_iter().for_each(|id| wanted.add_source(id, |id| standing(&self.members, id)));
         let is_idle = wanted.asked().is_none();
         if let Some(member) = self.members.get_mut(&peer.id()) {
-            member.fetching += 1;
+            member.fetching.insert(key);
         }
         if is_idle {
             self.ask_next(key, now);
-            self.forget_oldest();
         }
         true
     }
@@ -170,49 +185,61 @@ impl Hub {
         let Some(wanted) = self.wanted.get_mut(&key) else { return };
         wanted.end_asked();
         let item = wanted.waiting.first().map_or_else(|| key.announcement(), |waiting| waiting.item);
-        let is_needed = wanted.announced || !wanted.waiting.is_empty();
-        while is_needed && let Some(id) = wanted.next_source(|id| standing(&self.members, id)) {
-            if let Some(source) = self.members.get(&id)
-                && ask(&source.peer, vec![item])
-            {
+        while wanted.is_needed()
+            && let Some(id) = wanted.next_source(|id| standing(&self.members, id))
+        {
+            let Some(source) = self.members.get_mut(&id) else { return };
+            if ask(&source.peer, vec![item]) {
                 return wanted.set_asked(id, now);
             }
+            source.announced.remove(&key);
             wanted.remove_source(id);
         }
         // A source that was asked before can still send the item.
-        if (!is_needed || !wanted.has_sources() || wanted.is_over(now))
-            && let Some(wanted) = self.wanted.remove(&key)
-        {
-            self.give_up(wanted);
+        if !wanted.is_needed() || !wanted.has_sources(|id| standing(&self.members, id)) || wanted.is_over(now) {
+            self.give_up(key);
         }
     }
 
-    fn forget_oldest(&mut self) {
-        while self.wanted.len() > MAX_WANTED
-            && let Some((_, oldest)) = self.wanted.pop_front()
-        {
-            self.give_up(oldest);
+    fn give_up(&mut self, key: Key) {
+        for waiting in self.forget(key).map(|wanted| wanted.waiting).unwrap_or_default() {
+            self.end_fetch(&waiting, Answer::NotFound(vec![waiting.item]));
         }
     }
 
-    fn give_up(&mut self, wanted: Wanted) {
-        for Waiting { peer, item, .. } in wanted.waiting {
-            self.end_fetch(peer, Answer::NotFound(vec![item]));
+    /// Removes a wanted item, and removes it from the announcements of its sources.
+    fn forget(&mut self, key: Key) -> Option<Wanted> {
+        let wanted = self.wanted.remove(&key)?;
+        for source in wanted.sources() {
+            if let Some(member) = self.members.get_mut(&source) {
+                member.announced.remove(&key);
+            }
         }
+        Some(wanted)
     }
 
-    fn end_fetch(&mut self, id: u64, answer: Answer) {
+    /// Removes a peer that does not have an item from the sources of the item.
+    fn remove_source(&mut self, key: Key, id: u64) {
+        if let Some(wanted) = self.wanted.get_mut(&key) {
+            wanted.remove_source(id);
+        }
         if let Some(member) = self.members.get_mut(&id) {
-            member.fetching = member.fetching.saturating_sub(1);
-            self.answer(id, answer);
+            member.announced.remove(&key);
+        }
+    }
+
+    /// Answers a peer that is no longer in the item's `waiting`.
+    fn end_fetch(&mut self, waiting: &Waiting, answer: Answer) {
+        if let (Some(member), Some(key)) = (self.members.get_mut(&waiting.peer), Key::of(&waiting.item)) {
+            member.fetching.remove(&key);
+            self.answer(waiting.peer, answer);
         }
     }
 
     /// Asks other peers for an item that this peer does not have.
     fn source_lacks(&mut self, peer: &Peer, key: Key) {
-        let Some(wanted) = self.wanted.get_mut(&key) else { return };
-        wanted.remove_source(peer.id());
-        if wanted.asked().is_none_or(|id| id == peer.id()) {
+        self.remove_source(key, peer.id());
+        if self.wanted.get(&key).is_some_and(|wanted| wanted.asked().is_none_or(|id| id == peer.id())) {
             self.ask_next(key, Instant::now());
         }
     }
@@ -234,7 +261,7 @@ impl Hub {
                 return self.source_lacks(from, key);
             }
         };
-        let Some(Wanted { waiting, announced, .. }) = self.wanted.remove(&key) else { return };
+        let Some(Wanted { waiting, announced, .. }) = self.forget(key) else { return };
         self.set_standing(from.id(), Standing::Delivered);
         let is_new = self.store.lock().insert(key, frame);
         if is_new {
@@ -247,8 +274,8 @@ impl Hub {
                 }
             }
         }
-        for Waiting { peer, item, .. } in waiting {
-            self.end_fetch(peer, Answer::Item(item));
+        for waiting in waiting {
+            self.end_fetch(&waiting, Answer::Item(waiting.item));
         }
     }
 
@@ -319,124 +346,4 @@ impl Listener for Shared {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-    use crate::output::Detail;
-    use kaspa_peer::testing::{MemoryStream, ScriptedRemote, connect_remote};
-    use kaspa_peer::{Config, Direction};
-
-    type Remote = ScriptedRemote<MemoryStream>;
-
-    /// A hub and peers that are connected to it.
-    fn connect(peers: usize) -> (Arc<Shared>, Vec<(Peer, Remote)>) {
-        let hub = Hub::new(Output::new(false).with(Detail::Little));
-        let hub = Arc::new(Shared(Mutex::new(hub)));
-        let config = Config::builder(Network::Simnet).listener(Arc::clone(&hub)).build().unwrap();
-        let connected = (0..peers).map(|_| {
-            let (peer, mut remote) = connect_remote(Direction::Inbound, &config).unwrap();
-            remote.shake_hands().unwrap();
-            peer.wait_for_handshake().unwrap();
-            (peer, remote)
-        });
-        let connected = connected.collect();
-        (hub, connected)
-    }
-
-    fn announce(remote: &mut Remote, item: Inventory) -> Vec<Message> {
-        remote.send(&Inv { items: vec![item] }).unwrap();
-        remote.sync_with_ping().unwrap()
-    }
-
-    fn tx(lock_time: u64) -> (Inventory, Transaction) {
-        let tx = Transaction::new(&TxFields { lock_time, ..TxFields::default() }).unwrap();
-        (Inventory::tx(tx.id()), tx)
-    }
-
-    #[test]
-    fn peers_that_announce_first_and_send_nothing_do_not_keep_an_item_from_the_others() {
-        let (hub, mut connected) = connect(21);
-        let (item, tx) = tx(1);
-        for (_, silent) in &mut connected[..20] {
-            announce(silent, item);
-        }
-        let (_, owner) = connected.last_mut().unwrap();
-        assert_eq!(announce(owner, item), []);
-        let start = Instant::now();
-        for round in 1..=20 {
-            hub.0.lock().check_deadlines(start + Duration::from_secs(11 * round));
-        }
-        assert_eq!(owner.expect::<GetData>().unwrap().items, [item]);
-        owner.send(&tx).unwrap();
-        owner.sync_with_ping().unwrap();
-        assert_eq!(hub.0.lock().relayed, 1);
-    }
-
-    #[test]
-    fn a_peer_that_missed_a_deadline_is_asked_last_until_it_sends_an_item() {
-        let (hub, mut connected) = connect(2);
-        let [(_, failed), (_, other)] = &mut connected[..] else { unreachable!() };
-        let (withheld, withheld_tx) = tx(0);
-        let request = |item| [Message::from(GetData::from(vec![item]))];
-        assert_eq!(announce(failed, withheld), request(withheld));
-        hub.0.lock().check_deadlines(Instant::now() + Duration::from_secs(11));
-        let (item, _) = tx(1);
-        assert_eq!(announce(failed, item), request(item));
-        assert_eq!(announce(other, item), request(item));
-        // The relay accepts the first item late.
-        failed.send(&withheld_tx).unwrap();
-        failed.sync_with_ping().unwrap();
-        assert_eq!(hub.0.lock().relayed, 1);
-        let (next, _) = tx(2);
-        assert_eq!(announce(failed, next), request(next));
-        assert!(!announce(other, next).iter().any(|message| matches!(message, Message::GetData(_))));
-    }
-
-    #[test]
-    fn the_end_of_a_connection_leaves_the_wanted_items_to_the_next_check() {
-        let (hub, connected) = connect(2);
-        let [(announcer, _), (other, _)] = &connected[..] else { unreachable!() };
-        let items = [1, 2, 3].map(|number| tx(number).0);
-        let mut hub = hub.0.lock();
-        hub.announced(announcer, &items);
-        hub.announced(other, &items);
-        hub.remove(other, &DisconnectReason::Local);
-        // The source is still there, so nothing was searched.
-        let next = |wanted: &Wanted| wanted.next_source(|_| Some(Standing::New));
-        assert!(hub.wanted.values().all(|wanted| next(wanted) == Some(other.id())));
-        hub.check_deadlines(Instant::now() + Duration::from_secs(11));
-        assert!(hub.wanted.values().all(|wanted| next(wanted).is_none()));
-    }
-
-    #[test]
-    fn the_next_source_is_asked_after_the_first_has_disconnected() {
-        let (hub, mut connected) = connect(2);
-        let (item, _) = tx(1);
-        let (first, mut remote) = connected.remove(0);
-        announce(&mut remote, item);
-        let (_, second) = &mut connected[0];
-        assert_eq!(announce(second, item), []);
-        first.disconnect();
-        first.wait_for_disconnect().unwrap();
-        hub.0.lock().check_deadlines(Instant::now());
-        assert_eq!(second.expect::<GetData>().unwrap().items, [item]);
-    }
-
-    #[test]
-    fn a_peer_is_answered_in_time_though_others_are_silent() {
-        let (hub, mut connected) = connect(5);
-        let missing = Inventory::tx(Hash::of(b"missing"));
-        let (_, asker) = connected.first_mut().unwrap();
-        asker.send(&GetData::from(vec![missing])).unwrap();
-        assert_eq!(asker.sync_with_ping().unwrap(), []);
-        let asked = Instant::now();
-        for seconds in [11, 22] {
-            hub.0.lock().check_deadlines(asked + Duration::from_secs(seconds));
-        }
-        assert_eq!(asker.expect::<NotFound>().unwrap().items, [missing]);
-        // Nobody waits for it any more, so no other peer is asked.
-        let wanted = |hub: &Hub| hub.wanted.values().filter(|wanted| wanted.asked().is_some()).count();
-        let later = asked + Duration::from_secs(60);
-        hub.0.lock().check_deadlines(later);
-        assert_eq!(wanted(&hub.0.lock()), 0);
-    }
-}
+mod tests;

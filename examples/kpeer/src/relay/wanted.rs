@@ -78,11 +78,12 @@ impl Wanted {
         self.sources.retain(|source| source.peer != peer);
     }
 
-    /// The source to ask next. Among the sources that the relay has not asked yet, it is one of the highest standing,
-    /// chosen at random. So a peer gains nothing if it announces an item before the others do.
+    /// The source to ask next. Among the connected sources that the relay has not asked yet, it is one of the highest
+    /// standing, chosen at random. So a peer gains nothing if it announces an item before the others do.
     pub fn next_source(&self, standing: impl Fn(u64) -> Option<Standing>) -> Option<u64> {
         let candidates = self.sources.iter().filter(|source| !source.asked);
-        candidates.max_by_key(|source| (standing(source.peer), rand::random::<u32>())).map(|source| source.peer)
+        let connected = candidates.filter_map(|source| Some((standing(source.peer)?, source.peer)));
+        connected.max_by_key(|(standing, _)| (*standing, rand::random::<u32>())).map(|(_, peer)| peer)
     }
 
     /// Notes that a peer is asked for the item, in place of the one that was asked before.
@@ -118,9 +119,19 @@ impl Wanted {
         self.asked.is_none() && self.forget.is_none_or(|forget| forget <= now)
     }
 
-    /// `true` if there is a source.
-    pub fn has_sources(&self) -> bool {
-        !self.sources.is_empty()
+    /// `true` if a peer announced the item or waits for it.
+    pub fn is_needed(&self) -> bool {
+        self.announced || !self.waiting.is_empty()
+    }
+
+    /// The peers that may have the item.
+    pub fn sources(&self) -> impl Iterator<Item = u64> {
+        self.sources.iter().map(|source| source.peer)
+    }
+
+    /// `true` if a source is still connected.
+    pub fn has_sources(&self, standing: impl Fn(u64) -> Option<Standing>) -> bool {
+        self.sources.iter().any(|source| standing(source.peer).is_some())
     }
 }
 
