@@ -62,3 +62,32 @@ fn over_limit(command: Command, length: u32, limits: &PayloadLimits) -> FrameErr
     }
     FrameError::OverLimit { command, length, max: limits.of(command) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_equals_a_limit_does_not_exceed_it() {
+        let check = |length, limits: &PayloadLimits| {
+            let command = *b"ping\0\0\0\0\0\0\0\0";
+            let header = Header { magic: Network::Simnet.magic(), command, length, checksum: [0; 4] };
+            header.check(Network::Simnet, limits)
+        };
+        let ping_limit = Command::Ping.payload_limit();
+        let protocol = PayloadLimits::protocol();
+        assert_eq!(check(ping_limit, &protocol), Ok(Command::Ping));
+        let max = ping_limit;
+        let error = FrameError::TypeLimit { command: Command::Ping, length: MAX_PAYLOAD, max };
+        assert_eq!(check(MAX_PAYLOAD, &protocol), Err(error), "not `Oversize`");
+        assert_eq!(
+            check(MAX_PAYLOAD + 1, &protocol),
+            Err(FrameError::Oversize { length: MAX_PAYLOAD + 1, max: MAX_PAYLOAD })
+        );
+
+        let lower = PayloadLimits::protocol().command(Command::Ping, ping_limit - 1);
+        assert_eq!(check(ping_limit - 1, &lower), Ok(Command::Ping));
+        let error = FrameError::OverLimit { command: Command::Ping, length: ping_limit, max: ping_limit - 1 };
+        assert_eq!(check(ping_limit, &lower), Err(error), "not `TypeLimit`");
+    }
+}
