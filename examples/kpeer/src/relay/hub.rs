@@ -130,7 +130,7 @@ impl Hub {
                 continue;
             }
             member.announced.insert(key);
-            let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
+            let wanted = self.wanted.entry(key).or_default();
             wanted.announced = true;
             let standing = |id| standing(&self.members, id);
             // An announcer that failed before does not make the others wait for its deadline.
@@ -164,7 +164,7 @@ impl Hub {
         if others.is_empty() {
             return false;
         }
-        let wanted = self.wanted.entry(key).or_insert_with(Wanted::default);
+        let wanted = self.wanted.entry(key).or_default();
         if wanted.waiting.iter().any(|waiting| waiting.peer == peer.id()) {
             return true;
         }
