@@ -31,14 +31,14 @@ use std::{
 
 mod questions_and_timers;
 
-/// Orders of each of the two kinds: random ones, and unlikely ones.
-const ORDERS: usize = 2_000;
-
+/// Runs a test in random orders and in as many unlikely ones: 2000 of each kind, or the number in the environment
+/// variable `ORDERS`.
 fn in_many_orders(test: impl Fn() + Send + Sync + 'static) {
+    let orders = std::env::var("ORDERS").map_or(2000, |number| number.parse().unwrap());
     let test = Arc::new(test);
     let again = Arc::clone(&test);
-    shuttle::check_random(move || test(), ORDERS);
-    shuttle::check_pct(move || again(), ORDERS, 3);
+    shuttle::check_random(move || test(), orders);
+    shuttle::check_pct(move || again(), orders, 3);
 }
 
 /// A peer without threads, and how often its connection was shut down.
