@@ -22,13 +22,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
-Offers no services and names no tip unless told otherwise, because it has no
-DAG to serve. Checks nothing, keeps 64 MiB of transactions and blocks, and
-accepts 125 peers at a time. When a peer requests an item that it lacks, it asks
-its other peers. Takes items only from peers that it has asked, and disconnects
-a peer that sends a block of more than 10 MiB or a transaction (or any other
-message) of more than 5 MiB: kaspad allows 10 000 000 and 5 000 000 bytes.
-SIGINT (Ctrl-C) or SIGTERM ends it.
+The relay offers no services and names no tip unless told otherwise, because it
+has no DAG to serve. It checks nothing, keeps 64 MiB of transactions and blocks
+(at most 20 000), and accepts 125 peers at a time. When a peer requests an item
+that the relay lacks, the relay asks its other peers. It takes items only from
+peers that it has asked. It ignores further announcements of a peer while 2000
+items that the peer announced have not arrived. It disconnects a peer that sends
+a block of more than 10 MiB or a transaction (or any other message) of more than
+5 MiB: kaspad allows 10 000 000 and 5 000 000 bytes. SIGINT (Ctrl-C) or SIGTERM
+ends the relay.
 
 The objects of --json are connected, version, disconnected and failed as of
 `listen`, and

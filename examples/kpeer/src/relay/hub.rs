@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many items of one peer's announcements may be wanted at a time. The relay ignores further announcements of this
-/// peer. The limit is for each peer, so that a peer that announces without end takes nothing from the others.
+/// peer. The limit is for each peer, so that a peer that announces without end does not push out the announcements of
+/// others. Announcements of items that the relay has asked another peer for count too.
 const MAX_ANNOUNCED_BY_PEER: usize = 2000;
 
 /// How many items that the relay lacks are fetched for one peer at a time. Further ones are not found.
@@ -30,7 +31,8 @@ const BATCH: usize = 50;
 struct Member {
     peer: Peer,
     answers: Answers,
-    /// The wanted items that this peer has announced, unless it lacks them.
+    /// The wanted items that this peer has announced. An item leaves the set when the peer answers `notfound`, and when
+    /// the relay cannot queue a request to the peer.
     announced: HashSet<Key>,
     /// The wanted items that have this peer in their `waiting`.
     fetching: HashSet<Key>,
@@ -63,8 +65,8 @@ impl Hub {
         self.output.say(format_args!("{peers} peers, {relayed} relayed, {dropped} slow ones dropped"), record);
     }
 
-    /// Answers the peers that have waited too long, and asks the next source for every item whose source has missed its
-    /// deadline or has disconnected.
+    /// Answers the peers that have waited too long, gives up the items that no peer needs or can still send, and asks the
+    /// next source for every item whose source has missed its deadline or has disconnected.
     pub fn check_deadlines(&mut self, now: Instant) {
         let is_over = |waiting: &mut Waiting| waiting.until <= now;
         let waiting = self.wanted.values_mut().flat_map(|wanted| wanted.waiting.extract_if(.., is_over));
@@ -73,9 +75,13 @@ impl Hub {
         }
         let is_gone = |id| !self.members.contains_key(&id);
         let late = |wanted: &Wanted| wanted.is_late(now) || wanted.is_over(now) || wanted.asked().is_some_and(is_gone);
-        let late: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| late(wanted)).map(|(key, _)| *key).collect();
-        for key in late {
-            if let Some(id) = self.wanted.get(&key).and_then(Wanted::asked) {
+        let changes = |wanted: &Wanted| !wanted.is_needed() || late(wanted);
+        let changed: Vec<Key> = self.wanted.iter().filter(|(_, wanted)| changes(wanted)).map(|(key, _)| *key).collect();
+        for key in changed {
+            if let Some(wanted) = self.wanted.get(&key)
+                && wanted.is_late(now)
+                && let Some(id) = wanted.asked()
+            {
                 self.set_standing(id, Standing::Failed);
             }
             self.ask_next(key, now);
@@ -97,8 +103,8 @@ impl Hub {
         }
     }
 
-    /// Removes a peer and what only this peer has announced or asked for. So peers that connect again and again do not
-    /// leave wanted items behind. Other wanted items are not searched.
+    /// Removes a peer, and the items that only this peer has announced or asked for. So peers that connect again and
+    /// again do not leave wanted items behind. This method visits only the items in the two sets of the peer.
     fn remove(&mut self, peer: &Peer, reason: &DisconnectReason) {
         self.dropped += u64::from(matches!(reason, DisconnectReason::WriteStalled { .. }));
         self.output.disconnected(peer, reason);
@@ -119,6 +125,7 @@ impl Hub {
     fn announced(&mut self, peer: &Peer, items: &[Inventory]) {
         let now = Instant::now();
         let mut new = Vec::new();
+        let mut ignored = 0;
         for item in items {
             let Some(key) = Key::of(item) else { continue };
             if self.store.lock().contains(&key) {
@@ -126,21 +133,22 @@ impl Hub {
             }
             let Some(member) = self.members.get_mut(&peer.id()) else { return };
             if member.announced.len() >= MAX_ANNOUNCED_BY_PEER && !member.announced.contains(&key) {
-                debug!("{peer}: announces more than it sends, ignored: {key:?}");
+                ignored += 1;
                 continue;
             }
             member.announced.insert(key);
             let wanted = self.wanted.entry(key).or_default();
-            wanted.announced = true;
             let standing = |id| standing(&self.members, id);
+            wanted.add_announcer(peer.id(), standing);
             // An announcer that failed before does not make the others wait for its deadline.
             let has_failed = |id| standing(id) <= Some(Standing::Failed);
             if wanted.asked().is_none_or(|id| has_failed(id) && !has_failed(peer.id())) {
                 wanted.set_asked(peer.id(), now);
                 new.push(*item);
-            } else {
-                wanted.add_source(peer.id(), standing);
             }
+        }
+        if ignored > 0 {
+            debug!("{peer}: ignored {ignored} announcements: {MAX_ANNOUNCED_BY_PEER} before them have not arrived");
         }
         for batch in new.chunks(BATCH) {
             if ask(peer, batch.to_vec()) {
@@ -157,7 +165,11 @@ impl Hub {
     /// Fetches an item that a peer asked for and the relay lacks. Returns false if no other peer can be asked.
     fn fetch_for(&mut self, peer: &Peer, item: Inventory, key: Key) -> bool {
         let now = Instant::now();
-        if self.members.get(&peer.id()).is_none_or(|member| member.fetching.len() >= MAX_FETCHED_FOR_PEER) {
+        let Some(member) = self.members.get(&peer.id()) else { return false };
+        if member.fetching.contains(&key) {
+            return true;
+        }
+        if member.fetching.len() >= MAX_FETCHED_FOR_PEER {
             return false;
         }
         let others: Vec<u64> = self.members.keys().copied().filter(|id| *id != peer.id()).collect();
@@ -165,9 +177,6 @@ impl Hub {
             return false;
         }
         let wanted = self.wanted.entry(key).or_default();
-        if wanted.waiting.iter().any(|waiting| waiting.peer == peer.id()) {
-            return true;
-        }
         wanted.waiting.push(Waiting { peer: peer.id(), item, until: now + FETCH_TIMEOUT });
         others.into_iter().for_each(|id| wanted.add_source(id, |id| standing(&self.members, id)));
         let is_idle = wanted.asked().is_none();
@@ -188,11 +197,12 @@ impl Hub {
         while wanted.is_needed()
             && let Some(id) = wanted.next_source(|id| standing(&self.members, id))
         {
-            let Some(source) = self.members.get_mut(&id) else { return };
-            if ask(&source.peer, vec![item]) {
-                return wanted.set_asked(id, now);
+            if let Some(source) = self.members.get_mut(&id) {
+                if ask(&source.peer, vec![item]) {
+                    return wanted.set_asked(id, now);
+                }
+                source.announced.remove(&key);
             }
-            source.announced.remove(&key);
             wanted.remove_source(id);
         }
         // A source that was asked before can still send the item.
@@ -207,7 +217,8 @@ impl Hub {
         }
     }
 
-    /// Removes a wanted item, and removes it from the announcements of its sources.
+    /// Removes a wanted item, and removes it from the announcements of its sources. The caller must call
+    /// [`end_fetch`](Self::end_fetch) for each peer that waits for the item.
     fn forget(&mut self, key: Key) -> Option<Wanted> {
         let wanted = self.wanted.remove(&key)?;
         for source in wanted.sources() {
@@ -218,7 +229,7 @@ impl Hub {
         Some(wanted)
     }
 
-    /// Removes a peer that does not have an item from the sources of the item.
+    /// Removes a peer from which the relay cannot get an item from the sources of the item.
     fn remove_source(&mut self, key: Key, id: u64) {
         if let Some(wanted) = self.wanted.get_mut(&key) {
             wanted.remove_source(id);
@@ -228,7 +239,7 @@ impl Hub {
         }
     }
 
-    /// Answers a peer that is no longer in the item's `waiting`.
+    /// Answers a peer that is no longer in the `waiting` of an item, and removes the item from its `fetching`.
     fn end_fetch(&mut self, waiting: &Waiting, answer: Answer) {
         if let (Some(member), Some(key)) = (self.members.get_mut(&waiting.peer), Key::of(&waiting.item)) {
             member.fetching.remove(&key);
@@ -236,10 +247,11 @@ impl Hub {
         }
     }
 
-    /// Asks other peers for an item that this peer does not have.
+    /// Asks other peers for an item that the relay cannot get from this peer. Gives the item up if no peer needs it.
     fn source_lacks(&mut self, peer: &Peer, key: Key) {
         self.remove_source(key, peer.id());
-        if self.wanted.get(&key).is_some_and(|wanted| wanted.asked().is_none_or(|id| id == peer.id())) {
+        let is_affected = |wanted: &Wanted| !wanted.is_needed() || wanted.asked().is_none_or(|id| id == peer.id());
+        if self.wanted.get(&key).is_some_and(is_affected) {
             self.ask_next(key, Instant::now());
         }
     }

@@ -38,7 +38,8 @@ pub struct Wanted {
     forget: Option<Instant>,
     /// The peers that asked for the item.
     pub waiting: Vec<Waiting>,
-    /// `true` if a peer announced the item. The relay announces only such items.
+    /// `true` if a peer announced the item, even if that peer has disconnected since. The relay announces only such
+    /// items.
     pub announced: bool,
 }
 
@@ -49,6 +50,8 @@ struct Asked {
 
 struct Source {
     peer: u64,
+    /// `true` if the peer announced the item.
+    announced: bool,
     /// The relay accepts the item only from sources that it has asked.
     asked: bool,
 }
@@ -62,6 +65,13 @@ pub struct Waiting {
 }
 
 impl Wanted {
+    /// Adds a peer that has announced the item.
+    pub fn add_announcer(&mut self, peer: u64, standing: impl Fn(u64) -> Option<Standing>) {
+        self.announced = true;
+        self.add_source(peer, standing);
+        self.sources.iter_mut().filter(|source| source.peer == peer).for_each(|source| source.announced = true);
+    }
+
     /// Adds a peer that may have the item. `standing` returns `None` for a peer that has disconnected.
     pub fn add_source(&mut self, peer: u64, standing: impl Fn(u64) -> Option<Standing>) {
         if self.sources.iter().any(|source| source.peer == peer) {
@@ -70,10 +80,10 @@ impl Wanted {
         if self.sources.len() >= MANY_SOURCES {
             self.sources.retain(|source| standing(source.peer).is_some());
         }
-        self.sources.push(Source { peer, asked: false });
+        self.sources.push(Source { peer, announced: false, asked: false });
     }
 
-    /// Removes a peer that does not have the item.
+    /// Removes a peer from which the relay cannot get the item.
     pub fn remove_source(&mut self, peer: u64) {
         self.sources.retain(|source| source.peer != peer);
     }
@@ -86,10 +96,9 @@ impl Wanted {
         connected.max_by_key(|(standing, _)| (*standing, rand::random::<u32>())).map(|(_, peer)| peer)
     }
 
-    /// Notes that a peer is asked for the item, in place of the one that was asked before.
+    /// Notes that a source is asked for the item, in place of the one that was asked before.
     pub fn set_asked(&mut self, peer: u64, now: Instant) {
-        self.remove_source(peer);
-        self.sources.push(Source { peer, asked: true });
+        self.sources.iter_mut().filter(|source| source.peer == peer).for_each(|source| source.asked = true);
         self.asked = Some(Asked { peer, deadline: now + ITEM_TIMEOUT });
         self.forget = Some(now + LATE_TIMEOUT);
     }
@@ -119,9 +128,10 @@ impl Wanted {
         self.asked.is_none() && self.forget.is_none_or(|forget| forget <= now)
     }
 
-    /// `true` if a peer announced the item or waits for it.
+    /// `true` if a source announced the item, or a peer waits for it. The limits of both kinds for each peer limit the
+    /// number of all needed items.
     pub fn is_needed(&self) -> bool {
-        self.announced || !self.waiting.is_empty()
+        !self.waiting.is_empty() || self.sources.iter().any(|source| source.announced)
     }
 
     /// The peers that may have the item.

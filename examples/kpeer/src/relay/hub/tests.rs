@@ -91,7 +91,35 @@ fn the_end_of_a_connection_removes_only_what_this_peer_announced_or_requested() 
 }
 
 #[test]
-fn a_peer_that_announces_without_end_takes_nothing_from_the_others() {
+fn an_item_that_no_connected_peer_announced_or_requested_is_given_up() {
+    let (hub, connected) = connect(3);
+    let [(first, _), (asker, _), _] = &connected[..] else { unreachable!() };
+    let mut hub = hub.0.lock();
+    let item = tx(1).0;
+    hub.announced(first, &[item]);
+    hub.serve(first, vec![item]);
+    hub.remove(first, &DisconnectReason::Local);
+    assert!(hub.wanted.is_empty(), "the end of the connection");
+
+    hub.serve(asker, vec![item]);
+    hub.check_deadlines(Instant::now() + FETCH_TIMEOUT);
+    assert!(hub.wanted.is_empty(), "the end of the waiting time");
+}
+
+#[test]
+fn a_request_for_an_item_that_is_being_fetched_is_not_answered_with_notfound() {
+    let (hub, mut connected) = connect(2);
+    let items: Vec<_> = (0..MAX_FETCHED_FOR_PEER as u64).map(|number| tx(number).0).collect();
+    let (_, asker) = connected.first_mut().unwrap();
+    for _ in 0..2 {
+        asker.send(&GetData::from(items.clone())).unwrap();
+        assert_eq!(asker.sync_with_ping().unwrap(), []);
+    }
+    assert_eq!(hub.0.lock().wanted.len(), MAX_FETCHED_FOR_PEER);
+}
+
+#[test]
+fn a_peer_that_announces_without_end_does_not_push_out_the_announcements_of_others() {
     let (hub, mut connected) = connect(2);
     let [(_, owner), (flooder, _)] = &mut connected[..] else { unreachable!() };
     let (item, tx) = tx(1);
@@ -106,7 +134,7 @@ fn a_peer_that_announces_without_end_takes_nothing_from_the_others() {
     assert_eq!(hub.0.lock().relayed, 1);
     hub.0.lock().check_deadlines(Instant::now() + Duration::from_secs(120));
     assert_eq!(hub.0.lock().wanted.len(), 0);
-    // What the peer did not send is forgotten, so its announcements count again.
+    // The relay has forgotten the items that the peer did not send, so it accepts new announcements of the peer.
     hub.0.lock().announced(flooder, &items);
     assert_eq!(hub.0.lock().wanted.len(), MAX_ANNOUNCED_BY_PEER);
 }
@@ -137,7 +165,7 @@ fn a_peer_is_answered_in_time_though_others_are_silent() {
         hub.0.lock().check_deadlines(asked + Duration::from_secs(seconds));
     }
     assert_eq!(asker.expect::<NotFound>().unwrap().items, [missing]);
-    // Nobody waits for it any more, so no other peer is asked.
+    // No peer waits for it any more, so no other peer is asked.
     let wanted = |hub: &Hub| hub.wanted.values().filter(|wanted| wanted.asked().is_some()).count();
     let later = asked + Duration::from_secs(60);
     hub.0.lock().check_deadlines(later);
