@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn a_silence_of_half_of_end_after_restarts_its_time() {
+        let millis = Duration::from_millis;
+        for (silence, ends) in [(350, true), (450, false)] {
+            let (mut pacer, now) = pacer(10, 1_000_000, Some(millis(800)));
+            assert_eq!(pacer.arrived(11, 0, now), Pace::Pause(millis(100)));
+            let pace = pacer.arrived(9, 0, now + millis(100 + silence));
+            assert_eq!(matches!(pace, Pace::End { .. }), ends, "{silence} ms: {pace:?}");
+        }
+    }
+
+    #[test]
     fn huge_counts_do_not_panic() {
         let (mut pacer, now) = pacer(1, 1, None);
         assert!(matches!(pacer.arrived(u64::MAX, u64::MAX, now), Pace::Pause(_) | Pace::Free));
