@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn both_counts_stay_after_the_end_with_a_batch_that_was_put_back() {
+        let mut it = announcements(10, 10);
+        let [sent, waiting, other] = items([1, 2, 3])[..] else { unreachable!() };
+        it.sent(sent);
+        assert_eq!([sent, waiting].map(|item| it.is_known(&item)), [true, false]);
+        assert_eq!(it.queue(&[sent, waiting, other], Instant::now()), Ok(2));
+        let batch = it.next_batch();
+        assert_eq!((batch.len(), it.waiting_len()), (2, 0));
+        it.put_back(batch);
+        let mut announcing = Announcing::Open(Box::new(it));
+        assert_eq!(announcing.len(), (3, 2));
+        drop(announcing.close());
+        assert_eq!(announcing.len(), (3, 2));
+    }
+
+    #[test]
     fn items_that_do_not_all_fit_are_all_refused() {
         let now = Instant::now();
         let mut it = announcements(10, 3);
