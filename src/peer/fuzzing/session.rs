@@ -137,7 +137,7 @@ impl Session {
                 arriving: None,
                 since_ping: Duration::ZERO,
                 requests: vec![None; settings.stall_rules().len()],
-                last_words: None,
+                ending: None,
                 known: (known == KNOWS_ALL).then(HashSet::new),
                 waiting: VecDeque::new(),
                 last_ping: None,
@@ -184,7 +184,7 @@ impl Session {
                 if choices.byte() == 0 {
                     let until = self.now + Duration::from_millis(500);
                     self.deadlines.end_at(until, DisconnectReason::Local);
-                    self.account.last_words = Some(until);
+                    self.account.ending.get_or_insert(until);
                 }
             }
         }

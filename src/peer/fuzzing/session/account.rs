@@ -27,8 +27,8 @@ pub(super) struct Account {
     pub since_ping: Duration,
     /// For each stall rule, the time since the request was written.
     pub requests: Vec<Option<Taken>>,
-    /// Until when a last message may be written.
-    pub last_words: Option<Instant>,
+    /// The earliest time that was passed to `end_at`.
+    pub ending: Option<Instant>,
     /// The known inventory, if it is so large that nothing is ever forgotten.
     pub known: Option<HashSet<Inventory>>,
     pub waiting: VecDeque<Inventory>,
@@ -169,7 +169,7 @@ impl Account {
     pub fn check_nothing_due(&self, now: Instant, start: Instant) {
         assert!(!self.is_ping_due(), "no ping for {:?}", self.since_ping);
         assert!(!self.is_handshake_late(now, start));
-        assert!(self.last_words.is_none_or(|until| until > now));
+        assert!(self.ending.is_none_or(|until| until > now));
         assert!(!self.is_idle(), "silent for {:?}", self.silent);
         assert!(!self.is_frame_late(), "{:?}", self.frame);
         assert_eq!(self.stalled().next(), None);
@@ -186,7 +186,7 @@ impl Account {
 
     pub fn check_end(&self, reason: &DisconnectReason, now: Instant, start: Instant) {
         let right = match reason {
-            DisconnectReason::Local => self.last_words.is_some_and(|until| until <= now),
+            DisconnectReason::Local => self.ending.is_some_and(|until| until <= now),
             DisconnectReason::Handshake(HandshakeError::Timeout { .. }) => self.is_handshake_late(now, start),
             DisconnectReason::Idle { .. } => self.is_idle(),
             DisconnectReason::FrameTimeout { .. } => self.is_frame_late(),
