@@ -269,6 +269,47 @@ fn closing_says_that_something_was_not_sent_only_if_something_was_not() {
 }
 
 #[test]
+fn waiting_for_room_for_announcements_ends_with_room_or_with_the_connection() {
+    /// What another thread does meanwhile.
+    #[derive(Clone, Copy)]
+    enum Meanwhile {
+        Written,
+        LastFrame,
+        End,
+    }
+    for meanwhile in [Meanwhile::Written, Meanwhile::LastFrame, Meanwhile::End] {
+        in_many_orders(move || {
+            // Two pings fill the queue.
+            let (shared, wake_ups, _) = peer(64);
+            shared.outbound().release_held();
+            for nonce in [1, 2] {
+                queue(&shared, nonce, Wait::No).unwrap();
+            }
+            assert!(!shared.outbound().has_room_for_announcements());
+            let waiting = Arc::clone(&shared);
+            let waiter = thread::spawn(move || waiting.outbound().wait_for_announcement_room(None));
+            match meanwhile {
+                Meanwhile::Written => {
+                    let writer = start_writer(&shared, wake_ups, &Socket::default());
+                    assert!(waiter.join().unwrap());
+                    shared.end(DisconnectReason::Local);
+                    writer.join().unwrap();
+                }
+                Meanwhile::LastFrame => {
+                    let frame = Frame::encode(&Ping { nonce: 9 }, Network::Simnet).unwrap();
+                    shared.outbound().push_last(Command::Ping, frame.as_bytes(), DisconnectReason::Local).unwrap();
+                    assert!(!waiter.join().unwrap());
+                }
+                Meanwhile::End => {
+                    shared.end(DisconnectReason::Local);
+                    assert!(!waiter.join().unwrap());
+                }
+            }
+        });
+    }
+}
+
+#[test]
 fn the_last_frame_is_written_before_the_connection_ends() {
     in_many_orders(|| {
         let (shared, wake_ups, shut_down) = peer(1000);
@@ -430,21 +471,28 @@ fn the_last_of_three_threads_calls_on_disconnect_and_then_the_peer_is_finished()
 
 #[test]
 fn waiting_for_the_handshake_ends_with_it_or_with_the_connection() {
-    in_many_orders(|| {
-        let (shared, _ends, _) = peer(1000);
-        let waiters = [(); 2].map(|()| {
-            let peer = Peer::uncounted(Arc::clone(&shared));
-            thread::spawn(move || peer.wait_for_handshake())
+    for (is_done, ends) in [(true, false), (false, true), (true, true)] {
+        in_many_orders(move || {
+            let (shared, _ends, _) = peer(1000);
+            let waiters = [(); 2].map(|()| {
+                let peer = Peer::uncounted(Arc::clone(&shared));
+                thread::spawn(move || peer.wait_for_handshake())
+            });
+            let ender = ends.then(|| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.end(DisconnectReason::Local))
+            });
+            if is_done {
+                shared.lifecycle().set_handshake_done();
+            }
+            for waiter in waiters {
+                match waiter.join().unwrap() {
+                    Ok(()) => assert!(is_done),
+                    Err(WaitError::Closed(DisconnectReason::Local)) => assert!(ends),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            let _ = ender.map(JoinHandle::join);
         });
-        let ender = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.end(DisconnectReason::Local))
-        };
-        shared.lifecycle().set_handshake_done();
-        ender.join().unwrap();
-        for waiter in waiters {
-            let result = waiter.join().unwrap();
-            assert!(matches!(result, Ok(()) | Err(WaitError::Closed(DisconnectReason::Local))), "{result:?}");
-        }
-    });
+    }
 }

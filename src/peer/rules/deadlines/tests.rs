@@ -172,6 +172,9 @@ fn of_two_ends_that_were_set_the_earlier_one_comes() {
         ends.into_iter().for_each(|(deadline, reason)| it.end_at(deadline, reason));
         assert_eq!(due_at(&mut it, start + SEC), Some(Due::End(DisconnectReason::Local)));
     }
+    let mut it = introduced(start, |builder| builder);
+    [DisconnectReason::Local, other].into_iter().for_each(|reason| it.end_at(start + SEC, reason));
+    assert_eq!(due_at(&mut it, start + SEC), Some(Due::End(DisconnectReason::Local)), "of two at once, the first");
 }
 
 #[test]
