@@ -161,6 +161,7 @@ mod tests {
     use super::*;
     use crossbeam_channel::TryRecvError;
     use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn a_message_is_written_once_the_count_reaches_its_position() {
@@ -224,7 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn one_write_may_complete_more_messages_than_are_waited_for() {
+        let progress = SendProgress::default();
+        let first = progress.channel(1);
+        progress.end_write(2);
+        assert_eq!(first.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_thread_waits_until_the_outcome_is_known() {
+        let progress = SendProgress::default();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| progress.wait(1, None));
+            while progress.state.lock().wake_at != 1 {
+                thread::yield_now();
+            }
+            progress.end_write(1);
+            assert_eq!(waiter.join().unwrap(), Outcome::Written);
+        });
+    }
+
+    #[test]
     fn a_wait_ends_at_its_deadline() {
-        assert_eq!(SendProgress::default().wait(1, Some(Instant::now())), Outcome::Waiting);
+        let deadline = Instant::now() + Duration::from_millis(10);
+        assert_eq!(SendProgress::default().wait(1, Some(deadline)), Outcome::Waiting);
+        assert!(Instant::now() >= deadline);
     }
 }

@@ -315,3 +315,122 @@ fn a_waiting_sender_is_woken_when_half_of_the_mark_is_free_or_before_the_writer_
         });
     }
 }
+
+#[test]
+fn a_sender_does_not_overtake_one_that_waits_though_there_is_room() {
+    let (queue, _woken) = queue(100, 10);
+    push(&queue, &[0; 10]).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| push_waiting(&queue, &[1], FOREVER));
+        until_waiting(&queue, 1);
+        // There is room now, but the first sender has not noticed it yet.
+        queue.queue.lock().bytes = 0;
+        assert_eq!(push_waiting(&queue, &[2], Wait::AtMost(Duration::from_millis(10))), Err(Refused::Timeout));
+        assert_eq!(first.join().unwrap(), Ok(2), "a sender that gives up wakes the first");
+    });
+}
+
+#[test]
+fn all_waiting_senders_that_fit_are_queued_after_one_batch_is_written() {
+    let (queue, _woken) = queue(100, 10);
+    push(&queue, &[0; 10]).unwrap();
+    thread::scope(|scope| {
+        let senders = [(); 3].map(|()| scope.spawn(|| push_waiting(&queue, b"x", FOREVER)));
+        until_waiting(&queue, 3);
+        let batch = queue.pop().unwrap();
+        queue.written(batch);
+        let mut positions = senders.map(|sender| sender.join().unwrap().unwrap());
+        positions.sort_unstable();
+        assert_eq!(positions, [2, 3, 4]);
+    });
+}
+
+#[test]
+fn announcements_have_room_below_the_limit_and_in_an_almost_empty_queue() {
+    for (limit, queued, has_room) in [(100, 0, true), (100, 99, true), (100, 100, false), (0, 0, true), (0, 1, false)] {
+        let (queue, _woken) = queue(limit, 1000);
+        if queued > 0 {
+            push(&queue, &vec![0; queued]).unwrap();
+        }
+        assert_eq!(queue.has_room_for_announcements(), has_room, "{queued} of {limit}");
+        let now = Some(Instant::now());
+        assert_eq!(queue.wait_for_announcement_room(now), has_room, "{queued} of {limit}");
+        queue.drain();
+        assert_eq!(queue.has_room_for_announcements(), has_room, "a draining queue");
+        queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+        assert!(!queue.has_room_for_announcements() && !queue.wait_for_announcement_room(None), "an ending queue");
+    }
+}
+
+#[test]
+fn waiting_for_room_for_announcements_ends_when_a_batch_is_written_or_at_the_deadline() {
+    let (queue, _woken) = queue(10, 10);
+    push(&queue, &[0; 10]).unwrap();
+    let deadline = Instant::now() + Duration::from_millis(10);
+    assert!(!queue.wait_for_announcement_room(Some(deadline)));
+    assert!(Instant::now() >= deadline);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| queue.wait_for_announcement_room(None));
+        let batch = queue.pop().unwrap();
+        assert!(!waiter.is_finished(), "a batch that is being written counts");
+        queue.written(batch);
+        assert!(waiter.join().unwrap());
+    });
+}
+
+#[test]
+fn the_writer_waits_for_more_frames_only_if_one_small_batch_is_queued() {
+    let (queue, _woken) = queue(1 << 20, 1 << 20);
+    assert!(!queue.next_is_small(), "an empty queue");
+    push(&queue, &[0; SMALL_BATCH - 1]).unwrap();
+    assert!(queue.next_is_small());
+    push(&queue, &[0; 1]).unwrap();
+    assert!(!queue.next_is_small(), "not a small batch");
+    take_all(&queue).into_iter().for_each(|batch| queue.written(batch));
+    push(&queue, &[0; 1]).unwrap();
+    queue.push(Command::Block, EncodedFrame::Large(vec![0; BATCH_SIZE]), MessageKind::Ordinary, Wait::No).unwrap();
+    assert!(!queue.next_is_small(), "two batches");
+}
+
+#[test]
+fn the_queue_says_which_stage_it_has_reached() {
+    let (queue, woken) = Outbound::new(100, 100);
+    assert!(queue.is_accepting() && !queue.is_verack_queued() && !queue.last_is_queued());
+    queue.release_held();
+    assert!(queue.is_verack_queued());
+    push(&queue, b"one").unwrap();
+    push(&queue, b"two").unwrap();
+    assert_eq!(queue.last_position(), 2);
+    woken.try_iter().for_each(drop);
+    queue.wake_writer();
+    assert_eq!(woken.len(), 1);
+    queue.drain();
+    assert!(!queue.is_accepting() && !queue.last_is_queued());
+    queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+    assert!(queue.last_is_queued());
+}
+
+#[test]
+fn what_was_not_written_is_counted_when_the_connection_ends() {
+    let (queue, _woken) = queue(100, 100);
+    push(&queue, b"one").unwrap();
+    let batch = queue.pop().unwrap();
+    push(&queue, b"four").unwrap();
+    assert_eq!(queue.unwritten(), (0, 0), "before the end");
+    queue.not_written(batch);
+    assert_eq!(queue.pop().unwrap().bytes(), b"one", "it comes first again");
+    for _ in 0..2 {
+        drop(queue.close());
+        assert_eq!((queue.unwritten(), queue.size()), ((7, 2), (0, 0)));
+    }
+}
+
+#[test]
+fn a_batch_that_was_not_written_is_dropped_after_the_end() {
+    let (queue, _woken) = queue(100, 100);
+    push(&queue, b"one").unwrap();
+    let batch = queue.pop().unwrap();
+    drop(queue.close());
+    queue.not_written(batch);
+    assert!(queue.pop().is_none());
+}
