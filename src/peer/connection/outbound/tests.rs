@@ -434,3 +434,19 @@ fn a_batch_that_was_not_written_is_dropped_after_the_end() {
     queue.not_written(batch);
     assert!(queue.pop().is_none());
 }
+
+#[test]
+fn waiting_senders_are_refused_as_soon_as_the_queue_drains_or_the_last_frame_is_queued() {
+    let drain = |queue: &Outbound| queue.drain();
+    let push_last = |queue: &Outbound| queue.push_last(Command::Reject, b"reject", DisconnectReason::Local).unwrap();
+    for end in [&drain as &dyn Fn(&Outbound), &push_last] {
+        let (queue, _woken) = queue(10, 10);
+        push(&queue, &[0; 10]).unwrap();
+        thread::scope(|scope| {
+            let senders = [(); 2].map(|()| scope.spawn(|| push_waiting(&queue, b"x", FOREVER)));
+            until_waiting(&queue, 2);
+            end(&queue);
+            assert_eq!(senders.map(|sender| sender.join().unwrap()), [Err(Refused::Closed); 2]);
+        });
+    }
+}
