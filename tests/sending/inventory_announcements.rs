@@ -100,6 +100,16 @@ fn items_that_the_remote_announced_are_not_announced_to_it() {
 }
 
 #[test]
+fn items_that_the_program_adds_to_the_known_inventory_are_not_announced() {
+    let (local, mut remote) = connected_peer(builder().trickle_interval(AT_ONCE));
+    [block(1), tx(2)].into_iter().for_each(|item| local.peer.add_known_inventory(item));
+    local.peer.queue_inventories(&[block(1), block(3)]).unwrap();
+    assert_eq!(announced_before_marker(&local.peer, &mut remote), [[block(3)]]);
+    local.peer.queue_inventories(&[tx(2), tx(4)]).unwrap();
+    assert_eq!(remote.expect::<Inv>().unwrap().items, [tx(4)]);
+}
+
+#[test]
 fn items_are_not_announced_twice() {
     let (local, mut remote) = connected_peer(builder().trickle_interval(AT_ONCE));
     for number in [1, 2, 1, 2, 3] {
