@@ -267,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn debug_output_of_a_raw_frame_has_the_length_of_the_payload() {
+        let mut decoder = FrameDecoder::new(Network::Simnet);
+        decoder.feed(ping().as_bytes());
+        assert_eq!(
+            format!("{:?}", decoder.next_frame().unwrap().unwrap()),
+            "RawFrame { command: ping, payload: 8, .. }"
+        );
+    }
+
+    #[test]
     fn from_bytes_takes_exactly_one_frame() {
         let frame = ping();
         let bytes = frame.as_bytes().to_vec();

@@ -405,3 +405,11 @@ fn a_frame_keeps_its_number_when_it_is_refused() {
     assert!(decoder.next_frame().unwrap().is_none());
     assert_eq!(decoder.frame_under_way(), None);
 }
+
+#[test]
+fn debug_output_has_the_position_and_no_payload() {
+    let mut decoder = FrameDecoder::new(Network::Simnet);
+    decoder.feed(&begin(Network::Simnet.magic(), &Command::Ping.to_field(), 8));
+    let expected = "FrameDecoder { network: Simnet, position: 0, arrived: 29, is_mid_frame: true, .. }";
+    assert_eq!(format!("{decoder:?}"), expected);
+}
