@@ -150,12 +150,12 @@ impl Buffer {
 
     #[cold]
     fn zero_ahead(&mut self, end: usize) {
+        let ready = (self.used + ZEROED_AHEAD).min(BATCH_SIZE);
         // Otherwise the vector would double its capacity past the batch size, and the allocator would request memory
         // from the system for each buffer.
-        if end > self.room.capacity() && end > BATCH_SIZE / 8 {
+        if end.max(ready) > self.room.capacity() && end > BATCH_SIZE / 8 {
             self.room.reserve_exact(BATCH_SIZE.max(end) - self.room.len());
         }
-        let ready = (self.used + ZEROED_AHEAD).min(BATCH_SIZE);
         if self.used > 0 && end <= ready {
             self.room.resize(ready, 0);
         }
@@ -211,6 +211,16 @@ mod tests {
         assert!(batch.into_spare().is_none());
         assert!(Batch::large(Command::Ping, vec![0; BATCH_SIZE], true).into_spare().is_none());
         assert!(!Batch::shared(Command::Ping, Bytes::new(), true).append(Command::Ping, b"frame", true));
+    }
+
+    #[test]
+    fn the_buffer_of_a_batch_that_grows_has_no_more_than_the_size_of_a_batch() {
+        for size in [24, 32, 100, 274, 3000, 30_000] {
+            let mut batch = small();
+            while batch.append(Command::Ping, &vec![1; size], true) {}
+            let BatchBytes::Small(buffer) = &batch.bytes else { panic!("a small batch") };
+            assert!(buffer.room.capacity() <= BATCH_SIZE, "{} bytes in frames of {size}", buffer.room.capacity());
+        }
     }
 
     #[test]
