@@ -140,3 +140,39 @@ impl Shared {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::peer::address::Direction;
+    use crate::peer::config::Config;
+    use crate::wire::{Hash, Network, Ping};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn announcements_that_are_due_wait_for_room_in_the_outbound_queue() {
+        let interval = Duration::from_secs(10);
+        // Two pings fill the queue.
+        let config = Config::builder(Network::Simnet).queue_limit(64).trickle_interval(interval).build().unwrap();
+        let address = "192.0.2.1:1".parse().unwrap();
+        let (shared, _wake_ups) =
+            Shared::new(Arc::clone(config.settings()), Direction::Outbound, address, Box::new(|_| ()));
+        shared.outbound().release_held();
+        for nonce in [1, 2] {
+            shared.queue(&Ping { nonce }, Wait::No).unwrap();
+        }
+        let before = Instant::now();
+        shared.queue_inventory(&[Inventory::tx(Hash::of(b"item"))]).unwrap();
+        let waiting = || shared.announcements.lock().len().1;
+        let due = shared.trickle(before).unwrap();
+        assert!(due >= before + interval);
+        assert_eq!((shared.trickle(due), waiting()), (None, 1), "no room");
+
+        let batch = shared.outbound().pop().unwrap();
+        shared.outbound().written(batch);
+        assert_eq!((shared.trickle(due), waiting()), (None, 0));
+        let batch = shared.outbound().pop().unwrap();
+        assert_eq!(batch.frames().commands().collect::<Vec<_>>(), [Command::Inv]);
+    }
+}
