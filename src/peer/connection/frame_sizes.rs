@@ -128,13 +128,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_list_returns_the_frames_that_were_added(
-            frames in vec((command(), 1..4_usize), 0..20),
+            groups in vec((command(), 1..4_usize, 1..6_usize), 0..8),
             cuts in vec(0..60_usize, 0..5),
         ) {
             let mut list = FrameList::default();
             let mut bytes = Vec::new();
             let mut expected = Vec::new();
-            for (number, (command, size)) in frames.into_iter().enumerate() {
+            let repeated = |(command, size, count)| std::iter::repeat_n((command, size), count);
+            for (number, (command, size)) in groups.into_iter().flat_map(repeated).enumerate() {
                 list.add(command, size);
                 let frame = vec![u8::try_from(number).unwrap(); size];
                 bytes.extend_from_slice(&frame);
