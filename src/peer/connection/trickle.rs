@@ -148,31 +148,57 @@ mod tests {
     use crate::peer::config::Config;
     use crate::wire::{Hash, Network, Ping};
     use std::sync::Arc;
+    use std::thread;
     use std::time::Duration;
 
-    #[test]
-    fn announcements_that_are_due_wait_for_room_in_the_outbound_queue() {
-        let interval = Duration::from_secs(10);
-        // Two pings fill the queue.
-        let config = Config::builder(Network::Simnet).queue_limit(64).trickle_interval(interval).build().unwrap();
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// A peer without threads, with one announcement and a queue that two pings fill.
+    fn peer_with_a_full_queue() -> Shared {
+        let config = Config::builder(Network::Simnet).queue_limit(64).trickle_interval(INTERVAL).build().unwrap();
         let address = "192.0.2.1:1".parse().unwrap();
-        let (shared, _wake_ups) =
-            Shared::new(Arc::clone(config.settings()), Direction::Outbound, address, Box::new(|_| ()));
+        let settings = Arc::clone(config.settings());
+        let (shared, _) = Shared::new(settings, Direction::Outbound, address, Box::new(|_| ()));
         shared.outbound().release_held();
         for nonce in [1, 2] {
             shared.queue(&Ping { nonce }, Wait::No).unwrap();
         }
-        let before = Instant::now();
         shared.queue_inventory(&[Inventory::tx(Hash::of(b"item"))]).unwrap();
-        let waiting = || shared.announcements.lock().len().1;
-        let due = shared.trickle(before).unwrap();
-        assert!(due >= before + interval);
-        assert_eq!((shared.trickle(due), waiting()), (None, 1), "no room");
+        shared
+    }
 
+    fn waiting(shared: &Shared) -> usize {
+        shared.announcements.lock().len().1
+    }
+
+    fn write_batch(shared: &Shared) -> Vec<Command> {
         let batch = shared.outbound().pop().unwrap();
+        let commands = batch.frames().commands().collect();
         shared.outbound().written(batch);
-        assert_eq!((shared.trickle(due), waiting()), (None, 0));
-        let batch = shared.outbound().pop().unwrap();
-        assert_eq!(batch.frames().commands().collect::<Vec<_>>(), [Command::Inv]);
+        commands
+    }
+
+    #[test]
+    fn announcements_that_are_due_wait_for_room_in_the_outbound_queue() {
+        let before = Instant::now();
+        let shared = peer_with_a_full_queue();
+        let due = shared.trickle(before).unwrap();
+        assert!(due >= before + INTERVAL);
+        assert_eq!((shared.trickle(due), waiting(&shared)), (None, 1), "no room");
+        write_batch(&shared);
+        assert_eq!((shared.trickle(due), waiting(&shared)), (None, 0));
+        assert_eq!(write_batch(&shared), [Command::Inv]);
+    }
+
+    #[test]
+    fn an_orderly_end_waits_for_room_for_announcements() {
+        let shared = peer_with_a_full_queue();
+        assert_eq!(shared.flush_announcements(Some(Instant::now())), 1, "at its deadline");
+        thread::scope(|scope| {
+            let end = scope.spawn(|| shared.flush_announcements(None));
+            write_batch(&shared);
+            assert_eq!(end.join().unwrap(), 0);
+        });
+        assert_eq!((waiting(&shared), write_batch(&shared)), (0, vec![Command::Inv]));
     }
 }
