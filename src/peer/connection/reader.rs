@@ -280,7 +280,9 @@ impl Reader<'_> {
             self.decoder.set_limits(self.shared.settings().payload_limits().clone());
             // The deadlines are updated before any callback runs, because the time in a callback must not count towards
             // the handshake timeout.
-            self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now));
+            if let Some(reason) = self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now)) {
+                return Err(reason);
+            }
             self.shared.lifecycle().set_handshake_done();
         }
         self.program.callbacks.on_read(size, Ok(command));

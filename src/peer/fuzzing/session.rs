@@ -326,7 +326,7 @@ impl Session {
             Step::Finished => {
                 assert!(self.account.introduced && !self.account.done);
                 self.account.done = true;
-                self.deadlines.handshake_done(read_at);
+                assert_eq!(self.deadlines.handshake_done(read_at), None);
                 let taken = self.now - read_at;
                 self.account.silent = Taken { total: taken, callbacks: taken, ..Taken::default() };
                 self.account.since_ping = taken;

@@ -48,6 +48,9 @@ pub(in crate::peer) enum Due {
 pub(in crate::peer) struct Deadlines {
     /// The deadline of the handshake, and its timeout. `None` when the handshake is done.
     handshake: Option<(Instant, Duration)>,
+    /// `true` if `due` has returned that the handshake is late. The connection ends then, even if the reader completes
+    /// the handshake before the pinger has ended the connection.
+    handshake_failed: bool,
     idle: Option<ExtendableDeadline>,
     idle_timeout: Option<Duration>,
     /// The deadline of the frame that is arriving, and a number that identifies the frame.
@@ -131,6 +134,7 @@ impl Deadlines {
         let limit = timeouts.handshake;
         Self {
             handshake: now.checked_add(limit).map(|deadline| (deadline, limit)),
+            handshake_failed: false,
             idle: None,
             idle_timeout: timeouts.idle,
             frame: None,
@@ -150,15 +154,20 @@ impl Deadlines {
     /// machine, the last message of a late handshake can arrive before the pinger wakes up, and the handshake must fail
     /// nevertheless.
     pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
-        let (_, limit) = self.handshake.filter(|(deadline, _)| *deadline <= now)?;
+        let (_, limit) = self.handshake.filter(|(deadline, _)| self.handshake_failed || *deadline <= now)?;
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
     }
 
-    /// Called when the handshake is done. Starts the pings and the idle timeout.
-    pub fn handshake_done(&mut self, now: Instant) {
-        self.handshake = None;
-        self.idle = deadline_after(now, self.idle_timeout);
-        self.ping = instant_after(now, self.ping_interval);
+    /// Called when the handshake is done. Starts the pings and the idle timeout. Returns the reason to disconnect
+    /// instead, if the handshake is overdue.
+    pub fn handshake_done(&mut self, now: Instant) -> Option<DisconnectReason> {
+        let overdue = self.handshake_overdue(now);
+        if overdue.is_none() {
+            self.handshake = None;
+            self.idle = deadline_after(now, self.idle_timeout);
+            self.ping = instant_after(now, self.ping_interval);
+        }
+        overdue
     }
 
     /// Called just before the writer writes a request. The answer has no deadline yet. If the answer arrives before
@@ -291,6 +300,7 @@ impl Deadlines {
             return Some(Due::End(reason));
         }
         if let Some(reason) = self.handshake_overdue(now) {
+            self.handshake_failed = true;
             return Some(Due::End(reason));
         }
         if let (Some(idle), Some(limit)) = (self.idle, self.idle_timeout)

@@ -20,7 +20,7 @@ fn deadlines(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) 
 /// Like [`deadlines`], with the handshake done at `now`.
 fn introduced(now: Instant, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Deadlines {
     let mut it = deadlines(now, change);
-    it.handshake_done(now);
+    assert_eq!(it.handshake_done(now), None);
     it
 }
 
@@ -62,15 +62,18 @@ fn rule(request: Command, answers: &[Command], limit: Duration) -> StallRule {
 #[test]
 fn nothing_extends_the_deadline_of_the_handshake() {
     let now = Instant::now();
-    let mut it = deadlines(now, |builder| builder.idle_timeout(SEC).ping_interval(SEC));
+    let deadlines = || deadlines(now, |builder| builder.idle_timeout(SEC).ping_interval(SEC));
+    let mut it = deadlines();
     callbacks(&mut it, now + SEC, now + 5 * SEC, true);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout());
+    let mut it = deadlines();
     it.reader_busy(now + 29 * SEC);
     assert_eq!(due_at(&mut it, now + 30 * SEC), handshake_timeout(), "callbacks do not buy time here");
     // The reader also finds the passed deadline, if the pinger has not checked it.
+    let mut it = deadlines();
     assert_eq!(it.handshake_overdue(now + 30 * SEC - Duration::from_nanos(1)), None);
     assert_eq!(it.handshake_overdue(now + 30 * SEC).map(Due::End), handshake_timeout());
-    it.handshake_done(now + 29 * SEC);
+    assert_eq!(it.handshake_done(now + 29 * SEC), None);
     assert_eq!(it.handshake_overdue(now + 31 * SEC), None);
 }
 
@@ -79,7 +82,7 @@ fn the_idle_timeout_and_pings_begin_when_the_handshake_is_done() {
     let now = Instant::now();
     let mut it = deadlines(now, |builder| builder.idle_timeout(5 * SEC).ping_interval(2 * SEC));
     assert_eq!(it.due(now + 20 * SEC), None);
-    it.handshake_done(now + 20 * SEC);
+    assert_eq!(it.handshake_done(now + 20 * SEC), None);
     assert_eq!(due_at(&mut it, now + 22 * SEC), Some(Due::Ping));
     assert_eq!(it.due(now + 22 * SEC), None, "once an interval");
     assert_eq!(due_at(&mut it, now + 24 * SEC), Some(Due::Ping));
@@ -337,4 +340,14 @@ proptest! {
             it.reader_waits(now, true);
         }
     }
+}
+
+#[test]
+fn a_handshake_that_was_reported_as_late_is_never_done() {
+    let now = Instant::now();
+    let mut it = deadlines(now, |builder| builder);
+    assert_eq!(it.due(now + 30 * SEC), handshake_timeout());
+    // The reader has read the last message in time, but handles it only now.
+    assert_eq!(it.handshake_overdue(now + 29 * SEC).map(Due::End), handshake_timeout());
+    assert_eq!(it.handshake_done(now + 29 * SEC).map(Due::End), handshake_timeout());
 }
