@@ -238,8 +238,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// `true` if [`push_last`](Self::push_last) has queued the last frame. The reader checks this
-    /// before each frame, and then handles no more frames, so this method takes no lock.
+    /// `true` if [`push_last`](Self::push_last) has queued the last frame. The reader checks this before each frame, so
+    /// this method takes no lock. When it is `true`, the reader handles no more frames.
     pub fn last_is_queued(&self) -> bool {
         self.last_is_queued.load(Ordering::Acquire)
     }

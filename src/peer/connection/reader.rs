@@ -275,15 +275,15 @@ impl Reader<'_> {
         if self.shared.is_awaited(command) {
             self.shared.answered(command);
         }
-        let step = self.note(size, command, message, clock);
+        let mut step = self.note(size, command, message, clock);
         if step == Step::Finished {
             self.decoder.set_limits(self.shared.settings().payload_limits().clone());
             // The deadlines are updated before any callback runs, because the time in a callback must not count towards
             // the handshake timeout.
-            if let Some(reason) = self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now)) {
-                return Err(reason);
+            match self.shared.with_deadlines(|deadlines| deadlines.handshake_done(self.now)) {
+                Some(reason) => step = Step::End(None, reason),
+                None => self.shared.lifecycle().set_handshake_done(),
             }
-            self.shared.lifecycle().set_handshake_done();
         }
         self.program.callbacks.on_read(size, Ok(command));
         match step {

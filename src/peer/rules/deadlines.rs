@@ -48,9 +48,6 @@ pub(in crate::peer) enum Due {
 pub(in crate::peer) struct Deadlines {
     /// The deadline of the handshake, and its timeout. `None` when the handshake is done.
     handshake: Option<(Instant, Duration)>,
-    /// `true` if `due` has returned that the handshake is late. The connection ends then, even if the reader completes
-    /// the handshake before the pinger has ended the connection.
-    handshake_failed: bool,
     idle: Option<ExtendableDeadline>,
     idle_timeout: Option<Duration>,
     /// The deadline of the frame that is arriving, and a number that identifies the frame.
@@ -134,7 +131,6 @@ impl Deadlines {
         let limit = timeouts.handshake;
         Self {
             handshake: now.checked_add(limit).map(|deadline| (deadline, limit)),
-            handshake_failed: false,
             idle: None,
             idle_timeout: timeouts.idle,
             frame: None,
@@ -152,14 +148,15 @@ impl Deadlines {
 
     /// The reason to disconnect, if the deadline of the handshake has passed. The reader calls this too. On a busy
     /// machine, the last message of a late handshake can arrive before the pinger wakes up, and the handshake must fail
-    /// nevertheless.
+    /// nevertheless. If the pinger has found the handshake overdue, it stays overdue for the reader too, whose `now` is
+    /// the time at which its bytes arrived. The pinger may not have ended the connection yet.
     pub fn handshake_overdue(&self, now: Instant) -> Option<DisconnectReason> {
-        let (_, limit) = self.handshake.filter(|(deadline, _)| self.handshake_failed || *deadline <= now)?;
+        let (_, limit) = self.handshake.filter(|(deadline, _)| *deadline <= now.max(self.last_check))?;
         Some(DisconnectReason::Handshake(HandshakeError::Timeout { limit }))
     }
 
-    /// Called when the handshake is done. Starts the pings and the idle timeout. Returns the reason to disconnect
-    /// instead, if the handshake is overdue.
+    /// Called when the handshake is done. Starts the pings and the idle timeout. If the handshake is overdue, this method
+    /// changes nothing and returns the reason to disconnect.
     pub fn handshake_done(&mut self, now: Instant) -> Option<DisconnectReason> {
         let overdue = self.handshake_overdue(now);
         if overdue.is_none() {
@@ -300,7 +297,6 @@ impl Deadlines {
             return Some(Due::End(reason));
         }
         if let Some(reason) = self.handshake_overdue(now) {
-            self.handshake_failed = true;
             return Some(Due::End(reason));
         }
         if let (Some(idle), Some(limit)) = (self.idle, self.idle_timeout)
